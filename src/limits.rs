@@ -1,0 +1,61 @@
+//! Every bound of Volley that is not configurable, in one place, each with how it was chosen.
+//!
+//! Configurable bounds have their defaults in [`crate::config`].
+//! Does not know: anything else of the crate.
+
+/// Longest room id, in bytes (`[A-Za-z0-9_-]`, so also in characters).
+pub const ROOM_ID_BYTES_MAX: usize = 64;
+
+/// Longest client-chosen comment id, in bytes. A UUID is 36; twice that would only be repeated in
+/// each frame.
+pub const CLIENT_ID_BYTES_MAX: usize = 64;
+
+/// Largest offset: JavaScript's safe integers, so that JSON clients read it exactly.
+pub const OFFSET_MAX: u64 = (1 << 53) - 1;
+
+/// Deepest nesting that a client message may have. Ours have 3 levels; `ext` may add a few.
+pub const MESSAGE_DEPTH_MAX: usize = 32;
+
+/// Largest `ext` object of a comment, in bytes of JSON.
+pub const EXT_BYTES_MAX: usize = 512;
+
+/// Fragments of one message: a 4 KiB message in 256-byte pieces. More only costs header parsing.
+pub const FRAGMENTS_MAX: u32 = 16;
+
+/// Soft protocol errors within [`SOFT_ERROR_WINDOW_MS`] that close a connection with 4500.
+pub const SOFT_ERRORS_MAX: u8 = 3;
+
+/// See [`SOFT_ERRORS_MAX`].
+pub const SOFT_ERROR_WINDOW_MS: u64 = 10_000;
+
+/// Control frames (pings, unsolicited pongs) that a peer may send per second, sustained…
+pub const CONTROL_FRAMES_PER_S: u32 = 10;
+
+/// …and at once. Browsers and libraries ping every 10–30 s.
+pub const CONTROL_FRAMES_BURST: u32 = 20;
+
+/// How long a started but unfinished inbound message may take before 1008.
+pub const MESSAGE_STALL_MS: u64 = 10_000;
+
+/// How long a closing connection may linger until the peer has read our close frame.
+pub const LINGER_MS: u64 = 1_000;
+
+/// Bytes of control answers (ack, error, pong, close) that may wait for one blocked connection.
+/// An ack is about 60 bytes: room for 70 of them, far beyond any rate limit's burst. When it is
+/// full the connection is closed with 4001.
+pub const CONTROL_BACKLOG_BYTES_MAX: usize = 4_096;
+
+/// Frames that one vectored write joins at most (`IOV_MAX` is 1024; beyond 64 the gain is under 1 %).
+pub const JOIN_FRAMES_MAX: usize = 64;
+
+/// Sends in one slice of the pass, before reads are served again: 256 × 7 µs is under 2 ms.
+pub const PASS_SLICE_SENDS: usize = 256;
+
+/// The read buffer that a shard's connections share, in bytes.
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Entries in a shard's inbox. A frame or a mail is one entry; a storm of 15,000 joins fits four times.
+pub const INBOX_ENTRIES: usize = 65_536;
+
+/// Deliveries of a room's log that may wait for its actor (batches in flight).
+pub const LOG_DELIVERIES_MAX: usize = 8;

@@ -1,0 +1,152 @@
+//! The log: a room's ordered, append-only record of events, and the single source of truth.
+//!
+//! Does not know: rooms' rules, frames, sockets, configuration files.
+
+use crate::protocol::event::Event;
+use crate::protocol::ids::{Epoch, Offset, RoomId};
+use std::sync::Arc;
+
+/// One event in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Its position.
+    pub offset: Offset,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Names one append of one room on this node; chosen by the room's actor.
+pub type Ticket = u64;
+
+/// What the log tells a room's actor: every appended batch of the room, in order, exactly once.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// A batch is in the log, durable as configured.
+    Appended {
+        /// The append that it answers; `None` when another node appended it.
+        ticket: Option<Ticket>,
+        /// The batch, with its offsets, in order.
+        records: Arc<[Record]>,
+    },
+    /// A batch of ours is surely not in the log.
+    Failed {
+        /// The append that it answers.
+        ticket: Ticket,
+        /// Why.
+        error: AppendError,
+    },
+}
+
+/// Where deliveries go: the room's actor, by way of a bounded queue.
+pub trait Sink: Send + Sync {
+    /// Takes one delivery and wakes the actor.
+    ///
+    /// # Errors
+    /// Gives the delivery back when the queue is full; the log keeps it and tries again in order.
+    fn deliver(&self, delivery: Delivery) -> Result<(), Delivery>;
+}
+
+/// A room's log as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Incarnation.
+    pub epoch: Epoch,
+    /// First retained offset; `last + 1` when nothing is retained.
+    pub first: Offset,
+    /// Newest offset; 0 when nothing was ever appended.
+    pub last: Offset,
+}
+
+/// What a room's log keeps; whatever exceeds one of them goes, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Age in milliseconds.
+    pub age_ms: u64,
+    /// Events.
+    pub events: usize,
+    /// Bytes of events, as the implementation counts them.
+    pub bytes: usize,
+}
+
+/// Why a batch was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Too much is in flight; try again next tick.
+    #[error("the log has too many batches in flight")]
+    Overloaded,
+    /// The store failed; the batch is surely not in it.
+    #[error("the log's storage is unavailable")]
+    Unavailable,
+    /// The room is not open.
+    #[error("the room's log is not open")]
+    Closed,
+}
+
+/// Why a range could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Events after the position are gone.
+    #[error("the log begins at {first}")]
+    TooOld {
+        /// First retained offset.
+        first: Offset,
+    },
+    /// The position is ahead of the log.
+    #[error("the log ends at {last}")]
+    Ahead {
+        /// Newest offset.
+        last: Offset,
+    },
+    /// The room is not open.
+    #[error("the room's log is not open")]
+    Closed,
+    /// The store failed.
+    #[error("the log's storage is unavailable")]
+    Unavailable,
+}
+
+/// Why a room's log could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The bound on rooms is reached.
+    #[error("the log holds as many rooms as it may")]
+    Full,
+    /// It is open already.
+    #[error("the room's log is open already")]
+    AlreadyOpen,
+    /// The store failed.
+    #[error("the log's storage is unavailable")]
+    Unavailable,
+}
+
+/// The contract of every log. One test suite ([`suite`]) runs on all implementations.
+pub trait Log: Send + Sync {
+    /// Opens (and if need be creates) a room's log; its deliveries go to `sink` from now on.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Head, OpenError>;
+
+    /// Appends a batch: all or nothing. Returns at once; the outcome is a [`Delivery`] with `ticket`,
+    /// perhaps before this returns. `now_ms` is the wall clock, kept for retention by age.
+    ///
+    /// # Errors
+    /// [`AppendError`] when the batch was refused: then no delivery follows.
+    fn append(&self, room: &RoomId, ticket: Ticket, events: Vec<Event>, now_ms: u64) -> Result<(), AppendError>;
+
+    /// The records after `after`, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ReadError`]. Never a partial range that looks whole.
+    fn read(&self, room: &RoomId, after: Offset, limit: usize) -> Result<Vec<Record>, ReadError>;
+
+    /// The room's log as it stands; `None` when it is not open.
+    fn head(&self, room: &RoomId) -> Option<Head>;
+
+    /// Drops what `retention` does not keep, in bounded work; returns how many events went.
+    fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64) -> usize;
+
+    /// The room is idle: no more deliveries. A store that cannot outlive the process forgets the room,
+    /// and a later open begins a new epoch.
+    fn close(&self, room: &RoomId);
+}

@@ -1,0 +1,112 @@
+//! From messages to bytes, once per variant.
+
+use super::message::ServerMessage;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// Text frames; subprotocol `volley.v1.json`; the default.
+    #[default]
+    Json,
+    /// Binary frames; subprotocol `volley.v1.msgpack`.
+    Msgpack,
+}
+
+impl Encoding {
+    /// The WebSocket subprotocol that asks for it.
+    pub const fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Json => "volley.v1.json",
+            Self::Msgpack => "volley.v1.msgpack",
+        }
+    }
+}
+
+/// How much of the room a subscriber gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rendition {
+    /// The viewer's: the frame budget applies.
+    #[default]
+    Viewer,
+}
+
+/// One (rendition, encoding) pair. A frame is encoded at most once per variant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// How much.
+    pub rendition: Rendition,
+    /// How written.
+    pub encoding: Encoding,
+}
+
+/// How many variants there are.
+pub const VARIANTS: usize = 2;
+
+impl Variant {
+    /// All of them, in the order of [`Variant::index`].
+    pub const ALL: [Self; VARIANTS] = [
+        Self { rendition: Rendition::Viewer, encoding: Encoding::Json },
+        Self { rendition: Rendition::Viewer, encoding: Encoding::Msgpack },
+    ];
+
+    /// Dense number, `0..VARIANTS`.
+    pub const fn index(self) -> usize {
+        match self.encoding {
+            Encoding::Json => 0,
+            Encoding::Msgpack => 1,
+        }
+    }
+}
+
+/// A message's payload in one encoding.
+///
+/// # Panics
+/// Never for our own message types: all have string keys and finite numbers.
+pub fn payload(message: &ServerMessage, encoding: Encoding) -> Vec<u8> {
+    value(message, encoding)
+}
+
+/// Any serialisable value in one encoding (maps with names, never positional arrays).
+///
+/// # Panics
+/// If `value` cannot be serialised: a map with keys that are not strings, a bug here.
+pub fn value<T: Serialize>(value: &T, encoding: Encoding) -> Vec<u8> {
+    match encoding {
+        Encoding::Json => serde_json::to_vec(value).expect("our messages serialise to JSON"),
+        Encoding::Msgpack => rmp_serde::to_vec_named(value).expect("our messages serialise to MessagePack"),
+    }
+}
+
+/// A payload as one whole, unmasked WebSocket frame: text for JSON, binary for MessagePack.
+pub fn websocket_frame(payload: &[u8], encoding: Encoding) -> Bytes {
+    let opcode = match encoding {
+        Encoding::Json => OpCode::Data(Data::Text),
+        Encoding::Msgpack => OpCode::Data(Data::Binary),
+    };
+    with_header(payload, opcode)
+}
+
+/// A control frame (ping, pong, close), unmasked.
+pub fn websocket_control(payload: &[u8], control: Control) -> Bytes {
+    with_header(payload, OpCode::Control(control))
+}
+
+/// A message as one whole WebSocket frame.
+pub fn websocket_message(message: &ServerMessage, encoding: Encoding) -> Bytes {
+    websocket_frame(&payload(message, encoding), encoding)
+}
+
+fn with_header(payload: &[u8], opcode: OpCode) -> Bytes {
+    let header = FrameHeader { is_final: true, rsv1: false, rsv2: false, rsv3: false, opcode, mask: None };
+    let length = payload.len() as u64;
+    let mut out = Vec::with_capacity(header.len(length) + payload.len());
+    header.format(length, &mut out).expect("a Vec takes every write");
+    out.extend_from_slice(payload);
+    out.into()
+}

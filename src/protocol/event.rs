@@ -1,0 +1,128 @@
+//! Events: what happened in a room. The log stores them, frames carry them.
+
+use super::ids::ClientId;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What a user may do and how the page marks them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Watches, comments, likes; has no account.
+    #[default]
+    Guest,
+    /// Has an account.
+    Viewer,
+    /// Keeps order.
+    Moderator,
+    /// Runs the show.
+    Host,
+}
+
+/// Who did it, as others see them. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Stable identity.
+    pub id: Arc<str>,
+    /// Display name.
+    pub name: Arc<str>,
+    /// Left out on the wire for guests.
+    #[serde(default, skip_serializing_if = "is_guest")]
+    pub role: Role,
+}
+
+fn is_guest(role: &Role) -> bool {
+    *role == Role::Guest
+}
+
+/// How a comment moves over the picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// From right to left.
+    #[default]
+    Scroll,
+    /// Stands at the top.
+    Top,
+    /// Stands at the bottom.
+    Bottom,
+    /// From left to right.
+    Reverse,
+}
+
+/// A comment's looks. Fields at their default are left out on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Style {
+    /// Movement.
+    #[serde(skip_serializing_if = "is_scroll")]
+    pub mode: Mode,
+    /// 0xRRGGBB, at most [`Style::COLOR_MAX`].
+    #[serde(skip_serializing_if = "is_white")]
+    pub color: u32,
+    /// Font size in the recordings' unit: 25 is normal, 18 small, 36 large.
+    #[serde(skip_serializing_if = "is_normal_size")]
+    pub size: u8,
+}
+
+impl Style {
+    /// White.
+    pub const COLOR_MAX: u32 = 0xff_ffff;
+    /// Allowed font sizes.
+    pub const SIZES: std::ops::RangeInclusive<u8> = 12..=64;
+
+    /// Whether nothing differs from the default.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self { mode: Mode::Scroll, color: Self::COLOR_MAX, size: 25 }
+    }
+}
+
+fn is_scroll(mode: &Mode) -> bool {
+    *mode == Mode::Scroll
+}
+fn is_white(color: &u32) -> bool {
+    *color == Style::COLOR_MAX
+}
+fn is_normal_size(size: &u8) -> bool {
+    *size == 25
+}
+
+/// A comment, admitted and normalised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comment {
+    /// Its author.
+    pub user: User,
+    /// The author's own id for it, if they gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ClientId>,
+    /// Normalised text (`policy::text`), 1–512 characters.
+    pub text: Arc<str>,
+    /// Looks.
+    #[serde(default, skip_serializing_if = "Style::is_default")]
+    pub style: Style,
+    /// Position in the show's media, in milliseconds, if the player knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_ms: Option<u64>,
+    /// The application's own fields: an object of at most 512 bytes of JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ext: Option<Arc<serde_json::Map<String, serde_json::Value>>>,
+}
+
+/// One thing that happened in a room, as the log keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Somebody said something.
+    Comment(Comment),
+    /// Likes of one tick, folded into one event; frames show only the running total.
+    Likes {
+        /// How many were added.
+        add: u64,
+    },
+}

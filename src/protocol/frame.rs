@@ -1,0 +1,89 @@
+//! What one tick of a room looks like to its subscribers, before and after encoding.
+
+use super::encode::{Encoding, VARIANTS, Variant};
+use super::event::Comment;
+use super::ids::{Digest, Offset};
+pub use super::local::RoomKey;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One event of a frame: the offset, and the event under its kind's name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrameEvent {
+    /// Position in the room's log.
+    pub offset: Offset,
+    /// Set when the event is a comment (the only kind so far).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<Comment>,
+}
+
+/// The log after `prev` up to `last`, as subscribers see it, with absolute counters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// The position that this frame continues.
+    pub prev: Offset,
+    /// The position after it.
+    pub last: Offset,
+    /// Wall clock of the tick, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Checksum over the log up to `last`.
+    pub digest: Digest,
+    /// Likes since the epoch began; never falls.
+    pub likes: u64,
+    /// Connections that watch the room.
+    pub online: u64,
+    /// The shown events, in log order.
+    pub events: Vec<FrameEvent>,
+    /// How many events were left out, by class. Empty: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shed: BTreeMap<ShedClass, u64>,
+}
+
+/// The class of events that were left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShedClass {
+    /// Ordinary comments.
+    Normal,
+    /// Less than ordinary.
+    Low,
+}
+
+/// A frame (or heartbeat) as bytes, encoded once per variant in use and shared by all subscribers.
+/// This type alone joins `room` and `shard`.
+#[derive(Debug)]
+pub struct EncodedFrame {
+    /// The room.
+    pub room: RoomKey,
+    /// See [`Frame::prev`]; a heartbeat has `prev == last`.
+    pub prev: Offset,
+    /// See [`Frame::last`].
+    pub last: Offset,
+    /// When the room handed it over: monotonic microseconds ([`crate::clock::now_us`] as the caller read it).
+    pub published_us: u64,
+    bytes: [Bytes; VARIANTS],
+}
+
+impl EncodedFrame {
+    /// A frame without bytes; add each variant in use with [`EncodedFrame::set`].
+    pub fn new(room: RoomKey, prev: Offset, last: Offset, published_us: u64) -> Self {
+        Self { room, prev, last, published_us, bytes: Default::default() }
+    }
+
+    /// Puts in the bytes of one variant: whole WebSocket frames, header included
+    /// (see [`super::encode::websocket_frame`]).
+    pub fn set(&mut self, variant: Variant, websocket_frame: Bytes) {
+        self.bytes[variant.index()] = websocket_frame;
+    }
+
+    /// The bytes of one variant; empty if it was not in use when the frame was made.
+    pub fn get(&self, variant: Variant) -> &Bytes {
+        &self.bytes[variant.index()]
+    }
+
+    /// The encodings that have bytes, for metrics.
+    pub fn encodings(&self) -> impl Iterator<Item = Encoding> {
+        Variant::ALL.into_iter().filter(|v| !self.get(*v).is_empty()).map(|v| v.encoding)
+    }
+}

@@ -1,0 +1,219 @@
+//! Messages: one object with one key, the same schema in both encodings.
+
+use super::codes::ErrorCode;
+use super::event::{Mode, User};
+use super::frame::{Frame, FrameEvent};
+use super::ids::{ClientId, Epoch, Offset, RoomId, SessionId};
+use serde::{Deserialize, Serialize};
+
+pub use super::parse::{ParseError, parse};
+
+/// What a client may say.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientMessage {
+    /// Say something.
+    Comment(CommentRequest),
+    /// Like, `count` times.
+    Like(LikeRequest),
+    /// Prove who you are.
+    Auth(AuthRequest),
+    /// Ask for another rendition by name.
+    Rendition(String),
+}
+
+/// `{"comment":{…}}`, not yet admitted: the text is as it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommentRequest {
+    /// The client's own id; without it no ack and no de-duplication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ClientId>,
+    /// The text as typed.
+    pub text: String,
+    /// Wished looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub style: Option<StyleRequest>,
+    /// Position in the show's media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_ms: Option<u64>,
+    /// The application's own fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ext: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Wished looks; admission checks the ranges of [`super::event::Style`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StyleRequest {
+    /// Movement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// 0xRRGGBB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub color: Option<u32>,
+    /// Font size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u8>,
+}
+
+/// `{"like":{"count":3}}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LikeRequest {
+    /// How many, from 1 up to the configured cap.
+    pub count: u64,
+}
+
+/// `{"auth":{"token":"…"}}`. Its `Debug` hides the token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthRequest {
+    /// The bearer token; never echoed or logged.
+    pub token: String,
+}
+
+impl std::fmt::Debug for AuthRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AuthRequest { token: REDACTED }")
+    }
+}
+
+/// What the server says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerMessage {
+    /// First message of a connection.
+    Welcome(Box<Welcome>),
+    /// One tick of the room.
+    Frame(Frame),
+    /// A comment is in the log.
+    Ack(Ack),
+    /// Something was refused.
+    Error(ErrorMessage),
+    /// A stretch that this subscriber was not sent.
+    Gap(Gap),
+    /// Nothing happened for a while; the connection and the room are well.
+    Heartbeat(Heartbeat),
+    /// The server closes soon; come back after the hint.
+    Bye(Bye),
+}
+
+/// First message of a connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The room.
+    pub room: RoomId,
+    /// This connection.
+    pub session: SessionId,
+    /// Who the server takes the client for.
+    pub you: User,
+    /// Whether everything after the asked position follows, without a hole.
+    pub recovered: bool,
+    /// Why not, when a position was asked for and `recovered` is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ResumeFailure>,
+    /// The log's incarnation.
+    pub epoch: Epoch,
+    /// The room's newest position.
+    pub last: Offset,
+    /// The room's tick.
+    pub tick_ms: u64,
+    /// What a newcomer needs at once.
+    pub snapshot: Snapshot,
+}
+
+/// Why a resume could not be whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResumeFailure {
+    /// The log is another incarnation.
+    EpochChanged,
+    /// The position is no longer retained, or further back than one resume covers.
+    TooOld,
+    /// The position is ahead of the log.
+    Ahead,
+}
+
+/// The room as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Likes so far.
+    pub likes: u64,
+    /// Connections that watch.
+    pub online: u64,
+    /// The newest shown events, oldest first.
+    pub events: Vec<FrameEvent>,
+}
+
+/// A comment is in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// The client's id for it.
+    pub id: ClientId,
+    /// Where it is.
+    pub offset: Offset,
+    /// What viewers see of it.
+    pub outcome: Outcome,
+}
+
+/// What viewers see of an acknowledged comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is in the frame.
+    Shown,
+    /// It was folded into an equal one.
+    Merged,
+    /// It was left out of the frame and counted there.
+    Shed,
+}
+
+/// A refusal: what was wrong and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorMessage {
+    /// The comment that it is about, if it had an id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ClientId>,
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: String,
+    /// When a retry may succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// A stretch that this subscriber was not sent: after `from` up to `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The last position that it was sent.
+    pub from: Offset,
+    /// The position at which the next frame continues.
+    pub to: Offset,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why a stretch was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// This connection did not read fast enough.
+    Slow,
+    /// The server was overloaded.
+    Overload,
+}
+
+/// Nothing happened for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The room's newest position.
+    pub last: Offset,
+    /// Wall clock in milliseconds since the Unix epoch.
+    pub at: u64,
+}
+
+/// The server closes this connection now; come back after the hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bye {
+    /// The close code that follows.
+    pub code: u16,
+    /// Wait this long before reconnecting.
+    pub after_ms: u64,
+}

@@ -1,0 +1,13 @@
+//! The words on the wire (`docs/protocol.md`): ids, events, frames, messages, their two encodings,
+//! close and error codes.
+//!
+//! Does not know: sockets, clocks, tokio, configuration, or any rule of a room.
+
+pub mod codes;
+pub mod encode;
+pub mod event;
+pub mod frame;
+pub mod ids;
+pub mod local;
+pub mod message;
+mod parse;
