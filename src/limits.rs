@@ -59,3 +59,13 @@ pub const INBOX_ENTRIES: usize = 65_536;
 
 /// Deliveries of a room's log that may wait for its actor (batches in flight).
 pub const LOG_DELIVERIES_MAX: usize = 8;
+
+/// Frames that may wait in front of another shard's full inbox; beyond it frames are dropped, which that shard
+/// announces to its subscribers as a gap, and new comments for that shard are answered `overloaded`.
+pub const SPILL_FRAMES_MAX: usize = 4_096;
+
+/// Messages of any kind that may wait there; beyond it joins are closed with 1013.
+pub const SPILL_ENTRIES_MAX: usize = 65_536;
+
+/// Reads of one socket before others get their turn: 4 × 64 KiB.
+pub const READS_PER_TURN: usize = 4;

@@ -1,1 +1,27 @@
-//! placeholder
+//! Shards: threads that own connections and send frames to them.
+//!
+//! A shard is one OS thread with one duty cycle: drain the inbox → serve readable sockets → a slice of the
+//! pass → timers → park. Publishing a frame wakes shards, never viewers; a subscriber is a 16-byte slot.
+//!
+//! Does not know: JSON, users, or any rule of a room; those are its [`tenant::Tenant`]'s.
+
+pub mod tenant;
+
+pub mod handle;
+pub mod inbox;
+
+pub mod worker;
+
+mod conn;
+mod inbound;
+mod lifecycle;
+mod outbound;
+mod report;
+mod rooms;
+mod inspect;
+mod lag;
+mod raw;
+mod wheel;
+
+pub mod pass;
+pub mod ring;

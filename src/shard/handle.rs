@@ -1,0 +1,150 @@
+//! From outside: how many shards there are, and how to reach them.
+
+use super::inbox::Inbox;
+use super::tenant::{NewConn, Tenant};
+use super::worker::{Seat, Settings, Worker};
+use crate::limits::INBOX_ENTRIES;
+use crate::metrics::ShardMetrics;
+use crate::protocol::frame::EncodedFrame;
+use crossbeam::utils::CachePadded;
+use mio::{Poll, Token, Waker};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+
+/// The poll's token of the inbox' waker; connections use their index.
+pub(super) const WAKER: Token = Token(usize::MAX);
+
+/// What reaches a shard.
+pub enum Message<T: Tenant> {
+    /// A connection to own.
+    Accept(Box<NewConn<T::Hello>>),
+    /// A frame for the subscribers here.
+    Frame(Arc<EncodedFrame>),
+    /// For the tenant.
+    Mail(T::Mail),
+    /// The process stops: finish what was gathered, then answer.
+    Flush(SyncSender<()>),
+    /// Say goodbye to everybody; the n-th of them gets the hint `first_ms + n × step_us / 1000`. Ends when all are
+    /// gone or at the deadline.
+    Bye {
+        /// Hint of the first connection.
+        first_ms: u64,
+        /// Added for each next one.
+        step_us: u64,
+        /// Monotonic microseconds after which whoever is left is dropped.
+        deadline_us: u64,
+    },
+}
+
+/// What a shard tells everybody, without being asked.
+#[derive(Debug, Default)]
+pub struct Load {
+    /// Connections that it owns.
+    pub connections: AtomicUsize,
+    /// When its duty cycle last began (monotonic microseconds), for the health check.
+    pub cycle_began_us: AtomicU64,
+}
+
+/// All shards. Cheap to clone.
+pub struct Shards<T: Tenant> {
+    inner: Arc<[(Arc<Inbox<Message<T>>>, Arc<CachePadded<Load>>)]>,
+}
+
+impl<T: Tenant> Clone for Shards<T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<T: Tenant + 'static> Shards<T> {
+    /// Starts `count` shard threads; each makes its own tenant from its number and a way to wake the shard.
+    ///
+    /// # Errors
+    /// When the system has no more descriptors or threads.
+    pub fn start<F>(count: usize, settings: Settings, make_tenant: F) -> io::Result<(Self, Vec<JoinHandle<()>>)>
+    where
+        F: Fn(u16, Shards<T>) -> T + Send + Sync + 'static,
+        T::Session: 'static,
+    {
+        let polls = (0..count).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
+        let inner = polls
+            .iter()
+            .map(|poll| {
+                let inbox = Inbox::new(INBOX_ENTRIES, Waker::new(poll.registry(), WAKER)?);
+                Ok((inbox, Arc::new(CachePadded::new(Load::default()))))
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        let shards = Self { inner: inner.into() };
+        let make_tenant = Arc::new(make_tenant);
+        let threads = polls
+            .into_iter()
+            .enumerate()
+            .map(|(index, poll)| {
+                let (shards, settings, make_tenant) = (shards.clone(), settings, make_tenant.clone());
+                std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+                    let number = u16::try_from(index).expect("shards are counted in u16");
+                    let tenant = make_tenant(number, shards.clone());
+                    let (inbox, load) = shards.inner[index].clone();
+                    let inboxes = shards.inner.iter().map(|(inbox, _)| inbox.clone()).collect();
+                    let seat = Seat { number, poll, inbox, load, inboxes, metrics: ShardMetrics::new(index) };
+                    // The worker must not keep the handle that keeps its inbox alive: it has what it needs.
+                    drop(shards);
+                    Worker::new(seat, settings, tenant).run();
+                })
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok((shards, threads))
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    /// Never: at least one was started.
+    pub fn is_empty(&self) -> bool {
+        self.inner.is_empty()
+    }
+
+    /// Sends `message` to shard `number`.
+    ///
+    /// # Errors
+    /// Gives it back when the inbox is full.
+    pub fn send(&self, number: u16, message: Message<T>) -> Result<(), Message<T>> {
+        self.inner[usize::from(number)].0.push(message)
+    }
+
+    /// Wakes shard `number`, so that it asks its tenant what is due.
+    pub fn nudge(&self, number: u16) {
+        self.inner[usize::from(number)].0.nudge();
+    }
+
+    /// Gives a connection to the shard with the fewest.
+    ///
+    /// # Errors
+    /// Gives it back when that shard's inbox is full.
+    pub fn accept(&self, conn: Box<NewConn<T::Hello>>) -> Result<(), Box<NewConn<T::Hello>>> {
+        let (inbox, load) =
+            self.inner.iter().min_by_key(|(_, load)| load.connections.load(Ordering::Relaxed)).expect("at least one");
+        // Counted now, not when the shard gets to it: a burst must not all go to one shard.
+        load.connections.fetch_add(1, Ordering::Relaxed);
+        inbox.push(Message::Accept(conn)).map_err(|message| {
+            load.connections.fetch_sub(1, Ordering::Relaxed);
+            let Message::Accept(conn) = message else { unreachable!("it was an accept") };
+            conn
+        })
+    }
+
+    /// Connections in all.
+    pub fn connections(&self) -> usize {
+        self.inner.iter().map(|(_, load)| load.connections.load(Ordering::Relaxed)).sum()
+    }
+
+    /// When the shard that is longest in one duty cycle began it; monotonic microseconds.
+    pub fn oldest_cycle_us(&self) -> u64 {
+        self.inner.iter().map(|(_, load)| load.cycle_began_us.load(Ordering::Relaxed)).min().unwrap_or(0)
+    }
+}

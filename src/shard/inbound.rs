@@ -1,0 +1,132 @@
+//! From readable sockets to the tenant.
+
+use super::conn::Incoming;
+use super::tenant::{Inbound, Tenant};
+use super::wheel::{Hint, Kind};
+use super::worker::Worker;
+use crate::limits::{MESSAGE_STALL_MS, READS_PER_TURN};
+use crate::protocol::codes::Close;
+use crate::protocol::encode::Encoding;
+use crate::protocol::local::ConnRef;
+use bytes::Bytes;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tokio_tungstenite::tungstenite::Message;
+
+impl<T: Tenant> Worker<T> {
+    /// The socket may have bytes: reads until it has none or its turn is over.
+    pub(super) fn readable(&mut self, index: u32) {
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        for _ in 0..READS_PER_TURN {
+            let Some(conn) = self.conns.get(index as usize) else { break };
+            match recv(&conn.fd, &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((0, _)) => {
+                    self.hang_up(index);
+                    break;
+                }
+                Ok((n, _)) => {
+                    self.feed(index, &buffer[..n]);
+                    if n < buffer.len() {
+                        // Drained: more bytes raise a new edge.
+                        self.read_buffer = buffer;
+                        return;
+                    }
+                }
+                Err(Errno::AGAIN) => {
+                    self.read_buffer = buffer;
+                    return;
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => {
+                    self.hang_up(index);
+                    break;
+                }
+            }
+        }
+        self.read_buffer = buffer;
+        if let Some(conn) = self.conns.get(index as usize) {
+            self.unread.push_back((index, conn.generation));
+        }
+    }
+
+    /// Those whose turn ended before their bytes did.
+    pub(super) fn read_the_unread(&mut self) {
+        for _ in 0..self.unread.len() {
+            let Some((index, generation)) = self.unread.pop_front() else { break };
+            if self.conns.get(index as usize).is_some_and(|conn| conn.generation == generation) {
+                self.readable(index);
+            }
+        }
+    }
+
+    /// Gives bytes to the connection's WebSocket state and whole messages to the tenant.
+    pub(super) fn feed(&mut self, index: u32, mut input: &[u8]) {
+        let now_us = self.now_us;
+        let mut output = std::mem::take(&mut self.output);
+        while let Some(conn) = self.conns.get_mut(index as usize) {
+            conn.heard_us = now_us;
+            if conn.is_closing() {
+                // After our close frame nothing that comes matters; reading on lets the peer see it.
+                break;
+            }
+            output.clear();
+            let result = conn.receive(&mut input, &mut output, now_us);
+            let is_pong = output.first().is_some_and(|first| first & 0x0f == 0x0a);
+            if is_pong {
+                self.pong(index, &output);
+            } else if !output.is_empty() {
+                self.write(index, Bytes::copy_from_slice(&output));
+            }
+            match result {
+                Ok(Some(Incoming::Message(message))) => self.message(index, &message),
+                Ok(Some(Incoming::PeerClosed)) => self.linger(index, None),
+                Ok(None) => break,
+                Err(close) => self.close(index, close),
+            }
+        }
+        self.output = output;
+        self.watch_for_a_stall(index);
+    }
+
+    fn message(&mut self, index: u32, message: &Message) {
+        let (is_text, payload) = match message {
+            Message::Text(text) => (true, text.as_bytes()),
+            Message::Binary(bytes) => (false, &bytes[..]),
+            // Pings were answered, pongs counted as a sign of life.
+            _ => return,
+        };
+        self.report.inbound_messages += 1;
+        let number = self.number;
+        let (tenant, conns, mut cx) = self.split();
+        let Some(conn) = conns.get_mut(index as usize) else { return };
+        if !conn.caps.any_type && is_text != (conn.encoding == Encoding::Json) {
+            self.close(index, Close::Unsupported);
+            return;
+        }
+        let to = ConnRef { shard: number, index, generation: conn.generation };
+        let Some(session) = conn.session.as_mut() else { return };
+        // A bug that one message wakes must not take every other connection of the shard with it.
+        let call = || tenant.message(&mut cx, to, session, Inbound { is_text, payload });
+        if catch_unwind(AssertUnwindSafe(call)).is_err() {
+            self.report.panics += 1;
+            self.close(index, Close::Bug);
+        }
+        self.carry_out();
+    }
+
+    /// A message that was begun must end in time.
+    fn watch_for_a_stall(&mut self, index: u32) {
+        let Some(conn) = self.conns.get_mut(index as usize) else { return };
+        if !conn.inspect.is_open() {
+            conn.open_since_us = 0;
+        } else if conn.open_since_us == 0 {
+            conn.open_since_us = self.now_us;
+            if !conn.hints.stall {
+                conn.hints.stall = true;
+                let hint = Hint { conn: index, generation: conn.generation, kind: Kind::Stall };
+                self.wheel.schedule(self.now_us + MESSAGE_STALL_MS * 1_000, hint);
+            }
+        }
+    }
+}

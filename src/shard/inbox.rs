@@ -1,0 +1,128 @@
+//! A shard's inbox: a bounded lock-free queue that wakes its shard only when it sleeps.
+
+use crossbeam::queue::ArrayQueue;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+/// The many ends that push.
+pub struct Inbox<T> {
+    queue: ArrayQueue<T>,
+    asleep: AtomicBool,
+    waker: mio::Waker,
+}
+
+impl<T> Inbox<T> {
+    /// An empty inbox of `entries` places that wakes `waker`'s poll.
+    pub fn new(entries: usize, waker: mio::Waker) -> Arc<Self> {
+        Arc::new(Self { queue: ArrayQueue::new(entries), asleep: AtomicBool::new(false), waker })
+    }
+
+    /// Puts `item` in, in order with this thread's earlier pushes, and wakes the shard if it sleeps.
+    ///
+    /// # Errors
+    /// Gives `item` back when the inbox is full.
+    pub fn push(&self, item: T) -> Result<(), T> {
+        self.queue.push(item)?;
+        self.nudge();
+        Ok(())
+    }
+
+    /// Wakes the shard if it sleeps, without a message.
+    pub fn nudge(&self) {
+        // Pairs with the fence in `fall_asleep`: either we see the flag, or the shard sees the item.
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
+            // It fails only when the poll is gone, and then nobody sleeps there.
+            let _ = self.waker.wake();
+        }
+    }
+
+    /// The next item.
+    pub fn pop(&self) -> Option<T> {
+        self.queue.pop()
+    }
+
+    /// Items that wait.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The shard wants to sleep: true if it may; then every push wakes it until [`Inbox::wake_up`].
+    pub fn fall_asleep(&self) -> bool {
+        self.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if self.queue.is_empty() {
+            return true;
+        }
+        self.asleep.store(false, Ordering::Relaxed);
+        false
+    }
+
+    /// The shard is awake: pushes cost no system call again.
+    pub fn wake_up(&self) {
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll, Token, Waker};
+    use std::time::Duration;
+
+    fn inbox(entries: usize) -> (Poll, Arc<Inbox<u64>>) {
+        let poll = Poll::new().unwrap();
+        let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+        (poll, Inbox::new(entries, waker))
+    }
+
+    #[test]
+    fn full_gives_the_item_back() {
+        let (_poll, inbox) = inbox(2);
+        assert_eq!((inbox.push(1), inbox.push(2), inbox.push(3)), (Ok(()), Ok(()), Err(3)));
+        assert_eq!((inbox.pop(), inbox.len()), (Some(1), 1));
+    }
+
+    #[test]
+    fn a_sleeper_is_always_woken_and_order_per_producer_holds() {
+        const PRODUCERS: u64 = 3;
+        const ITEMS: u64 = 20_000;
+        let (mut poll, inbox) = inbox(1_024);
+        let threads: Vec<_> = (0..PRODUCERS)
+            .map(|p| {
+                let inbox = inbox.clone();
+                std::thread::spawn(move || {
+                    for n in 0..ITEMS {
+                        let mut item = p * ITEMS + n;
+                        while let Err(back) = inbox.push(item) {
+                            item = back;
+                            std::thread::yield_now();
+                        }
+                        if n % 64 == 0 {
+                            std::thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut next = [0; PRODUCERS as usize];
+        let mut events = Events::with_capacity(8);
+        while next.iter().sum::<u64>() < PRODUCERS * ITEMS {
+            if let Some(item) = inbox.pop() {
+                let producer = (item / ITEMS) as usize;
+                assert_eq!(item % ITEMS, next[producer]);
+                next[producer] += 1;
+            } else if inbox.fall_asleep() {
+                poll.poll(&mut events, Some(Duration::from_secs(30))).unwrap();
+                assert!(!events.is_empty(), "slept through a push");
+                inbox.wake_up();
+            }
+        }
+        threads.into_iter().for_each(|t| t.join().unwrap());
+    }
+}

@@ -1,0 +1,194 @@
+//! Looks at inbound frame headers before the WebSocket library buffers a payload: sizes, fragments and the
+//! pace of control frames are refused at the header.
+//!
+//! Costs 36 bytes per connection; parsing is tungstenite's own `FrameHeader::parse`.
+
+use crate::limits::{CONTROL_FRAMES_BURST, CONTROL_FRAMES_PER_S};
+use super::tenant::Caps;
+use crate::protocol::codes::Close;
+use std::io::Cursor;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+const HEADER_BYTES_MAX: usize = 14;
+
+/// One connection's place in its inbound stream.
+#[derive(Debug, Default)]
+pub(super) struct Inspect {
+    /// Payload bytes of the current frame still to come.
+    remaining: u32,
+    /// Bytes of the current message so far.
+    message_bytes: u32,
+    /// Fragments of the current message so far; 0: none is open.
+    fragments: u32,
+    header: [u8; HEADER_BYTES_MAX],
+    header_len: u8,
+    /// GCRA: when the control-frame bucket is full again, in monotonic microseconds.
+    control_full_us: u64,
+}
+
+impl Inspect {
+    /// Whether a frame or message was begun and not finished.
+    pub(super) fn is_open(&self) -> bool {
+        self.remaining > 0 || self.header_len > 0 || self.fragments > 0
+    }
+
+    /// Looks at `bytes`, which follow what was given before, and returns how many of them belong to the current frame:
+    /// feed those to the WebSocket library, then call again with the rest.
+    ///
+    /// # Errors
+    /// The close code that the peer has earned.
+    pub(super) fn next(&mut self, bytes: &[u8], caps: &Caps, now_us: u64) -> Result<usize, Close> {
+        if self.remaining > 0 {
+            return Ok(self.consume(bytes.len()));
+        }
+        let had = usize::from(self.header_len);
+        let more = bytes.len().min(HEADER_BYTES_MAX - had);
+        self.header[had..had + more].copy_from_slice(&bytes[..more]);
+        let mut cursor = Cursor::new(&self.header[..had + more]);
+        match FrameHeader::parse(&mut cursor).map_err(|_| Close::Protocol)? {
+            None => {
+                self.header_len = (had + more) as u8;
+                Ok(more)
+            }
+            Some((header, length)) => {
+                let header_bytes = cursor.position() as usize - had;
+                self.header_len = 0;
+                self.check(&header, length, caps, now_us)?;
+                self.remaining = length as u32;
+                Ok(header_bytes + self.consume(bytes.len() - header_bytes))
+            }
+        }
+    }
+
+    fn consume(&mut self, available: usize) -> usize {
+        let taken = available.min(self.remaining as usize);
+        self.remaining -= taken as u32;
+        taken
+    }
+
+    fn check(&mut self, header: &FrameHeader, length: u64, caps: &Caps, now_us: u64) -> Result<(), Close> {
+        if header.mask.is_none() || header.rsv1 || header.rsv2 || header.rsv3 || length >> 63 == 1 {
+            return Err(Close::Protocol);
+        }
+        match header.opcode {
+            OpCode::Control(_) if length > 125 || !header.is_final => Err(Close::Protocol),
+            OpCode::Control(Control::Close) => Ok(()),
+            OpCode::Control(Control::Ping | Control::Pong) => self.pay_for_control(now_us),
+            OpCode::Control(Control::Reserved(_)) | OpCode::Data(Data::Reserved(_)) => Err(Close::Protocol),
+            OpCode::Data(kind) => {
+                let continues = kind == Data::Continue;
+                if continues != (self.fragments > 0) {
+                    return Err(Close::Protocol);
+                }
+                if length > u64::from(caps.message_bytes_max - self.message_bytes) {
+                    return Err(Close::TooBig);
+                }
+                if self.fragments == caps.fragments_max {
+                    return Err(Close::Policy);
+                }
+                (self.fragments, self.message_bytes) =
+                    if header.is_final { (0, 0) } else { (self.fragments + 1, self.message_bytes + length as u32) };
+                Ok(())
+            }
+        }
+    }
+
+    fn pay_for_control(&mut self, now_us: u64) -> Result<(), Close> {
+        const EMISSION_US: u64 = 1_000_000 / CONTROL_FRAMES_PER_S as u64;
+        const BURST_US: u64 = EMISSION_US * CONTROL_FRAMES_BURST as u64;
+        let debt_us = self.control_full_us.saturating_sub(now_us);
+        if debt_us > BURST_US - EMISSION_US {
+            return Err(Close::Policy);
+        }
+        self.control_full_us = now_us + debt_us + EMISSION_US;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPS: Caps = Caps { message_bytes_max: 4_096, fragments_max: 16, backlog_bytes_max: 4_096, any_type: false };
+
+    fn frame(first: u8, length: usize) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match length {
+            0..126 => bytes.push(0x80 | length as u8),
+            126..65_536 => {
+                bytes.push(0x80 | 126);
+                bytes.extend((length as u16).to_be_bytes());
+            }
+            _ => {
+                bytes.push(0x80 | 127);
+                bytes.extend((length as u64).to_be_bytes());
+            }
+        }
+        bytes.extend([1, 2, 3, 4]);
+        bytes.extend(vec![0; length.min(10_000)]);
+        bytes
+    }
+
+    /// Feeds `bytes` in pieces of `step`; returns the frames' ends that were found, or the verdict.
+    fn feed(inspect: &mut Inspect, bytes: &[u8], step: usize, now_us: u64) -> Result<usize, Close> {
+        let mut ends = 0;
+        for piece in bytes.chunks(step) {
+            let mut rest = piece;
+            while !rest.is_empty() {
+                let n = inspect.next(rest, &CAPS, now_us)?;
+                assert!(n > 0);
+                rest = &rest[n..];
+                ends += usize::from(inspect.remaining == 0 && inspect.header_len == 0);
+            }
+        }
+        Ok(ends)
+    }
+
+    #[test]
+    fn frames_are_found_however_the_bytes_are_cut() {
+        let stream: Vec<u8> = [frame(0x81, 5), frame(0x01, 300), frame(0x89, 0), frame(0x80, 70), frame(0x82, 4_096)].concat();
+        for step in [1, 2, 3, 7, 14, 100, 10_000] {
+            let mut inspect = Inspect::default();
+            assert_eq!(feed(&mut inspect, &stream, step, 0), Ok(5), "step {step}");
+            assert!(!inspect.is_open());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_at_the_header() {
+        let unmasked = vec![0x81, 0x01, b'x'];
+        let top_bit = [vec![0x82, 0xff], (1_u64 << 63).to_be_bytes().to_vec(), vec![0; 4]].concat();
+        for (what, bytes, code) in [
+            ("unmasked", unmasked, Close::Protocol),
+            ("rsv1", frame(0xc1, 1), Close::Protocol),
+            ("rsv2", frame(0xa1, 1), Close::Protocol),
+            ("rsv3", frame(0x91, 1), Close::Protocol),
+            ("opcode 3", frame(0x83, 1), Close::Protocol),
+            ("opcode B", frame(0x8b, 1), Close::Protocol),
+            ("ping of 126 bytes", frame(0x89, 126), Close::Protocol),
+            ("fragmented ping", frame(0x09, 1), Close::Protocol),
+            ("fragmented close", frame(0x08, 2), Close::Protocol),
+            ("continuation without start", frame(0x80, 1), Close::Protocol),
+            ("text inside a fragment run", [frame(0x01, 1), frame(0x81, 1)].concat(), Close::Protocol),
+            ("64-bit length with top bit", top_bit, Close::Protocol),
+            ("message over the cap", frame(0x81, 4_097), Close::TooBig),
+            ("fragments that sum up over it", [frame(0x01, 4_000), frame(0x80, 97)].concat(), Close::TooBig),
+            ("a 17th fragment", [frame(0x01, 1), frame(0x00, 1).repeat(16)].concat(), Close::Policy),
+        ] {
+            assert_eq!(feed(&mut Inspect::default(), &bytes, 5, 0), Err(code), "{what}");
+        }
+    }
+
+    #[test]
+    fn control_frames_have_a_pace() {
+        let mut inspect = Inspect::default();
+        let ping = frame(0x89, 0);
+        assert_eq!(feed(&mut inspect, &ping.repeat(20), 100, 1_000_000), Ok(20));
+        assert_eq!(feed(&mut inspect, &ping, 100, 1_000_000), Err(Close::Policy));
+        let mut inspect = Inspect::default();
+        for n in 0..1_000 {
+            assert_eq!(feed(&mut inspect, &ping, 100, n * 100_000), Ok(1), "10 a second are fine for ever");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! A laggard's backlog: what waits for one blocked socket, and its way back to the dense slots.
+//!
+//! Only the cut rest of one write and a bounded run of control answers are held here; frames stay in the room's
+//! ring, and the laggard is a cursor into it.
+
+use super::pass::{Tally, Wire};
+use super::ring::{Ring, Seq};
+use crate::limits::JOIN_FRAMES_MAX;
+use crate::protocol::encode::{self, Variant};
+use crate::protocol::ids::Offset;
+use crate::protocol::message::{Gap, GapReason, ServerMessage};
+use bytes::Bytes;
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use smallvec::SmallVec;
+use std::io::IoSlice;
+
+/// Where a subscriber that is not caught up stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Follow {
+    /// What it gets.
+    pub variant: Variant,
+    /// Next entry of the ring.
+    pub cursor: Seq,
+    /// The offset up to which it was sent (counting the cut rest as sent: it goes first).
+    pub position: Offset,
+}
+
+/// What waits for a blocked socket.
+#[derive(Debug, Default)]
+pub(super) struct Lag {
+    /// The rest of a frame that was cut: goes before everything else.
+    partial: Bytes,
+    /// Whether `partial` is the rest of a room's frame.
+    partial_is_delivery: bool,
+    /// Whole control answers; the first may be cut.
+    control: Vec<u8>,
+    /// The newest pong; older ones answer nothing that is still of interest.
+    pong: Bytes,
+    /// Set for subscribers.
+    pub follow: Option<Follow>,
+    /// When the socket last took something.
+    pub moved_us: u64,
+    /// Gaps announced during this lag that the connection has not counted yet.
+    pub gaps: u32,
+    /// Frames that those gaps skipped.
+    pub gap_frames: u64,
+}
+
+/// How a flush ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// Nothing waits any more.
+    CaughtUp,
+    /// The socket is full again.
+    Blocked,
+    /// The socket is broken.
+    Broken,
+}
+
+impl Lag {
+    /// A backlog that begins with the rest of a write of one frame or control answer.
+    pub(super) fn with_rest(rest: Bytes, now_us: u64) -> Box<Self> {
+        Box::new(Self { partial: rest, moved_us: now_us, ..Self::default() })
+    }
+
+    /// A backlog of a subscriber whose last write took `sent` bytes of what waited from `cursor` on.
+    pub(super) fn after_cut(ring: &Ring, variant: Variant, cursor: Seq, sent: usize, now_us: u64) -> Box<Self> {
+        // A cursor that the ring no longer reaches gets its position from the gap that follows.
+        let position = ring.position(cursor).unwrap_or(0);
+        let mut lag = Self { moved_us: now_us, ..Self::default() };
+        let mut follow = Follow { variant, cursor, position };
+        lag.advance_frames(ring, &mut follow, sent);
+        lag.follow = Some(follow);
+        Box::new(lag)
+    }
+
+    /// Adds a whole control frame; false when there is no room for it.
+    pub(super) fn add_control(&mut self, frame: &[u8], bytes_max: usize) -> bool {
+        let fits = self.control.len() + frame.len() <= bytes_max;
+        if fits {
+            self.control.extend_from_slice(frame);
+        }
+        fits
+    }
+
+    /// Replaces the waiting pong.
+    pub(super) fn set_pong(&mut self, frame: Bytes) {
+        self.pong = frame;
+    }
+
+    /// Writes what waits, then the ring's frames, until nothing waits or the socket is full.
+    /// `ring` is the room's when `follow` is set.
+    pub(super) fn flush<W: Wire>(&mut self, fd: RawFd, ring: Option<&Ring>, wire: &mut W, now_us: u64, tally: &mut Tally) -> Flushed {
+        loop {
+            if let (Some(ring), Some(mut follow)) = (ring, self.follow) {
+                self.skip_what_is_gone(ring, &mut follow);
+                self.follow = Some(follow);
+            }
+            let frames: SmallVec<[&Bytes; JOIN_FRAMES_MAX]> = match (ring, self.follow) {
+                (Some(ring), Some(follow)) => {
+                    ring.newest(ring.lag(follow.cursor)).take(JOIN_FRAMES_MAX).map(|entry| entry.get(follow.variant)).collect()
+                }
+                _ => SmallVec::new(),
+            };
+            let parts: SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX + 3]> = [&self.partial[..], &self.control, &self.pong]
+                .into_iter()
+                .chain(frames.iter().map(|bytes| &bytes[..]))
+                .filter(|part| !part.is_empty())
+                .map(IoSlice::new)
+                .collect();
+            if parts.is_empty() {
+                return Flushed::CaughtUp;
+            }
+            tally.sends += 1;
+            match wire.send_joined(fd, &parts) {
+                Ok(0) | Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS | Errno::NOMEM) => return Flushed::Blocked,
+                Err(_) => return Flushed::Broken,
+                Ok(sent) => {
+                    drop(parts);
+                    drop(frames);
+                    tally.bytes += sent as u64;
+                    self.moved_us = now_us;
+                    tally.deliveries += self.advance(ring, sent);
+                }
+            }
+        }
+    }
+
+    /// Announces and skips what the ring no longer has: goes on near the newest, so that it is not overrun at once.
+    fn skip_what_is_gone(&mut self, ring: &Ring, follow: &mut Follow) {
+        let lag = ring.lag(follow.cursor);
+        if lag <= ring.len() {
+            return;
+        }
+        let keep = (ring.len() / 8).max(1);
+        let Some(entry) = ring.newest(keep).next() else { return };
+        let gap = Gap { from: follow.position, to: entry.prev, reason: GapReason::Slow };
+        self.control.extend(encode::websocket_message(&ServerMessage::Gap(gap), follow.variant.encoding));
+        self.gaps += 1;
+        self.gap_frames += (lag - keep) as u64;
+        follow.cursor = ring.head().wrapping_sub(keep as Seq);
+        follow.position = entry.prev;
+    }
+
+    /// `sent` bytes are gone; returns how many frames of the room are whole with that.
+    fn advance(&mut self, ring: Option<&Ring>, mut sent: usize) -> u64 {
+        let mut deliveries = 0;
+        if !self.partial.is_empty() {
+            let taken = sent.min(self.partial.len());
+            bytes::Buf::advance(&mut self.partial, taken);
+            sent -= taken;
+            if !self.partial.is_empty() {
+                return 0;
+            }
+            self.partial = Bytes::new();
+            deliveries += u64::from(std::mem::take(&mut self.partial_is_delivery));
+        }
+        let taken = sent.min(self.control.len());
+        self.control.drain(..taken);
+        sent -= taken;
+        if sent > 0 && !self.pong.is_empty() {
+            let taken = sent.min(self.pong.len());
+            self.partial = std::mem::take(&mut self.pong).split_off(taken);
+            sent -= taken;
+        }
+        if let (Some(ring), Some(mut follow)) = (ring, self.follow) {
+            deliveries += self.advance_frames(ring, &mut follow, sent);
+            self.follow = Some(follow);
+        }
+        deliveries
+    }
+
+    fn advance_frames(&mut self, ring: &Ring, follow: &mut Follow, mut sent: usize) -> u64 {
+        let mut deliveries = 0;
+        while sent > 0 {
+            let Some(entry) = ring.get(follow.cursor) else { break };
+            let bytes = entry.get(follow.variant);
+            follow.cursor = follow.cursor.wrapping_add(1);
+            follow.position = entry.last;
+            if sent < bytes.len() {
+                self.partial = bytes.slice(sent..);
+                self.partial_is_delivery = true;
+                break;
+            }
+            sent -= bytes.len();
+            deliveries += 1;
+        }
+        deliveries
+    }
+
+    /// The connection closes: frames no longer matter, but a cut frame must end before the close frame.
+    pub(super) fn stop_following(&mut self) {
+        self.follow = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::frame::{EncodedFrame, RoomKey};
+    use std::sync::Arc;
+
+    /// Takes `room` bytes, then blocks until more room is given.
+    struct Narrow {
+        room: usize,
+        got: Vec<u8>,
+    }
+
+    impl Wire for Narrow {
+        fn send(&mut self, _: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
+            let n = bytes.len().min(self.room);
+            if n == 0 {
+                return Err(Errno::AGAIN);
+            }
+            self.got.extend(&bytes[..n]);
+            self.room -= n;
+            Ok(n)
+        }
+        fn send_joined(&mut self, fd: RawFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+            let all: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+            self.send(fd, &all)
+        }
+    }
+
+    fn push(ring: &mut Ring, n: u8) {
+        let mut frame = EncodedFrame::new(RoomKey(0), u64::from(n), u64::from(n) + 1, 0);
+        frame.set(Variant::default(), Bytes::from(vec![n; 10]));
+        ring.push(Arc::new(frame));
+    }
+
+    #[test]
+    fn any_cut_is_mended_and_nothing_is_lost_doubled_or_swapped() {
+        for first_cut in 0..30 {
+            for step in 1..12 {
+                let mut ring = Ring::new(8);
+                let start = ring.head();
+                (0..3).for_each(|n| push(&mut ring, n));
+                let mut wire = Narrow { room: 0, got: vec![] };
+                let expected: Vec<u8> = (0..3).flat_map(|n| vec![n; 10]).collect();
+                wire.got.extend(&expected[..first_cut]);
+                let mut lag = Lag::after_cut(&ring, Variant::default(), start, first_cut, 0);
+                let mut tally = Tally::default();
+                while lag.flush(1, Some(&ring), &mut wire, 0, &mut tally) == Flushed::Blocked {
+                    wire.room = step;
+                }
+                assert_eq!(wire.got, expected, "cut {first_cut} step {step}");
+                assert_eq!(lag.follow.unwrap().position, 3);
+                assert_eq!(tally.deliveries as usize, 3 - first_cut / 10);
+            }
+        }
+    }
+
+    #[test]
+    fn slow_viewer_gets_a_gap_not_a_silence() {
+        let mut ring = Ring::new(8);
+        let start = ring.head();
+        push(&mut ring, 0);
+        let mut lag = Lag::after_cut(&ring, Variant::default(), start, 4, 0);
+        (1..30).for_each(|n| push(&mut ring, n));
+        let mut wire = Narrow { room: 10_000, got: vec![] };
+        assert_eq!(lag.flush(1, Some(&ring), &mut wire, 5, &mut Tally::default()), Flushed::CaughtUp);
+        assert_eq!(wire.got[..6], [0; 6], "the cut frame ends first");
+        let text = String::from_utf8_lossy(&wire.got);
+        assert!(text.contains(r#"{"gap":{"from":1,"to":29,"reason":"slow"}}"#), "{text}");
+        assert_eq!(wire.got[wire.got.len() - 10..], [29; 10]);
+        assert_eq!((lag.gaps, lag.gap_frames), (1, 28));
+    }
+
+    #[test]
+    fn control_answers_come_before_frames_and_only_the_newest_pong_is_kept() {
+        let mut ring = Ring::new(8);
+        let start = ring.head();
+        push(&mut ring, 7);
+        let mut lag = Lag::after_cut(&ring, Variant::default(), start, 3, 0);
+        push(&mut ring, 8);
+        assert!(lag.add_control(b"ACK", 5));
+        assert!(!lag.add_control(b"ACK", 5), "bounded");
+        lag.set_pong(Bytes::from_static(b"old"));
+        lag.set_pong(Bytes::from_static(b"new"));
+        let mut wire = Narrow { room: 0, got: vec![] };
+        while lag.flush(1, Some(&ring), &mut wire, 0, &mut Tally::default()) == Flushed::Blocked {
+            wire.room = 1;
+        }
+        assert_eq!(wire.got, [&[7; 7][..], b"ACKnew", &[8; 10]].concat());
+    }
+}

@@ -1,0 +1,243 @@
+//! To the sockets: the pass, control answers, and laggards.
+
+use super::lag::{Flushed, Follow, Lag};
+use super::pass::{Left, Slot, Wire};
+use super::tenant::Tenant;
+use super::conn::NONE;
+use super::wheel::{Hint, Kind};
+use super::worker::Worker;
+use crate::protocol::codes::Close;
+use crate::protocol::encode::Variant;
+use crate::protocol::frame::EncodedFrame;
+use crate::protocol::ids::Offset;
+use crate::protocol::local::ConnRef;
+use bytes::Bytes;
+use rustix::io::Errno;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+/// A blocked socket is looked at this often, in case the kernel was out of memory (it raises no edge for that).
+const BLOCKED_LOOK_US: u64 = 2_000_000;
+
+/// Gaps are counted over this long.
+const GAP_WINDOW_US: u64 = 60_000_000;
+
+impl<T: Tenant> Worker<T> {
+    /// A frame of a room came.
+    pub(super) fn frame(&mut self, frame: Arc<EncodedFrame>) {
+        self.report.frames += 1;
+        let Some(index) = self.rooms.find(frame.room) else { return };
+        // A slot has no position of its own: before the ring forgets what an unvisited slot lacks, finish the pass.
+        while self.rooms.get(index).slots.is_due()
+            && self.rooms.get(index).slots.behind() + 1 >= self.settings.ring_frames
+        {
+            self.pass_slice(index, usize::MAX);
+        }
+        let now_us = self.now_us;
+        let room = self.rooms.get(index);
+        if !room.slots.is_due() {
+            room.pass_began_us = now_us;
+        }
+        if room.ring.push(frame) {
+            self.report.gaps_overload += u64::from(room.watchers);
+        }
+        room.slots.frame_came();
+        self.rooms.make_due(index);
+    }
+
+    /// Visits slots of a room; returns the sends done (at least 1, so that budgets shrink).
+    pub(super) fn pass_slice(&mut self, index: u32, budget: usize) -> usize {
+        let mut left = std::mem::take(&mut self.report.left);
+        let room = self.rooms.get(index);
+        let tally = room.slots.slice(&room.ring, &mut self.wire, budget, &mut left);
+        let ended = !room.slots.is_due();
+        let began_us = room.pass_began_us;
+        self.report.tally(tally);
+        for item in left.drain(..) {
+            match item {
+                Left::Blocked { conn, cursor, sent } => {
+                    let Some(owner) = self.conns.get_mut(conn as usize) else { continue };
+                    let variant = self.rooms.get(index).slots.get(owner.slot as usize).variant();
+                    let lag = Lag::after_cut(&self.rooms.get(index).ring, variant, cursor, sent, self.now_us);
+                    self.leave_slot(conn);
+                    self.begin_lag(conn, lag);
+                    // A short write may have left room: only a refusal promises an edge.
+                    self.writable(conn);
+                }
+                Left::Broken { conn } => self.hang_up(conn),
+            }
+        }
+        self.report.left = left;
+        if ended {
+            self.report.pass_ended(began_us);
+        } else {
+            self.rooms.make_due(index);
+        }
+        (tally.sends as usize).max(1)
+    }
+
+    /// One whole control frame to a connection that may be gone by now.
+    pub(super) fn reply(&mut self, to: ConnRef, frame: Bytes) {
+        if let Some(index) = self.find(to) {
+            self.write(index, frame);
+        }
+    }
+
+    /// One or more whole frames, before whatever the room has for the connection.
+    pub(super) fn write(&mut self, index: u32, frame: Bytes) {
+        let now_us = self.now_us;
+        let Some(conn) = self.conns.get_mut(index as usize) else { return };
+        if let Some(lag) = &mut conn.lag {
+            if !lag.add_control(&frame, conn.caps.backlog_bytes_max as usize) && !conn.is_closing() {
+                self.report.control_overflow += 1;
+                self.close(index, Close::Slow);
+            }
+            return;
+        }
+        let fd = conn.fd.as_raw_fd();
+        self.report.control_sends += 1;
+        match self.wire.send(fd, &frame) {
+            Ok(sent) if sent == frame.len() => {}
+            Ok(sent) => self.cut_control(index, frame.slice(sent..), now_us),
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS | Errno::NOMEM) => self.cut_control(index, frame, now_us),
+            Err(_) => self.hang_up(index),
+        }
+    }
+
+    /// The answer to a ping: only the newest waits.
+    pub(super) fn pong(&mut self, index: u32, frame: &[u8]) {
+        let frame = Bytes::copy_from_slice(frame);
+        match self.conns.get_mut(index as usize).and_then(|conn| conn.lag.as_mut()) {
+            Some(lag) => lag.set_pong(frame),
+            None => self.write(index, frame),
+        }
+    }
+
+    /// A control answer was cut: the connection lags from here, wherever it stood.
+    fn cut_control(&mut self, index: u32, rest: Bytes, now_us: u64) {
+        let mut lag = Lag::with_rest(rest, now_us);
+        lag.follow = self.leave_slot(index);
+        self.begin_lag(index, lag);
+        self.writable(index);
+    }
+
+    /// Takes the connection out of the dense slots; returns where it stood.
+    pub(super) fn leave_slot(&mut self, index: u32) -> Option<Follow> {
+        let conn = &mut self.conns[index as usize];
+        let place = std::mem::replace(&mut conn.slot, NONE);
+        if place == NONE {
+            return None;
+        }
+        let room = self.rooms.get(conn.room);
+        let (slot, moved) = room.slots.remove(place as usize);
+        // Within reach: `frame` finishes the pass before the ring forgets what a slot lacks.
+        let position = room.ring.position(slot.cursor).unwrap_or(0);
+        if let Some(moved) = moved {
+            self.conns[moved as usize].slot = place;
+        }
+        Some(Follow { variant: slot.variant(), cursor: slot.cursor, position })
+    }
+
+    fn begin_lag(&mut self, index: u32, lag: Box<Lag>) {
+        let conn = &mut self.conns[index as usize];
+        if lag.follow.is_some() {
+            self.rooms.lagging(conn.room, true);
+        }
+        conn.lag = Some(lag);
+        if !conn.hints.blocked {
+            conn.hints.blocked = true;
+            let hint = Hint { conn: index, generation: conn.generation, kind: Kind::Blocked };
+            self.wheel.schedule(self.now_us + BLOCKED_LOOK_US, hint);
+        }
+    }
+
+    /// The socket may take bytes again.
+    pub(super) fn writable(&mut self, index: u32) {
+        let now_us = self.now_us;
+        let Some(conn) = self.conns.get_mut(index as usize) else { return };
+        let Some(mut lag) = conn.lag.take() else { return };
+        let (room, fd) = (conn.room, conn.fd.as_raw_fd());
+        let mut tally = super::pass::Tally::default();
+        let flushed = lag.flush(fd, self.rooms.ring(room), &mut self.wire, now_us, &mut tally);
+        self.report.caught_up(tally);
+        let gaps = std::mem::take(&mut lag.gaps);
+        self.report.gaps_slow += u64::from(gaps);
+        self.report.gap_frames += std::mem::take(&mut lag.gap_frames);
+        match flushed {
+            Flushed::Broken => {
+                conn.lag = Some(lag);
+                self.hang_up(index);
+            }
+            Flushed::Blocked => {
+                conn.lag = Some(lag);
+                if gaps > 0 {
+                    self.count_gaps(index, gaps);
+                }
+            }
+            Flushed::CaughtUp if conn.is_closing() => self.half_close(index),
+            Flushed::CaughtUp => {
+                if let Some(follow) = lag.follow {
+                    let slot = Slot { fd, conn: index, cursor: follow.cursor, variant: follow.variant.index() as u8 };
+                    self.rooms.lagging(room, false);
+                    conn.slot = self.rooms.get(room).slots.add(slot) as u32;
+                }
+                if gaps > 0 {
+                    self.count_gaps(index, gaps);
+                }
+            }
+        }
+    }
+
+    /// A connection that gets one gap after the other is too slow for this room.
+    fn count_gaps(&mut self, index: u32, gaps: u32) {
+        let conn = &mut self.conns[index as usize];
+        if self.now_us.saturating_sub(conn.gaps_since_us) > GAP_WINDOW_US {
+            conn.gaps_since_us = self.now_us;
+            conn.gaps = 0;
+        }
+        conn.gaps += gaps;
+        if conn.gaps > self.settings.gaps_max {
+            self.close(index, Close::Slow);
+        }
+    }
+
+    /// Looks at a blocked socket: closes it when it took nothing for too long.
+    pub(super) fn look_at_blocked(&mut self, index: u32) {
+        self.conns[index as usize].hints.blocked = false;
+        self.writable(index);
+        let Some(conn) = self.conns.get_mut(index as usize) else { return };
+        let Some(lag) = &conn.lag else { return };
+        if !conn.is_closing() && self.now_us.saturating_sub(lag.moved_us) >= self.settings.stalled_us {
+            self.close(index, Close::Slow);
+            return;
+        }
+        conn.hints.blocked = true;
+        let hint = Hint { conn: index, generation: conn.generation, kind: Kind::Blocked };
+        self.wheel.schedule(self.now_us + BLOCKED_LOOK_US, hint);
+    }
+
+    /// Sends the welcome and makes the connection a subscriber that stands at `last`.
+    pub(super) fn subscribe(&mut self, to: ConnRef, variant: Variant, welcome: Bytes, last: Offset) {
+        let Some(index) = self.find(to) else { return };
+        let conn = &self.conns[index as usize];
+        if conn.is_closing() || conn.room == NONE || conn.slot != NONE {
+            return;
+        }
+        let (room_index, fd) = (conn.room, conn.fd.as_raw_fd());
+        self.write(index, welcome);
+        let Some(conn) = self.conns.get_mut(index as usize).filter(|conn| !conn.is_closing()) else { return };
+        let room = self.rooms.get(room_index);
+        room.ring.start_at(last);
+        let cursor = room.ring.head();
+        match &mut conn.lag {
+            Some(lag) => {
+                lag.follow = Some(Follow { variant, cursor, position: last });
+                self.rooms.lagging(room_index, true);
+            }
+            None => {
+                let slot = Slot { fd, conn: index, cursor, variant: variant.index() as u8 };
+                conn.slot = room.slots.add(slot) as u32;
+            }
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! The pass: one branch-poor loop over a room's dense subscriber slots. The product.
+//!
+//! Visits socket by socket, never message by message: the kernel's per-socket state is cold on each visit, so what
+//! waits for a subscriber goes in one vectored write. Where a pass starts rotates, so that nobody is always last.
+
+use super::ring::{Ring, Seq};
+use crate::limits::JOIN_FRAMES_MAX;
+use crate::protocol::encode::{VARIANTS, Variant};
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use smallvec::SmallVec;
+use std::io::IoSlice;
+
+/// Where bytes go: sockets, or a counting sink in benchmarks and tests.
+pub trait Wire {
+    /// One non-blocking send; returns the bytes taken.
+    ///
+    /// # Errors
+    /// `AGAIN` when the socket is full, anything else when it is broken.
+    fn send(&mut self, fd: RawFd, bytes: &[u8]) -> Result<usize, Errno>;
+
+    /// The same for several pieces in one call.
+    ///
+    /// # Errors
+    /// As [`Wire::send`].
+    fn send_joined(&mut self, fd: RawFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno>;
+}
+
+/// A subscriber that keeps up: 16 bytes, four to a cache line. Always at a frame boundary.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Slot {
+    /// The socket.
+    pub fd: RawFd,
+    /// Index of the connection in the shard's table.
+    pub conn: u32,
+    /// Next entry of the ring to send.
+    pub cursor: Seq,
+    /// [`Variant::index`].
+    pub variant: u8,
+}
+
+const _: () = assert!(size_of::<Slot>() == 16);
+
+impl Slot {
+    /// What the subscriber gets.
+    pub fn variant(&self) -> Variant {
+        Variant::ALL[usize::from(self.variant)]
+    }
+}
+
+/// What a slice of the pass could not finish by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The socket took only `sent` bytes of what waited (perhaps 0): now a laggard at `cursor`.
+    Blocked {
+        /// The connection.
+        conn: u32,
+        /// Where it stood before this visit.
+        cursor: Seq,
+        /// Bytes taken from there on.
+        sent: usize,
+    },
+    /// The socket is broken.
+    Broken {
+        /// The connection.
+        conn: u32,
+    },
+}
+
+/// What a slice did; accumulated by the caller, published once a cycle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Sends (system calls).
+    pub sends: u64,
+    /// Frames handed to sockets, whole.
+    pub deliveries: u64,
+    /// Bytes handed to sockets.
+    pub bytes: u64,
+}
+
+/// The caught-up subscribers of one room on one shard, and how far the pass over them is.
+#[derive(Debug, Default)]
+pub struct Slots {
+    slots: Vec<Slot>,
+    /// Next slot to visit.
+    at: usize,
+    /// Slots still to visit until everybody has everything; 0: no pass is under way.
+    todo: usize,
+    /// Frames that came since everybody had everything: no slot is further behind.
+    behind: usize,
+}
+
+impl Slots {
+    /// Number of caught-up subscribers.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether nobody is here.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The slot at `place`.
+    pub fn get(&self, place: usize) -> &Slot {
+        &self.slots[place]
+    }
+
+    /// Whether a pass is under way.
+    pub fn is_due(&self) -> bool {
+        self.todo > 0
+    }
+
+    /// How many frames a slot may be behind at most. The caller finishes the pass before the ring forgets what an
+    /// unvisited slot has not been sent: a slot has no position of its own from which to announce a gap.
+    pub fn behind(&self) -> usize {
+        self.behind
+    }
+
+    /// Adds a subscriber; returns its place.
+    pub fn add(&mut self, slot: Slot) -> usize {
+        self.slots.push(slot);
+        if self.todo > 0 {
+            self.todo += 1;
+        }
+        self.slots.len() - 1
+    }
+
+    /// Removes the slot at `place`. The last slot moves there: returns its connection so that the caller can tell it.
+    /// Returns the removed slot first.
+    pub fn remove(&mut self, place: usize) -> (Slot, Option<u32>) {
+        let slot = self.slots.swap_remove(place);
+        if self.at >= self.slots.len() {
+            self.at = 0;
+        }
+        if self.todo > 0 {
+            // The moved slot may have left the stretch that was still to visit: look at all again. Slots that
+            // have everything are skipped without a send.
+            self.todo = self.slots.len();
+        }
+        (slot, self.slots.get(place).map(|moved| moved.conn))
+    }
+
+    /// A frame came: everybody has something to get. A pass under way simply goes on, so that the slots not yet
+    /// visited get both frames in one write.
+    pub fn frame_came(&mut self) {
+        if self.todo == 0 && !self.slots.is_empty() {
+            // A new pass starts elsewhere than the one before: about 0.618 of the way round is never twice near.
+            self.at = (self.at + self.slots.len() * 5 / 8 + 1) % self.slots.len();
+        }
+        self.todo = self.slots.len();
+        self.behind = if self.todo == 0 { 0 } else { self.behind + 1 };
+    }
+
+    /// Visits slots until `budget` sends are done or everybody has everything. Those that could not be finished are
+    /// put into `left`; [`Left::Blocked`] and [`Left::Broken`] slots are still in place: the caller removes them.
+    pub fn slice<W: Wire>(&mut self, ring: &Ring, wire: &mut W, budget: usize, left: &mut Vec<Left>) -> Tally {
+        let mut tally = Tally::default();
+        let head = ring.head();
+        // Everything the ring holds, per variant, as arguments for vectored writes; a slot takes the tail it lacks.
+        let parts: [SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX]>; VARIANTS] =
+            Variant::ALL.map(|v| ring.newest(JOIN_FRAMES_MAX).map(|entry| IoSlice::new(entry.get(v))).collect());
+        let reach = parts[0].len();
+        let mut todo = self.todo;
+        let mut at = self.at;
+        while todo > 0 && (tally.sends as usize) < budget {
+            todo -= 1;
+            let slot = &mut self.slots[at];
+            at += 1;
+            if at == self.slots.len() {
+                at = 0;
+            }
+            let lag = head.wrapping_sub(slot.cursor) as usize;
+            if lag == 0 {
+                continue;
+            }
+            if lag > reach {
+                // Further behind than one write joins: the laggards' way knows what to do.
+                left.push(Left::Blocked { conn: slot.conn, cursor: slot.cursor, sent: 0 });
+                slot.cursor = head;
+                continue;
+            }
+            let waiting = &parts[usize::from(slot.variant)][reach - lag..];
+            tally.sends += 1;
+            let (result, wanted) = match waiting {
+                [one] => (wire.send(slot.fd, one), one.len()),
+                several => (wire.send_joined(slot.fd, several), several.iter().map(|part| part.len()).sum()),
+            };
+            match result {
+                Ok(sent) if sent == wanted => {
+                    slot.cursor = head;
+                    tally.deliveries += lag as u64;
+                    tally.bytes += sent as u64;
+                }
+                Ok(sent) => {
+                    left.push(Left::Blocked { conn: slot.conn, cursor: slot.cursor, sent });
+                    tally.bytes += sent as u64;
+                    slot.cursor = head;
+                }
+                Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS | Errno::NOMEM) => {
+                    left.push(Left::Blocked { conn: slot.conn, cursor: slot.cursor, sent: 0 });
+                    slot.cursor = head;
+                }
+                Err(_) => {
+                    left.push(Left::Broken { conn: slot.conn });
+                    slot.cursor = head;
+                }
+            }
+        }
+        self.todo = todo;
+        self.at = at;
+        if todo == 0 {
+            self.behind = 0;
+        }
+        tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::frame::{EncodedFrame, RoomKey};
+    use bytes::Bytes;
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    /// Remembers what each descriptor got; descriptors in `full` take nothing, in `short` one byte.
+    #[derive(Default)]
+    struct Memory {
+        got: HashMap<RawFd, Vec<u8>>,
+        order: Vec<RawFd>,
+        full: Vec<RawFd>,
+        short: Vec<RawFd>,
+        broken: Vec<RawFd>,
+    }
+
+    impl Wire for Memory {
+        fn send(&mut self, fd: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
+            self.order.push(fd);
+            if self.full.contains(&fd) {
+                return Err(Errno::AGAIN);
+            }
+            if self.broken.contains(&fd) {
+                return Err(Errno::CONNRESET);
+            }
+            let n = if self.short.contains(&fd) { 1 } else { bytes.len() };
+            self.got.entry(fd).or_default().extend(&bytes[..n]);
+            Ok(n)
+        }
+        fn send_joined(&mut self, fd: RawFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+            let all: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+            self.send(fd, &all)
+        }
+    }
+
+    fn frame(n: u8) -> Arc<EncodedFrame> {
+        let mut frame = EncodedFrame::new(RoomKey(0), u64::from(n), u64::from(n) + 1, 0);
+        frame.set(Variant::ALL[0], Bytes::from(vec![n; 4]));
+        frame.set(Variant::ALL[1], Bytes::from(vec![n + 100; 2]));
+        Arc::new(frame)
+    }
+
+    fn room(count: u32) -> (Ring, Slots) {
+        let mut slots = Slots::default();
+        for conn in 0..count {
+            slots.add(Slot { fd: conn as RawFd, conn, cursor: 0, variant: (conn % 2) as u8 });
+        }
+        (Ring::new(8), slots)
+    }
+
+    #[test]
+    fn everybody_gets_their_variant_once() {
+        let (mut ring, mut slots) = room(10);
+        let (mut wire, mut left) = (Memory::default(), Vec::new());
+        ring.push(frame(0));
+        slots.frame_came();
+        let tally = slots.slice(&ring, &mut wire, 1000, &mut left);
+        assert!(!slots.is_due() && left.is_empty());
+        assert_eq!(tally, Tally { sends: 10, deliveries: 10, bytes: 30 });
+        for fd in 0..10 {
+            assert_eq!(wire.got[&fd], if fd % 2 == 0 { vec![0; 4] } else { vec![100; 2] });
+        }
+    }
+
+    #[test]
+    fn slices_join_what_came_meanwhile() {
+        let (mut ring, mut slots) = room(10);
+        let (mut wire, mut left) = (Memory::default(), Vec::new());
+        ring.push(frame(0));
+        slots.frame_came();
+        slots.slice(&ring, &mut wire, 4, &mut left);
+        assert!(slots.is_due());
+        ring.push(frame(1));
+        slots.frame_came();
+        let mut sends = 4;
+        while slots.is_due() {
+            sends += slots.slice(&ring, &mut wire, 4, &mut left).sends;
+        }
+        assert_eq!(sends, 14, "6 slots got both frames in one write, 4 needed a second one");
+        for fd in (0..10).step_by(2) {
+            assert_eq!(wire.got[&fd], [0, 0, 0, 0, 1, 1, 1, 1]);
+        }
+    }
+
+    #[test]
+    fn passes_start_elsewhere_each_time() {
+        let (mut ring, mut slots) = room(10);
+        let (mut wire, mut left) = (Memory::default(), Vec::new());
+        let mut first = Vec::new();
+        for n in 0..5 {
+            ring.push(frame(n));
+            slots.frame_came();
+            wire.order.clear();
+            slots.slice(&ring, &mut wire, 1000, &mut left);
+            first.push(wire.order[0]);
+        }
+        first.sort_unstable();
+        first.dedup();
+        assert!(first.len() >= 4, "{first:?}");
+    }
+
+    #[test]
+    fn blocked_and_broken_are_reported_with_their_place_and_cost_nobody_else() {
+        let (mut ring, mut slots) = room(10);
+        let mut wire = Memory { full: vec![2], short: vec![3], broken: vec![4], ..Memory::default() };
+        let mut left = Vec::new();
+        ring.push(frame(0));
+        slots.frame_came();
+        let tally = slots.slice(&ring, &mut wire, 1000, &mut left);
+        assert_eq!(tally.deliveries, 7);
+        left.sort_by_key(|l| match l {
+            Left::Blocked { conn, .. } | Left::Broken { conn } => *conn,
+        });
+        assert_eq!(
+            left,
+            [
+                Left::Blocked { conn: 2, cursor: 0, sent: 0 },
+                Left::Blocked { conn: 3, cursor: 0, sent: 1 },
+                Left::Broken { conn: 4 }
+            ]
+        );
+    }
+
+    #[test]
+    fn removing_during_a_pass_skips_nobody() {
+        for removed in 0..10 {
+            for budget in 1..10 {
+                let (mut ring, mut slots) = room(10);
+                let (mut wire, mut left) = (Memory::default(), Vec::new());
+                ring.push(frame(0));
+                slots.frame_came();
+                slots.slice(&ring, &mut wire, budget, &mut left);
+                let (gone, _) = slots.remove(removed);
+                while slots.is_due() {
+                    slots.slice(&ring, &mut wire, budget, &mut left);
+                }
+                for fd in (0..10).filter(|fd| *fd != gone.fd) {
+                    assert_eq!(wire.got[&fd].len(), if fd % 2 == 0 { 4 } else { 2 }, "removed {removed}, budget {budget}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The rooms that somebody on this shard watches: ring, slots, and whose turn the pass is.
+
+use super::pass::Slots;
+use super::ring::Ring;
+use crate::protocol::frame::RoomKey;
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+
+/// One room as this shard sees it.
+#[derive(Debug)]
+pub(super) struct LocalRoom {
+    pub key: RoomKey,
+    pub ring: Ring,
+    pub slots: Slots,
+    /// Connections that hold it: joining, caught up or lagging.
+    pub watchers: u32,
+    /// Its laggards.
+    pub laggards: u32,
+    /// Whether it stands in the queue of due rooms.
+    queued: bool,
+    /// When the pass under way began; monotonic microseconds.
+    pub pass_began_us: u64,
+}
+
+/// All of them. Bounded by the shard's connections: a room without watchers goes.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    rooms: Slab<LocalRoom>,
+    by_key: HashMap<RoomKey, u32>,
+    due: VecDeque<u32>,
+    ring_frames: usize,
+    laggards: usize,
+}
+
+impl Rooms {
+    pub(super) fn new(ring_frames: usize) -> Self {
+        Self { rooms: Slab::new(), by_key: HashMap::new(), due: VecDeque::new(), ring_frames, laggards: 0 }
+    }
+
+    /// One more connection holds the room; returns the room's index.
+    pub(super) fn hold(&mut self, key: RoomKey) -> u32 {
+        let ring_frames = self.ring_frames;
+        let rooms = &mut self.rooms;
+        let index = *self.by_key.entry(key).or_insert_with(|| {
+            rooms.insert(LocalRoom {
+                key,
+                ring: Ring::new(ring_frames),
+                slots: Slots::default(),
+                watchers: 0,
+                laggards: 0,
+                queued: false,
+                pass_began_us: 0,
+            }) as u32
+        });
+        self.rooms[index as usize].watchers += 1;
+        index
+    }
+
+    /// One connection let go of the room. It must have left slots and laggards before.
+    pub(super) fn release(&mut self, index: u32) {
+        let room = &mut self.rooms[index as usize];
+        room.watchers -= 1;
+        // A queued room is looked at once more by `next_due`, which must find it.
+        if room.watchers == 0 && !room.queued {
+            self.remove(index);
+        }
+    }
+
+    fn remove(&mut self, index: u32) {
+        let room = self.rooms.remove(index as usize);
+        self.by_key.remove(&room.key);
+    }
+
+    pub(super) fn find(&self, key: RoomKey) -> Option<u32> {
+        self.by_key.get(&key).copied()
+    }
+
+    pub(super) fn get(&mut self, index: u32) -> &mut LocalRoom {
+        &mut self.rooms[index as usize]
+    }
+
+    /// The ring that a connection of this room reads from.
+    pub(super) fn ring(&self, index: u32) -> Option<&Ring> {
+        self.rooms.get(index as usize).map(|room| &room.ring)
+    }
+
+    /// The room has something to send.
+    pub(super) fn make_due(&mut self, index: u32) {
+        let room = &mut self.rooms[index as usize];
+        if !room.queued && room.slots.is_due() {
+            room.queued = true;
+            self.due.push_back(index);
+        }
+    }
+
+    /// The room whose turn it is; it leaves the queue, and returns with [`Rooms::make_due`].
+    pub(super) fn next_due(&mut self) -> Option<u32> {
+        while let Some(index) = self.due.pop_front() {
+            let room = &mut self.rooms[index as usize];
+            room.queued = false;
+            if room.watchers == 0 {
+                self.remove(index);
+            } else if room.slots.is_due() {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    pub(super) fn lagging(&mut self, index: u32, more: bool) {
+        let room = &mut self.rooms[index as usize];
+        if more {
+            room.laggards += 1;
+            self.laggards += 1;
+        } else {
+            room.laggards -= 1;
+            self.laggards -= 1;
+        }
+    }
+
+    /// Laggards of all rooms.
+    pub(super) fn laggards(&self) -> usize {
+        self.laggards
+    }
+}

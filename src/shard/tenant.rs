@@ -1,0 +1,151 @@
+//! What runs on a shard beside its connections, as the shard sees it.
+//!
+//! The tenant reads messages, knows rooms and users, and answers with [`Command`]s; the shard carries them out after
+//! the call. So the tenant needs no reference to a connection and the shard no knowledge of a room.
+
+use crate::protocol::codes::Close;
+use crate::protocol::encode::{Encoding, Variant};
+use crate::protocol::frame::{EncodedFrame, RoomKey};
+use crate::protocol::ids::Offset;
+use crate::protocol::local::ConnRef;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// A connection's bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Largest inbound message in bytes, over all its fragments.
+    pub message_bytes_max: u32,
+    /// Most fragments of one inbound message.
+    pub fragments_max: u32,
+    /// Bytes of control answers that may wait while the socket is blocked; beyond it 4001.
+    pub backlog_bytes_max: u32,
+    /// Whether text and binary are both welcome, whatever the subprotocol.
+    pub any_type: bool,
+}
+
+/// A socket that the gateway upgraded.
+pub struct NewConn<H> {
+    /// Non-blocking, with its options set.
+    pub stream: std::net::TcpStream,
+    /// Bytes that came behind the upgrade request.
+    pub leftover: Bytes,
+    /// Text or binary.
+    pub encoding: Encoding,
+    /// Inbound limits.
+    pub caps: Caps,
+    /// What the tenant needs to know.
+    pub hello: H,
+}
+
+/// What the tenant wants done.
+pub enum Command<M> {
+    /// One whole WebSocket frame to one connection, never dropped because of data (see `CONTROL_BACKLOG_BYTES_MAX`).
+    Reply {
+        /// To whom.
+        to: ConnRef,
+        /// The frame.
+        frame: Bytes,
+    },
+    /// From now on the connection belongs to the room here: frames of the room are kept for it.
+    Watch {
+        /// Who.
+        conn: ConnRef,
+        /// What.
+        room: RoomKey,
+    },
+    /// Sends `welcome` and makes the connection a subscriber that stands at `last`.
+    Subscribe {
+        /// Who.
+        conn: ConnRef,
+        /// What it gets.
+        variant: Variant,
+        /// Whole WebSocket frames that come first.
+        welcome: Bytes,
+        /// The position that they bring it to.
+        last: Offset,
+    },
+    /// Closes with a code.
+    Close {
+        /// Whom.
+        conn: ConnRef,
+        /// Why.
+        close: Close,
+    },
+    /// A message to the tenant of a shard (perhaps this one).
+    Mail {
+        /// Which shard.
+        shard: u16,
+        /// The message.
+        mail: M,
+    },
+    /// A frame to a shard (perhaps this one).
+    Frame {
+        /// Which shard.
+        shard: u16,
+        /// The frame.
+        frame: Arc<EncodedFrame>,
+    },
+}
+
+/// The tenant's view of a call.
+pub struct Cx<'a, M> {
+    /// Monotonic microseconds.
+    pub now_us: u64,
+    /// This shard's number.
+    pub shard: u16,
+    /// What to do after the call, in order.
+    pub commands: &'a mut Vec<Command<M>>,
+    /// Shards whose inbox is so full that new work for them is to be refused.
+    pub congested: &'a [bool],
+}
+
+/// One inbound message.
+#[derive(Clone, Copy, Debug)]
+pub struct Inbound<'a> {
+    /// Text (true) or binary.
+    pub is_text: bool,
+    /// Its bytes; text is valid UTF-8.
+    pub payload: &'a [u8],
+}
+
+/// What runs on a shard.
+pub trait Tenant: Sized {
+    /// What the gateway hands over beside the socket.
+    type Hello: Send + 'static;
+    /// What is kept per connection. Small: it is most of an idle viewer's memory.
+    type Session;
+    /// Messages between tenants.
+    type Mail: Send + 'static;
+
+    /// A connection arrived.
+    ///
+    /// # Errors
+    /// The code to close it with.
+    fn open(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, encoding: Encoding, hello: Self::Hello) -> Result<Self::Session, Close>;
+
+    /// A connection said something.
+    fn message(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, session: &mut Self::Session, message: Inbound<'_>);
+
+    /// A connection is gone (for us: its socket may linger).
+    fn closed(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, session: Self::Session);
+
+    /// A message came.
+    fn mail(&mut self, cx: &mut Cx<'_, Self::Mail>, mail: Self::Mail);
+
+    /// A mail for `shard` could not be delivered: its inbox and the spill before it are full.
+    fn undelivered(&mut self, cx: &mut Cx<'_, Self::Mail>, mail: Self::Mail);
+
+    /// Does what is due.
+    fn wake(&mut self, cx: &mut Cx<'_, Self::Mail>);
+
+    /// When [`Tenant::wake`] wants to be called next, in monotonic microseconds.
+    fn due_us(&self) -> Option<u64>;
+
+    /// Finishes what was gathered: the process stops, nothing new is taken from now on.
+    fn flush(&mut self, cx: &mut Cx<'_, Self::Mail>);
+
+    /// The last words to a connection before it is closed with 1012: one whole WebSocket frame.
+    fn bye(&mut self, session: &Self::Session, encoding: Encoding, after_ms: u64) -> Bytes;
+}
+

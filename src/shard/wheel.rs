@@ -1,0 +1,110 @@
+//! Timers: one wheel per shard instead of one timer per connection.
+//!
+//! Entries are hints, not promises: when one fires, its owner looks at its own state and schedules anew. So
+//! nothing is ever cancelled, and an entry for a connection that is gone is dropped by its generation.
+
+/// Length of one notch. Timeouts are seconds: a quarter of one is exact enough.
+const NOTCH_US: u64 = 250_000;
+
+/// Notches in the wheel: 64 s, beyond the longest timeout but for the configurable ones, which look again.
+const NOTCHES: usize = 256;
+
+/// One hint: look at `conn` if it is still of `generation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hint {
+    pub conn: u32,
+    pub generation: u32,
+    pub kind: Kind,
+}
+
+/// What to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Silence: ping or give up.
+    Quiet,
+    /// A message that was begun but not finished.
+    Stall,
+    /// A blocked socket that takes nothing.
+    Blocked,
+    /// A closing connection whose peer does not leave.
+    Linger,
+}
+
+/// The wheel. Bounded by kinds × connections: each owner has at most one entry of a kind.
+pub(super) struct Wheel {
+    notches: Vec<Vec<Hint>>,
+    /// The notch that `now` was in at the last [`Wheel::turn`].
+    now: u64,
+    entries: usize,
+}
+
+impl Wheel {
+    pub(super) fn new(now_us: u64) -> Self {
+        Self { notches: (0..NOTCHES).map(|_| Vec::new()).collect(), now: now_us / NOTCH_US, entries: 0 }
+    }
+
+    /// Fires no earlier than `at_us` unless that is beyond the wheel; then at its end.
+    pub(super) fn schedule(&mut self, at_us: u64, hint: Hint) {
+        let notch = (at_us / NOTCH_US + 1).clamp(self.now + 1, self.now + NOTCHES as u64 - 1);
+        self.notches[notch as usize % NOTCHES].push(hint);
+        self.entries += 1;
+    }
+
+    /// Moves everything that is due into `due`.
+    pub(super) fn turn(&mut self, now_us: u64, due: &mut Vec<Hint>) {
+        let now = now_us / NOTCH_US;
+        // After a long stop one full turn empties the wheel; more would only look at the same notches again.
+        let first = (self.now + 1).max(now.saturating_sub(NOTCHES as u64 - 1));
+        for notch in first..=now {
+            due.append(&mut self.notches[notch as usize % NOTCHES]);
+        }
+        self.now = self.now.max(now);
+        self.entries -= due.len();
+    }
+
+    /// When to look again; `None` when nothing is scheduled.
+    pub(super) fn due_us(&self) -> Option<u64> {
+        (self.entries > 0).then(|| {
+            let next = (1..NOTCHES as u64).find(|n| !self.notches[(self.now + n) as usize % NOTCHES].is_empty());
+            (self.now + next.unwrap_or(1)) * NOTCH_US
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(conn: u32) -> Hint {
+        Hint { conn, generation: 0, kind: Kind::Quiet }
+    }
+
+    #[test]
+    fn nothing_fires_early_and_everything_fires() {
+        let mut wheel = Wheel::new(10_000_000);
+        for n in 0..200_u32 {
+            wheel.schedule(10_000_000 + u64::from(n) * 100_000, hint(n));
+        }
+        let mut fired = 0;
+        for step in 0..300 {
+            let now = 10_000_000 + step * 100_000;
+            let mut due = Vec::new();
+            wheel.turn(now, &mut due);
+            fired += due.len();
+            assert!(due.iter().all(|h| 10_000_000 + u64::from(h.conn) * 100_000 <= now));
+        }
+        assert_eq!(fired, 200);
+        assert_eq!(wheel.due_us(), None);
+    }
+
+    #[test]
+    fn beyond_the_horizon_means_at_its_end_and_a_long_stop_loses_nothing() {
+        let mut wheel = Wheel::new(0);
+        wheel.schedule(3_600_000_000, hint(1));
+        wheel.schedule(1_000_000, hint(2));
+        assert_eq!(wheel.due_us(), Some(1_250_000));
+        let mut due = Vec::new();
+        wheel.turn(7_200_000_000, &mut due);
+        assert_eq!(due.len(), 2);
+    }
+}
