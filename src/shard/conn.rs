@@ -92,7 +92,12 @@ impl<S> Conn<S> {
     ///
     /// # Errors
     /// The code to close with.
-    pub(super) fn receive(&mut self, input: &mut &[u8], output: &mut Vec<u8>, now_us: u64) -> Result<Option<Incoming>, Close> {
+    pub(super) fn receive(
+        &mut self,
+        input: &mut &[u8],
+        output: &mut Vec<u8>,
+        now_us: u64,
+    ) -> Result<Option<Incoming>, Close> {
         while !input.is_empty() {
             let taken = self.inspect.next(input, &self.caps, now_us)?;
             let (piece, rest) = input.split_at(taken);

@@ -3,8 +3,8 @@
 //!
 //! Costs 36 bytes per connection; parsing is tungstenite's own `FrameHeader::parse`.
 
-use crate::limits::{CONTROL_FRAMES_BURST, CONTROL_FRAMES_PER_S};
 use super::tenant::Caps;
+use crate::limits::{CONTROL_FRAMES_BURST, CONTROL_FRAMES_PER_S};
 use crate::protocol::codes::Close;
 use std::io::Cursor;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn frames_are_found_however_the_bytes_are_cut() {
-        let stream: Vec<u8> = [frame(0x81, 5), frame(0x01, 300), frame(0x89, 0), frame(0x80, 70), frame(0x82, 4_096)].concat();
+        let stream: Vec<u8> =
+            [frame(0x81, 5), frame(0x01, 300), frame(0x89, 0), frame(0x80, 70), frame(0x82, 4_096)].concat();
         for step in [1, 2, 3, 7, 14, 100, 10_000] {
             let mut inspect = Inspect::default();
             assert_eq!(feed(&mut inspect, &stream, step, 0), Ok(5), "step {step}");

@@ -91,16 +91,25 @@ impl Lag {
 
     /// Writes what waits, then the ring's frames, until nothing waits or the socket is full.
     /// `ring` is the room's when `follow` is set.
-    pub(super) fn flush<W: Wire>(&mut self, fd: RawFd, ring: Option<&Ring>, wire: &mut W, now_us: u64, tally: &mut Tally) -> Flushed {
+    pub(super) fn flush<W: Wire>(
+        &mut self,
+        fd: RawFd,
+        ring: Option<&Ring>,
+        wire: &mut W,
+        now_us: u64,
+        tally: &mut Tally,
+    ) -> Flushed {
         loop {
             if let (Some(ring), Some(mut follow)) = (ring, self.follow) {
                 self.skip_what_is_gone(ring, &mut follow);
                 self.follow = Some(follow);
             }
             let frames: SmallVec<[&Bytes; JOIN_FRAMES_MAX]> = match (ring, self.follow) {
-                (Some(ring), Some(follow)) => {
-                    ring.newest(ring.lag(follow.cursor)).take(JOIN_FRAMES_MAX).map(|entry| entry.get(follow.variant)).collect()
-                }
+                (Some(ring), Some(follow)) => ring
+                    .newest(ring.lag(follow.cursor))
+                    .take(JOIN_FRAMES_MAX)
+                    .map(|entry| entry.get(follow.variant))
+                    .collect(),
                 _ => SmallVec::new(),
             };
             let parts: SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX + 3]> = [&self.partial[..], &self.control, &self.pong]

@@ -118,7 +118,7 @@ impl<T: Tenant> Worker<T> {
 
     /// Takes the connection out of its room and tells the tenant.
     fn end_session(&mut self, index: u32) {
-        let follow = self.leave_slot(index);
+        self.leave_slot(index);
         let conn = &mut self.conns[index as usize];
         if let Some(lag) = &mut conn.lag {
             if lag.follow.is_some() {
@@ -126,7 +126,6 @@ impl<T: Tenant> Worker<T> {
             }
             lag.stop_following();
         }
-        drop(follow);
         let room = std::mem::replace(&mut conn.room, NONE);
         if room != NONE {
             self.rooms.release(room);

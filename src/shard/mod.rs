@@ -14,13 +14,13 @@ pub mod worker;
 
 mod conn;
 mod inbound;
-mod lifecycle;
-mod outbound;
-mod report;
-mod rooms;
 mod inspect;
 mod lag;
+mod lifecycle;
+mod outbound;
 mod raw;
+mod report;
+mod rooms;
 mod wheel;
 
 pub mod pass;

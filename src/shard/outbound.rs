@@ -1,9 +1,9 @@
 //! To the sockets: the pass, control answers, and laggards.
 
+use super::conn::NONE;
 use super::lag::{Flushed, Follow, Lag};
 use super::pass::{Left, Slot, Wire};
 use super::tenant::Tenant;
-use super::conn::NONE;
 use super::wheel::{Hint, Kind};
 use super::worker::Worker;
 use crate::protocol::codes::Close;

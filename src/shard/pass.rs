@@ -162,15 +162,13 @@ impl Slots {
         let parts: [SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX]>; VARIANTS] =
             Variant::ALL.map(|v| ring.newest(JOIN_FRAMES_MAX).map(|entry| IoSlice::new(entry.get(v))).collect());
         let reach = parts[0].len();
+        let count = self.slots.len();
         let mut todo = self.todo;
         let mut at = self.at;
         while todo > 0 && (tally.sends as usize) < budget {
             todo -= 1;
             let slot = &mut self.slots[at];
-            at += 1;
-            if at == self.slots.len() {
-                at = 0;
-            }
+            at = if at + 1 == count { 0 } else { at + 1 };
             let lag = head.wrapping_sub(slot.cursor) as usize;
             if lag == 0 {
                 continue;
@@ -356,7 +354,11 @@ mod tests {
                     slots.slice(&ring, &mut wire, budget, &mut left);
                 }
                 for fd in (0..10).filter(|fd| *fd != gone.fd) {
-                    assert_eq!(wire.got[&fd].len(), if fd % 2 == 0 { 4 } else { 2 }, "removed {removed}, budget {budget}");
+                    assert_eq!(
+                        wire.got[&fd].len(),
+                        if fd % 2 == 0 { 4 } else { 2 },
+                        "removed {removed}, budget {budget}"
+                    );
                 }
             }
         }

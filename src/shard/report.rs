@@ -15,7 +15,6 @@ const SLOW_CYCLE_US: u64 = 50_000;
 pub(super) struct Report {
     metrics: ShardMetrics,
     tally: Tally,
-    caught_up: Tally,
     pub frames: u64,
     pub gaps_slow: u64,
     pub gaps_overload: u64,
@@ -41,7 +40,6 @@ impl Report {
         Self {
             metrics,
             tally: Tally::default(),
-            caught_up: Tally::default(),
             frames: 0,
             gaps_slow: 0,
             gaps_overload: 0,
@@ -83,10 +81,20 @@ impl Report {
 
     /// A connection ends: with our code, or because the peer left.
     pub(super) fn closed(&mut self, ours: Option<Close>) {
-        self.metrics.closes.count(ours.map(Close::code));
+        match ours {
+            Some(close) => self.metrics.closes.code(close.code()).increment(1),
+            None => self.metrics.closes.peer.increment(1),
+        }
     }
 
-    pub(super) fn cycle(&mut self, began_us: u64, ended_us: u64, connections: usize, laggards: usize, inbox_depth: usize) {
+    pub(super) fn cycle(
+        &mut self,
+        began_us: u64,
+        ended_us: u64,
+        connections: usize,
+        laggards: usize,
+        inbox_depth: usize,
+    ) {
         let took_us = ended_us.saturating_sub(began_us);
         self.busy_us += took_us;
         self.longest_us = self.longest_us.max(took_us);

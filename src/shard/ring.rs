@@ -33,7 +33,8 @@ impl Ring {
     pub fn push(&mut self, frame: Arc<EncodedFrame>) -> bool {
         let hole = self.last.filter(|last| frame.prev > *last);
         if let Some(from) = hole {
-            let gap = gap_frame(frame.room, Gap { from, to: frame.prev, reason: GapReason::Overload }, frame.published_us);
+            let gap =
+                gap_frame(frame.room, Gap { from, to: frame.prev, reason: GapReason::Overload }, frame.published_us);
             self.put(Arc::new(gap));
         }
         self.last = Some(frame.last);

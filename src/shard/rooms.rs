@@ -60,9 +60,10 @@ impl Rooms {
     pub(super) fn release(&mut self, index: u32) {
         let room = &mut self.rooms[index as usize];
         room.watchers -= 1;
-        // A queued room is looked at once more by `next_due`, which must find it.
+        // The caller may be in the midst of a pass over it: `next_due` removes it.
         if room.watchers == 0 && !room.queued {
-            self.remove(index);
+            room.queued = true;
+            self.due.push_back(index);
         }
     }
 

@@ -122,10 +122,22 @@ pub trait Tenant: Sized {
     ///
     /// # Errors
     /// The code to close it with.
-    fn open(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, encoding: Encoding, hello: Self::Hello) -> Result<Self::Session, Close>;
+    fn open(
+        &mut self,
+        cx: &mut Cx<'_, Self::Mail>,
+        conn: ConnRef,
+        encoding: Encoding,
+        hello: Self::Hello,
+    ) -> Result<Self::Session, Close>;
 
     /// A connection said something.
-    fn message(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, session: &mut Self::Session, message: Inbound<'_>);
+    fn message(
+        &mut self,
+        cx: &mut Cx<'_, Self::Mail>,
+        conn: ConnRef,
+        session: &mut Self::Session,
+        message: Inbound<'_>,
+    );
 
     /// A connection is gone (for us: its socket may linger).
     fn closed(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, session: Self::Session);
@@ -148,4 +160,3 @@ pub trait Tenant: Sized {
     /// The last words to a connection before it is closed with 1012: one whole WebSocket frame.
     fn bye(&mut self, session: &Self::Session, encoding: Encoding, after_ms: u64) -> Bytes;
 }
-

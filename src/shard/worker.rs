@@ -127,6 +127,7 @@ impl<T: Tenant> Worker<T> {
             self.read_the_unread();
             self.pass();
             self.turn_the_wheel();
+            self.carry_out();
             self.empty_the_spill();
             self.report.cycle(began_us, clock::now_us(), self.conns.len(), self.rooms.laggards(), self.inbox.len());
             if self.deadline_us.is_some_and(|deadline| self.conns.is_empty() || self.now_us >= deadline) {
@@ -211,7 +212,8 @@ impl<T: Tenant> Worker<T> {
 
     /// The parts that a call with a session of `self.conns` needs, borrowed apart.
     pub(super) fn split(&mut self) -> (&mut T, &mut Slab<Conn<T::Session>>, Cx<'_, T::Mail>) {
-        let cx = Cx { now_us: self.now_us, shard: self.number, commands: &mut self.commands, congested: &self.congested };
+        let cx =
+            Cx { now_us: self.now_us, shard: self.number, commands: &mut self.commands, congested: &self.congested };
         (&mut self.tenant, &mut self.conns, cx)
     }
 
