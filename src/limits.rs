@@ -40,6 +40,32 @@ pub const MESSAGE_STALL_MS: u64 = 10_000;
 /// How long a closing connection may linger until the peer has read our close frame.
 pub const LINGER_MS: u64 = 1_000;
 
+/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn` (4096).
+pub const LISTEN_BACKLOG: i32 = 4_096;
+
+/// Largest head of an HTTP request. Browsers send 0.5–2 KiB, with large cookies 8. Also the most that a
+/// client can have sent behind its upgrade request.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Header lines of a request. Browsers send 15–25.
+pub const HTTP_HEADERS_MAX: usize = 100;
+
+/// How long one HTTP connection serves requests before it is closed in good order. A page's loading and
+/// its next look at the room list fit; a connection that says one header a minute does not stay.
+pub const HTTP_CONNECTION_MS_MAX: u64 = 30_000;
+
+/// Bytes of a refused request that are read and thrown away, so that the peer gets to see the answer.
+pub const HTTP_DISCARD_BYTES_MAX: usize = 1 << 20;
+
+/// Over-cap connections that are being told so at one time; more are closed without a word.
+pub const OVER_CAP_ANSWERS_MAX: usize = 64;
+
+/// Connections to the admin address.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+
+/// The longest pause between two tries to accept when there are no descriptors.
+pub const ACCEPT_PAUSE_MS_MAX: u64 = 500;
+
 /// Bytes of control answers (ack, error, pong, close) that may wait for one blocked connection.
 /// An ack is about 60 bytes: room for 70 of them, far beyond any rate limit's burst. When it is
 /// full the connection is closed with 4001.

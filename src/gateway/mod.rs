@@ -1,1 +1,128 @@
-//! placeholder
+//! The front door: accepts sockets, answers HTTP, checks upgrades, and hands upgraded sockets over.
+//!
+//! One task per connecting socket, which ends with the hand-over: an idle viewer costs nothing here.
+//! Whatever is not an upgrade goes to the router that the caller brings.
+//!
+//! Does not know: shards, frames, what the pages are, or what happens on a socket after the hand-over.
+
+mod accept;
+mod answer;
+mod connection;
+mod handover;
+mod handshake;
+mod listener;
+mod origin;
+mod permit;
+
+pub use handover::{Claim, HandOver, Purpose, Rooms, RoomsFull, Upgraded};
+pub use listener::BindError;
+pub use permit::{Full, Permit, Permits};
+
+use crate::config::Config;
+use crate::metrics::GatewayMetrics;
+use crate::shutdown::Shutdown;
+use axum::Router;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the public side works with.
+pub struct State {
+    /// The node's rooms.
+    pub rooms: Arc<dyn Rooms>,
+    /// Takes the upgraded sockets.
+    pub hand_over: Arc<dyn HandOver>,
+    /// Ends the public side; the admin side answers until the process ends.
+    pub shutdown: Shutdown,
+    /// Counts connections, here and until they close.
+    pub permits: Permits,
+}
+
+/// Both listeners, bound. Nothing is accepted before `serve`.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Pages and WebSockets.
+    pub public: Public,
+    /// Metrics and health.
+    pub admin: Admin,
+}
+
+impl Gateway {
+    /// Takes both addresses, before anything else starts. Port 0 is whatever is free.
+    ///
+    /// # Errors
+    /// [`BindError`] tells which address, why, and what to do.
+    pub fn bind(config: &Config) -> Result<Self, BindError> {
+        let sockets = listener::SocketOptions::of(&config.connection);
+        let public = listener::bind("listen", config.listen, Some(&sockets))?;
+        let admin = listener::bind("admin", config.admin, None)?;
+        let settings = Settings {
+            handshake: Duration::from_millis(config.admission.handshake_ms),
+            origins: origin::Allowed::new(&config.admission.origins),
+        };
+        Ok(Self { public: Public { listener: public, settings }, admin: Admin { listener: admin } })
+    }
+}
+
+/// What the configuration says about connecting.
+#[derive(Debug)]
+struct Settings {
+    handshake: Duration,
+    origins: origin::Allowed,
+}
+
+/// The public side.
+#[derive(Debug)]
+pub struct Public {
+    listener: listener::Bound,
+    settings: Settings,
+}
+
+impl Public {
+    /// The address that was taken, with its actual port.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address
+    }
+
+    /// Accepts and serves until the shutdown begins; then the listener is closed at once. Requests that
+    /// still come on open connections are answered 503.
+    ///
+    /// # Errors
+    /// Only if the runtime does not take the socket.
+    pub async fn serve(self, state: State, pages: Router) -> std::io::Result<()> {
+        let listener = self.listener.into_tokio()?;
+        let context = Arc::new(Context { state, settings: self.settings, metrics: GatewayMetrics::new() });
+        accept::public(listener, context, pages).await;
+        Ok(())
+    }
+}
+
+/// The admin side.
+#[derive(Debug)]
+pub struct Admin {
+    listener: listener::Bound,
+}
+
+impl Admin {
+    /// The address that was taken, with its actual port.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address
+    }
+
+    /// Accepts and serves until this future is dropped: whoever watches a drain needs its answers.
+    ///
+    /// # Errors
+    /// Only if the runtime does not take the socket.
+    pub async fn serve(self, pages: Router) -> std::io::Result<()> {
+        let listener = self.listener.into_tokio()?;
+        accept::admin(listener, pages).await;
+        Ok(())
+    }
+}
+
+/// What every connection of the public side shares.
+struct Context {
+    state: State,
+    settings: Settings,
+    metrics: GatewayMetrics,
+}

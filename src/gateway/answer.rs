@@ -1,0 +1,116 @@
+//! Refusals over HTTP: one shape, `{"error":{"code","message"}}`; the code for programs, the message for
+//! people, with what to do.
+
+use crate::metrics::Refusal;
+use axum::body::Body;
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use std::borrow::Cow;
+
+/// One refusal.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    pub(super) message: Cow<'static, str>,
+    /// How it is counted.
+    pub(super) counted: Refusal,
+    header: Option<(HeaderName, &'static str)>,
+    close: bool,
+}
+
+impl Answer {
+    /// A refusal that is counted as a bad request.
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, message: message.into(), counted: Refusal::BadRequest, header: None, close: false }
+    }
+
+    /// Adds one header.
+    pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// Counts it as something else than a bad request.
+    pub(super) fn counted_as(mut self, refusal: Refusal) -> Self {
+        self.counted = refusal;
+        self
+    }
+
+    /// Ends the connection after the answer.
+    pub(super) fn and_close(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    pub(super) fn draining() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "the server restarts; try again in a few seconds")
+            .with(RETRY_AFTER, "5")
+            .counted_as(Refusal::Draining)
+            .and_close()
+    }
+
+    pub(super) fn rooms_full() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "rooms_full", super::RoomsFull.to_string())
+            .with(RETRY_AFTER, "30")
+            .counted_as(Refusal::RoomsFull)
+    }
+
+    pub(super) fn connections_full() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the server has as many connections as it may")
+            .with(RETRY_AFTER, "10")
+            .counted_as(Refusal::Connections)
+            .and_close()
+    }
+
+    pub(super) fn address_full() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_connections",
+            "your address has as many connections as it may; close some first",
+        )
+        .with(RETRY_AFTER, "10")
+        .counted_as(Refusal::PerAddress)
+        .and_close()
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let body = serde_json::json!({ "error": { "code": self.code, "message": self.message } });
+        let mut body = body.to_string().into_bytes();
+        body.push(b'\n');
+        body
+    }
+
+    /// For hyper.
+    pub(super) fn response(&self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some((name, value)) = &self.header {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if self.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// As bytes, for connections that are not worth a hyper.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let body = self.body();
+        let mut out = format!(
+            "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n",
+            self.status.as_str(),
+            self.status.canonical_reason().unwrap_or_default(),
+            body.len(),
+        )
+        .into_bytes();
+        if let Some((name, value)) = &self.header {
+            out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&body);
+        out
+    }
+}
