@@ -95,3 +95,24 @@ pub const SPILL_ENTRIES_MAX: usize = 65_536;
 
 /// Reads of one socket before others get their turn: 4 × 64 KiB.
 pub const READS_PER_TURN: usize = 4;
+
+/// Events that one call of a log's retention drops at most: a few milliseconds of work, and five times
+/// what the largest batch adds per tick, so that retention always wins.
+pub const RETAIN_EVENTS_MAX: usize = 10_000;
+
+/// Events that one resume covers; further back is `too_old`. 2,000 is 10 s of the busiest frames.
+pub const RESUME_EVENTS_MAX: usize = 2_000;
+
+/// Bytes that one resume covers: a storm of 10,000 resumes then needs at most 2.5 GB of sends, and a
+/// viewer never waits for more history than it can read.
+pub const RESUME_BYTES_MAX: usize = 256 * 1024;
+
+/// Resumes of one moment that a room remembers encoded, so that a storm from one position is encoded
+/// once. Positions are frame ends: 32 of them are 3 s of frames.
+pub const CATCH_UPS_MAX: usize = 32;
+
+/// Bytes of the remembered resumes: four of the largest.
+pub const CATCH_UP_BYTES_MAX: usize = 4 * RESUME_BYTES_MAX;
+
+/// Bytes of events in a newcomer's snapshot, about: what a socket's first send takes at once.
+pub const SNAPSHOT_BYTES_MAX: usize = 16 * 1024;

@@ -2,6 +2,10 @@
 //!
 //! Does not know: rooms' rules, frames, sockets, configuration files.
 
+pub mod memory;
+#[cfg(test)]
+pub mod suite;
+
 use crate::protocol::event::Event;
 use crate::protocol::ids::{Epoch, Offset, RoomId};
 use std::sync::Arc;
@@ -119,7 +123,7 @@ pub enum OpenError {
     Unavailable,
 }
 
-/// The contract of every log. One test suite ([`suite`]) runs on all implementations.
+/// The contract of every log. One test suite (`suite`) runs on all implementations.
 pub trait Log: Send + Sync {
     /// Opens (and if need be creates) a room's log; its deliveries go to `sink` from now on.
     ///

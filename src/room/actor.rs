@@ -1,1 +1,519 @@
-//! A room's actor: gathers, appends, applies, frames. Runs on its home shard; no I/O but the log's.
+//! A room's actor: gathers a tick's batch, appends it, applies what the log delivers, frames it.
+//!
+//! It runs on the room's home shard, whenever that calls it, and does no I/O but the log's. Comments and
+//! likes wait here for the tick; at a grid point they go to the log as one batch; what comes back is
+//! applied, acknowledged and framed. At most one batch is in flight: a slow log makes larger batches, not
+//! more of them. At most one frame goes out per slot of the grid.
+//!
+//! Does not know: sockets, shards, tokio, configuration files, how a message reaches a connection.
+
+use super::bucket::Bucket;
+use super::core::{Core, CoreSettings};
+use super::grid::Grid;
+use super::inbox::Inbox;
+use super::registry::RoomHandle;
+use super::resume::CatchUps;
+use super::welcome::WelcomeTail;
+use crate::limits::{OFFSET_MAX, RESUME_EVENTS_MAX};
+use crate::log::{AppendError, Delivery, Head, Log, OpenError, Record, Retention, Ticket};
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::encode::{self, Encoding, Variant};
+use crate::protocol::event::{Comment, Event};
+use crate::protocol::frame::{EncodedFrame, Frame};
+use crate::protocol::ids::{ClientId, Epoch, Offset};
+use crate::protocol::local::{ConnRef, RoomKey};
+use crate::protocol::message::{Ack, ErrorMessage, Heartbeat, ResumeFailure, ServerMessage};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A room's bounds and pace.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The tick.
+    pub tick_us: u64,
+    /// Comments that wait for one tick; more are answered `overloaded`.
+    pub batch_events_max: usize,
+    /// Comments shown in one frame.
+    pub frame_events_max: usize,
+    /// Newest comments in a newcomer's snapshot.
+    pub snapshot_events: usize,
+    /// A frame of counters alone, at most this often.
+    pub counters_us: u64,
+    /// Without a frame for this long, a heartbeat.
+    pub heartbeat_us: u64,
+    /// Without anybody for this long, the room is over.
+    pub idle_us: u64,
+    /// What the log keeps.
+    pub retention: Retention,
+    /// Comments of the whole room; `None`: unlimited.
+    pub comment_rate: Option<RoomRate>,
+    /// Likes of the whole room; `None`: unlimited.
+    pub like_rate: Option<RoomRate>,
+}
+
+/// One token bucket of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomRate {
+    /// Tokens a second.
+    pub per_s: u32,
+    /// Tokens at once.
+    pub burst: u32,
+}
+
+/// What the home shard does for the room.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send it to every shard that has subscribers.
+    Frame {
+        /// The bytes, once per variant in use.
+        frame: Arc<EncodedFrame>,
+    },
+    /// Answer one connection.
+    Reply {
+        /// The connection.
+        to: ConnRef,
+        /// An ack or an error.
+        message: ServerMessage,
+    },
+    /// A subscriber is in: the next frame it gets has `prev == last`.
+    Joined {
+        /// The connection.
+        to: ConnRef,
+        /// The position that its welcome tells, and its cursor.
+        last: Offset,
+        /// Whether everything after the asked position follows.
+        recovered: bool,
+        /// Why not, if a position was asked for.
+        reason: Option<ResumeFailure>,
+        /// The welcome's shared part.
+        tail: Arc<WelcomeTail>,
+        /// One whole WebSocket frame in the joiner's encoding with everything between the asked position
+        /// and `last`; absent if that is nothing.
+        catch_up: Option<Bytes>,
+    },
+}
+
+/// Who waits for an answer about a comment.
+#[derive(Debug)]
+struct Sender {
+    from: ConnRef,
+    id: Option<ClientId>,
+}
+
+/// See the module's page.
+pub struct Actor {
+    handle: Arc<RoomHandle>,
+    log: Arc<dyn Log>,
+    settings: Settings,
+    grid: Grid,
+    inbox: Arc<Inbox>,
+    core: Core,
+    comment_bucket: Bucket,
+    like_bucket: Bucket,
+
+    /// The open tick: comments in order of arrival, and their senders.
+    events: Vec<Event>,
+    senders: Vec<Sender>,
+    likes: u64,
+    /// When the open tick ends; `None` while nothing waits.
+    append_due_us: Option<u64>,
+
+    /// The batch in flight, if there is one.
+    in_flight: Option<Ticket>,
+    flying: Vec<Sender>,
+    flying_likes: u64,
+    tickets: Ticket,
+
+    /// The slot of the last frame.
+    framed_slot: Option<u64>,
+    /// Since when nothing was published (or nobody was there to read it).
+    quiet_since_us: u64,
+    /// Since when nobody is present; `None` while somebody is.
+    idle_since_us: Option<u64>,
+    /// Not before this is an expired room worth another wake.
+    expiry_asked_us: u64,
+    tail: Option<Arc<WelcomeTail>>,
+    catch_ups: CatchUps,
+    ticks_late: u64,
+}
+
+/// The retry hint when the log's storage fails: storage that stalls takes about this long to come back, and
+/// sooner retries would only add to its work.
+const STORAGE_RETRY_MS: u64 = 1_000;
+
+/// An expired room that is still claimed (somebody is on the way) looks again after this long.
+const EXPIRY_RETRY_US: u64 = 1_000_000;
+
+impl Actor {
+    /// Opens the room's log and replays what it retains. `waker` is called when a delivery arrives while the
+    /// actor is not at work, from whatever thread.
+    ///
+    /// # Errors
+    /// [`OpenError`]; then nothing is open.
+    pub fn open(
+        handle: Arc<RoomHandle>,
+        log: Arc<dyn Log>,
+        settings: Settings,
+        waker: Arc<dyn Fn(RoomKey) + Send + Sync>,
+        now_us: u64,
+    ) -> Result<Self, OpenError> {
+        let inbox = Arc::new(Inbox::new(handle.key, waker));
+        let head = log.open(&handle.id, inbox.clone())?;
+        let Settings { frame_events_max, snapshot_events, counters_us, .. } = settings;
+        let mut core = Core::new(CoreSettings { frame_events_max, snapshot_events, counters_us }, head.epoch);
+        if let Err(error) = replay(&mut core, &*log, &handle, head) {
+            log.close(&handle.id);
+            return Err(error);
+        }
+        let actor = Self {
+            grid: Grid::new(handle.key, settings.tick_us),
+            inbox,
+            core,
+            comment_bucket: Bucket::default(),
+            like_bucket: Bucket::default(),
+            events: Vec::new(),
+            senders: Vec::new(),
+            likes: 0,
+            append_due_us: None,
+            in_flight: None,
+            flying: Vec::new(),
+            flying_likes: 0,
+            tickets: 0,
+            framed_slot: None,
+            quiet_since_us: now_us,
+            idle_since_us: Some(now_us),
+            expiry_asked_us: 0,
+            tail: None,
+            catch_ups: CatchUps::default(),
+            ticks_late: 0,
+            handle,
+            log,
+            settings,
+        };
+        actor.publish_figures();
+        Ok(actor)
+    }
+
+    /// Takes a comment into the open tick, or says why not. The ack comes once the log has it, if it has an
+    /// id.
+    pub fn comment(&mut self, from: ConnRef, comment: Comment, now_us: u64, out: &mut Vec<Effect>) {
+        if self.senders.len() >= self.settings.batch_events_max {
+            let after_ms = self.tick_ms();
+            out.push(refusal(from, comment.id, ErrorCode::Overloaded, "the room's tick is full", after_ms));
+            return;
+        }
+        if let Some(rate) = self.settings.comment_rate
+            && let Err(after_ms) = self.comment_bucket.take(rate, 1, now_us)
+        {
+            out.push(refusal(from, comment.id, ErrorCode::RateLimited, "the room gets too many comments", after_ms));
+            return;
+        }
+        self.senders.push(Sender { from, id: comment.id.clone() });
+        self.events.push(Event::Comment(comment));
+        self.gathered(now_us);
+    }
+
+    /// Adds likes to the open tick, or says why not.
+    pub fn like(&mut self, from: ConnRef, count: u64, now_us: u64, out: &mut Vec<Effect>) {
+        if count == 0 {
+            return;
+        }
+        if let Some(rate) = self.settings.like_rate
+            && let Err(after_ms) = self.like_bucket.take(rate, count, now_us)
+        {
+            out.push(refusal(from, None, ErrorCode::RateLimited, "the room gets too many likes", after_ms));
+            return;
+        }
+        self.likes = self.likes.saturating_add(count).min(OFFSET_MAX);
+        self.gathered(now_us);
+    }
+
+    /// Lets a subscriber in, from now or from where it was. Everything is said as of the last frame, so that
+    /// the next frame continues it exactly; comments of the open tick come with that frame.
+    pub fn join(
+        &mut self,
+        to: ConnRef,
+        encoding: Encoding,
+        resume: Option<(Epoch, Offset)>,
+        now_us: u64,
+        out: &mut Vec<Effect>,
+    ) {
+        self.presence_changed(now_us);
+        let last = self.core.framed().last;
+        let (recovered, reason, catch_up) = match resume.map(|(epoch, after)| self.resume(encoding, epoch, after)) {
+            None => (false, None, None),
+            Some(Ok(catch_up)) => (true, None, catch_up),
+            Some(Err(reason)) => (false, Some(reason), None),
+        };
+        out.push(Effect::Joined { to, last, recovered, reason, tail: self.welcome_tail(), catch_up });
+    }
+
+    fn resume(&mut self, encoding: Encoding, epoch: Epoch, after: Offset) -> Result<Option<Bytes>, ResumeFailure> {
+        let framed = *self.core.framed();
+        if epoch != self.core.epoch() {
+            Err(ResumeFailure::EpochChanged)
+        } else if after > framed.last {
+            Err(ResumeFailure::Ahead)
+        } else if after == framed.last {
+            Ok(None)
+        } else {
+            self.catch_ups.get(&*self.log, &self.handle.id, after, &framed, encoding).map(Some)
+        }
+    }
+
+    /// Somebody came or went. What follows from it (a frame of counters, the expiry) shows in
+    /// [`Actor::due_us`].
+    pub fn presence_changed(&mut self, now_us: u64) {
+        if self.handle.online() == 0 {
+            self.idle_since_us.get_or_insert(now_us);
+        } else if self.idle_since_us.take().is_some() {
+            self.quiet_since_us = now_us; // A heartbeat's silence is counted from when somebody listens.
+        }
+    }
+
+    /// When [`Actor::run`] wants to be called next; `None`: not until something happens. Ask after every
+    /// call of another method.
+    pub fn due_us(&self) -> Option<u64> {
+        if !self.inbox.is_empty() {
+            return Some(0);
+        }
+        let slot_us = self.framed_slot.map_or(0, |slot| self.grid.start_us(slot + 1));
+        let online = self.handle.online();
+        let watched = online > 0;
+        let append = self.append_due_us.filter(|_| self.in_flight.is_none());
+        let frame = self.core.is_dirty().then_some(slot_us);
+        let counters = self.core.counters_due_us(online).filter(|_| watched);
+        let counters = counters.map(|due_us| self.grid.at_or_after_us(due_us.max(self.quiet_since_us)).max(slot_us));
+        let heartbeat = watched.then(|| self.quiet_since_us.saturating_add(self.settings.heartbeat_us));
+        let expiry = self.expiry_us().map(|due_us| due_us.max(self.expiry_asked_us));
+        [append, frame, counters, heartbeat, expiry].into_iter().flatten().min()
+    }
+
+    /// Does what is due: takes deliveries, ends the tick, sends the heartbeat. `wall_ms` is only carried.
+    pub fn run(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
+        self.inbox.attend();
+        self.presence_changed(now_us);
+        self.take_deliveries(now_us, out);
+        if self.in_flight.is_none()
+            && let Some(due_us) = self.append_due_us
+            && due_us <= now_us
+        {
+            self.ticks_late += u64::from(now_us - due_us > self.grid.tick_us);
+            self.append(now_us, wall_ms, out);
+        }
+        if self.framed_slot.is_none_or(|slot| slot < self.grid.slot(now_us)) {
+            self.frame(now_us, wall_ms, out);
+        }
+        if self.handle.online() > 0 && now_us >= self.quiet_since_us.saturating_add(self.settings.heartbeat_us) {
+            self.heartbeat(now_us, wall_ms, out);
+        }
+        if self.is_expired(now_us) {
+            self.expiry_asked_us = now_us.saturating_add(EXPIRY_RETRY_US);
+        }
+        self.inbox.leave();
+    }
+
+    /// Ends the tick now, off the grid: for a drain. What a slow log delivers later still needs
+    /// [`Actor::run`] or another flush; see [`Actor::is_settled`].
+    pub fn flush(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
+        self.inbox.attend();
+        self.take_deliveries(now_us, out);
+        if self.in_flight.is_none() && self.append_due_us.is_some() {
+            self.append(now_us, wall_ms, out);
+        }
+        self.frame(now_us, wall_ms, out);
+        self.inbox.leave();
+    }
+
+    /// Whether nothing is gathered, in flight, delivered or applied that no frame has told yet.
+    pub fn is_settled(&self) -> bool {
+        self.append_due_us.is_none() && self.in_flight.is_none() && self.inbox.is_empty() && !self.core.is_dirty()
+    }
+
+    /// Whether nobody was present for `idle_us` and nothing is pending.
+    pub fn is_expired(&self, now_us: u64) -> bool {
+        self.expiry_us().is_some_and(|due_us| due_us <= now_us)
+    }
+
+    /// Closes the room's log.
+    pub fn close(self) {
+        self.log.close(&self.handle.id);
+    }
+
+    /// Ticks that ran more than one tick late since last asked.
+    pub fn ticks_late(&mut self) -> u64 {
+        std::mem::take(&mut self.ticks_late)
+    }
+
+    fn tick_ms(&self) -> u64 {
+        self.grid.tick_us.div_ceil(1_000)
+    }
+
+    fn expiry_us(&self) -> Option<u64> {
+        let since_us = self.idle_since_us.filter(|_| self.is_settled() && self.handle.online() == 0)?;
+        Some(since_us.saturating_add(self.settings.idle_us))
+    }
+
+    fn gathered(&mut self, now_us: u64) {
+        self.append_due_us.get_or_insert_with(|| self.grid.next_us(now_us));
+        if let Some(since_us) = &mut self.idle_since_us {
+            *since_us = now_us;
+        }
+    }
+
+    /// Hands the open tick to the log and takes what it delivers at once.
+    fn append(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
+        self.append_due_us = None;
+        self.flying_likes = std::mem::take(&mut self.likes);
+        if self.flying_likes > 0 {
+            self.events.push(Event::Likes { add: self.flying_likes });
+        }
+        // The log keeps the events, so that list is new each tick; the senders' two lists take turns.
+        let room_for_as_many = Vec::with_capacity(self.events.len());
+        let events = std::mem::replace(&mut self.events, room_for_as_many);
+        std::mem::swap(&mut self.senders, &mut self.flying);
+        self.tickets += 1;
+        self.in_flight = Some(self.tickets);
+        match self.log.append(&self.handle.id, self.tickets, events, wall_ms) {
+            Ok(()) => self.take_deliveries(now_us, out),
+            Err(error) => self.fail(error, now_us, out),
+        }
+        self.log.retain(&self.handle.id, &self.settings.retention, wall_ms);
+    }
+
+    fn take_deliveries(&mut self, now_us: u64, out: &mut Vec<Effect>) {
+        loop {
+            let was_full = self.inbox.is_full();
+            while let Some(delivery) = self.inbox.pop() {
+                match delivery {
+                    Delivery::Appended { ticket, records } => self.appended(ticket, &records, out),
+                    Delivery::Failed { ticket, error } if self.in_flight == Some(ticket) => {
+                        self.fail(error, now_us, out);
+                    }
+                    Delivery::Failed { .. } => {} // Of an append that was answered before.
+                }
+            }
+            if !was_full {
+                return;
+            }
+            // A full inbox may have turned deliveries away; any call makes the log offer them again.
+            self.log.head(&self.handle.id);
+        }
+    }
+
+    fn appended(&mut self, ticket: Option<Ticket>, records: &[Record], out: &mut Vec<Effect>) {
+        let ours = ticket.is_some() && ticket == self.in_flight;
+        let mut senders = self.flying.drain(..if ours { self.flying.len() } else { 0 });
+        for record in records {
+            // Our batch is the comments in the senders' order, then the likes: one sender per comment.
+            let sender = if matches!(record.event, Event::Comment(_)) { senders.next() } else { None };
+            let outcome = self.core.apply(record);
+            if let (Some(outcome), Some(Sender { from, id: Some(id) })) = (outcome, sender) {
+                let message = ServerMessage::Ack(Ack { id, offset: record.offset, outcome });
+                out.push(Effect::Reply { to: from, message });
+            }
+        }
+        drop(senders);
+        if ours {
+            self.in_flight = None;
+            self.flying_likes = 0;
+        }
+        self.publish_figures();
+    }
+
+    /// The batch in flight is surely not in the log: its senders learn it, its likes wait for the next.
+    fn fail(&mut self, error: AppendError, now_us: u64, out: &mut Vec<Effect>) {
+        self.in_flight = None;
+        let (code, text, after_ms) = match error {
+            AppendError::Overloaded => (ErrorCode::Overloaded, "the log is overloaded", self.tick_ms()),
+            AppendError::Unavailable | AppendError::Closed => {
+                (ErrorCode::StorageUnavailable, "the comment could not be stored", STORAGE_RETRY_MS)
+            }
+        };
+        for Sender { from, id } in self.flying.drain(..) {
+            out.push(refusal(from, id, code, text, after_ms));
+        }
+        let likes = std::mem::take(&mut self.flying_likes);
+        if likes > 0 {
+            self.likes = self.likes.saturating_add(likes).min(OFFSET_MAX);
+            self.append_due_us.get_or_insert_with(|| self.grid.next_us(now_us));
+        }
+    }
+
+    fn frame(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
+        let Some(frame) = self.core.tick(now_us, wall_ms, self.handle.online()) else { return };
+        self.framed_slot = Some(self.grid.slot(now_us));
+        self.tail = None;
+        self.catch_ups.forget();
+        self.handle.figures.frames.fetch_add(1, Ordering::Relaxed);
+        let Frame { prev, last, .. } = frame;
+        let message = ServerMessage::Frame(frame);
+        self.publish(&message, prev, last, now_us, out);
+        if let ServerMessage::Frame(frame) = message {
+            self.core.recycle(frame.events);
+        }
+    }
+
+    fn heartbeat(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
+        let last = self.core.framed().last;
+        self.publish(&ServerMessage::Heartbeat(Heartbeat { last, at: wall_ms }), last, last, now_us, out);
+        self.log.retain(&self.handle.id, &self.settings.retention, wall_ms);
+    }
+
+    /// Encodes once per variant in use; no variant, no effect.
+    fn publish(&mut self, message: &ServerMessage, prev: Offset, last: Offset, now_us: u64, out: &mut Vec<Effect>) {
+        self.quiet_since_us = now_us;
+        let mut encoded = EncodedFrame::new(self.handle.key, prev, last, now_us);
+        let mut used = false;
+        for variant in Variant::ALL.into_iter().filter(|variant| self.handle.uses(*variant)) {
+            encoded.set(variant, encode::websocket_message(message, variant.encoding));
+            used = true;
+        }
+        if used {
+            out.push(Effect::Frame { frame: Arc::new(encoded) });
+        }
+    }
+
+    /// The shared tail of this moment: until a frame goes out, or `online` is off by more than a sixteenth
+    /// (below 16 people each one counts).
+    fn welcome_tail(&mut self) -> Arc<WelcomeTail> {
+        let online = self.handle.online();
+        if let Some(tail) = &self.tail
+            && online.abs_diff(tail.online()) * 16 <= tail.online()
+        {
+            return tail.clone();
+        }
+        let last = self.core.framed().last;
+        let tail = WelcomeTail::new(self.core.epoch(), last, self.tick_ms(), self.core.snapshot(online));
+        self.tail.insert(Arc::new(tail)).clone()
+    }
+
+    fn publish_figures(&self) {
+        let figures = &self.handle.figures;
+        figures.comments.store(self.core.comments(), Ordering::Relaxed);
+        figures.likes.store(self.core.likes(), Ordering::Relaxed);
+        figures.shed.store(self.core.shed(), Ordering::Relaxed);
+        figures.last.store(self.core.last(), Ordering::Relaxed);
+    }
+}
+
+/// Applies what the log retains, in bounded pieces.
+fn replay(core: &mut Core, log: &dyn Log, handle: &RoomHandle, head: Head) -> Result<(), OpenError> {
+    let mut after = head.first.saturating_sub(1);
+    while after < head.last {
+        let records = log.read(&handle.id, after, RESUME_EVENTS_MAX).map_err(|_| OpenError::Unavailable)?;
+        let Some(newest) = records.last() else { return Err(OpenError::Unavailable) };
+        after = newest.offset;
+        for record in &records {
+            core.apply(record);
+            core.settle();
+        }
+    }
+    Ok(())
+}
+
+fn refusal(to: ConnRef, id: Option<ClientId>, code: ErrorCode, text: &str, after_ms: u64) -> Effect {
+    let message = ErrorMessage { id, code, message: text.into(), retry_after_ms: Some(after_ms) };
+    Effect::Reply { to, message: ServerMessage::Error(message) }
+}

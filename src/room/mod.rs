@@ -1,6 +1,25 @@
 //! Rooms: deterministic state machines over their logs, and the actors that feed them.
 //!
+//! A comment arrives at the [`actor`], waits there for the tick, goes to the log, comes back with an
+//! offset, is applied to the [`core`], which makes the frame that the actor encodes. Newcomers get a
+//! [`welcome`]; the [`registry`] knows which rooms there are.
+//!
 //! Does not know: sockets, shards, clocks, tokio, configuration files. Time comes in as an argument.
 
-pub mod actor;
 pub mod registry;
+
+pub mod actor;
+mod bucket;
+mod grid;
+mod inbox;
+
+pub mod core;
+pub mod digest;
+pub mod select;
+
+mod recent;
+mod resume;
+pub mod welcome;
+
+#[cfg(test)]
+mod testing;

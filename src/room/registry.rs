@@ -1,10 +1,109 @@
 //! The node's rooms by name, and what a room shares with everybody: its handle.
+//!
+//! A room is claimed before anybody enters it and released when they have left; it can expire only while
+//! nobody claims it. Both happen under the map's entry lock, so that a claimed room is never removed.
 
+use super::digest::fnv1a;
 use crate::protocol::encode::{VARIANTS, Variant};
 use crate::protocol::ids::RoomId;
 use crate::protocol::local::RoomKey;
 use crossbeam::utils::CachePadded;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// The node's rooms by name, at most `rooms_max` of them.
+#[derive(Debug)]
+pub struct Registry {
+    rooms: DashMap<RoomId, Arc<RoomHandle>>,
+    /// Rooms in the map, or about to be: a count of our own, since the map's would lock all of it.
+    count: AtomicUsize,
+    keys: AtomicU64,
+    shards: u16,
+    rooms_max: usize,
+}
+
+/// As many rooms are open as may be; one has to expire first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server has as many rooms open as it may ({rooms_max})")]
+pub struct RegistryFull {
+    /// The bound.
+    pub rooms_max: usize,
+}
+
+impl Registry {
+    /// An empty registry whose rooms are spread over `shards` shards.
+    ///
+    /// # Panics
+    /// If there are no shards.
+    pub fn new(shards: u16, rooms_max: usize) -> Self {
+        assert!(shards > 0, "rooms need a shard to live on");
+        Self { rooms: DashMap::new(), count: AtomicUsize::new(0), keys: AtomicU64::new(1), shards, rooms_max }
+    }
+
+    /// The room of that name, created if need be, and not to expire until [`Registry::release`].
+    ///
+    /// # Errors
+    /// [`RegistryFull`] when it does not exist and one more may not.
+    pub fn claim(&self, id: &RoomId) -> Result<Arc<RoomHandle>, RegistryFull> {
+        let handle = match self.rooms.entry(id.clone()) {
+            Entry::Occupied(entry) => entry.into_ref(),
+            Entry::Vacant(entry) => {
+                let one_more = |count| (count < self.rooms_max).then_some(count + 1);
+                self.count
+                    .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
+                    .map_err(|_| RegistryFull { rooms_max: self.rooms_max })?;
+                let key = RoomKey(self.keys.fetch_add(1, Ordering::Relaxed));
+                let home = self.home(id);
+                entry.insert(Arc::new(RoomHandle::new(key, id.clone(), home, usize::from(self.shards))))
+            }
+        };
+        handle.claims.fetch_add(1, Ordering::AcqRel);
+        Ok(Arc::clone(&handle))
+    }
+
+    /// Gives one claim back.
+    pub fn release(&self, handle: &RoomHandle) {
+        let before = handle.claims.fetch_sub(1, Ordering::AcqRel);
+        debug_assert!(before > 0, "more releases than claims");
+    }
+
+    /// Removes the room unless somebody claims it; says whether it is gone. Only this incarnation: a later
+    /// room of the same name is not touched.
+    pub fn expire(&self, handle: &RoomHandle) -> bool {
+        let unclaimed =
+            |_: &RoomId, found: &Arc<RoomHandle>| found.key == handle.key && found.claims.load(Ordering::Acquire) == 0;
+        let gone = self.rooms.remove_if(&handle.id, unclaimed).is_some();
+        if gone {
+            self.count.fetch_sub(1, Ordering::AcqRel);
+        }
+        gone
+    }
+
+    /// The rooms at this moment, in no order.
+    pub fn list(&self) -> Vec<Arc<RoomHandle>> {
+        self.rooms.iter().map(|entry| Arc::clone(&entry)).collect()
+    }
+
+    /// How many rooms there are.
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The shard that a room of this name lives on: the same in every process with as many shards.
+    fn home(&self, id: &RoomId) -> u16 {
+        // FNV's low bits alone spread short names badly; fold the high half in.
+        let hash = fnv1a(id.as_str().as_bytes());
+        let folded = hash ^ (hash >> 32);
+        (folded % u64::from(self.shards)) as u16
+    }
+}
 
 /// What a room shares across threads: who watches it from where, and figures for the scrape.
 #[derive(Debug)]
@@ -82,5 +181,96 @@ impl RoomHandle {
     /// Number of shards.
     pub fn shards(&self) -> usize {
         self.presence.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    fn id(name: &str) -> RoomId {
+        RoomId::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_name_is_one_room_until_it_expires_and_a_new_key_after() {
+        let registry = Registry::new(4, 10);
+        let first = registry.claim(&id("a")).unwrap();
+        let again = registry.claim(&id("a")).unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+        assert_eq!(first.claims.load(Ordering::Acquire), 2);
+        registry.release(&first);
+        assert!(!registry.expire(&first), "somebody still claims it");
+        registry.release(&again);
+        assert!(registry.expire(&first));
+        assert!(!registry.expire(&first), "only once");
+        let later = registry.claim(&id("a")).unwrap();
+        assert_ne!(later.key, first.key);
+        assert_eq!(later.home, first.home);
+        registry.release(&later);
+        assert!(!registry.expire(&first), "an old handle never removes a later room");
+        assert_eq!(registry.len(), 1);
+    }
+
+    #[test]
+    fn rooms_are_bounded_and_a_known_room_is_always_let_in() {
+        let registry = Registry::new(1, 2);
+        let a = registry.claim(&id("a")).unwrap();
+        registry.claim(&id("b")).unwrap();
+        assert_eq!(registry.claim(&id("c")).unwrap_err(), RegistryFull { rooms_max: 2 });
+        registry.claim(&id("b")).unwrap();
+        registry.release(&a);
+        assert!(registry.expire(&a));
+        registry.claim(&id("c")).unwrap();
+        let mut names: Vec<_> = registry.list().iter().map(|room| room.id.to_string()).collect();
+        names.sort();
+        assert_eq!(names, ["b", "c"]);
+    }
+
+    #[test]
+    fn homes_are_spread_over_the_shards() {
+        let registry = Registry::new(8, 10_000);
+        let mut homes = [0_u32; 8];
+        for n in 0..4_000 {
+            homes[usize::from(registry.claim(&id(&format!("room-{n}"))).unwrap().home)] += 1;
+        }
+        assert!(homes.iter().all(|n| (400..=600).contains(n)), "{homes:?}");
+    }
+
+    #[test]
+    fn a_claimed_room_is_never_removed() {
+        let registry = Registry::new(2, 1);
+        let start = Barrier::new(4);
+        let expired = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    start.wait();
+                    for _ in 0..20_000 {
+                        let mine = registry.claim(&id("contended")).unwrap();
+                        let listed = registry.claim(&id("contended")).unwrap();
+                        assert!(Arc::ptr_eq(&mine, &listed), "the claimed room was replaced");
+                        registry.release(&listed);
+                        registry.release(&mine);
+                    }
+                });
+            }
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    start.wait();
+                    for _ in 0..20_000 {
+                        for handle in registry.list() {
+                            expired.fetch_add(usize::from(registry.expire(&handle)), Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(expired.load(Ordering::Relaxed) > 0, "the race never happened");
+        for handle in registry.list() {
+            assert!(registry.expire(&handle));
+        }
+        assert!(registry.is_empty() && registry.list().is_empty(), "the count follows the map");
     }
 }

@@ -7,10 +7,11 @@ use super::tenant::Tenant;
 use super::wheel::{Hint, Kind};
 use super::worker::Worker;
 use crate::protocol::codes::Close;
-use crate::protocol::encode::Variant;
+use crate::protocol::encode::{self, Variant};
 use crate::protocol::frame::EncodedFrame;
 use crate::protocol::ids::Offset;
 use crate::protocol::local::ConnRef;
+use crate::protocol::message::ServerMessage;
 use bytes::Bytes;
 use rustix::io::Errno;
 use std::os::fd::AsRawFd;
@@ -80,6 +81,14 @@ impl<T: Tenant> Worker<T> {
     pub(super) fn reply(&mut self, to: ConnRef, frame: Bytes) {
         if let Some(index) = self.find(to) {
             self.write(index, frame);
+        }
+    }
+
+    /// A message in the connection's encoding.
+    pub(super) fn say(&mut self, to: ConnRef, message: &ServerMessage) {
+        if let Some(index) = self.find(to) {
+            let encoding = self.conns[index as usize].encoding;
+            self.write(index, encode::websocket_message(message, encoding));
         }
     }
 

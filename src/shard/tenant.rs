@@ -8,6 +8,7 @@ use crate::protocol::encode::{Encoding, Variant};
 use crate::protocol::frame::{EncodedFrame, RoomKey};
 use crate::protocol::ids::Offset;
 use crate::protocol::local::ConnRef;
+use crate::protocol::message::ServerMessage;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -46,6 +47,13 @@ pub enum Command<M> {
         to: ConnRef,
         /// The frame.
         frame: Bytes,
+    },
+    /// The same for a message, in the connection's encoding.
+    Say {
+        /// To whom.
+        to: ConnRef,
+        /// What.
+        message: Box<ServerMessage>,
     },
     /// From now on the connection belongs to the room here: frames of the room are kept for it.
     Watch {

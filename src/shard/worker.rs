@@ -232,6 +232,7 @@ impl<T: Tenant> Worker<T> {
     fn execute(&mut self, command: Command<T::Mail>) {
         match command {
             Command::Reply { to, frame } => self.reply(to, frame),
+            Command::Say { to, message } => self.say(to, &message),
             Command::Watch { conn, room } => self.watch(conn, room),
             Command::Subscribe { conn, variant, welcome, last } => self.subscribe(conn, variant, welcome, last),
             Command::Close { conn, close } => {

@@ -1,0 +1,247 @@
+//! A log that lives in this process and goes with it: for tests, and for `--data memory`.
+//!
+//! A batch is stored as it is delivered: one shared slice, so that an append copies nothing.
+
+use super::{AppendError, Delivery, Head, Log, OpenError, ReadError, Record, Retention, Sink, Ticket};
+use crate::limits::{LOG_DELIVERIES_MAX, OFFSET_MAX, RETAIN_EVENTS_MAX};
+use crate::protocol::event::Event;
+use crate::protocol::ids::{Epoch, Hex64, Offset, RoomId};
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// See the module's page. At most `rooms_max` rooms; what each keeps is bounded by [`Log::retain`].
+pub struct MemoryLog {
+    rooms: DashMap<RoomId, Arc<Mutex<Room>>>,
+    count: AtomicUsize,
+    rooms_max: usize,
+    seed: u64,
+    epochs: AtomicU64,
+}
+
+impl MemoryLog {
+    /// An empty log. Epochs are drawn from `seed`: give a random one, or clients of an earlier process could
+    /// take this one's log for theirs.
+    pub fn new(rooms_max: usize, seed: u64) -> Self {
+        Self { rooms: DashMap::new(), count: AtomicUsize::new(0), rooms_max, seed, epochs: AtomicU64::new(0) }
+    }
+
+    /// Only clones the room out, so that no guard of the map is held over work.
+    fn room(&self, room: &RoomId) -> Option<Arc<Mutex<Room>>> {
+        self.rooms.get(room).map(|found| Arc::clone(&found))
+    }
+
+    fn epoch(&self) -> Epoch {
+        // SplitMix64 (Steele, Lea, Flood 2014): a different number for every count.
+        let count = self.epochs.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut z = self.seed.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Hex64(z ^ (z >> 31))
+    }
+}
+
+struct Room {
+    epoch: Epoch,
+    last: Offset,
+    /// Never an empty one.
+    batches: VecDeque<Batch>,
+    /// Records of the first batch that retention has dropped.
+    skip: usize,
+    events: usize,
+    bytes: usize,
+    sink: Arc<dyn Sink>,
+    /// What the sink has not taken yet, in order; at most [`LOG_DELIVERIES_MAX`].
+    waiting: VecDeque<Delivery>,
+    /// A thread may hold the room while another closes it.
+    is_open: bool,
+}
+
+struct Batch {
+    at_ms: u64,
+    records: Arc<[Record]>,
+}
+
+impl Log for MemoryLog {
+    fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Head, OpenError> {
+        let Entry::Vacant(entry) = self.rooms.entry(room.clone()) else { return Err(OpenError::AlreadyOpen) };
+        let one_more = |count| (count < self.rooms_max).then_some(count + 1);
+        self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).map_err(|_| OpenError::Full)?;
+        let room = Room {
+            epoch: self.epoch(),
+            last: 0,
+            batches: VecDeque::new(),
+            skip: 0,
+            events: 0,
+            bytes: 0,
+            sink,
+            waiting: VecDeque::new(),
+            is_open: true,
+        };
+        let head = room.head();
+        entry.insert(Arc::new(Mutex::new(room)));
+        Ok(head)
+    }
+
+    fn append(&self, room: &RoomId, ticket: Ticket, events: Vec<Event>, now_ms: u64) -> Result<(), AppendError> {
+        let room = self.room(room).ok_or(AppendError::Closed)?;
+        room.lock().append(ticket, events, now_ms)
+    }
+
+    fn read(&self, room: &RoomId, after: Offset, limit: usize) -> Result<Vec<Record>, ReadError> {
+        let room = self.room(room).ok_or(ReadError::Closed)?;
+        // Find the batches under the lock, copy the records after it: a long read must not delay a tick.
+        let (batches, skip) = room.lock().range(after, limit)?;
+        Ok(batches.iter().flat_map(|batch| batch.iter()).skip(skip).take(limit).cloned().collect())
+    }
+
+    fn head(&self, room: &RoomId) -> Option<Head> {
+        let room = self.room(room)?;
+        let mut room = room.lock();
+        room.deliver_waiting();
+        room.is_open.then(|| room.head())
+    }
+
+    fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64) -> usize {
+        self.room(room).map_or(0, |room| room.lock().retain(retention, now_ms))
+    }
+
+    fn close(&self, room: &RoomId) {
+        if let Some((_, room)) = self.rooms.remove(room) {
+            self.count.fetch_sub(1, Ordering::AcqRel);
+            room.lock().is_open = false;
+        }
+    }
+}
+
+impl Room {
+    fn head(&self) -> Head {
+        let first = self.batches.front().map_or(self.last + 1, |batch| batch.records[self.skip].offset);
+        Head { epoch: self.epoch, first, last: self.last }
+    }
+
+    fn append(&mut self, ticket: Ticket, events: Vec<Event>, now_ms: u64) -> Result<(), AppendError> {
+        self.deliver_waiting();
+        if !self.is_open {
+            return Err(AppendError::Closed);
+        }
+        if self.waiting.len() >= LOG_DELIVERIES_MAX {
+            return Err(AppendError::Overloaded);
+        }
+        let count = events.len();
+        if count as u64 > OFFSET_MAX - self.last {
+            return Err(AppendError::Unavailable); // Offsets are used up: after 285,000 years at 1,000 a second.
+        }
+        let offsets = self.last + 1..;
+        let records: Arc<[Record]> = offsets.zip(events).map(|(offset, event)| Record { offset, event }).collect();
+        if count > 0 {
+            self.last += count as u64;
+            self.events += count;
+            self.bytes += records.iter().map(|record| bytes(&record.event)).sum::<usize>();
+            self.batches.push_back(Batch { at_ms: now_ms, records: Arc::clone(&records) });
+        }
+        self.waiting.push_back(Delivery::Appended { ticket: Some(ticket), records });
+        self.deliver_waiting();
+        Ok(())
+    }
+
+    /// Under the room's lock, so that deliveries keep their order whoever calls.
+    fn deliver_waiting(&mut self) {
+        while self.is_open
+            && let Some(delivery) = self.waiting.pop_front()
+        {
+            if let Err(refused) = self.sink.deliver(delivery) {
+                self.waiting.push_front(refused);
+                return;
+            }
+        }
+    }
+
+    /// The batches that hold the range, and how many records of the first come before it.
+    #[expect(clippy::type_complexity)]
+    fn range(&mut self, after: Offset, limit: usize) -> Result<(Vec<Arc<[Record]>>, usize), ReadError> {
+        self.deliver_waiting();
+        if !self.is_open {
+            return Err(ReadError::Closed);
+        }
+        let Head { first, last, .. } = self.head();
+        if after > last {
+            return Err(ReadError::Ahead { last });
+        }
+        if after + 1 < first {
+            return Err(ReadError::TooOld { first });
+        }
+        let begin = self.batches.partition_point(|batch| batch.records.last().is_none_or(|r| r.offset <= after));
+        let mut batches = Vec::new();
+        let (mut skip, mut count) = (0, 0);
+        for batch in self.batches.range(begin..) {
+            if batches.is_empty() {
+                skip = batch.records.partition_point(|record| record.offset <= after);
+            }
+            count += batch.records.len();
+            batches.push(Arc::clone(&batch.records));
+            if count - skip >= limit {
+                break;
+            }
+        }
+        Ok((batches, skip))
+    }
+
+    fn retain(&mut self, retention: &Retention, now_ms: u64) -> usize {
+        self.deliver_waiting();
+        let mut dropped = 0;
+        while dropped < RETAIN_EVENTS_MAX
+            && let Some(batch) = self.batches.front()
+        {
+            let is_old = now_ms.saturating_sub(batch.at_ms) > retention.age_ms;
+            if !is_old && self.events <= retention.events && self.bytes <= retention.bytes {
+                break;
+            }
+            self.bytes -= bytes(&batch.records[self.skip].event);
+            self.events -= 1;
+            self.skip += 1;
+            dropped += 1;
+            if self.skip == batch.records.len() {
+                self.batches.pop_front();
+                self.skip = 0;
+            }
+        }
+        dropped
+    }
+}
+
+/// What an event takes in memory, about: the record itself, and each text with the two counters of its `Arc`.
+/// Users are shared between their comments and counted with each: the bound is kept on the safe side.
+fn bytes(event: &Event) -> usize {
+    const ARC: usize = 16;
+    let text = |text: &str| ARC + text.len();
+    let own = size_of::<Record>();
+    match event {
+        Event::Likes { .. } => own,
+        Event::Comment(comment) => {
+            own + text(&comment.user.id)
+                + text(&comment.user.name)
+                + text(&comment.text)
+                + comment.id.as_ref().map_or(0, |id| text(id.as_str()))
+                + comment.ext.as_ref().map_or(0, |ext| ARC + ext.iter().map(|(k, v)| entry(k, v)).sum::<usize>())
+        }
+    }
+}
+
+/// A map's entry: key and value, and as much again for the tree's nodes, which are half full at worst.
+fn entry(key: &str, value: &serde_json::Value) -> usize {
+    2 * (size_of::<String>() + size_of::<serde_json::Value>()) + key.len() + heap(value)
+}
+
+fn heap(value: &serde_json::Value) -> usize {
+    use serde_json::Value;
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(|value| size_of::<Value>() + heap(value)).sum(),
+        Value::Object(map) => map.iter().map(|(key, value)| entry(key, value)).sum(),
+    }
+}

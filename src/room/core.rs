@@ -1,0 +1,181 @@
+//! A room's state: a deterministic machine over its log.
+//!
+//! `apply` takes the log's records in order, `tick` makes the frame of what was applied since the last
+//! one. Two cores that applied the same records and ticked at the same numbers are equal, byte by byte;
+//! two that applied the same records agree on `last`, `likes` and `digest` however they ticked.
+//!
+//! Does not know: clocks, logs, bytes, connections. Does no I/O and draws no random number.
+
+use super::digest;
+use super::recent::Recent;
+use super::select::Selection;
+use crate::limits::OFFSET_MAX;
+use crate::log::Record;
+use crate::protocol::event::Event;
+use crate::protocol::frame::{Frame, FrameEvent};
+use crate::protocol::ids::{Digest, Epoch, Offset};
+use crate::protocol::message::{Outcome, Snapshot};
+
+/// What shapes a room's frames.
+#[derive(Clone, Copy, Debug)]
+pub struct CoreSettings {
+    /// Comments shown in one frame; the rest of the tick is shed and counted.
+    pub frame_events_max: usize,
+    /// Newest shown comments in a snapshot.
+    pub snapshot_events: usize,
+    /// When only `online` changed, at most one frame in this time.
+    pub counters_us: u64,
+}
+
+/// The room as its subscribers know it: where the last frame left them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Framed {
+    /// The position that the next frame continues.
+    pub last: Offset,
+    /// Checksum over the log up to `last`.
+    pub digest: Digest,
+    /// Likes up to `last`.
+    pub likes: u64,
+    /// As last told.
+    pub online: u64,
+    /// The last frame's wall clock; 0 before the first.
+    pub at_ms: u64,
+}
+
+/// A room's state.
+#[derive(Debug)]
+pub struct Core {
+    settings: CoreSettings,
+    epoch: Epoch,
+    last: Offset,
+    digest: Digest,
+    likes: u64,
+    comments: u64,
+    shed: u64,
+    selection: Selection,
+    recent: Recent,
+    framed: Framed,
+    /// When a frame of counters alone may go out again.
+    counters_from_us: u64,
+}
+
+impl Core {
+    /// The state before the first record of the incarnation `epoch`.
+    pub fn new(settings: CoreSettings, epoch: Epoch) -> Self {
+        Self {
+            settings,
+            epoch,
+            last: 0,
+            digest: digest::EMPTY,
+            likes: 0,
+            comments: 0,
+            shed: 0,
+            selection: Selection::new(settings.frame_events_max),
+            recent: Recent::new(settings.snapshot_events),
+            framed: Framed { last: 0, digest: digest::EMPTY, likes: 0, online: 0, at_ms: 0 },
+            counters_from_us: 0,
+        }
+    }
+
+    /// Takes the log's next record; says what viewers will see of it if it is a comment. A record that was
+    /// applied before changes nothing.
+    pub fn apply(&mut self, record: &Record) -> Option<Outcome> {
+        if record.offset <= self.last {
+            return None;
+        }
+        self.last = record.offset;
+        self.digest = digest::extend(self.digest, record);
+        match &record.event {
+            Event::Comment(comment) => {
+                let outcome = self.selection.offer(record.offset, comment);
+                self.comments += 1;
+                self.shed += u64::from(outcome == Outcome::Shed);
+                Some(outcome)
+            }
+            Event::Likes { add } => {
+                // At the bound the total stands still: it never falls, and every client reads it exactly.
+                self.likes = self.likes.saturating_add(*add).min(OFFSET_MAX);
+                None
+            }
+        }
+    }
+
+    /// Ends a tick: the frame of everything applied since the last one, if there is something to say.
+    /// `now_us` decides, `at_ms` is only carried.
+    pub fn tick(&mut self, now_us: u64, at_ms: u64, online: u64) -> Option<Frame> {
+        if !self.is_dirty() && self.counters_due_us(online).is_none_or(|due_us| now_us < due_us) {
+            return None;
+        }
+        let (events, shed) = self.selection.take();
+        self.recent.extend(&events);
+        let prev = self.framed.last;
+        let Self { last, digest, likes, .. } = *self;
+        self.framed = Framed { last, digest, likes, online, at_ms };
+        self.counters_from_us = now_us.saturating_add(self.settings.counters_us);
+        Some(Frame { prev, last, at: at_ms, digest, likes, online, events, shed })
+    }
+
+    /// What was applied counts as told, without a frame: for a replay, which nobody watches.
+    pub fn settle(&mut self) {
+        let (events, _) = self.selection.take();
+        self.recent.extend(&events);
+        self.selection.recycle(events);
+        self.framed = Framed { last: self.last, digest: self.digest, likes: self.likes, ..self.framed };
+    }
+
+    /// Gives a used frame's events back for reuse.
+    pub fn recycle(&mut self, events: Vec<FrameEvent>) {
+        self.selection.recycle(events);
+    }
+
+    /// Whether something was applied that no frame has told yet.
+    pub fn is_dirty(&self) -> bool {
+        self.last != self.framed.last
+    }
+
+    /// From when on a tick makes a frame only because `online` differs from what was told; `None`: it does
+    /// not differ.
+    pub fn counters_due_us(&self, online: u64) -> Option<u64> {
+        (online != self.framed.online).then_some(self.counters_from_us)
+    }
+
+    /// What a newcomer needs at once, at the last frame's position.
+    pub fn snapshot(&self, online: u64) -> Snapshot {
+        Snapshot { likes: self.framed.likes, online, events: self.recent.to_vec() }
+    }
+
+    /// Where the last frame left the subscribers.
+    pub fn framed(&self) -> &Framed {
+        &self.framed
+    }
+
+    /// The log's incarnation.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The newest applied offset.
+    pub fn last(&self) -> Offset {
+        self.last
+    }
+
+    /// Checksum over the log up to [`Core::last`].
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Likes up to [`Core::last`].
+    pub fn likes(&self) -> u64 {
+        self.likes
+    }
+
+    /// Comments applied.
+    pub fn comments(&self) -> u64 {
+        self.comments
+    }
+
+    /// Comments left out of frames.
+    pub fn shed(&self) -> u64 {
+        self.shed
+    }
+}

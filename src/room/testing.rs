@@ -1,0 +1,27 @@
+//! What the tests of this folder share.
+
+use crate::protocol::event::{Comment, Style, User};
+use crate::protocol::frame::FrameEvent;
+use crate::protocol::ids::ClientId;
+use crate::protocol::local::ConnRef;
+
+/// A plain comment.
+pub(super) fn comment(user: &str, text: &str) -> Comment {
+    let user = User { id: user.into(), name: format!("name of {user}").into(), role: Default::default() };
+    Comment { user, id: None, text: text.into(), style: Style::default(), media_ms: None, ext: None }
+}
+
+/// A comment that wants an ack.
+pub(super) fn asking(id: &str, text: &str) -> Comment {
+    Comment { id: ClientId::new(id), ..comment("u", text) }
+}
+
+/// A comment in a frame.
+pub(super) fn shown(offset: u64, text: &str) -> FrameEvent {
+    FrameEvent { offset, comment: Some(comment("u", text)) }
+}
+
+/// A connection.
+pub(super) fn conn(index: u32) -> ConnRef {
+    ConnRef { shard: 0, index, generation: 1 }
+}

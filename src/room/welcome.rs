@@ -1,0 +1,174 @@
+//! The part of the welcome that is the same for all newcomers of one moment, encoded once.
+//!
+//! A storm of 15,000 joins would otherwise encode the snapshot 15,000 times. The message is spliced: a
+//! small head per connection, and the shared tail. Splicing works because both encodings write a map as a
+//! header and its fields one after the other.
+
+use crate::protocol::encode::{self, Encoding};
+use crate::protocol::event::User;
+use crate::protocol::ids::{Epoch, Offset, RoomId, SessionId};
+use crate::protocol::message::{ResumeFailure, Snapshot};
+use serde::Serialize;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Everything in a welcome that does not depend on the newcomer.
+#[derive(Debug)]
+pub struct WelcomeTail {
+    fields: TailFields,
+    json: OnceLock<Box<[u8]>>,
+    msgpack: OnceLock<Box<[u8]>>,
+    encodes: AtomicU32,
+}
+
+/// In the order of [`crate::protocol::message::Welcome`], from `epoch` on.
+#[derive(Debug, Serialize)]
+struct TailFields {
+    epoch: Epoch,
+    last: Offset,
+    tick_ms: u64,
+    snapshot: Snapshot,
+}
+
+/// In the order of [`crate::protocol::message::Welcome`], up to `reason`.
+#[derive(Serialize)]
+struct HeadFields<'a> {
+    room: &'a RoomId,
+    session: SessionId,
+    you: &'a User,
+    recovered: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<ResumeFailure>,
+}
+
+impl WelcomeTail {
+    /// The tail of one moment. Nothing is encoded yet.
+    pub fn new(epoch: Epoch, last: Offset, tick_ms: u64, snapshot: Snapshot) -> Self {
+        Self {
+            fields: TailFields { epoch, last, tick_ms, snapshot },
+            json: OnceLock::new(),
+            msgpack: OnceLock::new(),
+            encodes: AtomicU32::new(0),
+        }
+    }
+
+    /// The position that the welcome tells.
+    pub fn last(&self) -> Offset {
+        self.fields.last
+    }
+
+    /// The online count that the welcome tells.
+    pub fn online(&self) -> u64 {
+        self.fields.snapshot.online
+    }
+
+    /// How often the tail was encoded: at most once per encoding.
+    pub fn encodes(&self) -> u32 {
+        self.encodes.load(Ordering::Relaxed)
+    }
+
+    /// One newcomer's whole welcome message as a payload.
+    pub fn compose(
+        &self,
+        encoding: Encoding,
+        room: &RoomId,
+        session: SessionId,
+        you: &User,
+        recovered: bool,
+        reason: Option<ResumeFailure>,
+    ) -> Vec<u8> {
+        let head = encode::value(&HeadFields { room, session, you, recovered, reason }, encoding);
+        let tail = self.tail(encoding);
+        let mut out = Vec::with_capacity(OPEN_BYTES_MAX + head.len() + tail.len() + 2);
+        match encoding {
+            Encoding::Json => {
+                out.extend_from_slice(br#"{"welcome":"#);
+                out.extend_from_slice(&head[..head.len() - 1]); // without its "}"
+                out.push(b',');
+                out.extend_from_slice(&tail[1..]); // without its "{"
+                out.push(b'}');
+            }
+            Encoding::Msgpack => {
+                // A map of up to 15 fields begins with one byte, 0x80 | fields: the two halves have 8 or 9.
+                let fields = (head[0] & 0x0f) + (tail[0] & 0x0f);
+                out.extend_from_slice(b"\x81\xa7welcome");
+                out.push(0x80 | fields);
+                out.extend_from_slice(&head[1..]);
+                out.extend_from_slice(&tail[1..]);
+            }
+        }
+        out
+    }
+
+    fn tail(&self, encoding: Encoding) -> &[u8] {
+        let cell = match encoding {
+            Encoding::Json => &self.json,
+            Encoding::Msgpack => &self.msgpack,
+        };
+        cell.get_or_init(|| {
+            self.encodes.fetch_add(1, Ordering::Relaxed);
+            encode::value(&self.fields, encoding).into()
+        })
+    }
+}
+
+/// Of `{"welcome":`, the longer opening of the two.
+const OPEN_BYTES_MAX: usize = 11;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ids::Hex64;
+    use crate::protocol::message::{ServerMessage, Welcome};
+    use crate::room::testing::{comment, shown};
+
+    fn both_ways(events: usize, recovered: bool, reason: Option<ResumeFailure>) {
+        let snapshot = Snapshot {
+            likes: 99_123,
+            online: 20_311,
+            events: (1..=events).map(|o| shown(o as u64, "\"引号\" \\ 还有吗 😀")).collect(),
+        };
+        let welcome = Welcome {
+            room: RoomId::new("demo").unwrap(),
+            session: Hex64(7),
+            you: comment("u-1", "").user,
+            recovered,
+            reason,
+            epoch: Hex64(0x1234_5678_9abc_def0),
+            last: 812,
+            tick_ms: 100,
+            snapshot: snapshot.clone(),
+        };
+        let tail = WelcomeTail::new(welcome.epoch, welcome.last, welcome.tick_ms, snapshot);
+        let Welcome { room, session, you, .. } = &welcome;
+        let json = tail.compose(Encoding::Json, room, *session, you, recovered, reason);
+        let msgpack = tail.compose(Encoding::Msgpack, room, *session, you, recovered, reason);
+
+        let message = ServerMessage::Welcome(Box::new(welcome.clone()));
+        assert_eq!(serde_json::from_slice::<ServerMessage>(&json).unwrap(), message);
+        assert_eq!(rmp_serde::from_slice::<ServerMessage>(&msgpack).unwrap(), message);
+        // Byte by byte: a field that is added to `Welcome` and forgotten here is found even if it is optional.
+        assert_eq!(json, encode::payload(&message, Encoding::Json));
+        assert_eq!(msgpack, encode::payload(&message, Encoding::Msgpack));
+    }
+
+    #[test]
+    fn a_spliced_welcome_is_the_same_message_in_both_encodings() {
+        both_ways(0, false, None);
+        both_ways(20, true, None);
+        both_ways(300, false, Some(ResumeFailure::TooOld));
+    }
+
+    #[test]
+    fn the_tail_is_encoded_once_per_encoding_and_only_when_asked_for() {
+        let tail = WelcomeTail::new(Hex64(1), 5, 100, Snapshot::default());
+        assert_eq!(tail.encodes(), 0);
+        let (room, you) = (RoomId::new("r").unwrap(), comment("u", "").user);
+        for session in 0..1_000 {
+            tail.compose(Encoding::Json, &room, Hex64(session), &you, false, None);
+        }
+        assert_eq!(tail.encodes(), 1);
+        tail.compose(Encoding::Msgpack, &room, Hex64(1), &you, false, None);
+        assert_eq!(tail.encodes(), 2);
+    }
+}
