@@ -1,0 +1,135 @@
+// Bitmaps: comments drawn once, outlined, and then only copied. A pool of small canvases with a cap in bytes;
+// the least recently used ones that nobody shows are drawn over, so an hour of comments allocates no more than a minute.
+
+/** Pixel steps of a canvas's size: few distinct sizes, so that a freed canvas soon fits another comment. */
+const WIDTH_STEP = 128;
+const HEIGHT_STEP = 8;
+/** Widest comment on the stage in CSS pixels; longer text is cut with an ellipsis (the list beside shows it whole). */
+const WIDTH_MAX = 1600;
+/** Around the text, for outline and highlight, in CSS pixels. */
+const PAD = 5;
+const FONT = `"PingFang SC", "Noto Sans CJK SC", "Noto Sans SC", "Microsoft YaHei", system-ui, sans-serif`;
+
+/** One drawn comment. @typedef {{key: string, canvas: any, context: any, width: number, height: number, users: number, bytes: number}} Bitmap */
+
+const makeCanvas = (width, height) => {
+  if (typeof OffscreenCanvas !== "undefined") return new OffscreenCanvas(width, height);
+  return Object.assign(document.createElement("canvas"), { width, height });
+};
+
+/** What of a text can be drawn on one line. @param {string} text */
+const oneLine = (text) => text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
+
+export class Bitmaps {
+  /** By key, least recently used first. @type {Map<string, Bitmap>} */ #byKey = new Map();
+  #measure = makeCanvas(1, 1).getContext("2d");
+  #bytesMax;
+  bytes = 0;
+
+  /** @param {number} bytesMax what all canvases together may hold (4 bytes a pixel) */
+  constructor(bytesMax) { this.#bytesMax = bytesMax; }
+
+  get count() { return this.#byKey.size; }
+
+  /**
+   * What would be drawn: text cut to fit, and its size in CSS pixels.
+   * @param {string} text @param {number} fontPx @param {number} widthMax
+   */
+  layout(text, fontPx, widthMax = WIDTH_MAX) {
+    const font = `600 ${fontPx}px ${FONT}`;
+    if (this.#measure.font !== font) this.#measure.font = font;
+    const room = Math.min(widthMax, WIDTH_MAX) - 2 * PAD;
+    let line = oneLine(text);
+    let width = this.#measure.measureText(line).width;
+    if (width > room) {
+      const characters = [...line];
+      let low = 0;
+      let high = characters.length;
+      while (low < high) {
+        const middle = (low + high + 1) >> 1;
+        const fits = this.#measure.measureText(`${characters.slice(0, middle).join("")}…`).width <= room;
+        if (fits) low = middle; else high = middle - 1;
+      }
+      line = `${characters.slice(0, low).join("")}…`;
+      width = this.#measure.measureText(line).width;
+    }
+    return { line, font, fontPx, width: Math.ceil(width) + 2 * PAD, height: Math.ceil(fontPx * 1.3) + 4 };
+  }
+
+  /**
+   * The bitmap of a laid-out line; null when the cap leaves no room. Give it back with {@link release}.
+   * @param {{line: string, font: string, fontPx: number, width: number, height: number}} layout
+   * @param {number} color 0xRRGGBB @param {boolean} own @param {number} scale device pixels per CSS pixel
+   * @returns {Bitmap|null}
+   */
+  acquire(layout, color, own, scale) {
+    const key = `${scale}|${layout.fontPx}|${color}|${own ? 1 : 0}|${layout.line}`;
+    const known = this.#byKey.get(key);
+    if (known) {
+      this.#byKey.delete(key);
+      this.#byKey.set(key, known);
+      known.users += 1;
+      return known;
+    }
+    const round = (length, step) => Math.ceil((length * scale) / step) * step;
+    const bitmap = this.#canvasFor(round(layout.width, WIDTH_STEP), round(layout.height, HEIGHT_STEP));
+    if (!bitmap) return null;
+    Object.assign(bitmap, {
+      key, users: 1, width: Math.ceil(layout.width * scale), height: Math.ceil(layout.height * scale),
+    });
+    this.#byKey.set(key, bitmap);
+    paint(bitmap.context, layout, color, own, scale);
+    return bitmap;
+  }
+
+  /** @param {Bitmap} bitmap */
+  release(bitmap) { bitmap.users -= 1; }
+
+  /** An idle canvas of that size if there is one; else a new one, for which idle ones of other sizes may have to go. */
+  #canvasFor(width, height) {
+    const bytes = width * height * 4;
+    if (this.bytes + bytes > this.#bytesMax) {
+      for (const bitmap of this.#byKey.values()) {
+        if (bitmap.users > 0) continue;
+        this.#byKey.delete(bitmap.key);
+        if (bitmap.canvas.width === width && bitmap.canvas.height === height) {
+          bitmap.context.setTransform(1, 0, 0, 1, 0, 0);
+          bitmap.context.clearRect(0, 0, width, height);
+          return bitmap;
+        }
+        this.bytes -= bitmap.bytes;
+        bitmap.canvas.width = 0; // Frees its pixels now, not at the next garbage collection.
+        if (this.bytes + bytes <= this.#bytesMax) break;
+      }
+      if (this.bytes + bytes > this.#bytesMax) return null;
+    }
+    const canvas = makeCanvas(width, height);
+    this.bytes += bytes;
+    return { key: "", canvas, context: canvas.getContext("2d"), width, height, users: 0, bytes };
+  }
+}
+
+function paint(context, { line, font, width, height }, color, own, scale) {
+  context.setTransform(scale, 0, 0, scale, 0, 0);
+  context.font = font;
+  context.textBaseline = "middle";
+  context.textAlign = "left";
+  context.direction = "ltr";
+  context.lineJoin = "round";
+  if (own) {
+    context.fillStyle = "rgba(20, 184, 166, .28)";
+    context.strokeStyle = "rgba(94, 234, 212, .95)";
+    context.lineWidth = 1.5;
+    context.beginPath();
+    context.roundRect(1, 1, width - 2, height - 2, 6);
+    context.fill();
+    context.stroke();
+  }
+  // A dark outline carries light text over a light picture; dark text gets a light one.
+  const luminance = 0.299 * (color >> 16) + 0.587 * ((color >> 8) & 255) + 0.114 * (color & 255);
+  context.strokeStyle = luminance > 70 ? "rgba(0, 0, 0, .72)" : "rgba(255, 255, 255, .72)";
+  context.lineWidth = 3;
+  context.strokeText(line, PAD, height / 2 + 1);
+  context.fillStyle = `#${color.toString(16).padStart(6, "0")}`;
+  context.fillText(line, PAD, height / 2 + 1);
+}

@@ -1,0 +1,156 @@
+// The comment box: looks, sending, and what the server said about it. A refused text is never lost.
+
+import { has, t } from "./i18n.js";
+
+/** The server's limits, checked here too so that the answer is at hand; a message over 4 KiB would end the connection. */
+const CHARACTERS_MAX = 512;
+const BYTES_MAX = 2_048;
+const COLORS = {
+  white: 0xffffff, red: 0xff5c5c, orange: 0xff9f43, yellow: 0xffd93d, green: 0x5ee27a, cyan: 0x4de1e8, blue: 0x6ea8fe, pink: 0xff8ad8,
+};
+const DEFAULTS = { mode: "scroll", size: 25, color: COLORS.white };
+const OUTCOME_MS = 5_000;
+const $ = (id) => document.getElementById(id);
+const bytes = new TextEncoder();
+
+export class Composer {
+  #send; #text = $("text"); #button = $("send"); #problem = $("problem"); #kept = null; #ticking = 0; #outcomeTimer = 0;
+
+  /** @param {(text: string, style: object) => Promise<{outcome: string}>} send rejects with a code */
+  constructor(send) {
+    this.#send = send;
+    this.#paintColors();
+    $("composer").addEventListener("submit", (event) => { event.preventDefault(); this.#submit(); });
+    this.#text.addEventListener("input", () => this.#measure());
+    $("put-back").addEventListener("click", () => this.#putBack());
+    $("looks-toggle").addEventListener("click", () => {
+      const open = $("looks").classList.toggle("open");
+      $("looks-toggle").setAttribute("aria-expanded", String(open));
+    });
+  }
+
+  focus() { this.#text.focus(); }
+
+  /** A refusal that is about no comment of ours, such as too many likes. @param {{code: string, message: string, retryAfterMs?: number}} refusal */
+  refusedLikes(refusal) {
+    if (refusal.code === "rate_limited") this.#countdown("e_likes_limited", "", refusal.retryAfterMs ?? 1_000, false);
+    else this.#say(wordOf(refusal));
+  }
+
+  get #style() {
+    const style = { mode: $("mode").value, size: Number($("size").value), color: this.#color };
+    for (const key of Object.keys(DEFAULTS)) if (style[key] === DEFAULTS[key]) delete style[key];
+    return style;
+  }
+
+  get #color() {
+    return Number(document.querySelector("input[name=color]:checked").value);
+  }
+
+  async #submit() {
+    const text = this.#text.value;
+    if (text.trim() === "" || this.#button.disabled) return;
+    if (isTooLong(text)) { this.#say(t("e_too_long")); return; }
+    this.#say("");
+    this.#kept = null;
+    $("put-back").hidden = true;
+    this.#text.value = "";
+    this.#measure();
+    try {
+      const { outcome } = await this.#send(text, this.#style);
+      this.#outcome(has(`o_${outcome}`) ? t(`o_${outcome}`) : "");
+    } catch (refusal) {
+      this.#refused(text, refusal);
+    }
+  }
+
+  #refused(text, refusal) {
+    let unsent = "";
+    if (this.#text.value === "") {
+      this.#text.value = text;
+      this.#measure();
+    } else {
+      // The next one is being typed already: do not mix them.
+      this.#kept = text;
+      $("put-back").hidden = false;
+      unsent = ` ${t("unsent", { text })}`;
+    }
+    if (refusal.code === "rate_limited" || refusal.code === "overloaded") {
+      this.#countdown(`e_${refusal.code}`, unsent, refusal.retryAfterMs ?? 1_000, true);
+    } else {
+      this.#say(wordOf(refusal) + unsent);
+    }
+  }
+
+  #putBack() {
+    [this.#text.value, this.#kept] = [this.#kept, this.#text.value];
+    $("put-back").hidden = this.#kept === "";
+    this.#say(this.#kept === "" ? "" : t("unsent", { text: this.#kept }));
+    this.#measure();
+    this.focus();
+  }
+
+  /** Says when the next try makes sense; sending waits for it when it is about sending. */
+  #countdown(word, more, waitMs, blocks) {
+    this.#say("");
+    const until = performance.now() + waitMs;
+    this.#button.disabled = blocks;
+    const tick = () => {
+      const left = Math.ceil((until - performance.now()) / 1000);
+      if (left > 0) {
+        this.#problem.textContent = t(word, { s: left }) + more;
+      } else {
+        this.#say(blocks ? t("e_rate_limited_now") + more : "");
+        this.#button.disabled = false;
+      }
+    };
+    this.#ticking = setInterval(tick, 250);
+    tick();
+  }
+
+  #say(text) {
+    clearInterval(this.#ticking);
+    this.#button.disabled = false;
+    this.#problem.textContent = text;
+    if (text) this.#outcome("");
+  }
+
+  #outcome(text) {
+    clearTimeout(this.#outcomeTimer);
+    $("outcome").textContent = text;
+    if (text) this.#outcomeTimer = setTimeout(() => { $("outcome").textContent = ""; }, OUTCOME_MS);
+  }
+
+  #measure() {
+    const length = [...this.#text.value].length;
+    $("length").textContent = length > CHARACTERS_MAX * 0.8 ? `${length}/${CHARACTERS_MAX}` : "";
+    $("length").classList.toggle("over", isTooLong(this.#text.value));
+  }
+
+  #paintColors() {
+    for (const [name, color] of Object.entries(COLORS)) {
+      const label = document.createElement("label");
+      const input = Object.assign(document.createElement("input"), {
+        type: "radio", name: "color", value: String(color), checked: color === DEFAULTS.color,
+      });
+      input.setAttribute("aria-label", t(name));
+      const swatch = document.createElement("i");
+      label.title = t(name);
+      label.style.setProperty("--tone", `#${color.toString(16).padStart(6, "0")}`);
+      label.append(input, swatch);
+      $("colors").append(label);
+    }
+    const sample = () => $("looks-sample").style.setProperty("--tone", `#${this.#color.toString(16).padStart(6, "0")}`);
+    $("colors").addEventListener("change", sample);
+    sample();
+  }
+}
+
+function isTooLong(text) {
+  const trimmed = text.trim();
+  return [...trimmed].length > CHARACTERS_MAX || bytes.encode(trimmed).length > BYTES_MAX;
+}
+
+function wordOf({ code, message, retryAfterMs }) {
+  return has(`e_${code}`) ? t(`e_${code}`, { s: Math.ceil((retryAfterMs ?? 1_000) / 1_000) }) : t("e_other", { why: message });
+}

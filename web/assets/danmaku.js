@@ -1,0 +1,204 @@
+// Danmaku: comments over a picture, on one canvas. Takes the time as an argument, so that a test can run an hour in
+// seconds. Everything is bounded, and what a bound keeps off the stage is counted.
+//
+// Does not know the wire, the page's language or where comments come from.
+
+import { Bitmaps } from "./bitmaps.js";
+import { Lanes, leftAt } from "./lanes.js";
+
+/**
+ * How full the stage may get. `gap`: least distance between two comments of a row, as a share of the stage's width;
+ * `live`: comments on the stage at one time.
+ */
+export const DENSITIES = {
+  low: { gap: 0.3, live: 40 },
+  normal: { gap: 0.06, live: 120 },
+  high: { gap: 0.012, live: 300 },
+};
+
+/** Comments that may wait for a free row or for the end of a pause: half a second of 200 comments/s. */
+const WAITING_MAX = 100;
+/** A comment that found no row for this long is late news. */
+const WAIT_MS = 1_200;
+/** One's own comment is worth waiting for. */
+const WAIT_OWN_MS = 6_000;
+/** How long a comment crosses the stage, and how long one stands. */
+const CROSS_MS = 8_000;
+const STAND_MS = 4_000;
+/** Pixels of all bitmaps: 24 MiB is about 400 comments of 15 characters at two device pixels per CSS pixel. */
+const POOL_BYTES_MAX = 24 << 20;
+/** Beyond two device pixels per CSS pixel nobody sees a difference, but every bitmap doubles. */
+const SCALE_MAX = 2;
+/** The clock never jumps by more: after a stall, comments go on from where they were seen. */
+const STEP_MS_MAX = 250;
+/** The recordings' unit for a normal comment. */
+const SIZE_NORMAL = 25;
+
+/** @typedef {{text: string, mode?: string, color?: number, size?: number, own?: boolean}} Flying */
+
+export class Danmaku {
+  #canvas; #context; #lanes = new Lanes(); #bitmaps = new Bitmaps(POOL_BYTES_MAX);
+  #moving = []; #standing = []; #waiting = [];
+  #width = 0; #height = 0; #scale = 1; #fontPx = 22; #rowHeight = 30;
+  #clock = 0; #lastNow = null; #raf = 0; #dirty = true;
+  #settings = { density: "normal", area: 1, opacity: 1, paused: false, still: false };
+  #counters = { pushed: 0, drawn: 0, dropped: 0, frames: 0 };
+
+  /** @param {HTMLCanvasElement} canvas */
+  constructor(canvas) {
+    this.#canvas = canvas;
+    this.#context = canvas.getContext("2d");
+  }
+
+  /** pushed = drawn + dropped + waiting, always. */
+  get counters() {
+    return {
+      ...this.#counters, live: this.#moving.length + this.#standing.length, waiting: this.#waiting.length,
+      poolBitmaps: this.#bitmaps.count, poolBytes: this.#bitmaps.bytes, poolBytesMax: POOL_BYTES_MAX,
+      liveMax: DENSITIES[this.#settings.density].live, rows: this.#lanes.rows,
+    };
+  }
+
+  /**
+   * The stage's size in CSS pixels and its device pixels per CSS pixel.
+   * @param {number} width @param {number} height @param {number} ratio
+   */
+  resize(width, height, ratio) {
+    const fontPx = Math.round(Math.min(26, Math.max(15, width / 44)));
+    const scale = Math.min(ratio, SCALE_MAX);
+    if (fontPx !== this.#fontPx || scale !== this.#scale) this.clear();
+    Object.assign(this.#canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
+    this.#width = width;
+    this.#height = height;
+    this.#scale = scale;
+    this.#fontPx = fontPx;
+    this.#rowHeight = Math.ceil(fontPx * 1.3) + 6;
+    this.#lanes.resize(width, Math.max(1, Math.floor(height / this.#rowHeight)));
+    for (const list of [this.#moving, this.#standing]) {
+      this.#keep(list, (item) => item.way.row + item.way.rows <= this.#lanes.rows);
+    }
+    this.#dirty = true;
+  }
+
+  /**
+   * `still`: nothing moves (for people who asked for less motion); crossing comments stand instead.
+   * @param {Partial<{density: keyof DENSITIES, area: number, opacity: number, paused: boolean, still: boolean}>} changes
+   */
+  set(changes) {
+    if (changes.still !== undefined && changes.still !== this.#settings.still) this.clear();
+    Object.assign(this.#settings, changes);
+    this.#dirty = true;
+  }
+
+  /**
+   * Comments that arrived together; they enter spread over `spreadMs`, not in one wall.
+   * @param {Flying[]} comments @param {number} [spreadMs]
+   */
+  push(comments, spreadMs = 0) {
+    comments.forEach((comment, index) => {
+      this.#counters.pushed += 1;
+      const due = this.#clock + (spreadMs * index) / comments.length;
+      this.#waiting.push({ comment, due, until: due + (comment.own ? WAIT_OWN_MS : WAIT_MS), layout: null });
+    });
+    // Full: the oldest go first, news is what people wait for. One's own stay.
+    for (let i = 0; this.#waiting.length > WAITING_MAX && i < this.#waiting.length;) {
+      if (this.#waiting[i].comment.own && this.#waiting.length < 2 * WAITING_MAX) i += 1;
+      else { this.#waiting.splice(i, 1); this.#counters.dropped += 1; }
+    }
+  }
+
+  /** Empties the stage; comments that wait still get their turn. */
+  clear() {
+    this.#keep(this.#moving, () => false);
+    this.#keep(this.#standing, () => false);
+    this.#lanes.clear();
+    this.#dirty = true;
+  }
+
+  /** Draws by the display's clock until {@link stop}. */
+  start() {
+    if (this.#raf) return;
+    const frame = (now) => { this.#raf = requestAnimationFrame(frame); this.draw(now); };
+    this.#raf = requestAnimationFrame(frame);
+  }
+
+  stop() {
+    cancelAnimationFrame(this.#raf);
+    this.#raf = 0;
+    this.#lastNow = null;
+  }
+
+  /** One picture. @param {number} now in milliseconds, never falling */
+  draw(now) {
+    const step = this.#lastNow === null ? 0 : Math.min(Math.max(0, now - this.#lastNow), STEP_MS_MAX);
+    this.#lastNow = now;
+    if (this.#settings.paused ? !this.#dirty : !this.#dirty && this.#idle()) return;
+    this.#dirty = false;
+    if (!this.#settings.paused) {
+      this.#clock += step;
+      this.#admit();
+    }
+    this.#counters.frames += 1;
+    const context = this.#context;
+    context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
+    context.globalAlpha = this.#settings.opacity;
+    this.#paint(this.#moving);
+    this.#paint(this.#standing);
+  }
+
+  #idle() { return this.#moving.length + this.#standing.length + this.#waiting.length === 0; }
+
+  #paint(list) {
+    const clock = this.#clock;
+    const scale = this.#scale;
+    this.#keep(list, (item) => item.way.endsAt > clock);
+    for (const { way, bitmap, top } of list) {
+      const x = Math.round(leftAt(way, clock) * scale);
+      this.#context.drawImage(bitmap.canvas, 0, 0, bitmap.width, bitmap.height, x, top, bitmap.width, bitmap.height);
+    }
+  }
+
+  /** Keeps the order and allocates nothing. */
+  #keep(list, wanted) {
+    let kept = 0;
+    for (const item of list) {
+      if (wanted(item)) { list[kept] = item; kept += 1; } else this.#bitmaps.release(item.bitmap);
+    }
+    list.length = kept;
+  }
+
+  #admit() {
+    const waiting = this.#waiting;
+    let kept = 0;
+    for (const entry of waiting) {
+      if (entry.due > this.#clock) { waiting[kept] = entry; kept += 1; continue; }
+      if (this.#place(entry)) this.#counters.drawn += 1;
+      else if (entry.until <= this.#clock) this.#counters.dropped += 1;
+      else { waiting[kept] = entry; kept += 1; }
+    }
+    waiting.length = kept;
+  }
+
+  #place(entry) {
+    const { density, area, still } = this.#settings;
+    const { gap, live } = DENSITIES[density];
+    if (this.#moving.length + this.#standing.length >= live) return false;
+    const { text, mode, color = 0xffffff, size = SIZE_NORMAL, own = false } = entry.comment;
+    const stands = still || mode === "top" || mode === "bottom";
+    entry.layout ??= this.#bitmaps.layout(text, Math.round((this.#fontPx * size) / SIZE_NORMAL), stands ? this.#width : undefined);
+    const { width, height } = entry.layout;
+    const now = this.#clock;
+    const usable = Math.max(1, Math.floor(this.#lanes.rows * area));
+    const rows = Math.min(usable, Math.ceil(height / this.#rowHeight));
+    const way = stands
+      ? this.#lanes.findStanding({ width, rows, now, usable, durationMs: STAND_MS, bottom: mode === "bottom" || (still && mode === "reverse") })
+      : this.#lanes.findMoving({ width, rows, now, usable, durationMs: CROSS_MS, gap: gap * this.#width, reverse: mode === "reverse" });
+    if (!way) return false;
+    const bitmap = this.#bitmaps.acquire(entry.layout, color, own, this.#scale);
+    if (!bitmap) return false;
+    this.#lanes.take(way);
+    const top = Math.round((way.row * this.#rowHeight + (way.rows * this.#rowHeight - height) / 2) * this.#scale);
+    (stands ? this.#standing : this.#moving).push({ way, bitmap, top });
+    return true;
+  }
+}

@@ -1,0 +1,83 @@
+// Likes: a click counts at once on the page, travels with its neighbours, and the shown total never falls.
+
+import { count, t } from "./i18n.js";
+
+/** Clicks of this long travel in one message. */
+const GATHER_MS = 250;
+const GATHERED_MAX = 100;
+/** Hearts in the air at one time, and for one change of the total. */
+const HEARTS_MAX = 24;
+const HEARTS_PER_CHANGE_MAX = 4;
+const TONES = ["#fb7185", "#f472b6", "#fbbf24", "#a78bfa", "#38bdf8"];
+
+export class Likes {
+  #button; #total; #sky; #send; #shown = 0; #gathered = 0; #timer = 0; #known = false;
+
+  /**
+   * @param {{button: HTMLElement, total: HTMLElement, sky: HTMLElement, send: (count: number) => boolean}} parts
+   *   `send` tells whether the likes went out
+   */
+  constructor({ button, total, sky, send }) {
+    this.#button = button;
+    this.#total = total;
+    this.#sky = sky;
+    this.#send = send;
+    button.addEventListener("click", () => this.add());
+    sky.addEventListener("animationend", (event) => event.target.remove());
+  }
+
+  /** One like of this viewer. Does nothing while there is no connection: a like that nobody hears is not counted. */
+  add() {
+    if (this.#button.getAttribute("aria-disabled") === "true" || this.#gathered >= GATHERED_MAX) return;
+    this.#gathered += 1;
+    this.#button.classList.remove("beat");
+    void this.#button.offsetWidth; // Lets the animation begin again.
+    this.#button.classList.add("beat");
+    this.#show(this.#shown + 1);
+    this.#timer ||= setTimeout(() => this.#flush(), GATHER_MS);
+  }
+
+  /** The room's own total. @param {number} likes */
+  total(likes) {
+    if (likes > this.#shown || !this.#known) this.#show(Math.max(likes, this.#shown));
+    this.#known = true;
+  }
+
+  /** The room began anew: so does its total. */
+  restart() {
+    this.#known = false;
+    this.#shown = 0;
+  }
+
+  /** @param {boolean} possible */
+  enable(possible) {
+    this.#button.setAttribute("aria-disabled", String(!possible));
+  }
+
+  #flush() {
+    this.#timer = 0;
+    // Lost with the connection: keep them for the next one.
+    if (this.#send(this.#gathered)) this.#gathered = 0;
+    else if (this.#gathered > 0) this.#timer = setTimeout(() => this.#flush(), 4 * GATHER_MS);
+  }
+
+  #show(likes) {
+    if (this.#known) this.#fly(likes - this.#shown);
+    this.#shown = likes;
+    this.#total.textContent = count(likes);
+    this.#button.setAttribute("aria-label", `${t("like")}, ${t("likesN", { n: likes })}`);
+  }
+
+  #fly(more) {
+    if (document.hidden || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    const room = HEARTS_MAX - this.#sky.childElementCount;
+    for (let i = 0; i < Math.min(more, HEARTS_PER_CHANGE_MAX, room); i += 1) {
+      const heart = document.createElement("i");
+      heart.textContent = "♥";
+      heart.style.setProperty("--tone", TONES[Math.floor(Math.random() * TONES.length)]);
+      heart.style.setProperty("--drift", `${Math.round((Math.random() - 0.7) * 90)}px`);
+      heart.style.animationDelay = `${i * 90}ms`;
+      this.#sky.append(heart);
+    }
+  }
+}

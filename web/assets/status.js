@@ -1,0 +1,46 @@
+// The connection in words: what it is now, when it comes back, why it does not.
+
+import { has, t } from "./i18n.js";
+
+export class Status {
+  #words; #announce; #retry; #timer = 0; #said = "";
+
+  /** @param {{words: HTMLElement, announce: HTMLElement, retry: HTMLElement, onRetry: () => void}} parts */
+  constructor({ words, announce, retry, onRetry }) {
+    this.#words = words;
+    this.#announce = announce;
+    this.#retry = retry;
+    retry.addEventListener("click", onRetry);
+  }
+
+  /** @param {{state: string, code?: number, reason?: string, terminal?: boolean, retryInMs?: number}} change */
+  show({ state, code, reason, terminal, retryInMs }) {
+    clearInterval(this.#timer);
+    if (state === "connected") { this.#say("connected", t("connected")); return; }
+    if (state === "connecting") { this.#say("connecting", t(this.#said === "" ? "connecting" : "reconnecting")); return; }
+    if (terminal) { this.stopped(has(`c_${code}`) ? t(`c_${code}`) : reason || t("c_other", { code: String(code) })); return; }
+    this.#say("connecting", t("reconnecting"), t("tryNow"));
+    const until = performance.now() + (retryInMs ?? 0);
+    const tick = () => {
+      const left = Math.ceil((until - performance.now()) / 1000);
+      this.#words.textContent = left > 0 ? t("reconnectIn", { s: left }) : t("reconnecting");
+    };
+    this.#timer = setInterval(tick, 250);
+    tick();
+  }
+
+  /** @param {string} why @param {boolean} [retriable] */
+  stopped(why, retriable = true) {
+    this.#say("stopped", t("stopped", { why }), retriable ? t("tryAgain") : "");
+  }
+
+  /** People who listen hear a change once, not each second of a countdown. */
+  #say(state, words, button = "") {
+    document.body.dataset.state = state;
+    this.#words.textContent = words;
+    this.#retry.textContent = button;
+    this.#retry.hidden = button === "";
+    if (words !== this.#said) this.#announce.textContent = words;
+    this.#said = words;
+  }
+}
