@@ -1,1 +1,110 @@
-//! placeholder
+//! HTTP resources: the pages and the room list for everybody; metrics, health and every room's figures
+//! for operators.
+//!
+//! Does not know: sockets, upgrades, shards, how anything is counted.
+
+mod error;
+mod ops;
+mod pages;
+mod rooms;
+
+pub use pages::File;
+
+use crate::metrics::Exporter;
+use crate::room::registry::RoomHandle;
+use crate::shutdown::Shutdown;
+use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::response::Response;
+use axum::routing::get;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// One verdict of admission, how often: kind of message, verdict, count.
+pub type Verdict = (&'static str, &'static str, u64);
+
+/// What the resources look at when asked. The closures are called per request, so they are cheap and
+/// never block.
+pub struct State {
+    /// Rooms that are open.
+    pub rooms: Box<dyn Fn() -> Vec<Arc<RoomHandle>> + Send + Sync>,
+    /// Admission's verdicts so far.
+    pub verdicts: Box<dyn Fn() -> Vec<Verdict> + Send + Sync>,
+    /// Whether the process works.
+    pub health: Box<dyn Fn() -> Health + Send + Sync>,
+    /// What was counted.
+    pub exporter: Exporter,
+    /// Whether the process stops.
+    pub shutdown: Shutdown,
+    /// Whether the process has begun to accept.
+    pub listening: Listening,
+}
+
+/// Whether the process works: its shards' duty cycles move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Working,
+    /// It does not; what is stuck, for the operator.
+    Stuck(String),
+}
+
+/// Set once the public side accepts. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Listening(Arc<AtomicBool>);
+
+impl Listening {
+    /// From now on, `/readyz` says ready.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// For everybody: pages and the room list. Admin paths are not here.
+pub fn public(state: Arc<State>) -> Router {
+    let list = Arc::new(rooms::List::default());
+    let router = Router::new()
+        .route("/", get(pages::index))
+        .route("/rooms/{room}", get(pages::watch))
+        .route("/assets/{*path}", get(pages::asset))
+        .route("/v1/rooms", get(move || async move { rooms::top(&state, &list) }));
+    finish(router)
+}
+
+/// For operators.
+pub fn admin(state: Arc<State>) -> Router {
+    let router = Router::new()
+        .route("/metrics", get(ops::metrics))
+        .route("/healthz", get(ops::healthz))
+        .route("/readyz", get(ops::readyz))
+        .route("/v1/rooms", get(rooms::all))
+        .with_state(state);
+    finish(router)
+}
+
+fn finish(router: Router) -> Router {
+    router
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(axum::middleware::map_response(with_safe_headers))
+}
+
+/// Scripts, styles and pictures come from this server only, WebSockets may go to other nodes, and nobody
+/// frames the pages: a hole in a page's escaping still runs nothing.
+const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:; \
+                      object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
+
+async fn with_safe_headers(mut response: Response) -> Response {
+    let mut put = |name: HeaderName, value: &'static str| {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    };
+    put(CONTENT_SECURITY_POLICY, POLICY);
+    put(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    put(REFERRER_POLICY, "same-origin");
+    response
+}

@@ -1,0 +1,26 @@
+//! Errors of the API: `{"error":{"code","message"}}`.
+
+use axum::Json;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+pub(super) fn error(status: StatusCode, code: &'static str, message: &'static str) -> Response {
+    (status, Json(serde_json::json!({ "error": { "code": code, "message": message } }))).into_response()
+}
+
+pub(super) async fn not_found(method: Method) -> Response {
+    // There is no path where these would mean anything; TRACE would repeat what it is told.
+    if matches!(method, Method::TRACE | Method::CONNECT) {
+        return ([("allow", "GET, HEAD")], method_not_allowed().await).into_response();
+    }
+    no_such_page()
+}
+
+pub(super) fn no_such_page() -> Response {
+    error(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
+}
+
+/// The router adds `Allow`.
+pub(super) async fn method_not_allowed() -> Response {
+    error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address only answers the methods in Allow")
+}
