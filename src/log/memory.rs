@@ -245,3 +245,64 @@ fn heap(value: &serde_json::Value) -> usize {
         Value::Object(map) => map.iter().map(|(key, value)| entry(key, value)).sum(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn make(rooms_max: usize) -> Arc<dyn Log> {
+        Arc::new(MemoryLog::new(rooms_max, 42))
+    }
+
+    crate::log::suite::log_suite!(make);
+
+    struct Full;
+
+    impl Sink for Full {
+        fn deliver(&self, delivery: Delivery) -> Result<(), Delivery> {
+            Err(delivery)
+        }
+    }
+
+    fn room() -> RoomId {
+        RoomId::new("r").unwrap()
+    }
+
+    #[test]
+    fn a_reopened_room_is_empty_and_of_another_epoch() {
+        let log = make(1);
+        let before = log.open(&room(), Arc::new(Full)).unwrap();
+        log.append(&room(), 1, vec![Event::Likes { add: 1 }], 1).unwrap();
+        log.close(&room());
+        let after = log.open(&room(), Arc::new(Full)).unwrap();
+        assert_ne!(before.epoch, after.epoch);
+        assert_eq!((after.first, after.last), (1, 0));
+    }
+
+    #[test]
+    fn epochs_depend_on_the_seed() {
+        let epoch = |seed| MemoryLog::new(1, seed).open(&room(), Arc::new(Full)).unwrap().epoch;
+        assert_eq!(epoch(1), epoch(1));
+        assert_ne!(epoch(1), epoch(2));
+    }
+
+    #[test]
+    fn a_log_without_offsets_left_refuses_the_whole_batch() {
+        let log = MemoryLog::new(1, 1);
+        log.open(&room(), Arc::new(Full)).unwrap();
+        log.room(&room()).unwrap().lock().last = OFFSET_MAX - 1;
+        let likes = |count| vec![Event::Likes { add: 1 }; count];
+        assert_eq!(log.append(&room(), 1, likes(2), 1), Err(AppendError::Unavailable));
+        assert_eq!(log.append(&room(), 2, likes(1), 1), Ok(()));
+        assert_eq!(log.head(&room()).unwrap().last, OFFSET_MAX);
+        assert_eq!(log.append(&room(), 3, likes(1), 1), Err(AppendError::Unavailable));
+    }
+
+    #[test]
+    fn nested_fields_are_counted() {
+        let plain = serde_json::json!({"k": "v"});
+        let nested = serde_json::json!({"k": {"k": ["v", "v", {"k": "v"}]}});
+        let of = |value: &serde_json::Value| heap(value);
+        assert!(of(&nested) > of(&plain) + 5 * size_of::<serde_json::Value>());
+    }
+}

@@ -7,92 +7,29 @@
 //!
 //! Does not know: sockets, shards, tokio, configuration files, how a message reaches a connection.
 
+pub use super::effect::Effect;
+pub use super::settings::{RoomRate, Settings};
+
 use super::bucket::Bucket;
 use super::core::{Core, CoreSettings};
+use super::effect::refusal;
 use super::grid::Grid;
 use super::inbox::Inbox;
 use super::registry::RoomHandle;
 use super::resume::CatchUps;
 use super::welcome::WelcomeTail;
 use crate::limits::{OFFSET_MAX, RESUME_EVENTS_MAX};
-use crate::log::{AppendError, Delivery, Head, Log, OpenError, Record, Retention, Ticket};
+use crate::log::{AppendError, Delivery, Head, Log, OpenError, Record, Ticket};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::encode::{self, Encoding, Variant};
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::frame::{EncodedFrame, Frame};
 use crate::protocol::ids::{ClientId, Epoch, Offset};
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::protocol::message::{Ack, ErrorMessage, Heartbeat, ResumeFailure, ServerMessage};
+use crate::protocol::message::{Ack, Heartbeat, ResumeFailure, ServerMessage};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// A room's bounds and pace.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The tick.
-    pub tick_us: u64,
-    /// Comments that wait for one tick; more are answered `overloaded`.
-    pub batch_events_max: usize,
-    /// Comments shown in one frame.
-    pub frame_events_max: usize,
-    /// Newest comments in a newcomer's snapshot.
-    pub snapshot_events: usize,
-    /// A frame of counters alone, at most this often.
-    pub counters_us: u64,
-    /// Without a frame for this long, a heartbeat.
-    pub heartbeat_us: u64,
-    /// Without anybody for this long, the room is over.
-    pub idle_us: u64,
-    /// What the log keeps.
-    pub retention: Retention,
-    /// Comments of the whole room; `None`: unlimited.
-    pub comment_rate: Option<RoomRate>,
-    /// Likes of the whole room; `None`: unlimited.
-    pub like_rate: Option<RoomRate>,
-}
-
-/// One token bucket of a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoomRate {
-    /// Tokens a second.
-    pub per_s: u32,
-    /// Tokens at once.
-    pub burst: u32,
-}
-
-/// What the home shard does for the room.
-#[derive(Debug)]
-pub enum Effect {
-    /// Send it to every shard that has subscribers.
-    Frame {
-        /// The bytes, once per variant in use.
-        frame: Arc<EncodedFrame>,
-    },
-    /// Answer one connection.
-    Reply {
-        /// The connection.
-        to: ConnRef,
-        /// An ack or an error.
-        message: ServerMessage,
-    },
-    /// A subscriber is in: the next frame it gets has `prev == last`.
-    Joined {
-        /// The connection.
-        to: ConnRef,
-        /// The position that its welcome tells, and its cursor.
-        last: Offset,
-        /// Whether everything after the asked position follows.
-        recovered: bool,
-        /// Why not, if a position was asked for.
-        reason: Option<ResumeFailure>,
-        /// The welcome's shared part.
-        tail: Arc<WelcomeTail>,
-        /// One whole WebSocket frame in the joiner's encoding with everything between the asked position
-        /// and `last`; absent if that is nothing.
-        catch_up: Option<Bytes>,
-    },
-}
 
 /// Who waits for an answer about a comment.
 #[derive(Debug)]
@@ -511,9 +448,4 @@ fn replay(core: &mut Core, log: &dyn Log, handle: &RoomHandle, head: Head) -> Re
         }
     }
     Ok(())
-}
-
-fn refusal(to: ConnRef, id: Option<ClientId>, code: ErrorCode, text: &str, after_ms: u64) -> Effect {
-    let message = ErrorMessage { id, code, message: text.into(), retry_after_ms: Some(after_ms) };
-    Effect::Reply { to, message: ServerMessage::Error(message) }
 }

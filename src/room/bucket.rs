@@ -1,6 +1,6 @@
 //! A room's token bucket: the generic cell rate algorithm (ITU-T I.371), one number of state.
 
-use super::actor::RoomRate;
+use super::settings::RoomRate;
 
 /// The theoretical arrival time of the next token, in nanoseconds.
 #[derive(Debug, Default)]

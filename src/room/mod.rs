@@ -10,8 +10,10 @@ pub mod registry;
 
 pub mod actor;
 mod bucket;
+mod effect;
 mod grid;
 mod inbox;
+mod settings;
 
 pub mod core;
 pub mod digest;

@@ -240,34 +240,41 @@ mod tests {
 
     #[test]
     fn a_claimed_room_is_never_removed() {
+        const EXPIRIES: usize = 200;
         let registry = Registry::new(2, 1);
         let start = Barrier::new(4);
         let expired = AtomicUsize::new(0);
+        let (registry, start, expired) = (&registry, &start, &expired);
+        let at_work = Arc::new(()); // Held by each claimer, also if it panics: its end frees the others.
+        let someone_works = Arc::downgrade(&at_work);
+        let claim_and_release = move || {
+            start.wait();
+            let mut rounds = 0;
+            while rounds < 10_000 || expired.load(Ordering::Relaxed) < EXPIRIES {
+                let mine = registry.claim(&id("contended")).unwrap();
+                let listed = registry.claim(&id("contended")).unwrap();
+                assert!(Arc::ptr_eq(&mine, &listed), "the claimed room was replaced");
+                registry.release(&listed);
+                registry.release(&mine);
+                rounds += 1;
+            }
+            drop(at_work);
+        };
+        let expire = move || {
+            start.wait();
+            while someone_works.strong_count() > 0 {
+                for handle in registry.list() {
+                    expired.fetch_add(usize::from(registry.expire(&handle)), Ordering::Relaxed);
+                }
+            }
+        };
         std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    start.wait();
-                    for _ in 0..20_000 {
-                        let mine = registry.claim(&id("contended")).unwrap();
-                        let listed = registry.claim(&id("contended")).unwrap();
-                        assert!(Arc::ptr_eq(&mine, &listed), "the claimed room was replaced");
-                        registry.release(&listed);
-                        registry.release(&mine);
-                    }
-                });
-            }
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    start.wait();
-                    for _ in 0..20_000 {
-                        for handle in registry.list() {
-                            expired.fetch_add(usize::from(registry.expire(&handle)), Ordering::Relaxed);
-                        }
-                    }
-                });
-            }
+            scope.spawn(expire.clone());
+            scope.spawn(expire);
+            scope.spawn(claim_and_release.clone());
+            scope.spawn(claim_and_release);
         });
-        assert!(expired.load(Ordering::Relaxed) > 0, "the race never happened");
+        assert!(expired.load(Ordering::Relaxed) >= EXPIRIES);
         for handle in registry.list() {
             assert!(registry.expire(&handle));
         }

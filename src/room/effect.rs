@@ -1,0 +1,49 @@
+//! What a room wants done: the actor pushes effects, its home shard carries them out.
+
+use super::welcome::WelcomeTail;
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::frame::EncodedFrame;
+use crate::protocol::ids::{ClientId, Offset};
+use crate::protocol::local::ConnRef;
+use crate::protocol::message::{ErrorMessage, ResumeFailure, ServerMessage};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// What the home shard does for the room.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send it to every shard that has subscribers.
+    Frame {
+        /// The bytes, once per variant in use.
+        frame: Arc<EncodedFrame>,
+    },
+    /// Answer one connection.
+    Reply {
+        /// The connection.
+        to: ConnRef,
+        /// An ack or an error.
+        message: ServerMessage,
+    },
+    /// A subscriber is in: the next frame it gets has `prev == last`.
+    Joined {
+        /// The connection.
+        to: ConnRef,
+        /// The position that its welcome tells, and its cursor.
+        last: Offset,
+        /// Whether everything after the asked position follows.
+        recovered: bool,
+        /// Why not, if a position was asked for.
+        reason: Option<ResumeFailure>,
+        /// The welcome's shared part.
+        tail: Arc<WelcomeTail>,
+        /// One whole WebSocket frame in the joiner's encoding with everything between the asked position
+        /// and `last`; absent if that is nothing.
+        catch_up: Option<Bytes>,
+    },
+}
+
+/// The answer to a comment or like that was not taken.
+pub(super) fn refusal(to: ConnRef, id: Option<ClientId>, code: ErrorCode, text: &str, after_ms: u64) -> Effect {
+    let message = ErrorMessage { id, code, message: text.into(), retry_after_ms: Some(after_ms) };
+    Effect::Reply { to, message: ServerMessage::Error(message) }
+}

@@ -1,0 +1,37 @@
+//! What a room is configured with.
+
+use crate::log::Retention;
+
+/// A room's bounds and pace.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The tick.
+    pub tick_us: u64,
+    /// Comments that wait for one tick; more are answered `overloaded`.
+    pub batch_events_max: usize,
+    /// Comments shown in one frame.
+    pub frame_events_max: usize,
+    /// Newest comments in a newcomer's snapshot.
+    pub snapshot_events: usize,
+    /// A frame of counters alone, at most this often.
+    pub counters_us: u64,
+    /// Without a frame for this long, a heartbeat.
+    pub heartbeat_us: u64,
+    /// Without anybody for this long, the room is over.
+    pub idle_us: u64,
+    /// What the log keeps.
+    pub retention: Retention,
+    /// Comments of the whole room; `None`: unlimited.
+    pub comment_rate: Option<RoomRate>,
+    /// Likes of the whole room; `None`: unlimited.
+    pub like_rate: Option<RoomRate>,
+}
+
+/// One token bucket of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomRate {
+    /// Tokens a second.
+    pub per_s: u32,
+    /// Tokens at once.
+    pub burst: u32,
+}
