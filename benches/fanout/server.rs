@@ -184,6 +184,9 @@ impl Tenant for Publisher {
     fn message(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, (): &mut (), _: Inbound<'_>) {}
     fn closed(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, (): ()) {}
     fn mail(&mut self, _: &mut Cx<'_, ()>, (): ()) {}
+    fn is_answer((): &()) -> bool {
+        false
+    }
     fn undelivered(&mut self, _: &mut Cx<'_, ()>, (): ()) {}
 
     fn wake(&mut self, cx: &mut Cx<'_, ()>) {

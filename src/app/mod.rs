@@ -1,1 +1,91 @@
-//! placeholder
+//! The process: what is started in which order, and how it ends.
+//!
+//! Reads as the lifecycle: configuration → addresses → shards → HTTP → announce → wait → drain. Everything that can be
+//! refused is refused before an address is taken.
+
+mod homes;
+pub mod logging;
+mod mail;
+pub mod node;
+mod tenant;
+
+pub use node::{Node, StartError};
+
+use crate::config::cli::Args;
+use crate::config::{self, LogFormat};
+use crate::shutdown::Shutdown;
+use std::io::Write;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Exit code for a configuration that cannot be (sysexits' `EX_CONFIG`).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// `volley serve`: runs until SIGTERM or SIGINT, then drains.
+pub fn serve(args: &Args) -> ExitCode {
+    let loaded = match config::load_process(args) {
+        Ok(loaded) => loaded,
+        Err(errors) => return fail(EXIT_CONFIG, &errors.to_string()),
+    };
+    let mut config = loaded.config;
+    logging::init(&config.log);
+    let capacity = match node::raise_capacity(&mut config) {
+        Ok(sentence) => sentence,
+        Err(error) => return fail(EXIT_CONFIG, &error),
+    };
+    let json = config.log.format == LogFormat::Json;
+    let no_limits = config.no_rate_limits;
+    let node = match Node::start(config) {
+        Ok(node) => node,
+        Err(error) => return fail(1, &error.to_string()),
+    };
+    announce(&node, &capacity, no_limits, json);
+    node.block_on(until_asked_to_stop());
+    tracing::info!("draining: no new connections; everybody is told when to come back");
+    let left = node.drain();
+    tracing::info!(left, "stopped");
+    ExitCode::SUCCESS
+}
+
+/// One line per address, when it is ready.
+fn announce(node: &Node, capacity: &str, no_limits: bool, json: bool) {
+    let (public, admin) = (node.public_address(), node.admin_address());
+    tracing::info!(%public, %admin, capacity, "ready");
+    if no_limits {
+        tracing::warn!("rate limits and the display budget are OFF: for benchmarks only");
+    }
+    if json {
+        return;
+    }
+    let mut out = std::io::stdout().lock();
+    // Nobody reads it: then it need not be said.
+    let _ = writeln!(
+        out,
+        "\n  Volley is ready: {capacity}\n\n  live rooms   http://{public}/\n  a room       http://{public}/rooms/demo\n  \
+         WebSocket    ws://{public}/v1/rooms/demo/ws\n  metrics      http://{admin}/metrics\n"
+    );
+    if no_limits {
+        let _ = writeln!(out, "  WARNING: rate limits and the display budget are off (--no-rate-limits): for benchmarks only\n");
+    }
+    let _ = out.flush();
+}
+
+async fn until_asked_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be received; stop this process with SIGKILL");
+        return Shutdown::default().begun().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Says what is wrong on standard error.
+pub fn fail(code: u8, what: &str) -> ExitCode {
+    let mut err = std::io::stderr().lock();
+    // Without a standard error the exit code has to do.
+    let _ = writeln!(err, "volley: {what}");
+    ExitCode::from(code)
+}

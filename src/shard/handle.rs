@@ -138,6 +138,11 @@ impl<T: Tenant + 'static> Shards<T> {
         })
     }
 
+    /// What shard `number` says of itself.
+    pub fn load(&self, number: u16) -> &Load {
+        &self.inner[usize::from(number)].1
+    }
+
     /// Connections in all.
     pub fn connections(&self) -> usize {
         self.inner.iter().map(|(_, load)| load.connections.load(Ordering::Relaxed)).sum()

@@ -153,7 +153,11 @@ pub trait Tenant: Sized {
     /// A message came.
     fn mail(&mut self, cx: &mut Cx<'_, Self::Mail>, mail: Self::Mail);
 
-    /// A mail for `shard` could not be delivered: its inbox and the spill before it are full.
+    /// Whether a mail answers something that was admitted: such mails are bounded by what was admitted, and always wait
+    /// for room instead of being given back.
+    fn is_answer(mail: &Self::Mail) -> bool;
+
+    /// A mail that is no answer could not be delivered: the other shard's inbox and the spill before it are full.
     fn undelivered(&mut self, cx: &mut Cx<'_, Self::Mail>, mail: Self::Mail);
 
     /// Does what is due.

@@ -260,7 +260,7 @@ impl<T: Tenant> Worker<T> {
         match message {
             // A lost frame is a hole that the other shard sees and announces.
             Message::Frame(_) if spill.len() >= SPILL_FRAMES_MAX => self.report.inbox_full += 1,
-            Message::Mail(mail) if spill.len() >= SPILL_ENTRIES_MAX => {
+            Message::Mail(mail) if spill.len() >= SPILL_ENTRIES_MAX && !T::is_answer(&mail) => {
                 self.report.inbox_full += 1;
                 let mut cx = Cx {
                     now_us: self.now_us,

@@ -1,0 +1,302 @@
+//! One node, started and stopped: also how tests run a whole server in their own process.
+
+use super::tenant::{Hello, Node as Tenant, Shared};
+use crate::api;
+use crate::clock;
+use crate::config::{Config, Rate, capacity};
+use crate::gateway::{BindError, Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
+use crate::limits::{CONTROL_BACKLOG_BYTES_MAX, FRAGMENTS_MAX};
+use crate::log::memory::MemoryLog;
+use crate::log::{Log, Retention};
+use crate::metrics;
+use crate::policy::admission::Admission;
+use crate::policy::auth::Guests;
+use crate::protocol::ids::RoomId;
+use crate::room::actor::{RoomRate, Settings as RoomSettings};
+use crate::room::registry::{Registry, RoomHandle};
+use crate::shard::handle::{Message, Shards};
+use crate::shard::tenant::{Caps, NewConn};
+use crate::shard::worker::Settings as ShardSettings;
+use crate::shutdown::Shutdown;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// Within this the rooms end their open ticks at a drain.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// After the hints are sent, connections get this long to hear their close frames (they linger 1 s each).
+const GOODBYE_US: u64 = 5_000_000;
+
+/// A shard whose duty cycle takes longer than this is stuck.
+const STUCK_US: u64 = 5_000_000;
+
+/// How often metrics are folded and idle buckets dropped.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be taken.
+    #[error("{0}")]
+    Bind(#[from] BindError),
+    /// The system has no more threads or descriptors.
+    #[error("cannot start: {0}; free some descriptors or threads and try again")]
+    System(#[from] std::io::Error),
+    /// Another metrics recorder is installed.
+    #[error("cannot start: {0}")]
+    Metrics(#[from] metrics::AlreadyTaken),
+}
+
+/// A running server.
+pub struct Node {
+    runtime: Runtime,
+    shards: Shards<Tenant>,
+    threads: Vec<JoinHandle<()>>,
+    shutdown: Shutdown,
+    public: SocketAddr,
+    admin: SocketAddr,
+    drain_ms: u64,
+}
+
+/// Raises the descriptor limit and settles how many connections fit; puts that into `config`.
+///
+/// # Errors
+/// A sentence for the operator when the wished number does not fit.
+pub fn raise_capacity(config: &mut Config) -> Result<String, String> {
+    let limit = rlimit::increase_nofile_limit(u64::MAX).map_err(|error| format!("RLIMIT_NOFILE cannot be read: {error}"))?;
+    let capacity = capacity::fit(limit, config.admission.connections_max).map_err(|error| error.to_string())?;
+    config.admission.connections_max = capacity.connections_max;
+    Ok(capacity.to_string())
+}
+
+impl Node {
+    /// Starts everything; returns when both addresses answer.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing runs.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let gateway = Gateway::bind(&config)?;
+        let (public, admin) = (gateway.public.address(), gateway.admin.address());
+        let exporter = metrics::install()?;
+        let shards_count = shard_count(config.shards);
+        let registry = Arc::new(Registry::new(shards_count, config.room.rooms_max));
+        let admission = Arc::new(Admission::new(&config));
+        let shared = Shared {
+            registry: registry.clone(),
+            log: Arc::new(MemoryLog::new(config.room.rooms_max, rand::random())) as Arc<dyn Log>,
+            rooms: room_settings(&config),
+            admission: admission.clone(),
+            auth: Arc::new(Guests),
+        };
+        let (shards, threads) = Shards::start(usize::from(shards_count), shard_settings(&config), move |number, shards| {
+            Tenant::new(number, shards, shared.clone())
+        })?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
+        let shutdown = Shutdown::default();
+        let per_address = (!config.no_rate_limits).then_some(config.admission.connections_per_address_max);
+        let state = State {
+            rooms: Arc::new(NodeRooms(registry.clone())),
+            hand_over: Arc::new(ToShards { shards: shards.clone(), caps: caps(&config) }),
+            shutdown: shutdown.clone(),
+            permits: Permits::new(config.admission.connections_max, per_address),
+        };
+        let listening = api::Listening::default();
+        let api_state = Arc::new(api::State {
+            rooms: Box::new({
+                let registry = registry.clone();
+                move || registry.list()
+            }),
+            verdicts: Box::new({
+                let admission = admission.clone();
+                move || admission.verdicts().collect()
+            }),
+            health: Box::new({
+                let shards = shards.clone();
+                move || health(shards.oldest_cycle_us())
+            }),
+            exporter: exporter.clone(),
+            shutdown: shutdown.clone(),
+            listening: listening.clone(),
+        });
+        runtime.spawn(log_failure("admin", gateway.admin.serve(api::admin(api_state.clone()))));
+        runtime.spawn(log_failure("public", gateway.public.serve(state, api::public(api_state))));
+        runtime.spawn(upkeep(exporter, admission));
+        listening.begin();
+        Ok(Self { runtime, shards, threads, shutdown, public, admin, drain_ms: config.drain_ms })
+    }
+
+    /// Where viewers connect.
+    pub fn public_address(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where operators connect.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Runs a future on the node's runtime.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// Stops accepting, ends the open ticks (what was taken is appended, acknowledged and framed), tells everybody
+    /// when to come back, closes, and ends. Returns how many connections did not leave in time.
+    pub fn drain(self) -> usize {
+        self.shutdown.begin();
+        let (done, flushed) = sync_channel(self.shards.len());
+        for shard in 0..self.shards.len() as u16 {
+            self.insist(shard, || Message::Flush(done.clone()));
+        }
+        drop(done);
+        let until = clock::now_us() + u64::try_from(FLUSH_TIMEOUT.as_micros()).unwrap_or(0);
+        for _ in 0..self.shards.len() {
+            let left = Duration::from_micros(until.saturating_sub(clock::now_us()));
+            if flushed.recv_timeout(left).is_err() {
+                tracing::warn!("a shard did not end its ticks in time");
+                break;
+            }
+        }
+        self.say_goodbye();
+        let Self { runtime, shards, threads, .. } = self;
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a shard ended by a panic");
+            }
+        }
+        runtime.shutdown_timeout(Duration::from_millis(500));
+        shards.connections()
+    }
+
+    /// Hints are spread evenly over the drain window, over all shards together.
+    fn say_goodbye(&self) {
+        let total = self.shards.connections().max(1) as u64;
+        let step_us = self.drain_ms * 1_000 / total;
+        let deadline_us = clock::now_us() + GOODBYE_US.min(self.drain_ms * 1_000).max(1_500_000);
+        let mut before = 0;
+        for shard in 0..self.shards.len() as u16 {
+            let first_ms = before * step_us / 1_000;
+            self.insist(shard, || Message::Bye { first_ms, step_us, deadline_us });
+            before += self.shards.load(shard).connections.load(Ordering::Relaxed) as u64;
+        }
+    }
+
+    /// To an inbox that may be full for a moment.
+    fn insist(&self, shard: u16, message: impl Fn() -> Message<Tenant>) {
+        while self.shards.send(shard, message()).is_err() {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+}
+
+/// HTTP is pages, upgrades and metrics: one thread keeps up with 15,000 upgrades a second, the second answers the
+/// operators while it does.
+const HTTP_THREADS: usize = 2;
+
+fn shard_count(configured: usize) -> u16 {
+    let count = if configured == 0 { std::thread::available_parallelism().map_or(1, Into::into) } else { configured };
+    u16::try_from(count).unwrap_or(u16::MAX)
+}
+
+fn room_settings(config: &Config) -> RoomSettings {
+    let rate = |rate: Rate| (!config.no_rate_limits).then_some(RoomRate { per_s: rate.per_s, burst: rate.burst });
+    let room = &config.room;
+    RoomSettings {
+        tick_us: config.tick_ms * 1_000,
+        batch_events_max: room.batch_events_max,
+        frame_events_max: if config.no_rate_limits { usize::MAX } else { room.frame_events_max },
+        snapshot_events: room.snapshot_events,
+        counters_us: room.counters_ms * 1_000,
+        heartbeat_us: room.heartbeat_ms * 1_000,
+        idle_us: room.idle_s * 1_000_000,
+        retention: Retention { age_ms: room.log_age_s * 1_000, events: room.log_events_max, bytes: room.log_bytes_max },
+        comment_rate: rate(config.rates.comments_per_room),
+        like_rate: rate(config.rates.likes_per_room),
+    }
+}
+
+fn shard_settings(config: &Config) -> ShardSettings {
+    let connection = &config.connection;
+    ShardSettings {
+        ring_frames: connection.ring_frames,
+        ping_us: connection.ping_ms * 1_000,
+        idle_us: connection.idle_ms * 1_000,
+        stalled_us: connection.stalled_ms * 1_000,
+        gaps_max: connection.gaps_max,
+    }
+}
+
+fn caps(config: &Config) -> Caps {
+    Caps {
+        message_bytes_max: u32::try_from(config.admission.message_bytes_max).unwrap_or(u32::MAX),
+        fragments_max: FRAGMENTS_MAX,
+        backlog_bytes_max: CONTROL_BACKLOG_BYTES_MAX as u32,
+        any_type: false,
+    }
+}
+
+fn health(oldest_cycle_us: u64) -> api::Health {
+    let age_us = clock::now_us().saturating_sub(oldest_cycle_us);
+    if age_us < STUCK_US {
+        api::Health::Working
+    } else {
+        api::Health::Stuck(format!("a shard has not finished its duty cycle for {} s", age_us / 1_000_000))
+    }
+}
+
+async fn log_failure(side: &'static str, serving: impl Future<Output = std::io::Result<()>>) {
+    if let Err(error) = serving.await {
+        tracing::error!(side, %error, "the listener failed");
+    }
+}
+
+async fn upkeep(exporter: metrics::Exporter, admission: Arc<Admission>) {
+    let mut interval = tokio::time::interval(UPKEEP);
+    loop {
+        interval.tick().await;
+        exporter.upkeep();
+        admission.sweep();
+    }
+}
+
+/// The registry as the gateway needs it.
+struct NodeRooms(Arc<Registry>);
+
+impl Rooms for NodeRooms {
+    fn claim(&self, room: &RoomId) -> Result<Arc<RoomHandle>, RoomsFull> {
+        self.0.claim(room).map_err(|_| RoomsFull)
+    }
+    fn release(&self, room: &RoomHandle) {
+        self.0.release(room);
+    }
+}
+
+/// Upgraded sockets go to the shard with the fewest.
+struct ToShards {
+    shards: Shards<Tenant>,
+    caps: Caps,
+}
+
+impl HandOver for ToShards {
+    fn hand_over(&self, upgraded: Upgraded) -> Result<(), Upgraded> {
+        let Upgraded { stream, leftover, purpose, encoding, peer, permit } = upgraded;
+        let caps = match &purpose {
+            // Autobahn's messages are larger than any comment, and of both types.
+            #[cfg(feature = "echo")]
+            crate::gateway::Purpose::Echo => {
+                Caps { message_bytes_max: 1 << 24, fragments_max: 1 << 16, backlog_bytes_max: 1 << 24, any_type: true }
+            }
+            crate::gateway::Purpose::Watch { .. } => self.caps,
+        };
+        let conn = NewConn { stream, leftover, encoding, caps, hello: Hello { purpose, permit } };
+        self.shards.accept(Box::new(conn)).map_err(|conn| {
+            let NewConn { stream, leftover, encoding, hello, .. } = *conn;
+            Upgraded { stream, leftover, purpose: hello.purpose, encoding, peer, permit: hello.permit }
+        })
+    }
+}
