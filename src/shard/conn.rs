@@ -106,7 +106,11 @@ impl<S> Conn<S> {
             match self.ws.read(&mut shim) {
                 Ok(message) => {
                     // Without this the pong would leave with the next read, after the reply to a later message.
-                    self.ws.flush(&mut shim).map_err(|error| verdict(&error))?;
+                    match self.ws.flush(&mut shim) {
+                        // The answer to a close frame is written, and with it the connection is over.
+                        Ok(()) | Err(Error::ConnectionClosed) => {}
+                        Err(error) => return Err(verdict(&error)),
+                    }
                     return Ok(Some(match message {
                         Message::Close(_) => Incoming::PeerClosed,
                         message => Incoming::Message(message),
