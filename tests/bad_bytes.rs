@@ -1,0 +1,146 @@
+//! Broken WebSocket bytes over a real socket: each gets its close code, and costs nobody else anything.
+
+mod common;
+
+use common::{Client, Server, frame};
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+/// Connects, sends `bytes` raw, and returns the close code.
+fn code_for(server: &Server, bytes: &[u8]) -> Option<u16> {
+    let mut client = server.join("bad");
+    // The server may close in the middle of it.
+    let _ = client.raw(bytes);
+    client.close_code()
+}
+
+#[test]
+fn every_kind_of_broken_frame_gets_its_close_code_and_costs_nobody_anything() {
+    let server = Server::start(|config| config.connection.stalled_ms = 5_000);
+    let mut bystander = server.join("bad");
+    let close = |code: u16| frame(0x88, &code.to_be_bytes());
+    let table: Vec<(&str, Vec<u8>, u16)> = vec![
+        ("unmasked client frame", vec![0x81, 0x01, b'x'], 1002),
+        ("RSV1 without extension", frame(0xc1, b"x"), 1002),
+        ("RSV2", frame(0xa1, b"x"), 1002),
+        ("RSV3", frame(0x91, b"x"), 1002),
+        ("opcode 3", frame(0x83, b"x"), 1002),
+        ("opcode 7", frame(0x87, b"x"), 1002),
+        ("opcode B", frame(0x8b, b""), 1002),
+        ("opcode F", frame(0x8f, b""), 1002),
+        ("64-bit length with top bit", [&[0x81, 0xff][..], &(1_u64 << 63).to_be_bytes(), &[0; 4]].concat(), 1002),
+        ("ping of 126 bytes", frame(0x89, &[0; 126]), 1002),
+        ("fragmented ping", frame(0x09, b"x"), 1002),
+        ("fragmented close", frame(0x08, &1000_u16.to_be_bytes()), 1002),
+        ("continuation without start", frame(0x80, b"x"), 1002),
+        ("new text inside an open fragment run", [frame(0x01, b"x"), frame(0x81, b"y")].concat(), 1002),
+        ("a 17th fragment", [frame(0x01, b"x"), frame(0x00, b"x").repeat(16)].concat(), 1008),
+        ("1-byte fragments that never end", [frame(0x01, b"x"), frame(0x00, b"x").repeat(100_000)].concat(), 1008),
+        ("4,097-byte message", frame(0x81, &[b'x'; 4_097]), 1009),
+        ("only its header", frame(0x81, &[b'x'; 4_097])[..8].to_vec(), 1009),
+        ("fragments summing over 4 KiB", [frame(0x01, &[b'x'; 4_000]), frame(0x80, &[b'x'; 97])].concat(), 1009),
+        ("binary in a text session", frame(0x82, b"{}"), 1003),
+        ("UTF-8: C0 AF", frame(0x81, b"\xc0\xaf"), 1007),
+        ("UTF-8: surrogate", frame(0x81, b"\xed\xa0\x80"), 1007),
+        ("UTF-8: above U+10FFFF", frame(0x81, b"\xf4\x90\x80\x80"), 1007),
+        ("UTF-8: cut sequence", frame(0x81, b"\xe4\xbd"), 1007),
+        ("UTF-8: broken first fragment fails fast", frame(0x01, b"\xc0\xaf"), 1007),
+        ("close payload of 1 byte", frame(0x88, b"x"), 1002),
+        ("close code 0", close(0), 1002),
+        ("close code 999", close(999), 1002),
+        ("close code 1004", close(1004), 1002),
+        ("close code 1005", close(1005), 1002),
+        ("close code 1006", close(1006), 1002),
+        ("close code 1015", close(1015), 1002),
+        ("close code 1016", close(1016), 1002),
+        ("close code 2999", close(2999), 1002),
+        ("close code 5000", close(5000), 1002),
+        ("close reason that is not UTF-8", frame(0x88, b"\x03\xe8\xff\xfe"), 1007),
+        ("a flood of pings", frame(0x89, b"x").repeat(10_000), 1008),
+        ("a flood of unsolicited pongs", frame(0x8a, b"x").repeat(10_000), 1008),
+    ];
+    for (what, bytes, code) in &table {
+        assert_eq!(code_for(&server, bytes), Some(*code), "{what}");
+    }
+    let ack = bystander.comment("still", "我还在");
+    assert_eq!(ack["outcome"], "shown");
+    server.eventually("only the bystander is left", |server| {
+        server.get(server.public, "/v1/rooms").1.contains(r#""online":1"#)
+            && server.metric("volley_connections", "") == 1.0
+    });
+    assert_eq!(server.metric("volley_panics_total", ""), 0.0);
+    for code in [1002, 1003, 1007, 1008, 1009] {
+        let expected = table.iter().filter(|(_, _, c)| *c == code).count();
+        let label = format!("code=\"{code}\"");
+        // A close with a bad code is answered, not opened, by us: those count as the peer's.
+        assert!(server.metric("volley_closes_total", &label) <= expected as f64, "{code}");
+    }
+}
+
+#[test]
+fn text_in_a_binary_session_is_refused() {
+    let server = Server::start(|_| ());
+    let mut client = Client::connect(server.public, "/v1/rooms/bad/ws", Some("volley.v1.msgpack")).unwrap();
+    client.next("welcome");
+    client.send("{}");
+    assert_eq!(client.close_code(), Some(1003));
+}
+
+#[test]
+fn pings_within_the_budget_are_answered_in_order() {
+    let server = Server::start(|_| ());
+    let mut client = server.join("ping");
+    for n in 0..10_u8 {
+        client.raw(&frame(0x89, &[n; 5])).unwrap();
+    }
+    let mut pongs = Vec::new();
+    while pongs.len() < 10 {
+        if let Ok(tokio_tungstenite::tungstenite::Message::Pong(payload)) = client.socket.read() {
+            pongs.push(payload[0]);
+        }
+    }
+    assert_eq!(pongs, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_message_that_is_begun_and_not_ended_is_closed_with_1008_at_ten_seconds() {
+    let server = Server::start(|_| ());
+    let mut client = server.join("stall");
+    let began = Instant::now();
+    client.raw(&frame(0x81, &[b'x'; 100])[..20]).unwrap();
+    assert_eq!(client.close_code(), Some(1008));
+    let took = began.elapsed();
+    assert!((Duration::from_secs(9)..Duration::from_secs(15)).contains(&took), "{took:?}");
+}
+
+#[test]
+fn data_after_close_is_ignored_and_the_socket_is_gone_soon() {
+    let server = Server::start(|_| ());
+    let mut client = server.join("close");
+    let said = r#"{"comment":{"text":"after the close"}}"#.as_bytes();
+    client.raw(&[frame(0x88, &1000_u16.to_be_bytes()), frame(0x81, said)].concat()).unwrap();
+    assert_eq!(client.close_code(), Some(1000));
+    let began = Instant::now();
+    let mut rest = Vec::new();
+    // We keep our side open: the server must not wait for us.
+    let _ = client.socket.get_mut().read_to_end(&mut rest);
+    assert!(began.elapsed() < Duration::from_secs(2));
+    let (_, rooms) = server.get(server.public, "/v1/rooms");
+    assert!(rooms.contains(r#""comments":0"#), "{rooms}");
+    server.eventually("its socket is gone", |server| server.metric("volley_connections", "") == 0.0);
+}
+
+#[test]
+fn a_peer_that_vanishes_inside_a_frame_leaves_nothing_behind() {
+    let server = Server::start(|_| ());
+    for reset in [false, true] {
+        let mut client = server.join("vanish");
+        client.raw(&frame(0x81, &[b'x'; 100])[..20]).unwrap();
+        let stream = client.socket.get_mut();
+        if reset {
+            socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        drop(client);
+    }
+    server.eventually("both are gone", |server| server.metric("volley_connections", "") == 0.0);
+}

@@ -1,0 +1,142 @@
+//! Slow and stalled viewers: told, or closed; others never notice.
+
+mod common;
+
+use common::{PATIENCE, Server};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// A server where comments are not limited and sockets hold little.
+fn server(stalled_ms: u64) -> Server {
+    Server::start(|config| {
+        config.no_rate_limits = true;
+        config.tick_ms = 20;
+        config.connection.ring_frames = 16;
+        config.connection.sndbuf_bytes = 4 << 10;
+        config.connection.notsent_lowat_bytes = 4 << 10;
+        config.connection.stalled_ms = stalled_ms;
+    })
+}
+
+/// Fills frames: comments `from..=to` of 1.5 KB each, acknowledged.
+fn talk(talker: &mut common::Client, from: u64, to: u64) {
+    for n in from..=to {
+        let text = format!("{n} {}", "长".repeat(500));
+        talker.send_value(&serde_json::json!({"comment": {"id": format!("c{n}"), "text": text}}));
+    }
+    for n in from..=to {
+        assert_eq!(talker.next("ack")["id"], format!("c{n}"));
+    }
+}
+
+#[test]
+fn slow_viewer_gets_a_gap_not_a_silence_and_the_others_everything() {
+    let server = server(60_000);
+    let mut slow = server.join("slow");
+    // Little is held on our side too, so that the server sees the stall.
+    socket2::SockRef::from(slow.socket.get_ref()).set_recv_buffer_size(4 << 10).unwrap();
+    let (mut talker, mut other) = (server.join("slow"), server.join("slow"));
+    const LAST: u64 = 501;
+    let reader = std::thread::spawn(move || other_until(&mut other, LAST));
+    // Many more ticks than the ring has frames.
+    (0..100).for_each(|round| talk(&mut talker, round * 5 + 1, round * 5 + 5));
+    server.eventually("the slow one lags", |server| server.metric("volley_laggards", "") == 1.0);
+    // Now it reads: everything that it gets is in order, and every hole is announced with its exact ends.
+    talk(&mut talker, LAST, LAST);
+    let target_offset = reader.join().expect("the others get everything");
+    let mut position = slow.welcome["last"].as_u64().unwrap();
+    let (mut got, mut gaps, mut skipped) = (0_u64, 0, 0);
+    while position < target_offset {
+        let message = slow.read().expect("it is not closed for one stall");
+        if let Some(frame) = message.get("frame") {
+            assert_eq!(frame["prev"].as_u64(), Some(position), "a hole without a gap");
+            position = frame["last"].as_u64().unwrap();
+            got += frame["events"].as_array().unwrap().len() as u64;
+        } else if let Some(gap) = message.get("gap") {
+            assert_eq!(gap["from"].as_u64(), Some(position));
+            assert_eq!(gap["reason"], "slow");
+            let to = gap["to"].as_u64().unwrap();
+            assert!(to > position);
+            skipped += to - position;
+            position = to;
+            gaps += 1;
+        }
+    }
+    assert!(gaps >= 1 && got > 0);
+    assert_eq!(got + skipped, LAST, "every comment was delivered or announced as skipped");
+    assert!(server.metric("volley_gaps_total", "slow") >= f64::from(gaps));
+}
+
+/// Reads every frame up to the comment `n`, without a hole; returns its offset.
+fn other_until(other: &mut common::Client, n: u64) -> u64 {
+    let mut position = other.welcome["last"].as_u64().unwrap();
+    let mut seen = 0;
+    loop {
+        let frame = other.next("frame");
+        assert_eq!(frame["prev"].as_u64(), Some(position), "the others get everything");
+        position = frame["last"].as_u64().unwrap();
+        for event in frame["events"].as_array().unwrap() {
+            seen += 1;
+            let text = event["comment"]["text"].as_str().unwrap();
+            assert!(text.starts_with(&format!("{seen} ")), "in order, none twice: {text:.9}");
+            if seen == n {
+                return event["offset"].as_u64().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_viewer_that_never_reads_is_closed_with_4001_and_its_descriptor_freed() {
+    let server = server(3_000);
+    let mut stalled = server.join("stalled");
+    socket2::SockRef::from(stalled.socket.get_ref()).set_recv_buffer_size(4 << 10).unwrap();
+    let mut talker = server.join("stalled");
+    let began = Instant::now();
+    let mut n = 0;
+    while server.metric("volley_closes_total", "code=\"4001\"") == 0.0 {
+        talk(&mut talker, n + 1, n + 5);
+        n += 5;
+        assert!(began.elapsed() < PATIENCE, "never closed");
+    }
+    server.eventually("only the talker is left", |server| server.metric("volley_connections", "") == 1.0);
+    assert_eq!(stalled.close_code(), None, "a socket that takes nothing cannot take the close frame either");
+    assert_eq!(server.metric("volley_laggards", ""), 0.0);
+}
+
+#[test]
+fn answers_that_pile_up_in_front_of_a_blocked_socket_are_bounded() {
+    let server = server(3_000);
+    let mut flood = server.join("answers");
+    socket2::SockRef::from(flood.socket.get_ref()).set_recv_buffer_size(4 << 10).unwrap();
+    flood.socket.get_ref().set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let like_of_zero = common::frame(0x81, br#"{"comment":{"id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","text":" "}}"#);
+    server.eventually("the flood is closed", |server| {
+        let _ = flood.raw(&like_of_zero.repeat(100));
+        server.metric("volley_closes_total", "code=\"4001\"") > 0.0
+    });
+    assert!(server.metric("volley_control_overflow_total", "") >= 1.0);
+}
+
+#[test]
+fn a_silent_viewer_is_pinged_and_one_that_does_not_answer_is_closed_with_4003() {
+    let server = Server::start(|config| {
+        config.connection.ping_ms = 500;
+        config.connection.idle_ms = 2_000;
+    });
+    let (mut answers, deaf) = (server.join("quiet"), server.join("quiet"));
+    let began = Instant::now();
+    // Reading answers pings; the deaf one is not read until the end.
+    answers.socket.get_ref().set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    while began.elapsed() < Duration::from_secs(4) {
+        match answers.socket.read() {
+            Ok(_) => {}
+            Err(tokio_tungstenite::tungstenite::Error::Io(_)) => {}
+            Err(error) => panic!("the one that answers was closed: {error}"),
+        }
+    }
+    assert_eq!(server.metric("volley_closes_total", "code=\"4003\""), 1.0);
+    server.eventually("its socket is gone", |server| server.metric("volley_connections", "") == 1.0);
+    drop(deaf);
+    let _: Value = answers.comment("c", "我还在");
+}
