@@ -13,6 +13,7 @@ mod handshake;
 mod listener;
 mod origin;
 mod permit;
+mod strict;
 
 pub use handover::{Claim, HandOver, Purpose, Rooms, RoomsFull, Upgraded};
 pub use listener::BindError;
