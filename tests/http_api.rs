@@ -105,6 +105,9 @@ fn the_operators_address_has_no_pages_and_no_websockets() {
 #[test]
 fn every_embedded_file_is_served_typed_and_revalidated() {
     let server = Server::start(&config());
+    for name in ["index.html", "watch.html"] {
+        assert!(File::find(name).is_some(), "{name} is not in the binary");
+    }
     for file in File::ALL {
         let path = match file.name {
             "index.html" => "/".to_owned(),

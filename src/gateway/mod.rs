@@ -127,3 +127,16 @@ struct Context {
     settings: Settings,
     metrics: GatewayMetrics,
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::metrics::Closes;
+    use crate::protocol::codes::Close;
+
+    #[test]
+    fn every_close_code_of_the_wire_has_a_series_of_its_own() {
+        for close in Close::ALL {
+            assert!(Closes::knows(close.code()), "{close:?} would be counted as other");
+        }
+    }
+}

@@ -120,7 +120,7 @@ mod tests {
 
     fn ambiguous(head: &str, cut: usize) -> bool {
         let mut heads = Heads::default();
-        head.as_bytes().chunks(cut).fold(false, |found, chunk| heads.feed(chunk) || found)
+        head.as_bytes().chunks(cut).any(|chunk| heads.feed(chunk))
     }
 
     #[test]
