@@ -4,7 +4,7 @@ mod gateway_server;
 
 use gateway_server::{Client, Server, config, upgrade, wait_until};
 use std::io::Write;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const WS: &str = "/v1/rooms/demo/ws";
@@ -359,4 +359,54 @@ fn draining_closes_the_door_and_says_so_to_those_inside() {
     assert_eq!(inside.rest(), b"");
     assert_eq!(server.ask_admin("/readyz").status, 503);
     assert_eq!(server.ask_admin("/healthz").status, 200, "a drain is no illness");
+}
+
+/// Panics on the server's threads; a test that fails panics on its own thread.
+static SERVER_PANICS: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn no_change_of_a_proper_request_makes_the_server_panic() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name().is_some_and(|name| name.starts_with("tokio")) {
+            SERVER_PANICS.fetch_add(1, Ordering::SeqCst);
+        }
+        before(info);
+    }));
+    let server = Server::start(&config());
+    let proper =
+        upgrade(&format!("{WS}?rendition=viewer&epoch=9f3a&after=812&token=x"), "Origin: http://good.test\r\n");
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64; // xorshift64: the same requests in every run.
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    const SPECIAL: &[u8] = b"\0\r\n%:/?&=, \xff\x80[]@\"";
+    for _ in 0..2_000 {
+        let mut bytes = proper.clone().into_bytes();
+        for _ in 0..=random(3) {
+            let at = random(bytes.len());
+            let byte = if random(2) == 0 { SPECIAL[random(SPECIAL.len())] } else { random(256) as u8 };
+            match random(4) {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                2 => drop(bytes.remove(at)),
+                _ => bytes.truncate(at + 1),
+            }
+        }
+        let mut client = server.connect();
+        client.send(&bytes);
+        let _ = client.stream.shutdown(std::net::Shutdown::Write);
+        // Whatever it answers; an upgraded socket is let go, as a shard would after the end of its peer.
+        let _ = client.answer_to("GET");
+        server.shard.kept.lock().unwrap().clear();
+    }
+    assert_eq!(SERVER_PANICS.load(Ordering::SeqCst), 0);
+    server.assert_well("mutated requests");
+    wait_until("everything is freed", || {
+        server.shard.kept.lock().unwrap().clear();
+        server.permits.held() == 0
+    });
 }

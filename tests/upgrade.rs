@@ -39,6 +39,7 @@ fn a_bare_request_gets_json_and_nothing_it_did_not_ask_for() {
     assert_eq!(answer.header("connection"), Some("upgrade"));
     assert_eq!(answer.header("sec-websocket-protocol"), None);
     assert_eq!(answer.header("sec-websocket-extensions"), None, "compression is declined");
+    assert_eq!(answer.header("content-length").or(answer.header("transfer-encoding")), None, "a 101 has no body");
     let upgraded = handed_over(&server);
     assert_eq!(upgraded.encoding, Encoding::Json);
     assert_eq!(resume(&upgraded), None);

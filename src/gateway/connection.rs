@@ -296,3 +296,56 @@ impl Front {
 fn bad_request(message: &'static str) -> Answer {
     Answer::new(StatusCode::BAD_REQUEST, "bad_request", message).and_close()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    const PATIENCE: Duration = Duration::from_millis(100);
+
+    /// Drives a connection that was accepted `age` ago, on which a client has said `words`; returns how it
+    /// ended and what the client got to read.
+    fn end(words: &str, age: Duration) -> (End, String) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.write_all(words.as_bytes()).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            // The kernel may tell of the words a moment after the connection.
+            stream.readable().await.unwrap();
+            let progress = Arc::<Progress>::default();
+            let front = Front { context: None, pages: Router::new(), progress: progress.clone() };
+            let end = drive(stream, front, &progress, Instant::now() - age, PATIENCE).await;
+            client.set_nonblocking(true).unwrap();
+            let mut read = [0; 4096];
+            let n = client.read(&mut read).unwrap_or(0);
+            (end, String::from_utf8_lossy(&read[..n]).into_owned())
+        })
+    }
+
+    const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const LIFETIME: Duration = Duration::from_millis(HTTP_CONNECTION_MS_MAX);
+
+    #[test]
+    fn an_old_idle_connection_is_closed_in_good_order() {
+        let (end, read) = end(REQUEST, LIFETIME - PATIENCE);
+        assert!(matches!(end, End::Done { clean: true, .. }), "it did not end well");
+        assert!(read.starts_with("HTTP/1.1 404 "), "{read}");
+    }
+
+    #[test]
+    fn an_old_connection_in_the_middle_of_a_request_has_to_end_too() {
+        let (end, read) = end(&format!("{REQUEST}GET / HTTP/1.1\r\nHo"), LIFETIME);
+        assert!(!matches!(end, End::TimedOut), "its first request was there");
+        assert!(read.starts_with("HTTP/1.1 404 "), "{read}");
+    }
+
+    #[test]
+    fn half_a_head_has_the_patience_of_one_handshake() {
+        let (end, read) = end("GET / HTTP/1.1\r\nHo", Duration::ZERO);
+        assert!(matches!(end, End::TimedOut));
+        assert_eq!(read, "");
+    }
+}
