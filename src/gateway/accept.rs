@@ -5,7 +5,7 @@ use super::answer::Answer;
 use super::connection;
 use super::permit::{Full, Permits};
 use crate::limits::{ACCEPT_PAUSE_MS_MAX, ADMIN_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, LINGER_MS, OVER_CAP_ANSWERS_MAX};
-use crate::metrics::Refusal;
+use crate::metrics::{GatewayMetrics, Refusal};
 use axum::Router;
 use std::io;
 use std::net::SocketAddr;
@@ -52,6 +52,7 @@ pub(super) async fn public(listener: TcpListener, context: Arc<Context>, pages: 
 
 /// Accepts until it is dropped.
 pub(super) async fn admin(listener: TcpListener, pages: Router) {
+    let metrics = GatewayMetrics::new();
     let permits = Permits::new(ADMIN_CONNECTIONS_MAX, None);
     let mut errors = AcceptErrors::default();
     loop {
@@ -59,15 +60,20 @@ pub(super) async fn admin(listener: TcpListener, pages: Router) {
             Ok((stream, peer)) => {
                 errors.pause_ms = 0;
                 // Beyond the bound: closed without a word, the next scrape comes soon.
-                if let Ok(permit) = permits.take(peer.ip()) {
-                    let pages = pages.clone();
-                    tokio::spawn(async move {
-                        connection::admin(stream, pages).await;
-                        drop(permit);
-                    });
-                }
+                let Ok(permit) = permits.take(peer.ip()) else {
+                    metrics.refused(Refusal::Unanswered);
+                    continue;
+                };
+                let pages = pages.clone();
+                tokio::spawn(async move {
+                    connection::admin(stream, pages).await;
+                    drop(permit);
+                });
             }
-            Err(error) => errors.wait(&error).await,
+            Err(error) => {
+                metrics.accept_errors.increment(1);
+                errors.wait(&error).await;
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use super::answer::Answer;
 use super::handover::{Claim, Purpose, Upgraded};
 use super::handshake::{self, Handshake, Target};
 use super::permit::Permit;
+use super::strict::Watched;
 use crate::clock;
 use crate::limits::{HTTP_CONNECTION_MS_MAX, HTTP_DISCARD_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, LINGER_MS};
 use crate::metrics::Refusal;
@@ -14,7 +15,7 @@ use crate::protocol::encode::websocket_control;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::header::{CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -55,9 +56,11 @@ enum End {
 
 /// Looked at from outside while hyper owns the service.
 #[derive(Default)]
-struct Progress {
+pub(super) struct Progress {
     /// A whole request head was there.
     head_seen: AtomicBool,
+    /// A head could be read in two ways.
+    pub(super) ambiguous: AtomicBool,
     /// An upgrade was answered with 101.
     agreed: Mutex<Option<(Purpose, crate::protocol::encode::Encoding)>>,
 }
@@ -119,7 +122,8 @@ fn seconds(us: u64) -> f64 {
 /// Runs hyper on the socket until it is done or its time is over: `patience` for the first request head,
 /// [`HTTP_CONNECTION_MS_MAX`] for everything, and `patience` again for what was going on then.
 async fn drive(stream: TcpStream, front: Front, progress: &Progress, accepted: Instant, patience: Duration) -> End {
-    let mut conn = http().serve_connection(TokioIo::new(stream), front);
+    let socket = Watched::new(stream, front.progress.clone());
+    let mut conn = http().serve_connection(TokioIo::new(socket), front);
     let mut deadline = pin!(sleep_until(accepted + patience));
     let mut closing = false;
     let clean = loop {
@@ -146,7 +150,7 @@ async fn drive(stream: TcpStream, front: Front, progress: &Progress, accepted: I
     let parts = conn.into_parts();
     // A copy, even of nothing: hyper's bytes would keep its whole read buffer of 8 KiB alive.
     let leftover = Bytes::copy_from_slice(&parts.read_buf);
-    End::Done { stream: parts.io.into_inner(), leftover, clean }
+    End::Done { stream: parts.io.into_inner().into_inner(), leftover, clean }
 }
 
 /// Closes so that the peer can read our last answer: closing a socket that holds unread bytes would reset
@@ -210,45 +214,51 @@ impl Service<Request<Incoming>> for Front {
 
     fn call(&self, request: Request<Incoming>) -> Reply {
         self.progress.head_seen.store(true, Ordering::Relaxed);
-        let now = |response| Reply::Now(ready(Ok(response)));
-        if let Some(context) = &self.context {
-            if context.state.shutdown.has_begun() {
-                return now(refuse(context, &Answer::draining()));
+        let response = match self.answer(&request) {
+            Ok(None) => {
+                return Reply::Routed(Box::pin(TowerToHyperService::new(self.pages.clone()).call(request)));
             }
-            if let Some(target) = handshake::target(request.uri().path()) {
-                let answer = self.upgrade(context, &request, &target);
-                return now(answer.unwrap_or_else(|answer| refuse(context, &answer)));
+            Ok(Some(response)) => response,
+            Err(answer) => {
+                if let Some(context) = &self.context {
+                    context.metrics.refused(answer.counted);
+                }
+                answer.response()
             }
-        }
-        match guard(&request) {
-            Ok(()) => Reply::Routed(Box::pin(TowerToHyperService::new(self.pages.clone()).call(request))),
-            Err(answer) => now(match &self.context {
-                Some(context) => refuse(context, &answer),
-                None => answer.response(),
-            }),
-        }
+        };
+        Reply::Now(ready(Ok(response)))
     }
-}
-
-fn refuse(context: &Context, answer: &Answer) -> Response<Body> {
-    context.metrics.refused(answer.counted);
-    answer.response()
-}
-
-/// What no page should have to care about.
-fn guard(request: &Request<Incoming>) -> Result<(), Answer> {
-    if request.version() == Version::HTTP_11 && request.headers().get_all(HOST).iter().count() != 1 {
-        let message = "an HTTP/1.1 request has one Host header";
-        return Err(Answer::new(StatusCode::BAD_REQUEST, "bad_request", message).and_close());
-    }
-    if !request.body().is_end_stream() {
-        let message = "no endpoint here takes a body";
-        return Err(Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "body_not_allowed", message).and_close());
-    }
-    Ok(())
 }
 
 impl Front {
+    /// What is decided here; `None` is for the pages.
+    fn answer(&self, request: &Request<Incoming>) -> Result<Option<Response<Body>>, Answer> {
+        if self.progress.ambiguous.load(Ordering::Relaxed) {
+            let message = "more than one Content-Length or Transfer-Encoding in a request";
+            return Err(bad_request(message));
+        }
+        if request.version() == Version::HTTP_11 && request.headers().get_all(HOST).iter().count() != 1 {
+            return Err(bad_request("an HTTP/1.1 request has one Host header"));
+        }
+        // Cookies are never read, and some sites put other bytes there.
+        if request.headers().iter().any(|(name, value)| name != COOKIE && value.to_str().is_err()) {
+            return Err(bad_request("a header holds bytes that are not printable ASCII"));
+        }
+        if let Some(context) = &self.context {
+            if context.state.shutdown.has_begun() {
+                return Err(Answer::draining());
+            }
+            if let Some(target) = handshake::target(request.uri().path()) {
+                return self.upgrade(context, request, &target).map(Some);
+            }
+        }
+        if !request.body().is_end_stream() {
+            let message = "no endpoint here takes a body";
+            return Err(Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "body_not_allowed", message).and_close());
+        }
+        Ok(None)
+    }
+
     /// Agrees to an upgrade, claims the room, and leaves both for the time after the 101.
     fn upgrade(
         &self,
@@ -280,5 +290,62 @@ impl Front {
         }
         *self.progress.agreed.lock() = Some((purpose, encoding));
         Ok(response)
+    }
+}
+
+fn bad_request(message: &'static str) -> Answer {
+    Answer::new(StatusCode::BAD_REQUEST, "bad_request", message).and_close()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    const PATIENCE: Duration = Duration::from_millis(100);
+
+    /// Drives a connection that was accepted `age` ago, on which a client has said `words`; returns how it
+    /// ended and what the client got to read.
+    fn end(words: &str, age: Duration) -> (End, String) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.write_all(words.as_bytes()).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            // The kernel may tell of the words a moment after the connection.
+            stream.readable().await.unwrap();
+            let progress = Arc::<Progress>::default();
+            let front = Front { context: None, pages: Router::new(), progress: progress.clone() };
+            let end = drive(stream, front, &progress, Instant::now() - age, PATIENCE).await;
+            client.set_nonblocking(true).unwrap();
+            let mut read = [0; 4096];
+            let n = client.read(&mut read).unwrap_or(0);
+            (end, String::from_utf8_lossy(&read[..n]).into_owned())
+        })
+    }
+
+    const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const LIFETIME: Duration = Duration::from_millis(HTTP_CONNECTION_MS_MAX);
+
+    #[test]
+    fn an_old_idle_connection_is_closed_in_good_order() {
+        let (end, read) = end(REQUEST, LIFETIME - PATIENCE);
+        assert!(matches!(end, End::Done { clean: true, .. }), "it did not end well");
+        assert!(read.starts_with("HTTP/1.1 404 "), "{read}");
+    }
+
+    #[test]
+    fn an_old_connection_in_the_middle_of_a_request_has_to_end_too() {
+        let (end, read) = end(&format!("{REQUEST}GET / HTTP/1.1\r\nHo"), LIFETIME);
+        assert!(!matches!(end, End::TimedOut), "its first request was there");
+        assert!(read.starts_with("HTTP/1.1 404 "), "{read}");
+    }
+
+    #[test]
+    fn half_a_head_has_the_patience_of_one_handshake() {
+        let (end, read) = end("GET / HTTP/1.1\r\nHo", Duration::ZERO);
+        assert!(matches!(end, End::TimedOut));
+        assert_eq!(read, "");
     }
 }

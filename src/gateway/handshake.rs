@@ -8,8 +8,8 @@ use crate::metrics::Refusal;
 use crate::protocol::encode::Encoding;
 use crate::protocol::ids::{Epoch, Offset, RoomId};
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
 use std::borrow::Cow;
@@ -65,10 +65,6 @@ pub(super) fn check<B>(request: &Request<B>, target: &Target<'_>, allowed: &Allo
             bad_request("an upgrade request has no body: leave out Content-Length and Transfer-Encoding").and_close()
         );
     }
-    // Cookies are never read, and some sites put other bytes there.
-    if headers.iter().any(|(name, value)| name != COOKIE && value.to_str().is_err()) {
-        return Err(bad_request("a header holds bytes that are not printable ASCII"));
-    }
     let room = match target {
         Target::Room(name) => Some(
             RoomId::new(&percent_decode(name).unwrap_or_default())
@@ -94,7 +90,7 @@ fn bad_request(message: &'static str) -> Answer {
     Answer::new(StatusCode::BAD_REQUEST, "bad_request", message)
 }
 
-/// The header's value, if it is there exactly once. Values were checked to be ASCII.
+/// The header's value, if it is there exactly once. A value that is not ASCII counts as none.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;

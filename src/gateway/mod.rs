@@ -13,6 +13,7 @@ mod handshake;
 mod listener;
 mod origin;
 mod permit;
+mod strict;
 
 pub use handover::{Claim, HandOver, Purpose, Rooms, RoomsFull, Upgraded};
 pub use listener::BindError;
@@ -125,4 +126,17 @@ struct Context {
     state: State,
     settings: Settings,
     metrics: GatewayMetrics,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::metrics::Closes;
+    use crate::protocol::codes::Close;
+
+    #[test]
+    fn every_close_code_of_the_wire_has_a_series_of_its_own() {
+        for close in Close::ALL {
+            assert!(Closes::knows(close.code()), "{close:?} would be counted as other");
+        }
+    }
 }

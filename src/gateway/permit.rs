@@ -1,5 +1,6 @@
 //! How many connections there are, in all and per address; each holds a [`Permit`] from accept to close.
 
+use crate::config::Config;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -35,6 +36,17 @@ pub enum Full {
 }
 
 impl Permits {
+    /// As configured; `connections_max` is what the descriptors allow, for when the configuration leaves the
+    /// total open. Without rate limits, an address may have as many as all together.
+    pub fn configured(config: &Config, connections_max: usize) -> Self {
+        let total_max = match config.admission.connections_max {
+            0 => connections_max,
+            configured => configured.min(connections_max),
+        };
+        let per_address_max = (!config.no_rate_limits).then_some(config.admission.connections_per_address_max);
+        Self::new(total_max, per_address_max)
+    }
+
     /// At most `total_max` connections, and at most `per_address_max` of one address.
     pub fn new(total_max: usize, per_address_max: Option<usize>) -> Self {
         Self { shared: Arc::new(Shared { total_max, per_address_max, counts: Mutex::default() }) }
@@ -132,6 +144,19 @@ mod tests {
         drop(held);
         assert_eq!(permits.held(), 0);
         assert!(permits.shared.counts.lock().addresses.is_empty(), "nothing remembers who has gone");
+    }
+
+    #[test]
+    fn the_configuration_and_the_descriptors_both_bound_the_total() {
+        let config = |connections_max, no_rate_limits| {
+            let mut config = Config { no_rate_limits, ..Config::default() };
+            config.admission.connections_max = connections_max;
+            let permits = Permits::configured(&config, 1_000);
+            (permits.shared.total_max, permits.shared.per_address_max)
+        };
+        assert_eq!(config(0, false), (1_000, Some(200)));
+        assert_eq!(config(10, true), (10, None));
+        assert_eq!(config(5_000, true), (1_000, None));
     }
 
     #[test]

@@ -1,0 +1,57 @@
+//! Without descriptors, the accept loop waits; with them, it goes on. Alone in its process: the limit is
+//! everybody's.
+
+mod gateway_server;
+
+use gateway_server::{Server, config, wait_until};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
+use std::net::TcpListener;
+use std::time::Duration;
+
+fn cpu_ms() -> i64 {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    now.tv_sec * 1_000 + now.tv_nsec / 1_000_000
+}
+
+fn accept_errors(server: &Server) -> u64 {
+    let _ = server; // The counters are the process's.
+    let text = volley::metrics::install().unwrap().render();
+    let line = text.lines().find(|line| line.starts_with("volley_accept_errors_total ")).unwrap();
+    line.rsplit_once(' ').unwrap().1.parse().unwrap()
+}
+
+#[test]
+fn running_out_of_descriptors_costs_no_cpu_and_passes() {
+    let mut config = config();
+    config.no_rate_limits = true;
+    config.admission.handshake_ms = 30_000; // No deadline gives a descriptor back meanwhile.
+    let server = Server::start(&config);
+    server.assert_well("the start");
+
+    let before = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: before.maximum }).unwrap();
+    let mut clients = vec![server.connect()];
+    // The listener holds the last descriptor back from clients until all others are in use.
+    let mut hoard = Vec::new();
+    while let Ok(socket) = TcpListener::bind("127.0.0.1:0") {
+        hoard.push(socket);
+    }
+    // One descriptor for a client's end; none is left for the server's.
+    hoard.pop();
+    clients.push(server.connect());
+    wait_until("accept fails", || accept_errors(&server) > 0);
+
+    let (errors, cpu) = (accept_errors(&server), cpu_ms());
+    std::thread::sleep(Duration::from_secs(1));
+    let (errors, cpu) = (accept_errors(&server) - errors, cpu_ms() - cpu);
+    assert!(errors <= 10, "{errors} tries in a second");
+    assert!(cpu < 200, "{cpu} ms of CPU in a second of waiting");
+
+    drop(hoard);
+    setrlimit(Resource::Nofile, before).unwrap();
+    let last = clients.last_mut().unwrap();
+    last.send("GET /v1/rooms HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(last.answer().status, 200, "who waited is served");
+    server.assert_well("the shortage");
+}
