@@ -7,6 +7,7 @@ use crate::log::AppendError;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::Event;
 use crate::protocol::frame::ShedClass;
+use crate::protocol::ids::ClientId;
 use crate::protocol::message::{Outcome, ServerMessage};
 use crate::room::actor::{Effect, RoomRate, Settings};
 use std::sync::atomic::Ordering;
@@ -119,7 +120,7 @@ fn a_failed_append_answers_its_senders_and_keeps_the_likes() {
             let answers = rig.errors();
             assert_eq!(answers.len(), 2, "also the one without an id is told");
             assert_eq!((answers[0].code, answers[1].code), (code, code));
-            assert_eq!(answers[0].id.as_ref().map(|id| id.as_str()), Some("c1"));
+            assert_eq!(answers[0].id.as_ref().map(ClientId::as_str), Some("c1"));
             assert!(answers[0].retry_after_ms.is_some());
             assert!(rig.out.is_empty(), "a frame of what is not in the log");
 

@@ -48,11 +48,18 @@ struct Viewer {
     encoding: Encoding,
 }
 
+/// Acknowledged, or refused.
+#[derive(Debug)]
+enum Answer {
+    Ack(u64, Outcome),
+    Refused,
+}
+
 /// What became of each comment with an id, and of the likes.
 #[derive(Default)]
 struct Ledger {
     viewers: Vec<Viewer>,
-    answers: BTreeMap<String, Vec<Result<(u64, Outcome), ()>>>,
+    answers: BTreeMap<String, Vec<Answer>>,
     shown: Vec<u64>,
     likes: u64,
 }
@@ -77,11 +84,11 @@ impl Ledger {
                     self.likes = json.likes;
                 }
                 Effect::Reply { message: ServerMessage::Ack(ack), .. } => {
-                    self.answers.entry(ack.id.as_str().into()).or_default().push(Ok((ack.offset, ack.outcome)));
+                    self.answers.entry(ack.id.as_str().into()).or_default().push(Answer::Ack(ack.offset, ack.outcome));
                 }
                 Effect::Reply { message: ServerMessage::Error(error), .. } => {
                     let id = error.id.expect("every comment has an id here");
-                    self.answers.entry(id.as_str().into()).or_default().push(Err(()));
+                    self.answers.entry(id.as_str().into()).or_default().push(Answer::Refused);
                 }
                 other => panic!("{other:?}"),
             }
@@ -167,7 +174,7 @@ proptest! {
         let mut acknowledged = Vec::new();
         for (id, answers) in &ledger.answers {
             prop_assert_eq!(answers.len(), 1, "{} was answered {:?}", id, answers);
-            if let Ok((offset, outcome)) = answers[0] {
+            if let Answer::Ack(offset, outcome) = answers[0] {
                 acknowledged.push((id.clone(), offset));
                 prop_assert_eq!(ledger.shown.contains(&offset), outcome == Outcome::Shown);
             }
