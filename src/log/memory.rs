@@ -110,8 +110,9 @@ impl Log for MemoryLog {
     }
 
     fn close(&self, room: &RoomId) {
-        if let Some((_, room)) = self.rooms.remove(room) {
-            self.count.fetch_sub(1, Ordering::AcqRel);
+        // The count falls under the entry's lock: who finds the name free must also find its place free.
+        let give_back = |_: &RoomId, _: &Arc<Mutex<Room>>| self.count.fetch_sub(1, Ordering::AcqRel) > 0;
+        if let Some((_, room)) = self.rooms.remove_if(room, give_back) {
             room.lock().is_open = false;
         }
     }

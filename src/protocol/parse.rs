@@ -29,7 +29,8 @@ pub fn parse(payload: &[u8], encoding: Encoding) -> Result<ClientMessage, ParseE
             outer
         }
         Encoding::Msgpack => {
-            let mut de = rmp_serde::Deserializer::from_read_ref(payload);
+            // Over a reader, whose `get_ref` is what remains; that of `from_read_ref` is the whole payload.
+            let mut de = rmp_serde::Deserializer::new(payload);
             de.set_max_depth(crate::limits::MESSAGE_DEPTH_MAX);
             let outer = Seed.deserialize(&mut de).map_err(bad)?;
             if !de.get_ref().is_empty() {
@@ -89,5 +90,55 @@ impl<'de> Visitor<'de> for OneKey {
             return Err(de::Error::custom("more than one key in the message"));
         }
         Ok(outer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::encode;
+
+    const MESSAGES: [&str; 5] = [
+        r#"{"comment":{"id":"c1","text":"还有吗 😀","style":{"mode":"top","color":255},"media_ms":5,"ext":{"a":[1,null]}}}"#,
+        r#"{"comment":{"text":"","unknown":{"fields":["are","ignored"]}}}"#,
+        r#"{"like":{"count":3}}"#,
+        r#"{"auth":{"token":"t"}}"#,
+        r#"{"rendition":"lite"}"#,
+    ];
+
+    fn msgpack(json: &str) -> Vec<u8> {
+        encode::value(&serde_json::from_str::<serde_json::Value>(json).unwrap(), Encoding::Msgpack)
+    }
+
+    #[test]
+    fn a_message_reads_the_same_in_both_encodings() {
+        for json in MESSAGES {
+            let message = parse(json.as_bytes(), Encoding::Json).unwrap();
+            assert_eq!(parse(&msgpack(json), Encoding::Msgpack), Ok(message), "{json}");
+        }
+    }
+
+    #[test]
+    fn bytes_after_a_message_are_refused_and_a_cut_one_too() {
+        for json in MESSAGES {
+            for (mut payload, encoding) in [(json.into(), Encoding::Json), (msgpack(json), Encoding::Msgpack)] {
+                let last = payload.pop().unwrap();
+                assert!(matches!(parse(&payload, encoding), Err(ParseError::BadPayload(_))), "cut: {json}");
+                payload.extend([last, b'1']);
+                assert!(matches!(parse(&payload, encoding), Err(ParseError::BadPayload(_))), "trailing: {json}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_that_lies_costs_no_memory_and_depth_no_stack() {
+        // A map of one, the key "comment", a map of one, the key "text", a string of 4 GiB.
+        let liar = b"\x81\xa7comment\x81\xa4text\xdb\xff\xff\xff\xffabc";
+        assert!(matches!(parse(liar, Encoding::Msgpack), Err(ParseError::BadPayload(_))));
+        let deep = [b"\x81\xa1x".as_slice(), &[0x91; 10_000], &[0xc0]].concat();
+        assert!(matches!(parse(&deep, Encoding::Msgpack), Err(ParseError::BadPayload(_))));
+        let list = ["[".repeat(10_000), "]".repeat(10_000)].concat();
+        let deep = format!(r#"{{"comment":{{"text":"a","ext":{{"x":{list}}}}}}}"#);
+        assert!(matches!(parse(deep.as_bytes(), Encoding::Json), Err(ParseError::BadPayload(_))));
     }
 }

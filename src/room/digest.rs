@@ -106,7 +106,7 @@ impl Fnv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::testing::comment;
+    use crate::room::tests::comment;
 
     #[test]
     fn fnv1a_gives_the_published_values() {

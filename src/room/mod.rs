@@ -24,4 +24,4 @@ mod resume;
 pub mod welcome;
 
 #[cfg(test)]
-mod testing;
+mod tests;

@@ -48,7 +48,7 @@ pub(super) fn encoded_bytes(event: &FrameEvent) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::testing::shown;
+    use crate::room::tests::shown;
 
     #[test]
     fn keeps_the_newest_and_forgets_the_oldest() {

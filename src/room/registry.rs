@@ -72,13 +72,13 @@ impl Registry {
     /// Removes the room unless somebody claims it; says whether it is gone. Only this incarnation: a later
     /// room of the same name is not touched.
     pub fn expire(&self, handle: &RoomHandle) -> bool {
-        let unclaimed =
-            |_: &RoomId, found: &Arc<RoomHandle>| found.key == handle.key && found.claims.load(Ordering::Acquire) == 0;
-        let gone = self.rooms.remove_if(&handle.id, unclaimed).is_some();
-        if gone {
-            self.count.fetch_sub(1, Ordering::AcqRel);
-        }
-        gone
+        let remove = |_: &RoomId, found: &Arc<RoomHandle>| {
+            let unclaimed = found.key == handle.key && found.claims.load(Ordering::Acquire) == 0;
+            // Still under the entry lock: who finds the name free must also find its place free.
+            self.count.fetch_sub(usize::from(unclaimed), Ordering::AcqRel);
+            unclaimed
+        };
+        self.rooms.remove_if(&handle.id, remove).is_some()
     }
 
     /// The rooms at this moment, in no order.
@@ -257,6 +257,9 @@ mod tests {
                 registry.release(&listed);
                 registry.release(&mine);
                 rounds += 1;
+                if rounds % 16 == 0 {
+                    std::thread::yield_now(); // With fewer cores than threads the others have their turn.
+                }
             }
             drop(at_work);
         };

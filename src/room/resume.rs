@@ -21,7 +21,6 @@ type Answer = Result<Bytes, ResumeFailure>;
 pub(super) struct CatchUps {
     known: BTreeMap<(Offset, u8), Answer>,
     bytes: usize,
-    made: u64,
 }
 
 impl CatchUps {
@@ -29,12 +28,6 @@ impl CatchUps {
     pub(super) fn forget(&mut self) {
         self.known.clear();
         self.bytes = 0;
-    }
-
-    /// How many were read and encoded, ever.
-    #[cfg(test)]
-    pub(super) fn made(&self) -> u64 {
-        self.made
     }
 
     /// Everything after `after` up to `framed.last`, as one whole WebSocket frame.
@@ -50,7 +43,6 @@ impl CatchUps {
         if let Some(answer) = self.known.get(&key) {
             return answer.clone();
         }
-        self.made += 1;
         let answer = read(log, room, after, framed, encoding);
         let bytes = answer.as_ref().map_or(0, Bytes::len);
         if self.known.len() < CATCH_UPS_MAX && self.bytes + bytes <= CATCH_UP_BYTES_MAX {

@@ -55,7 +55,7 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::testing::comment;
+    use crate::room::tests::comment;
 
     #[test]
     fn the_first_of_a_tick_are_shown_and_the_rest_is_counted() {

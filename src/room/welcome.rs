@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::protocol::ids::Hex64;
     use crate::protocol::message::{ServerMessage, Welcome};
-    use crate::room::testing::{comment, shown};
+    use crate::room::tests::{comment, shown};
 
     fn both_ways(events: usize, recovered: bool, reason: Option<ResumeFailure>) {
         let snapshot = Snapshot {

@@ -1,4 +1,11 @@
-//! What the tests of this folder share.
+//! What the tests of this folder share, and those that need more than one of its files.
+
+mod acting;
+mod histories;
+mod joins;
+mod lagging;
+mod rig;
+mod shows;
 
 use crate::protocol::event::{Comment, Style, User};
 use crate::protocol::frame::FrameEvent;

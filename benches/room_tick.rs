@@ -1,0 +1,98 @@
+//! What one tick of a room costs its home shard: gather, append to the memory log, apply, digest, select,
+//! frame, encode, acknowledge.
+//!
+//! The workload is one tick of 100 ms: `20` comments are 200/s (the canonical show), `500` are 5,000/s (the
+//! busiest room: its tick has to stay well under 10 ms, a tenth of the interval), with 30 characters each, ids, and
+//! likes. `both` encodes JSON and MessagePack. `idle` is an actor with nothing to do being run.
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::sync::Arc;
+use volley::log::Retention;
+use volley::log::memory::MemoryLog;
+use volley::protocol::encode::Variant;
+use volley::protocol::event::{Comment, Style, User};
+use volley::protocol::ids::{ClientId, RoomId};
+use volley::protocol::local::{ConnRef, RoomKey};
+use volley::room::actor::{Actor, Settings};
+use volley::room::registry::RoomHandle;
+
+const TICK_US: u64 = 100_000;
+
+fn actor(variants: &[Variant]) -> Actor {
+    let handle = Arc::new(RoomHandle::new(RoomKey(1), RoomId::new("bench").unwrap(), 0, 1));
+    for variant in variants {
+        handle.arrive(0, *variant);
+    }
+    let settings = Settings {
+        tick_us: TICK_US,
+        batch_events_max: 2_000,
+        frame_events_max: 200,
+        snapshot_events: 20,
+        counters_us: 1_000_000,
+        heartbeat_us: 15_000_000,
+        idle_us: 300_000_000,
+        retention: Retention { age_ms: 86_400_000, events: 100_000, bytes: 16 << 20 },
+        comment_rate: None,
+        like_rate: None,
+    };
+    Actor::open(handle, Arc::new(MemoryLog::new(1, 1)), settings, Arc::new(|_| {}), 0).unwrap()
+}
+
+fn comments(count: u32) -> Vec<(ConnRef, Comment)> {
+    (0..count)
+        .map(|n| {
+            let user =
+                User { id: format!("g-{n:08x}").into(), name: format!("游客{n}").into(), role: Default::default() };
+            let text = "这个多少钱 还有吗 主播好 666 哈哈哈哈哈 想要一件".into();
+            let id = ClientId::new(&format!("c-{n}"));
+            let comment = Comment { user, id, text, style: Style::default(), media_ms: Some(81_234), ext: None };
+            (ConnRef { shard: 0, index: n, generation: 1 }, comment)
+        })
+        .collect()
+}
+
+fn ticks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("room_tick");
+    for (name, count, variants) in [
+        ("20_json", 20, &Variant::ALL[..1]),
+        ("500_json", 500, &Variant::ALL[..1]),
+        ("500_both", 500, &Variant::ALL[..]),
+        ("2000_both", 2_000, &Variant::ALL[..]),
+    ] {
+        let mut actor = actor(variants);
+        let batch = comments(count);
+        let (mut now_us, mut out) = (0, Vec::new());
+        group.throughput(Throughput::Elements(u64::from(count)));
+        group.bench_function(name, |b| {
+            b.iter_batched(
+                || batch.clone(),
+                |batch| {
+                    for (from, comment) in batch {
+                        actor.comment(from, comment, now_us, &mut out);
+                    }
+                    actor.like(ConnRef { shard: 0, index: 0, generation: 1 }, 17, now_us, &mut out);
+                    now_us += TICK_US;
+                    actor.run(now_us, now_us / 1_000, &mut out);
+                    // Acks and one frame: the tick is over, nothing is left for later.
+                    assert_eq!(out.len(), count as usize + 1);
+                    out.clear();
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    let mut idle = actor(&[]);
+    let mut out = Vec::new();
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("idle", |b| {
+        b.iter(|| {
+            idle.run(black_box(TICK_US), 0, &mut out);
+            black_box(idle.due_us())
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, ticks);
+criterion_main!(benches);

@@ -1,0 +1,222 @@
+//! Random histories through the memory log and the core.
+
+use super::comment;
+use crate::limits::OFFSET_MAX;
+use crate::log::memory::MemoryLog;
+use crate::log::{Delivery, Log, Record, Retention, Sink};
+use crate::protocol::encode::{self, Encoding};
+use crate::protocol::event::Event;
+use crate::protocol::frame::{Frame, ShedClass};
+use crate::protocol::ids::RoomId;
+use crate::protocol::message::{Outcome, ServerMessage};
+use crate::room::core::{Core, CoreSettings};
+use crate::room::digest;
+use parking_lot::Mutex;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Comments by so many users.
+    Comments(Vec<u8>),
+    Likes(u64),
+    Append,
+    Retain(usize),
+    Tick {
+        after_us: u64,
+        online: u64,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => prop::collection::vec(any::<u8>(), 0..12).prop_map(Step::Comments),
+        2 => prop_oneof![9 => 1..1_000_u64, 1 => any::<u64>()].prop_map(Step::Likes),
+        3 => Just(Step::Append),
+        1 => (0..60_usize).prop_map(Step::Retain),
+        4 => (0..400_000_u64, 0..4_u64).prop_map(|(after_us, online)| Step::Tick { after_us, online }),
+    ];
+    prop::collection::vec(step, 0..80)
+}
+
+fn shapes() -> impl Strategy<Value = CoreSettings> {
+    (0..8_usize, 0..6_usize, 0..1_000_000_u64).prop_map(|(frame_events_max, snapshot_events, counters_us)| {
+        CoreSettings { frame_events_max, snapshot_events, counters_us }
+    })
+}
+
+#[derive(Default)]
+struct Delivered(Mutex<Vec<Record>>);
+
+impl Sink for Delivered {
+    fn deliver(&self, delivery: Delivery) -> Result<(), Delivery> {
+        let Delivery::Appended { records, .. } = delivery else { panic!("{delivery:?}") };
+        self.0.lock().extend(records.iter().cloned());
+        Ok(())
+    }
+}
+
+struct Played {
+    core: Core,
+    frames: Vec<(u64, Frame)>,
+    outcomes: Vec<Outcome>,
+    records: Vec<Record>,
+    /// What retention left.
+    kept: Vec<Record>,
+}
+
+fn play(steps: &[Step], shape: CoreSettings) -> Played {
+    let (log, room, sink) = (MemoryLog::new(1, 1), RoomId::new("r").unwrap(), Arc::new(Delivered::default()));
+    let head = log.open(&room, sink.clone()).unwrap();
+    let mut played = Played {
+        core: Core::new(shape, head.epoch),
+        frames: Vec::new(),
+        outcomes: Vec::new(),
+        records: Vec::new(),
+        kept: Vec::new(),
+    };
+    let (mut batch, mut now_us, mut ticket) = (Vec::new(), 0, 0);
+    let last = [Step::Append, Step::Tick { after_us: 1, online: 1 }];
+    for step in steps.iter().chain(&last) {
+        match step {
+            Step::Comments(users) => {
+                batch.extend(users.iter().map(|user| Event::Comment(comment(&format!("u{user}"), "text"))));
+            }
+            Step::Likes(add) => batch.push(Event::Likes { add: *add }),
+            Step::Append => {
+                ticket += 1;
+                log.append(&room, ticket, std::mem::take(&mut batch), now_us / 1_000).unwrap();
+                for record in std::mem::take(&mut *sink.0.lock()) {
+                    played.outcomes.extend(played.core.apply(&record));
+                    played.records.push(record);
+                }
+            }
+            Step::Retain(events) => {
+                log.retain(&room, &Retention { age_ms: u64::MAX, events: *events, bytes: usize::MAX }, 0);
+            }
+            Step::Tick { after_us, online } => {
+                now_us += after_us;
+                let frame = played.core.tick(now_us, now_us / 1_000, *online);
+                played.frames.extend(frame.map(|frame| (now_us, frame)));
+            }
+        }
+    }
+    let first = log.head(&room).unwrap().first;
+    played.kept = log.read(&room, first - 1, usize::MAX).unwrap();
+    played
+}
+
+fn fold(records: &[Record]) -> (u64, u64, crate::protocol::ids::Digest) {
+    let mut likes = 0_u64;
+    let mut checksum = digest::EMPTY;
+    for record in records {
+        if let Event::Likes { add } = record.event {
+            likes = likes.saturating_add(add).min(OFFSET_MAX);
+        }
+        checksum = digest::extend(checksum, record);
+    }
+    (records.last().map_or(0, |record| record.offset), likes, checksum)
+}
+
+proptest! {
+    #[test]
+    fn frames_chain_without_a_hole_and_totals_never_fall(steps in steps(), shape in shapes()) {
+        let played = play(&steps, shape);
+        let (mut last, mut likes) = (0, 0);
+        for (_, frame) in &played.frames {
+            prop_assert_eq!(frame.prev, last);
+            prop_assert!(frame.last >= frame.prev && frame.likes >= likes);
+            let mut offset = frame.prev;
+            for event in &frame.events {
+                prop_assert!(event.offset > offset && event.offset <= frame.last);
+                offset = event.offset;
+            }
+            (last, likes) = (frame.last, frame.likes);
+        }
+        prop_assert_eq!(last, played.core.last(), "the last tick told everything");
+    }
+
+    #[test]
+    fn every_comment_is_shown_or_counted_as_shed(steps in steps(), shape in shapes()) {
+        let played = play(&steps, shape);
+        let comments = |from: u64, to: u64| {
+            let inside = |r: &&Record| r.offset > from && r.offset <= to && matches!(r.event, Event::Comment(_));
+            played.records.iter().filter(inside).count() as u64
+        };
+        let (mut shown, mut shed) = (0, 0);
+        for (_, frame) in &played.frames {
+            let left_out = frame.shed.get(&ShedClass::Normal).copied().unwrap_or(0);
+            prop_assert_eq!(frame.events.len() as u64 + left_out, comments(frame.prev, frame.last));
+            prop_assert!(frame.events.len() <= shape.frame_events_max);
+            shown += frame.events.len();
+            shed += left_out;
+        }
+        prop_assert_eq!(played.outcomes.iter().filter(|o| **o == Outcome::Shown).count(), shown);
+        prop_assert_eq!(played.outcomes.iter().filter(|o| **o == Outcome::Shed).count() as u64, shed);
+        prop_assert_eq!((played.core.comments(), played.core.shed()), (played.outcomes.len() as u64, shed));
+    }
+
+    #[test]
+    fn digest_and_likes_follow_from_the_log_alone(steps in steps(), shape in shapes()) {
+        let played = play(&steps, shape);
+        let (last, likes, checksum) = fold(&played.records);
+        prop_assert_eq!((played.core.last(), played.core.likes(), played.core.digest()), (last, likes, checksum));
+        for (_, frame) in &played.frames {
+            let upto = played.records.partition_point(|record| record.offset <= frame.last);
+            let (_, likes, checksum) = fold(&played.records[..upto]);
+            prop_assert_eq!((frame.likes, frame.digest), (likes, checksum), "wherever the ticks fell");
+        }
+    }
+
+    #[test]
+    fn a_replay_reaches_the_same_state(steps in steps(), shape in shapes()) {
+        let steps: Vec<_> = steps.into_iter().filter(|step| !matches!(step, Step::Retain(_))).collect();
+        let played = play(&steps, shape);
+        let mut replayed = Core::new(shape, played.core.epoch());
+        for record in &played.kept {
+            replayed.apply(record);
+            replayed.settle();
+        }
+        prop_assert_eq!(
+            (replayed.last(), replayed.likes(), replayed.digest(), replayed.comments()),
+            (played.core.last(), played.core.likes(), played.core.digest(), played.core.comments())
+        );
+        prop_assert_eq!(replayed.tick(u64::MAX, 0, 0), None, "a replay leaves nothing to tell");
+        let unchanged = format!("{replayed:?}");
+        for record in &played.kept {
+            replayed.apply(record);
+        }
+        prop_assert_eq!(format!("{replayed:?}"), unchanged, "what was applied before changes nothing");
+    }
+
+    #[test]
+    fn the_same_history_makes_the_same_bytes(steps in steps(), shape in shapes()) {
+        let bytes = |encoding| -> Vec<Vec<u8>> {
+            let frames = play(&steps, shape).frames;
+            frames.into_iter().map(|(_, frame)| encode::payload(&ServerMessage::Frame(frame), encoding)).collect()
+        };
+        for encoding in [Encoding::Json, Encoding::Msgpack] {
+            prop_assert_eq!(bytes(encoding), bytes(encoding));
+        }
+    }
+
+    #[test]
+    fn offsets_strictly_increase_whatever_retention_drops(steps in steps(), shape in shapes()) {
+        let played = play(&steps, shape);
+        prop_assert!(played.records.windows(2).all(|pair| pair[0].offset < pair[1].offset));
+        prop_assert!(played.records.ends_with(&played.kept), "what is kept is the newest, without a hole");
+    }
+
+    #[test]
+    fn counters_alone_are_told_seldom_and_nothing_is_told_of_nothing(steps in steps(), shape in shapes()) {
+        let frames = play(&steps, shape).frames;
+        let mut before = (None, 0);
+        for (at_us, frame) in &frames {
+            if frame.prev == frame.last {
+                prop_assert_ne!(frame.online, before.1, "a frame that says nothing new");
+                prop_assert!(before.0.is_none_or(|before_us| at_us - before_us >= shape.counters_us));
+            }
+            before = (Some(*at_us), frame.online);
+        }
+    }
+}

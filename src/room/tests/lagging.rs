@@ -1,0 +1,134 @@
+//! A log that delivers when the test says so, as a disk or a cluster does, and that outlives its rooms' actors.
+
+use crate::log::memory::MemoryLog;
+use crate::log::{AppendError, Delivery, Head, Log, OpenError, ReadError, Record, Retention, Sink, Ticket};
+use crate::protocol::event::Event;
+use crate::protocol::ids::{Offset, RoomId};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// One room's log. Batches are held until released, unless it is told to be instant.
+pub(super) struct LaggingLog {
+    memory: MemoryLog,
+    relay: Arc<Relay>,
+    state: Mutex<State>,
+    pub(super) reads: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    is_instant: bool,
+    refuses: Option<AppendError>,
+    held: VecDeque<Held>,
+    room: Option<RoomId>,
+}
+
+struct Held {
+    ticket: Ticket,
+    events: Vec<Event>,
+    now_ms: u64,
+}
+
+/// Stands between the memory log, which stays open, and the actor of the moment.
+#[derive(Default)]
+struct Relay(Mutex<Option<Arc<dyn Sink>>>);
+
+impl Sink for Relay {
+    fn deliver(&self, delivery: Delivery) -> Result<(), Delivery> {
+        let sink = self.0.lock().clone();
+        sink.map_or(Ok(()), |sink| sink.deliver(delivery))
+    }
+}
+
+impl LaggingLog {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            memory: MemoryLog::new(1, 7),
+            relay: Arc::default(),
+            state: Mutex::default(),
+            reads: AtomicUsize::new(0),
+        })
+    }
+
+    /// Every append is delivered before it returns.
+    pub(super) fn instant() -> Arc<Self> {
+        let log = Self::new();
+        log.state.lock().is_instant = true;
+        log
+    }
+
+    /// Every append is refused with this, until told otherwise.
+    pub(super) fn refuse(&self, error: Option<AppendError>) {
+        self.state.lock().refuses = error;
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.state.lock().held.len()
+    }
+
+    /// Delivers the oldest held batch; says whether there was one.
+    pub(super) fn release(&self) -> bool {
+        let (held, room) = self.take_held();
+        let Some(Held { ticket, events, now_ms }) = held else { return false };
+        self.memory.append(&room, ticket, events, now_ms).unwrap();
+        true
+    }
+
+    /// The oldest held batch failed.
+    pub(super) fn fail(&self, error: AppendError) {
+        let ticket = self.take_held().0.expect("a held batch").ticket;
+        self.relay.deliver(Delivery::Failed { ticket, error }).unwrap();
+    }
+
+    /// Another node appends a batch.
+    pub(super) fn foreign(&self, events: Vec<Event>) {
+        // The memory log knows no other nodes: it answers with a ticket that no actor ever drew.
+        let room = self.state.lock().room.clone().unwrap();
+        self.memory.append(&room, Ticket::MAX, events, 0).unwrap();
+    }
+
+    fn take_held(&self) -> (Option<Held>, RoomId) {
+        let mut state = self.state.lock();
+        (state.held.pop_front(), state.room.clone().expect("an open room"))
+    }
+}
+
+impl Log for LaggingLog {
+    fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Head, OpenError> {
+        *self.relay.0.lock() = Some(sink);
+        self.state.lock().room = Some(room.clone());
+        self.memory.head(room).map_or_else(|| self.memory.open(room, self.relay.clone()), Ok)
+    }
+
+    fn append(&self, room: &RoomId, ticket: Ticket, events: Vec<Event>, now_ms: u64) -> Result<(), AppendError> {
+        let mut state = self.state.lock();
+        if let Some(error) = state.refuses {
+            return Err(error);
+        }
+        if state.is_instant {
+            drop(state);
+            return self.memory.append(room, ticket, events, now_ms);
+        }
+        state.held.push_back(Held { ticket, events, now_ms });
+        Ok(())
+    }
+
+    fn read(&self, room: &RoomId, after: Offset, limit: usize) -> Result<Vec<Record>, ReadError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.memory.read(room, after, limit)
+    }
+
+    fn head(&self, room: &RoomId) -> Option<Head> {
+        self.memory.head(room)
+    }
+
+    fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64) -> usize {
+        self.memory.retain(room, retention, now_ms)
+    }
+
+    fn close(&self, _: &RoomId) {
+        *self.relay.0.lock() = None;
+    }
+}

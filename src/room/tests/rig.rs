@@ -1,0 +1,165 @@
+//! An actor on a bench: the test is its home shard.
+
+use super::lagging::LaggingLog;
+use crate::log::Retention;
+use crate::protocol::encode::{Encoding, Variant};
+use crate::protocol::frame::{EncodedFrame, Frame};
+use crate::protocol::ids::RoomId;
+use crate::protocol::local::RoomKey;
+use crate::protocol::message::{Ack, ErrorMessage, ServerMessage};
+use crate::room::actor::{Actor, Effect, Settings};
+use crate::room::registry::RoomHandle;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub(super) const JSON: Variant = Variant::ALL[0];
+pub(super) const MSGPACK: Variant = Variant::ALL[1];
+pub(super) const TICK_US: u64 = 100_000;
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        tick_us: TICK_US,
+        batch_events_max: 100,
+        frame_events_max: 10,
+        snapshot_events: 5,
+        counters_us: 1_000_000,
+        heartbeat_us: 15_000_000,
+        idle_us: 300_000_000,
+        retention: Retention { age_ms: u64::MAX, events: 100_000, bytes: usize::MAX },
+        comment_rate: None,
+        like_rate: None,
+    }
+}
+
+pub(super) struct Rig {
+    pub(super) handle: Arc<RoomHandle>,
+    pub(super) log: Arc<LaggingLog>,
+    pub(super) actor: Actor,
+    pub(super) now_us: u64,
+    pub(super) out: Vec<Effect>,
+    pub(super) wakes: Arc<AtomicUsize>,
+}
+
+impl Rig {
+    pub(super) fn new(log: Arc<LaggingLog>, settings: Settings) -> Self {
+        let handle = Arc::new(RoomHandle::new(RoomKey(3), RoomId::new("demo").unwrap(), 0, 2));
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let counter = wakes.clone();
+        let waker = Arc::new(move |key| {
+            assert_eq!(key, RoomKey(3));
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        let now_us = 1_000_000;
+        let actor = Actor::open(handle.clone(), log.clone(), settings, waker, now_us).unwrap();
+        Self { handle, log, actor, now_us, out: Vec::new(), wakes }
+    }
+
+    /// One viewer of the JSON variant is there, and has its first frame of counters.
+    pub(super) fn watched(log: Arc<LaggingLog>, settings: Settings) -> Self {
+        let mut rig = Self::new(log, settings);
+        rig.arrive(JSON);
+        rig.run_for(2 * TICK_US);
+        rig.out.clear();
+        rig
+    }
+
+    pub(super) fn arrive(&mut self, variant: Variant) {
+        self.handle.arrive(1, variant);
+        self.actor.presence_changed(self.now_us);
+    }
+
+    pub(super) fn leave(&mut self, variant: Variant) {
+        self.handle.leave(1, variant);
+        self.actor.presence_changed(self.now_us);
+    }
+
+    pub(super) fn run(&mut self) {
+        self.actor.run(self.now_us, 1_000 + self.now_us / 1_000, &mut self.out);
+    }
+
+    /// Lets `us` pass; runs the actor exactly when it asks for it. Says how often it did.
+    pub(super) fn run_for(&mut self, us: u64) -> usize {
+        let end_us = self.now_us + us;
+        let mut runs = 0;
+        while let Some(due_us) = self.actor.due_us()
+            && due_us <= end_us
+        {
+            self.now_us = self.now_us.max(due_us);
+            self.run();
+            runs += 1;
+            assert!(runs < 10_000, "the actor asks to be run again and again at {}", self.now_us);
+        }
+        self.now_us = end_us;
+        runs
+    }
+
+    /// The messages published since the last call (JSON), with when they were.
+    pub(super) fn published(&mut self) -> Vec<(u64, ServerMessage)> {
+        let take = self.out.extract_if(.., |effect| matches!(effect, Effect::Frame { .. }));
+        take.map(|effect| {
+            let Effect::Frame { frame } = effect else { unreachable!() };
+            let message = decode(&frame, JSON);
+            let (prev, last) = match &message {
+                ServerMessage::Frame(frame) => (frame.prev, frame.last),
+                ServerMessage::Heartbeat(heartbeat) => (heartbeat.last, heartbeat.last),
+                other => panic!("published {other:?}"),
+            };
+            assert_eq!((frame.prev, frame.last), (prev, last), "the shared frame says the same as its bytes");
+            assert_eq!(frame.room, RoomKey(3));
+            (frame.published_us, message)
+        })
+        .collect()
+    }
+
+    /// The frames published since the last call; heartbeats are left out.
+    pub(super) fn frames(&mut self) -> Vec<Frame> {
+        let frame = |(_, message)| if let ServerMessage::Frame(frame) = message { Some(frame) } else { None };
+        self.published().into_iter().filter_map(frame).collect()
+    }
+
+    /// Acks since the last call.
+    pub(super) fn acks(&mut self) -> Vec<Ack> {
+        let mut acks = Vec::new();
+        self.out.retain(|effect| match effect {
+            Effect::Reply { message: ServerMessage::Ack(ack), .. } => {
+                acks.push(ack.clone());
+                false
+            }
+            _ => true,
+        });
+        acks
+    }
+
+    /// Errors since the last call.
+    pub(super) fn errors(&mut self) -> Vec<ErrorMessage> {
+        let mut errors = Vec::new();
+        self.out.retain(|effect| match effect {
+            Effect::Reply { message: ServerMessage::Error(error), .. } => {
+                errors.push(error.clone());
+                false
+            }
+            _ => true,
+        });
+        errors
+    }
+}
+
+pub(super) fn decode(frame: &EncodedFrame, variant: Variant) -> ServerMessage {
+    decode_bytes(frame.get(variant), variant.encoding)
+}
+
+/// Reads one whole unmasked WebSocket frame (RFC 6455, 5.2).
+pub(super) fn decode_bytes(bytes: &[u8], encoding: Encoding) -> ServerMessage {
+    let opcode = if encoding == Encoding::Json { 0x81 } else { 0x82 };
+    assert_eq!(bytes[0], opcode, "final, and of the encoding's type");
+    let (length, payload) = match bytes[1] {
+        126 => (u64::from(u16::from_be_bytes(bytes[2..4].try_into().unwrap())), &bytes[4..]),
+        127 => (u64::from_be_bytes(bytes[2..10].try_into().unwrap()), &bytes[10..]),
+        short => (u64::from(short), &bytes[2..]),
+    };
+    assert_eq!(length, payload.len() as u64);
+    match encoding {
+        Encoding::Json => serde_json::from_slice(payload).unwrap(),
+        Encoding::Msgpack => rmp_serde::from_slice(payload).unwrap(),
+    }
+}

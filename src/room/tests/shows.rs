@@ -1,0 +1,190 @@
+//! Random shows through the actor and a log that lags, fails and refuses.
+
+use super::lagging::LaggingLog;
+use super::rig::{JSON, MSGPACK, Rig, TICK_US, decode, decode_bytes, settings};
+use super::{asking, conn};
+use crate::log::{AppendError, Log};
+use crate::protocol::encode::Encoding;
+use crate::protocol::event::Event;
+use crate::protocol::message::{Outcome, ServerMessage};
+use crate::room::actor::{Effect, Settings};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Comments(u8),
+    Like(u64),
+    Join { behind: u64, encoding: Encoding },
+    Release,
+    Fail,
+    Refuse(bool),
+    Foreign(u8),
+    Flush,
+    Pass { us: u64 },
+    Stall { us: u64 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let encoding = prop_oneof![Just(Encoding::Json), Just(Encoding::Msgpack)];
+    let step = prop_oneof![
+        4 => (1..6_u8).prop_map(Step::Comments),
+        2 => (1..100_u64).prop_map(Step::Like),
+        2 => (0..30_u64, encoding).prop_map(|(behind, encoding)| Step::Join { behind, encoding }),
+        4 => Just(Step::Release),
+        1 => Just(Step::Fail),
+        1 => any::<bool>().prop_map(Step::Refuse),
+        1 => (1..4_u8).prop_map(Step::Foreign),
+        1 => Just(Step::Flush),
+        6 => (0..3 * TICK_US).prop_map(|us| Step::Pass { us }),
+        1 => (0..3 * TICK_US).prop_map(|us| Step::Stall { us }),
+    ];
+    prop::collection::vec(step, 0..120)
+}
+
+/// A subscriber as the wire sees it: whole up to its cursor.
+struct Viewer {
+    cursor: u64,
+    encoding: Encoding,
+}
+
+/// Acknowledged, or refused.
+#[derive(Debug)]
+enum Answer {
+    Ack(u64, Outcome),
+    Refused,
+}
+
+/// What became of each comment with an id, and of the likes.
+#[derive(Default)]
+struct Ledger {
+    viewers: Vec<Viewer>,
+    answers: BTreeMap<String, Vec<Answer>>,
+    shown: Vec<u64>,
+    likes: u64,
+}
+
+impl Ledger {
+    fn read(&mut self, out: &mut Vec<Effect>) {
+        for effect in out.drain(..) {
+            match effect {
+                Effect::Frame { frame } => {
+                    let (ServerMessage::Frame(json), ServerMessage::Frame(msgpack)) =
+                        (decode(&frame, JSON), decode(&frame, MSGPACK))
+                    else {
+                        continue; // A heartbeat.
+                    };
+                    assert_eq!(json, msgpack);
+                    for viewer in &mut self.viewers {
+                        assert_eq!(json.prev, viewer.cursor, "a hole for {:?}", viewer.encoding);
+                        viewer.cursor = json.last;
+                    }
+                    self.shown.extend(json.events.iter().map(|event| event.offset));
+                    assert!(json.likes >= self.likes);
+                    self.likes = json.likes;
+                }
+                Effect::Reply { message: ServerMessage::Ack(ack), .. } => {
+                    self.answers.entry(ack.id.as_str().into()).or_default().push(Answer::Ack(ack.offset, ack.outcome));
+                }
+                Effect::Reply { message: ServerMessage::Error(error), .. } => {
+                    let id = error.id.expect("every comment has an id here");
+                    self.answers.entry(id.as_str().into()).or_default().push(Answer::Refused);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_viewer_is_whole_every_sender_answered_once_and_no_like_lost(steps in steps()) {
+        let mut rig = Rig::new(LaggingLog::new(), Settings { batch_events_max: 12, ..settings() });
+        rig.arrive(JSON);
+        rig.arrive(MSGPACK);
+        let mut ledger = Ledger::default();
+        let (mut sent, mut liked, mut foreign) = (0_u64, 0, 0);
+        let epoch = rig.log.head(&rig.handle.id).unwrap().epoch;
+        for step in steps {
+            match step {
+                Step::Comments(count) => for _ in 0..count {
+                    rig.actor.comment(conn(1), asking(&sent.to_string(), "text"), rig.now_us, &mut rig.out);
+                    sent += 1;
+                },
+                Step::Like(count) => {
+                    rig.actor.like(conn(1), count, rig.now_us, &mut rig.out);
+                    liked += count;
+                }
+                Step::Join { behind, encoding } => {
+                    ledger.read(&mut rig.out);
+                    let newest = ledger.viewers.first().map_or(0, |viewer| viewer.cursor);
+                    let after = newest.saturating_sub(behind);
+                    rig.actor.join(conn(2), encoding, Some((epoch, after)), rig.now_us, &mut rig.out);
+                    let Some(Effect::Joined { last, recovered: true, catch_up, .. }) = rig.out.pop() else {
+                        panic!("a resume from {after} failed");
+                    };
+                    let mut cursor = after;
+                    if let Some(bytes) = catch_up {
+                        let ServerMessage::Frame(frame) = decode_bytes(&bytes, encoding) else { panic!() };
+                        prop_assert_eq!(frame.prev, after);
+                        cursor = frame.last;
+                    }
+                    prop_assert_eq!(cursor, last);
+                    ledger.viewers.push(Viewer { cursor, encoding });
+                }
+                Step::Release => {
+                    rig.log.release();
+                }
+                Step::Fail => if rig.log.held() > 0 {
+                    rig.log.fail(AppendError::Unavailable);
+                },
+                Step::Refuse(refuse) => rig.log.refuse(refuse.then_some(AppendError::Overloaded)),
+                Step::Foreign(count) => {
+                    rig.log.foreign((0..count).map(|_| Event::Comment(asking("foreign", "x"))).collect());
+                    foreign += u64::from(count);
+                    rig.run(); // As the wake would: the inbox is bounded.
+                }
+                Step::Flush => rig.actor.flush(rig.now_us, 0, &mut rig.out),
+                Step::Pass { us } => {
+                    rig.run_for(us);
+                }
+                Step::Stall { us } => rig.now_us += us,
+            }
+            ledger.read(&mut rig.out);
+        }
+        // The storm is over: the log answers, and time passes.
+        rig.log.refuse(None);
+        for _ in 0..6 {
+            while rig.log.release() {
+                rig.run();
+            }
+            rig.run_for(2 * TICK_US);
+            ledger.read(&mut rig.out);
+        }
+        prop_assert!(rig.actor.is_settled());
+
+        prop_assert_eq!(ledger.likes, liked, "likes");
+        let records = rig.log.read(&rig.handle.id, 0, usize::MAX).unwrap();
+        let mut stored: Vec<_> = records.iter().filter_map(|record| match &record.event {
+            Event::Comment(comment) => Some((comment.id.as_ref()?.as_str().to_owned(), record.offset)),
+            Event::Likes { .. } => None,
+        }).collect();
+        stored.retain(|(id, _)| id != "foreign");
+        prop_assert_eq!(ledger.answers.len() as u64, sent, "everybody was answered");
+        let mut acknowledged = Vec::new();
+        for (id, answers) in &ledger.answers {
+            prop_assert_eq!(answers.len(), 1, "{} was answered {:?}", id, answers);
+            if let Answer::Ack(offset, outcome) = answers[0] {
+                acknowledged.push((id.clone(), offset));
+                prop_assert_eq!(ledger.shown.contains(&offset), outcome == Outcome::Shown);
+            }
+        }
+        acknowledged.sort_by_key(|(_, offset)| *offset);
+        prop_assert_eq!(acknowledged, stored, "acknowledged is stored, stored is acknowledged, in order");
+        let shed = rig.handle.figures.shed.load(std::sync::atomic::Ordering::Relaxed);
+        let comments = rig.handle.figures.comments.load(std::sync::atomic::Ordering::Relaxed);
+        prop_assert_eq!(ledger.shown.len() as u64 + shed, comments);
+        prop_assert_eq!(comments, records.iter().filter(|r| matches!(r.event, Event::Comment(_))).count() as u64);
+        prop_assert!(comments >= foreign);
+    }
+}
