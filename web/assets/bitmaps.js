@@ -59,11 +59,11 @@ export class Bitmaps {
   /**
    * The bitmap of a laid-out line; null when the cap leaves no room. Give it back with {@link release}.
    * @param {{line: string, font: string, fontPx: number, width: number, height: number}} layout
-   * @param {number} color 0xRRGGBB @param {boolean} own @param {number} scale device pixels per CSS pixel
+   * @param {number} color 0xRRGGBB @param {""|"own"|"plate"} look @param {number} scale device pixels per CSS pixel
    * @returns {Bitmap|null}
    */
-  acquire(layout, color, own, scale) {
-    const key = `${scale}|${layout.fontPx}|${color}|${own ? 1 : 0}|${layout.line}`;
+  acquire(layout, color, look, scale) {
+    const key = `${scale}|${layout.fontPx}|${color}|${look}|${layout.line}`;
     const known = this.#byKey.get(key);
     if (known) {
       this.#byKey.delete(key);
@@ -78,7 +78,7 @@ export class Bitmaps {
       key, users: 1, width: Math.ceil(layout.width * scale), height: Math.ceil(layout.height * scale),
     });
     this.#byKey.set(key, bitmap);
-    paint(bitmap.context, layout, color, own, scale);
+    paint(bitmap.context, layout, color, look, scale);
     return bitmap;
   }
 
@@ -109,16 +109,17 @@ export class Bitmaps {
   }
 }
 
-function paint(context, { line, font, width, height }, color, own, scale) {
+function paint(context, { line, font, width, height }, color, look, scale) {
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.font = font;
   context.textBaseline = "middle";
   context.textAlign = "left";
   context.direction = "ltr";
   context.lineJoin = "round";
-  if (own) {
-    context.fillStyle = "rgba(20, 184, 166, .28)";
-    context.strokeStyle = "rgba(94, 234, 212, .95)";
+  if (look) {
+    // One's own is framed; a standing one has a plate, because others pass under it.
+    context.fillStyle = look === "own" ? "rgba(13, 84, 84, .78)" : "rgba(8, 10, 24, .78)";
+    context.strokeStyle = look === "own" ? "rgba(94, 234, 212, .95)" : "transparent";
     context.lineWidth = 1.5;
     context.beginPath();
     context.roundRect(1, 1, width - 2, height - 2, 6);

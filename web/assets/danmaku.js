@@ -194,7 +194,7 @@ export class Danmaku {
       ? this.#lanes.findStanding({ width, rows, now, usable, durationMs: STAND_MS, bottom: mode === "bottom" || (still && mode === "reverse") })
       : this.#lanes.findMoving({ width, rows, now, usable, durationMs: CROSS_MS, gap: gap * this.#width, reverse: mode === "reverse" });
     if (!way) return false;
-    const bitmap = this.#bitmaps.acquire(entry.layout, color, own, this.#scale);
+    const bitmap = this.#bitmaps.acquire(entry.layout, color, own ? "own" : stands ? "plate" : "", this.#scale);
     if (!bitmap) return false;
     this.#lanes.take(way);
     const top = Math.round((way.row * this.#rowHeight + (way.rows * this.#rowHeight - height) / 2) * this.#scale);

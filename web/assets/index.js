@@ -1,6 +1,6 @@
 // The list of live rooms: read every two seconds while somebody looks.
 
-import { link, t, translate } from "./i18n.js";
+import { count, link, t, translate } from "./i18n.js";
 import { hueOf, isRoom } from "./rooms.js";
 import { Scene } from "./scene.js";
 
@@ -11,6 +11,11 @@ const TIMEOUT_MS = 5_000;
 
 const $ = (id) => document.getElementById(id);
 const cards = new Map();
+
+/** Written only when it changes: a live region that is written is read out. */
+function say(id, words) {
+  if ($(id).textContent !== words) $(id).textContent = words;
+}
 
 function cardOf(room) {
   const known = cards.get(room);
@@ -36,8 +41,13 @@ function cardOf(room) {
   return card;
 }
 
+/** @param {{rooms: {room: string, online: number, likes: number, comments: number}[], total: number}} answer most viewers first */
 function show({ rooms, total }) {
-  const shown = [...rooms].sort((a, b) => b.online - a.online || a.room.localeCompare(b.room)).slice(0, CARDS_MAX);
+  // A room is kept a while after the last one left; live is where somebody is.
+  const live = rooms.filter((entry) => entry.online > 0);
+  // The answer carries the top only; when idle rooms are in it, every live one is too.
+  const more = live.length === rooms.length && total > rooms.length ? "+" : "";
+  const shown = live.sort((a, b) => b.online - a.online || a.room.localeCompare(b.room)).slice(0, CARDS_MAX);
   const wanted = new Set(shown.map((entry) => entry.room));
   for (const [room, card] of cards) if (!wanted.has(room)) { card.item.remove(); cards.delete(room); }
   shown.forEach((entry, place) => {
@@ -47,9 +57,10 @@ function show({ rooms, total }) {
     if ($("rooms").children[place] !== card.item) $("rooms").insertBefore(card.item, $("rooms").children[place] ?? null);
   });
   $("notice").hidden = true;
-  $("nobody").hidden = total > 0;
-  $("total").textContent = total > 0 ? t("roomsTotal", { n: total }) : "";
-  $("rest").textContent = total > shown.length ? t("more", { n: total - shown.length }) : "";
+  $("nobody").hidden = live.length > 0;
+  const rest = live.length - shown.length;
+  say("total", live.length > 0 ? t("roomsTotal", { n: count(live.length) + more }) : "");
+  say("rest", rest > 0 ? t("more", { n: count(rest) + more }) : "");
 }
 
 async function refresh() {
@@ -58,7 +69,7 @@ async function refresh() {
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     show(await answer.json());
   } catch {
-    $("notice").textContent = t("roomsFailed");
+    say("notice", t("roomsFailed"));
     $("notice").hidden = false;
   }
 }

@@ -5,6 +5,8 @@ const WIDTH = 640;
 const HEIGHT = 360;
 const FRAME_MS = 1000 / 30;
 const HORIZON = 236;
+/** The aurora is drawn this many times coarser and stretched: soft for free. */
+const SOFT = 4;
 
 /** A small deterministic generator, so that the picture is the same for everybody. */
 function randoms(seed) {
@@ -114,7 +116,7 @@ const STICKS = (() => {
 })();
 
 export class Scene {
-  #context; #back; #front; #crowd; #strips; #beams; #raf = 0; #drawnAt = -Infinity; #time = 0; #last = null;
+  #context; #back; #front; #crowd; #aurora; #strips; #beams; #raf = 0; #drawnAt = -Infinity; #time = 0; #last = null;
 
   /** @param {HTMLCanvasElement} canvas stretched by CSS to whatever size */
   constructor(canvas) {
@@ -122,11 +124,12 @@ export class Scene {
     this.#context = canvas.getContext("2d", { alpha: false });
     this.#back = layer(WIDTH, HEIGHT, paintSky);
     this.#front = layer(WIDTH, HEIGHT, (context) => { paintHills(context); paintStage(context); });
+    this.#aurora = layer(WIDTH / SOFT, HEIGHT / SOFT, (context) => { context.globalCompositeOperation = "lighter"; });
     this.#crowd = layer(WIDTH + 40, HEIGHT, paintCrowd);
-    this.#strips = CURTAINS.map(({ color, height }) => layer(4, height, (context) => {
+    this.#strips = CURTAINS.map(({ color, height }) => layer(1, height, (context) => {
       const rgb = color.join(", ");
       context.fillStyle = gradient(context, 0, 0, 0, height, [[0, `rgba(${rgb}, 0)`], [0.62, `rgba(${rgb}, .5)`], [0.86, `rgba(${rgb}, .9)`], [1, `rgba(${rgb}, 0)`]]);
-      context.fillRect(0, 0, 4, height);
+      context.fillRect(0, 0, 1, height);
     }));
     this.#beams = BEAMS.map(({ hue }) => layer(120, 260, (context) => {
       context.fillStyle = gradient(context, 0, 0, 0, 260, [[0, `rgba(${hue}, .55)`], [0.5, `rgba(${hue}, .16)`], [1, `rgba(${hue}, 0)`]]);
@@ -167,7 +170,10 @@ export class Scene {
     context.globalAlpha = 1;
     context.drawImage(this.#back, 0, 0);
     context.globalCompositeOperation = "lighter";
-    CURTAINS.forEach((curtain, i) => this.#curtain(curtain, this.#strips[i], t));
+    const aurora = this.#aurora.getContext("2d");
+    aurora.clearRect(0, 0, WIDTH / SOFT, HEIGHT / SOFT);
+    CURTAINS.forEach((curtain, i) => hang(aurora, curtain, this.#strips[i], t));
+    context.drawImage(this.#aurora, 0, 0, WIDTH, HEIGHT);
     context.globalCompositeOperation = "source-over";
     context.globalAlpha = 1;
     context.drawImage(this.#front, 0, 0);
@@ -193,14 +199,15 @@ export class Scene {
       context.stroke();
     }
   }
+}
 
-  #curtain({ y, height, waves, strength }, strip, t) {
-    for (let x = 0; x < WIDTH; x += 4) {
-      let bend = 0;
-      for (const [length, speed, depth] of waves) bend += Math.sin(x / length + t * speed * 2) * depth;
-      const glow = 0.5 + 0.5 * Math.sin(x / 47 + t * 0.5 + y) * Math.sin(x / 19 - t * 0.9);
-      this.#context.globalAlpha = strength * (0.25 + 0.75 * glow);
-      this.#context.drawImage(strip, x, y + bend, 4, height);
-    }
+/** One curtain of the aurora as it is at `t` seconds. */
+function hang(context, { y, height, waves, strength }, strip, t) {
+  for (let x = 0; x < WIDTH; x += SOFT) {
+    let bend = 0;
+    for (const [length, speed, depth] of waves) bend += Math.sin(x / length + t * speed * 2) * depth;
+    const glow = 0.5 + 0.5 * Math.sin(x / 47 + t * 0.5 + y) * Math.sin(x / 19 - t * 0.9);
+    context.globalAlpha = strength * (0.25 + 0.75 * glow);
+    context.drawImage(strip, x / SOFT, (y + bend) / SOFT, 1, height / SOFT);
   }
 }

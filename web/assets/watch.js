@@ -19,6 +19,7 @@ translate();
 const room = roomOf(location.pathname);
 document.title = `${room} · Volley`;
 $("room-name").textContent = room;
+$("chat").dataset.empty = t("chatEmpty");
 $("home").href = link("/");
 
 const client = new VolleyClient(socketUrl(isRoom(room) ? room : "-", location));

@@ -1,0 +1,66 @@
+// What the browser tests share: Debian's Chromium, free ports, and a runner that counts promises.
+
+import { createServer } from "node:net";
+import { chromium } from "playwright-core";
+
+export const ROOT = new URL("../../", import.meta.url).pathname;
+
+/** Chromium without a sandbox (tests run as root in CI), without a GPU, and without its calls home. */
+export function launch(more = []) {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    args: [
+      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync", ...more,
+    ],
+  });
+}
+
+/** Ports that are free now, all different. */
+export async function freePorts(count) {
+  const servers = await Promise.all(Array.from({ length: count }, () => new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => resolve(server));
+  })));
+  const ports = servers.map((server) => server.address().port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => { server.close(resolve); })));
+  return ports;
+}
+
+/** Waits until `probe` gives something true; says what was waited for when it does not. */
+export async function eventually(what, probe, timeoutMs = 10_000) {
+  const until = performance.now() + timeoutMs;
+  let failure;
+  for (;;) {
+    try {
+      const got = await probe();
+      if (got) return got;
+      failure = undefined;
+    } catch (error) {
+      failure = error;
+    }
+    if (performance.now() > until) throw new Error(`not within ${timeoutMs} ms: ${what}`, { cause: failure });
+    await new Promise((resolve) => { setTimeout(resolve, 25); });
+  }
+}
+
+/** Runs promises one after the other; the last line says how many were kept. */
+export async function run(promises) {
+  let passed = 0;
+  let failed = 0;
+  for (const [name, keep] of Object.entries(promises)) {
+    const began = performance.now();
+    try {
+      await keep();
+      passed += 1;
+      console.log(`ok      ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+    } catch (error) {
+      failed += 1;
+      console.log(`FAILED  ${name}\n${error.stack}${error.cause ? `\ncaused by ${error.cause.stack}` : ""}`);
+    }
+  }
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0;
+}

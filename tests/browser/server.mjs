@@ -1,0 +1,60 @@
+// A real Volley that the tests start and stop: the binary that VOLLEY_BIN names, on ports of this run, in memory.
+
+import { spawn } from "node:child_process";
+import { eventually } from "./harness.mjs";
+
+const READY_MS = 15_000;
+/** The default drain is 10 s; the rest is a loaded machine. */
+const EXIT_MS = 25_000;
+const OUTPUT_BYTES_MAX = 64 << 10;
+
+export class Server {
+  #child = null;
+  #exited = null;
+  output = "";
+
+  constructor(binary, port, adminPort) {
+    Object.assign(this, { binary, port, adminPort });
+    this.origin = `http://127.0.0.1:${port}`;
+  }
+
+  async start() {
+    const child = spawn(this.binary, ["--listen", `127.0.0.1:${this.port}`, "--admin", `127.0.0.1:${this.adminPort}`, "--data", "memory"], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#child = child;
+    const keep = (bytes) => { this.output = (this.output + bytes).slice(-OUTPUT_BYTES_MAX); };
+    child.stdout.on("data", keep);
+    child.stderr.on("data", keep);
+    let gone = null;
+    this.#exited = new Promise((resolve) => {
+      child.once("error", (error) => { gone = error.message; resolve(null); });
+      child.once("exit", (code, signal) => { gone = `exit ${code ?? signal}`; resolve(code); });
+    });
+    await eventually("the server is ready", async () => {
+      if (gone) throw new Error(`the server is gone: ${gone}\n${this.output}`);
+      return (await fetch(`http://127.0.0.1:${this.adminPort}/readyz`)).status === 200;
+    }, READY_MS);
+  }
+
+  /** SIGTERM, and waits for the end. @returns {Promise<number|null>} its exit code */
+  async stop() {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    child.kill("SIGTERM");
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no exit within ${EXIT_MS} ms of SIGTERM`)), EXIT_MS);
+    });
+    try {
+      return await Promise.race([this.#exited, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** For the end of a run, whatever happened before. */
+  kill() {
+    this.#child?.kill("SIGKILL");
+  }
+}

@@ -1,0 +1,343 @@
+// The client without a network: what it asks for, what it believes, when it comes back.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as sdk from "../../../web/assets/volley-client.js";
+import { Clock, EPOCH, fakeSockets, frame, welcome } from "./fakes.mjs";
+
+/** A client whose chance is always `random`; what it emits is in `heard`. */
+function setUp({ random = 0 } = {}) {
+  const clock = new Clock();
+  const { FakeSocket, opened } = fakeSockets();
+  const client = new sdk.VolleyClient("ws://h.test/v1/rooms/demo/ws", {
+    WebSocket: FakeSocket, random: () => random, now: () => clock.now, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout,
+  });
+  const heard = { state: [], gap: [], events: [], error: [], shed: [], counters: [] };
+  for (const name of Object.keys(heard)) client.on(name, (detail) => heard[name].push(detail));
+  const offsets = () => heard.events.flatMap(({ events }) => events.map((event) => event.offset));
+  return { clock, client, opened, heard, offsets, last: () => opened.at(-1) };
+}
+
+function connected(more, snapshot, options) {
+  const all = setUp(options);
+  all.client.connect();
+  all.last().say(welcome(more, snapshot));
+  return all;
+}
+
+test("constructing_a_client_does_no_io", () => {
+  const { opened, client, clock } = setUp();
+  assert.equal(opened.length, 0);
+  assert.equal(clock.pending, 0);
+  assert.equal(client.state, "disconnected");
+});
+
+test("first_connection_asks_for_json_and_no_resume", () => {
+  const { client, last } = setUp();
+  client.connect();
+  client.connect();
+  assert.equal(last().protocol, "volley.v1.json");
+  assert.equal(last().url.href, "ws://h.test/v1/rooms/demo/ws");
+  assert.equal(client.state, "connecting");
+  last().say(welcome());
+  assert.equal(client.state, "connected");
+});
+
+test("backoff_stays_between_its_bounds_and_doubles_its_spread", () => {
+  for (let attempt = 0; attempt < 64; attempt += 1) {
+    const ceiling = Math.min(20_000, 500 * 2 ** attempt);
+    assert.equal(sdk.backoffMs(attempt, 0), 500);
+    assert.equal(sdk.backoffMs(attempt, 0.5), Math.round(500 + ceiling / 2));
+    assert.ok(sdk.backoffMs(attempt, 0.999999) <= 500 + ceiling);
+  }
+});
+
+test("close_codes_tell_whether_to_come_back", () => {
+  for (const code of [1001, 1006, 1008, 1011, 1012, 1013, 4000, 4001, 4002, 4003, 4010, 4011, 4013, 4029, 4499]) {
+    assert.equal(sdk.afterClose(code), "retry", String(code));
+  }
+  for (const code of [1000, 1002, 1003, 1007, 1009, 4500, 4501, 4503, 4504, 4999]) {
+    assert.equal(sdk.afterClose(code), "stop", String(code));
+  }
+});
+
+test("repeated_failures_wait_longer_and_ten_good_seconds_forgive_them", () => {
+  const { client, clock, last, heard, opened } = setUp({ random: 0.5 });
+  client.connect();
+  for (const wait of [750, 1_000, 1_500, 2_500]) {
+    last().end(1006);
+    assert.equal(heard.state.at(-1).retryInMs, wait);
+    const before = opened.length;
+    clock.pass(wait - 1);
+    assert.equal(opened.length, before, "not before its time");
+    clock.pass(1);
+    assert.equal(opened.length, before + 1);
+  }
+  last().say(welcome());
+  clock.pass(9_999);
+  last().end(1006);
+  assert.equal(heard.state.at(-1).retryInMs, 4_500, "a short connection does not reset");
+  clock.pass(4_500);
+  last().say(welcome());
+  clock.pass(10_000);
+  last().end(1006);
+  assert.equal(heard.state.at(-1).retryInMs, 750, "a long one does");
+});
+
+test("bye_hint_replaces_the_backoff", () => {
+  const { last, heard, clock, opened } = connected({}, {}, { random: 0.9 });
+  last().say({ bye: { code: 1012, after_ms: 7_400 } });
+  last().end(1012);
+  assert.equal(heard.state.at(-1).retryInMs, 7_400);
+  clock.pass(7_400);
+  assert.equal(opened.length, 2);
+  last().end(1006);
+  assert.notEqual(heard.state.at(-1).retryInMs, 7_400, "a hint is used once");
+});
+
+test("terminal_close_waits_for_a_person", () => {
+  const { client, clock, last, heard, opened } = connected();
+  last().end(4504, "no such room");
+  assert.deepEqual(heard.state.at(-1), { state: "disconnected", code: 4504, reason: "no such room", terminal: true });
+  clock.pass(3_600_000);
+  assert.equal(opened.length, 1);
+  client.connect();
+  assert.equal(opened.length, 2);
+});
+
+test("connect_cuts_a_wait_short_and_leaves_one_connection", () => {
+  const { client, clock, last, opened } = connected();
+  last().end(1006);
+  client.connect();
+  assert.equal(opened.length, 2);
+  clock.pass(1_000);
+  assert.equal(opened.length, 2, "the planned retry was cancelled");
+});
+
+test("reconnect_resumes_where_it_was", () => {
+  const { last, clock, heard, offsets } = connected({ last: 5 });
+  last().say(frame(5, 8, [6, 8]));
+  last().end(1006);
+  clock.pass(500);
+  assert.equal(last().url.searchParams.get("epoch"), EPOCH);
+  assert.equal(last().url.searchParams.get("after"), "8");
+  const recent = [6, 8, 10].map((offset) => ({ offset, comment: { text: "" } }));
+  last().say(welcome({ recovered: true, last: 11 }, { events: recent }));
+  last().say(frame(8, 11, [9, 10]));
+  last().say(frame(11, 12, [12]));
+  assert.deepEqual(offsets(), [6, 8, 9, 10, 12], "each once, in order, none skipped");
+  assert.deepEqual(heard.events.map((each) => each.origin), ["live", "resumed", "live"]);
+  assert.deepEqual(heard.gap, []);
+});
+
+test("failed_resume_says_so_and_never_looks_whole", () => {
+  const { last, clock, heard, offsets } = connected({ last: 5 });
+  last().end(1006);
+  clock.pass(500);
+  const events = [90, 91].map((offset) => ({ offset, comment: { text: "" } }));
+  last().say(welcome({ recovered: false, reason: "too_old", last: 95 }, { events }));
+  assert.deepEqual(heard.gap, [{ from: 5, to: 89, reason: "too_old" }]);
+  assert.deepEqual(offsets(), [90, 91]);
+  last().say(frame(95, 96, [96]));
+  assert.equal(heard.gap.length, 1);
+});
+
+test("new_epoch_starts_over_at_any_offset", () => {
+  const { client, last, clock, heard, offsets } = connected({ last: 500 });
+  last().end(1012);
+  clock.pass(500);
+  const events = [{ offset: 1, comment: { text: "" } }];
+  last().say(welcome({ epoch: "00000000000000e2", reason: "epoch_changed", last: 2 }, { events }));
+  assert.deepEqual(heard.gap, [{ from: 500, to: null, reason: "epoch_changed" }]);
+  last().say(frame(2, 3, [3]));
+  assert.deepEqual(offsets(), [1, 3]);
+  assert.equal(client.position, 3);
+});
+
+test("frame_that_overlaps_skips_what_is_known", () => {
+  const { last, heard, offsets } = connected({ last: 10 });
+  last().say(frame(10, 13, [11, 12, 13]));
+  last().say(frame(11, 15, [12, 13, 14, 15]));
+  last().say(frame(15, 15, []));
+  assert.deepEqual(offsets(), [11, 12, 13, 14, 15]);
+  assert.deepEqual(heard.gap, []);
+});
+
+test("frame_that_skips_ahead_reports_the_hole", () => {
+  const { client, last, heard, offsets } = connected({ last: 10 });
+  last().say(frame(20, 22, [21, 22]));
+  assert.deepEqual(heard.gap, [{ from: 10, to: 20, reason: "hole" }]);
+  assert.deepEqual(offsets(), [21, 22]);
+  assert.equal(client.position, 22);
+});
+
+test("heartbeat_ahead_of_us_reports_the_hole", () => {
+  const { last, heard } = connected({ last: 10 });
+  last().say({ heartbeat: { last: 10, at: 1 } });
+  assert.deepEqual(heard.gap, []);
+  last().say({ heartbeat: { last: 12, at: 1 } });
+  assert.deepEqual(heard.gap, [{ from: 10, to: 12, reason: "hole" }]);
+});
+
+test("announced_gap_is_told_once_and_the_next_frame_continues", () => {
+  const { last, heard, offsets } = connected({ last: 700 });
+  last().say({ gap: { from: 700, to: 812, reason: "slow" } });
+  last().say(frame(812, 813, [813]));
+  assert.deepEqual(heard.gap, [{ from: 700, to: 812, reason: "slow" }]);
+  assert.deepEqual(offsets(), [813]);
+});
+
+test("shed_and_counters_are_told", () => {
+  const { last, heard } = connected();
+  last().say(frame(0, 30, [1], { likes: 7, online: 3, shed: { normal: 29 } }));
+  assert.deepEqual(heard.shed, [{ normal: 29 }]);
+  assert.deepEqual(heard.counters.at(-1), { likes: 7, online: 3 });
+});
+
+test("send_resolves_with_the_offset", async () => {
+  const { client, last } = connected();
+  const sent = client.send("hi", { style: { mode: "top" }, mediaMs: 5 });
+  const { comment } = last().sent[0];
+  assert.deepEqual({ ...comment, id: "" }, { id: "", text: "hi", style: { mode: "top" }, media_ms: 5 });
+  last().say({ ack: { id: comment.id, offset: 9, outcome: "shown" } });
+  assert.deepEqual(await sent, { offset: 9, outcome: "shown" });
+});
+
+test("default_style_is_left_out", () => {
+  const { client, last } = connected();
+  client.send("hi", { style: {} });
+  assert.deepEqual(Object.keys(last().sent[0].comment), ["id", "text"]);
+});
+
+test("same_id_is_sent_once", async () => {
+  const { client, last } = connected();
+  const both = [client.send("hi", { id: "x" }), client.send("hi", { id: "x" })];
+  assert.equal(last().sent.length, 1);
+  last().say({ ack: { id: "x", offset: 1, outcome: "merged" } });
+  assert.deepEqual(await Promise.all(both), [{ offset: 1, outcome: "merged" }, { offset: 1, outcome: "merged" }]);
+});
+
+test("refusal_rejects_its_own_comment", async () => {
+  const { client, last, heard } = connected();
+  const first = client.send("a");
+  const second = client.send("b");
+  const id = last().sent[1].comment.id;
+  last().say({ error: { id, code: "rate_limited", message: "too fast", retry_after_ms: 1200 } });
+  await assert.rejects(second, { code: "rate_limited", message: "too fast", retryAfterMs: 1200, temporary: true });
+  last().say({ ack: { id: last().sent[0].comment.id, offset: 1, outcome: "shown" } });
+  await first;
+  assert.deepEqual(heard.error, []);
+  const third = client.send("c");
+  last().say({ error: { id: last().sent[2].comment.id, code: "too_long", message: "too long" } });
+  await assert.rejects(third, { code: "too_long", temporary: false, retryAfterMs: undefined });
+});
+
+test("refusal_of_nothing_in_particular_is_an_event", () => {
+  const { last, heard } = connected();
+  last().say({ error: { code: "rate_limited", message: "too many likes", retry_after_ms: 100 } });
+  assert.equal(heard.error[0].code, "rate_limited");
+});
+
+test("lost_connection_leaves_unanswered_comments_unknown_and_never_repeats_them", async () => {
+  const { client, clock, last } = connected();
+  const sent = client.send("hi");
+  last().end(1006);
+  await assert.rejects(sent, { code: "unknown_outcome", temporary: true });
+  clock.pass(500);
+  last().say(welcome());
+  assert.deepEqual(last().sent, []);
+});
+
+test("unanswered_comment_is_given_up_after_a_while", async () => {
+  const { client, clock, last } = connected();
+  const sent = client.send("hi");
+  clock.pass(sdk.ACK_TIMEOUT_MS);
+  await assert.rejects(sent, { code: "unknown_outcome" });
+  last().say({ ack: { id: last().sent[0].comment.id, offset: 1, outcome: "shown" } });
+});
+
+test("waiting_comments_are_bounded", async () => {
+  const { client } = connected();
+  const waiting = Array.from({ length: sdk.PENDING_MAX }, () => client.send("hi"));
+  await assert.rejects(client.send("hi"), { code: "too_many_pending" });
+  client.disconnect();
+  for (const each of waiting) await assert.rejects(each, { code: "unknown_outcome" });
+});
+
+test("nothing_is_sent_without_a_connection", async () => {
+  const { client, opened } = setUp();
+  await assert.rejects(client.send("hi"), { code: "not_connected" });
+  assert.equal(client.like(1), false);
+  client.connect();
+  await assert.rejects(client.send("hi"), { code: "not_connected" });
+  assert.deepEqual(opened[0].sent, []);
+});
+
+test("likes_are_cut_to_what_one_message_may_carry", () => {
+  const { client, last } = connected();
+  assert.equal(client.like(250), true);
+  assert.deepEqual(last().sent, [{ like: { count: 100 } }, { like: { count: 100 } }, { like: { count: 50 } }]);
+});
+
+test("silence_means_a_dead_path", () => {
+  const { clock, last, heard, opened } = connected();
+  clock.pass(44_999);
+  last().say({ heartbeat: { last: 0, at: 1 } });
+  clock.pass(44_999);
+  assert.equal(opened.length, 1, "a word in time keeps it");
+  clock.pass(1);
+  assert.equal(heard.state.at(-1).state, "disconnected");
+  assert.equal(opened[0].closedWith, 4003);
+  clock.pass(500);
+  assert.equal(opened.length, 2);
+});
+
+test("no_welcome_in_time_means_try_again", () => {
+  const { client, clock, opened } = setUp();
+  client.connect();
+  clock.pass(sdk.CONNECT_TIMEOUT_MS + 500);
+  assert.equal(opened.length, 2);
+});
+
+test("late_words_of_an_old_connection_change_nothing", () => {
+  const { clock, last, opened, offsets, heard } = connected();
+  last().end(1006);
+  clock.pass(500);
+  last().say(welcome());
+  const states = heard.state.length;
+  opened[0].say(frame(0, 1, [1]));
+  opened[0].end(4504);
+  assert.deepEqual(offsets(), []);
+  assert.equal(heard.state.length, states);
+});
+
+test("unknown_messages_are_ignored_and_nonsense_reconnects", () => {
+  const { last, heard, clock, opened } = connected();
+  last().say({ poll: { question: "?" } });
+  assert.equal(heard.error.length, 0);
+  last().say("{nonsense");
+  assert.equal(heard.error[0].code, "bad_message");
+  clock.pass(500);
+  assert.equal(opened.length, 2);
+});
+
+test("disconnect_leaves_no_timer_behind", () => {
+  const { client, clock, opened, heard } = connected();
+  client.disconnect();
+  assert.equal(opened[0].closedWith, 1000);
+  assert.equal(clock.pending, 0);
+  assert.equal(heard.state.at(-1).state, "disconnected");
+});
+
+test("listeners_come_and_go", () => {
+  const { client, last } = setUp();
+  let once = 0;
+  let always = 0;
+  const count = () => { always += 1; };
+  client.once("state", () => { once += 1; }).on("state", count);
+  client.connect();
+  last().say(welcome());
+  client.off("state", count);
+  last().end(1006);
+  assert.deepEqual([once, always], [1, 2]);
+});
