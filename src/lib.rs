@@ -16,7 +16,7 @@
 //! L0  limits    clock  metrics  shutdown
 //! ```
 
-// pub mod app;
+pub mod app;
 
 pub mod api;
 pub mod gateway;

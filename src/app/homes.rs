@@ -91,7 +91,12 @@ impl Homes {
     }
 
     /// Calls the actor of `room`; answers `false` when there is none.
-    pub(super) fn with(&mut self, cx: &mut Cx<'_, Mail>, room: RoomKey, work: impl FnOnce(&mut Actor, &mut Vec<Effect>)) -> bool {
+    pub(super) fn with(
+        &mut self,
+        cx: &mut Cx<'_, Mail>,
+        room: RoomKey,
+        work: impl FnOnce(&mut Actor, &mut Vec<Effect>),
+    ) -> bool {
         self.call(cx, room, work, &mut None)
     }
 

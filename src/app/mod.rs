@@ -65,7 +65,10 @@ fn announce(node: &Node, capacity: &str, no_limits: bool, json: bool) {
          WebSocket    ws://{public}/v1/rooms/demo/ws\n  metrics      http://{admin}/metrics\n"
     );
     if no_limits {
-        let _ = writeln!(out, "  WARNING: rate limits and the display budget are off (--no-rate-limits): for benchmarks only\n");
+        let _ = writeln!(
+            out,
+            "  WARNING: rate limits and the display budget are off (--no-rate-limits): for benchmarks only\n"
+        );
     }
     let _ = out.flush();
 }

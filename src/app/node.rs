@@ -68,7 +68,8 @@ pub struct Node {
 /// # Errors
 /// A sentence for the operator when the wished number does not fit.
 pub fn raise_capacity(config: &mut Config) -> Result<String, String> {
-    let limit = rlimit::increase_nofile_limit(u64::MAX).map_err(|error| format!("RLIMIT_NOFILE cannot be read: {error}"))?;
+    let limit =
+        rlimit::increase_nofile_limit(u64::MAX).map_err(|error| format!("RLIMIT_NOFILE cannot be read: {error}"))?;
     let capacity = capacity::fit(limit, config.admission.connections_max).map_err(|error| error.to_string())?;
     config.admission.connections_max = capacity.connections_max;
     Ok(capacity.to_string())
@@ -93,9 +94,10 @@ impl Node {
             admission: admission.clone(),
             auth: Arc::new(Guests),
         };
-        let (shards, threads) = Shards::start(usize::from(shards_count), shard_settings(&config), move |number, shards| {
-            Tenant::new(number, shards, shared.clone())
-        })?;
+        let (shards, threads) =
+            Shards::start(usize::from(shards_count), shard_settings(&config), move |number, shards| {
+                Tenant::new(number, shards, shared.clone())
+            })?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
         let shutdown = Shutdown::default();
         let per_address = (!config.no_rate_limits).then_some(config.admission.connections_per_address_max);

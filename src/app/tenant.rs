@@ -151,7 +151,13 @@ impl Tenant for Node {
     type Session = Session;
     type Mail = Mail;
 
-    fn open(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, encoding: Encoding, hello: Hello) -> Result<Session, Close> {
+    fn open(
+        &mut self,
+        cx: &mut Cx<'_, Mail>,
+        conn: ConnRef,
+        encoding: Encoding,
+        hello: Hello,
+    ) -> Result<Session, Close> {
         let Hello { purpose, permit } = hello;
         match purpose {
             #[cfg(feature = "echo")]
@@ -181,8 +187,7 @@ impl Tenant for Node {
             Session::Watch(watch) => watch,
         };
         let encoding = watch.variant.encoding;
-        let admitted =
-            self.shared.admission.admit(message.payload, encoding, &watch.user, &mut watch.meter, cx.now_us);
+        let admitted = self.shared.admission.admit(message.payload, encoding, &watch.user, &mut watch.meter, cx.now_us);
         let room = watch.claim.room();
         let (key, home) = (room.key, room.home);
         let mail = match admitted {
@@ -221,7 +226,8 @@ impl Tenant for Node {
             Mail::Join { who, resume } => self.homes.join(cx, *who, resume),
             Mail::Comment { from, room, comment } => {
                 let id = comment.id.clone();
-                if self.draining || !self.homes.with(cx, room, |actor, out| actor.comment(from, *comment, now_us, out)) {
+                if self.draining || !self.homes.with(cx, room, |actor, out| actor.comment(from, *comment, now_us, out))
+                {
                     reply(cx, from, gone(id));
                 }
             }
