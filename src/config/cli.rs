@@ -1,0 +1,161 @@
+//! The command line. Values are kept as text here: flags, file and environment share one reader.
+
+use super::error::{ConfigError, Problem};
+use super::keys::{KEYS, nearest, position};
+use super::state::{Origin, State};
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The command line makes no sense (`EX_USAGE`).
+pub const EXIT_USAGE: u8 = 64;
+/// The configuration is wrong, or this machine cannot carry it (`EX_CONFIG`).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Run the server.
+    Serve(Args),
+    /// Print the effective configuration as TOML.
+    ShowConfig(Args),
+    /// Print the documentation of all keys as Markdown.
+    DocumentConfig,
+}
+
+/// Ends the process before it began: help, the version, or a usage error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// The exit code.
+    pub code: u8,
+    /// What to print, to stdout when the code is 0, else to stderr.
+    pub text: String,
+}
+
+/// A live-stream danmaku (bullet comment) broadcaster.
+#[derive(Debug, Parser)]
+#[command(name = "volley", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Verb>,
+    #[command(flatten)]
+    args: Args,
+}
+
+const AFTER_HELP: &str = "Every key of `volley config` is also an environment variable: tick_ms is VOLLEY_TICK_MS.
+Exit codes: 0 clean, 64 usage, 78 configuration, 1 otherwise.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the server (also without any command)
+    Serve,
+    /// Print the effective configuration, and where each value came from
+    Config {
+        /// Print the documentation of all keys instead
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+/// The flags, as they were written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct Args {
+    /// Read this TOML file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Public address: pages and WebSockets [default: 127.0.0.1:8080]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// Admin address: metrics and health [default: 127.0.0.1:8081]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    pub admin: Option<String>,
+    /// Where the log lives; this version knows `memory` alone
+    #[arg(long, global = true, value_name = "DIR|memory")]
+    pub data: Option<String>,
+    /// The rooms' tick, 5 to 2000 ms [default: 100]
+    #[arg(long, global = true, value_name = "MS", allow_hyphen_values = true)]
+    pub tick: Option<String>,
+    /// Threads that serve connections; 0: one per core [default: 0]
+    #[arg(long, global = true, value_name = "N", allow_hyphen_values = true)]
+    pub shards: Option<String>,
+    /// How long SIGTERM spreads the clients' return over [default: 10s]
+    #[arg(long, global = true, value_name = "MS", allow_hyphen_values = true)]
+    pub drain: Option<String>,
+    /// For benchmarks: admission limits and display budget off
+    #[arg(long, global = true)]
+    pub no_rate_limits: bool,
+    /// `text` or `json` [default: text]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// What is logged, such as `info` or `warn,volley=debug` [default: info]
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Set any key, such as `--set room.idle_s=10m`
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Reads the command line, the program's name first.
+///
+/// # Errors
+/// What to print and the exit code: 0 for `--help` and `--version`, else [`EXIT_USAGE`].
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Exit> {
+    let cli = Cli::try_parse_from(arguments).map_err(|error| Exit {
+        code: if error.use_stderr() { EXIT_USAGE } else { 0 },
+        text: error.render().to_string(),
+    })?;
+    Ok(match cli.command {
+        None | Some(Verb::Serve) => Command::Serve(cli.args),
+        Some(Verb::Config { markdown: false }) => Command::ShowConfig(cli.args),
+        Some(Verb::Config { markdown: true }) => Command::DocumentConfig,
+    })
+}
+
+/// Applies the flags. Two flags that set the same key are a mistake: neither is the stronger one.
+pub(super) fn apply(state: &mut State, args: &Args) {
+    let no_rate_limits = args.no_rate_limits.then(|| "true".to_owned());
+    let named = [
+        ("--listen", "listen", &args.listen),
+        ("--admin", "admin", &args.admin),
+        ("--data", "data", &args.data),
+        ("--tick", "tick_ms", &args.tick),
+        ("--shards", "shards", &args.shards),
+        ("--drain", "drain_ms", &args.drain),
+        ("--no-rate-limits", "no_rate_limits", &no_rate_limits),
+        ("--log-format", "log.format", &args.log_format),
+        ("--log", "log.filter", &args.log),
+    ];
+    let mut seen: Vec<Option<String>> = vec![None; KEYS.len()];
+    for (flag, path, value) in named {
+        if let Some(text) = value {
+            set(state, &mut seen, flag.into(), path, text);
+        }
+    }
+    for setting in &args.set {
+        match setting.split_once('=') {
+            Some((path, text)) => {
+                let path = path.trim();
+                set(state, &mut seen, format!("--set {path}"), path, text.trim());
+            }
+            None => state.error(ConfigError {
+                key: setting.clone(),
+                value: None,
+                origin: Origin::Flag("--set".into()),
+                problem: Problem::Type { expected: "KEY=VALUE".into(), found: "no `=`".into() },
+            }),
+        }
+    }
+}
+
+fn set(state: &mut State, seen: &mut [Option<String>], flag: String, path: &str, text: &str) {
+    let origin = Origin::Flag(flag.clone());
+    let error = |problem| ConfigError { key: path.into(), value: Some(text.into()), origin: origin.clone(), problem };
+    let Some(at) = position(path) else {
+        return state.error(error(Problem::Unknown { nearest: nearest(path, |key| key.path.into()) }));
+    };
+    if let Some(first) = &seen[at] {
+        return state.error(error(Problem::Duplicate(format!("also by `{first}`"))));
+    }
+    seen[at] = Some(flag);
+    state.set(at, path, text, origin.clone(), KEYS[at].kind.read_text(text));
+}

@@ -1,0 +1,120 @@
+//! What can be wrong with a configuration, said so that it can be mended without a manual.
+
+use super::state::Origin;
+use std::fmt;
+
+/// Longest piece of a wrong value that a message repeats, in characters: enough to recognise it.
+const VALUE_CHARS_MAX: usize = 60;
+
+/// Errors that are printed; a file full of nonsense has thousands of one kind.
+const ERRORS_SHOWN_MAX: usize = 50;
+
+/// One mistake: where, which key, which value, why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The key as it was given; empty when the mistake is not one key's (a syntax error).
+    pub key: String,
+    /// The value as it was given.
+    pub value: Option<String>,
+    /// The place.
+    pub origin: Origin,
+    /// What is wrong and what would be right.
+    pub problem: Problem,
+}
+
+/// What is wrong with one setting.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The file cannot be read; mend the path or its permissions.
+    #[error("the file cannot be read: {0}")]
+    Unreadable(String),
+    /// The file is not TOML.
+    #[error("not TOML: {0}")]
+    Syntax(String),
+    /// The same key twice in one source; remove one.
+    #[error("given twice ({0}); keep one")]
+    Duplicate(String),
+    /// No such key.
+    #[error("unknown key{}", Suggestion(.nearest.as_deref()))]
+    Unknown {
+        /// The nearest key that exists, written as this source writes it.
+        nearest: Option<String>,
+    },
+    /// The value is of another type.
+    #[error("expected {expected}, found {found}")]
+    Type {
+        /// What the key takes.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// A number outside the key's range.
+    #[error("out of range; allowed is {0}")]
+    Range(String),
+    /// Two settings that exclude each other.
+    #[error("{0}")]
+    Relation(String),
+}
+
+struct Suggestion<'a>(Option<&'a str>);
+
+impl fmt::Display for Suggestion<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(nearest) => write!(f, "; did you mean `{nearest}`?"),
+            None => f.write_str("; `volley config` lists all keys"),
+        }
+    }
+}
+
+/// Text from outside, cut to a readable length and with control characters escaped, so that a
+/// message stays one line and a terminal stays as it was.
+pub(super) fn quoted(text: &str) -> String {
+    let mut out: String = text.chars().take(VALUE_CHARS_MAX).flat_map(escaped).collect();
+    if text.chars().nth(VALUE_CHARS_MAX).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+fn escaped(c: char) -> Box<dyn Iterator<Item = char>> {
+    if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+        Box::new(c.escape_default())
+    } else {
+        Box::new(std::iter::once(c))
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.origin.fmt_place(f)?;
+        match (&self.key, &self.value) {
+            (key, _) if key.is_empty() => {}
+            (key, Some(value)) => write!(f, ": {} = {}", quoted(key), quoted(value))?,
+            (key, None) => write!(f, ": {}", quoted(key))?,
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+/// Everything that is wrong; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl std::error::Error for ConfigErrors {}
+
+impl fmt::Display for ConfigErrors {
+    /// One line per mistake, without a line feed at the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, error) in self.0.iter().take(ERRORS_SHOWN_MAX).enumerate() {
+            if n > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{error}")?;
+        }
+        if self.0.len() > ERRORS_SHOWN_MAX {
+            write!(f, "\n… and {} more", self.0.len() - ERRORS_SHOWN_MAX)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! The TOML file: each leaf with its line and column.
+
+use super::error::{ConfigError, Problem, quoted};
+use super::keys::{KEYS, nearest, position};
+use super::state::{Origin, State};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Largest configuration file: all keys with all comments of the documentation are 8 KiB. A device
+/// or a recording given by mistake is refused instead of filling the memory.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a file of at most 1 MiB.
+pub(super) fn read_bounded(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB, surely no configuration"));
+    }
+    Ok(text)
+}
+
+/// Applies a whole file. A syntax error does not hide the other mistakes as far as the parser recovers.
+pub(super) fn apply(state: &mut State, path: &Path, text: &str) {
+    let mut reader = Reader { state, path: Arc::new(path.to_path_buf()), text };
+    let (document, mut errors) = DeTable::parse_recoverable(text);
+    errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+    for error in errors {
+        reader.syntax(&error);
+    }
+    reader.table(document.get_ref(), "");
+}
+
+struct Reader<'a> {
+    state: &'a mut State,
+    path: Arc<PathBuf>,
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn table(&mut self, table: &DeTable<'_>, prefix: &str) {
+        // In the order of the file, which is the order in which somebody mends it.
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in entries {
+            let path =
+                if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
+            self.entry(&path, name.span().start, value);
+        }
+    }
+
+    fn entry(&mut self, path: &str, start: usize, value: &Spanned<DeValue<'_>>) {
+        let origin = self.origin(start);
+        let given = self.text.get(value.span()).unwrap_or_default();
+        if let Some(at) = position(path) {
+            self.state.set(at, path, given, origin, KEYS[at].kind.read_toml(value.get_ref()));
+            return;
+        }
+        let is_section = KEYS.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')));
+        let (value, problem) = match (is_section, value.get_ref()) {
+            (true, DeValue::Table(table)) => return self.table(table, path),
+            (true, _) => {
+                (Some(given.into()), Problem::Type { expected: "a section".into(), found: "a single value".into() })
+            }
+            (false, DeValue::Table(_)) => (None, Problem::Unknown { nearest: nearest_section(path) }),
+            (false, _) => (Some(given.into()), Problem::Unknown { nearest: nearest(path, |key| key.path.into()) }),
+        };
+        self.state.error(ConfigError { key: path.into(), value, origin, problem });
+    }
+
+    fn syntax(&mut self, error: &toml::de::Error) {
+        let span = error.span().unwrap_or(0..0);
+        let origin = self.origin(span.start);
+        let near = self.text.get(span).unwrap_or_default().trim();
+        let error = if error.message() == "duplicate key" {
+            let problem = Problem::Duplicate("a key or a section may stand once in a file".into());
+            ConfigError { key: near.into(), value: None, origin, problem }
+        } else {
+            let line = match &origin {
+                Origin::File { line, .. } => self.text.lines().nth(line - 1).unwrap_or_default().trim(),
+                _ => "",
+            };
+            let problem = Problem::Syntax(format!("{}, in `{}`", quoted(error.message()), quoted(line)));
+            ConfigError { key: String::new(), value: None, origin, problem }
+        };
+        self.state.error(error);
+    }
+
+    fn origin(&self, byte: usize) -> Origin {
+        let before = self.text.get(..byte).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Origin::File {
+            path: Arc::clone(&self.path),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+/// The section nearest to an unknown one.
+fn nearest_section(path: &str) -> Option<String> {
+    // A key's own nearest would name a whole path; its section is what was meant.
+    nearest(path, |key| key.path.rsplit_once('.').map_or(key.path, |(section, _)| section).into())
+}

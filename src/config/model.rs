@@ -1,0 +1,252 @@
+//! What can be configured, as plain types, with the defaults.
+//!
+//! Every field has its row in [`super::keys`]; a test proves it.
+
+use std::net::SocketAddr;
+
+/// Everything that can be configured. [`Default`] is what a fresh `volley` runs with.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Config {
+    /// Public address: pages and WebSockets.
+    pub listen: SocketAddr,
+    /// Admin address: metrics and health.
+    pub admin: SocketAddr,
+    /// Where the log lives.
+    pub data: Data,
+    /// The rooms' tick, 5–2000 ms.
+    pub tick_ms: u64,
+    /// Shard threads; 0: one per core.
+    pub shards: usize,
+    /// For benchmarks: admission limits and display budget off.
+    pub no_rate_limits: bool,
+    /// How long SIGTERM spreads the clients' return over, and the deadline of the exit.
+    pub drain_ms: u64,
+    /// Logging.
+    pub log: LogConfig,
+    /// Who may come, and how many.
+    pub admission: Admission,
+    /// Rooms.
+    pub room: Room,
+    /// Token buckets.
+    pub rates: Rates,
+    /// One connection's bounds and timeouts.
+    pub connection: Connection,
+}
+
+/// Where the log lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub enum Data {
+    /// In memory: gone with the process.
+    #[default]
+    Memory,
+}
+
+/// Logging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct LogConfig {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// A `tracing` filter, such as `info` or `volley=debug`.
+    pub filter: String,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Who may come, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Admission {
+    /// Connections in all; 0: as many as the descriptor limit allows.
+    pub connections_max: usize,
+    /// Connections from one address.
+    pub connections_per_address_max: usize,
+    /// Foreign page origins that may open WebSockets, such as `https://shop.example`; the page's own
+    /// origin always may.
+    pub origins: Vec<String>,
+    /// From accept to the end of the upgrade.
+    pub handshake_ms: u64,
+    /// Largest client message in bytes.
+    pub message_bytes_max: usize,
+    /// Longest comment in characters.
+    pub text_chars_max: usize,
+    /// Longest comment in bytes of UTF-8.
+    pub text_bytes_max: usize,
+    /// Most likes in one message.
+    pub like_count_max: u64,
+}
+
+/// Rooms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Room {
+    /// Rooms at one time.
+    pub rooms_max: usize,
+    /// A room without connections is forgotten after this long.
+    pub idle_s: u64,
+    /// Comments that wait for one tick; more are answered `overloaded`.
+    pub batch_events_max: usize,
+    /// Comments shown in one frame; the rest of the tick is shed and counted.
+    pub frame_events_max: usize,
+    /// Newest comments in a newcomer's snapshot.
+    pub snapshot_events: usize,
+    /// Events that a room's log keeps.
+    pub log_events_max: usize,
+    /// Bytes of events that a room's log keeps.
+    pub log_bytes_max: usize,
+    /// How long a room's log keeps an event.
+    pub log_age_s: u64,
+    /// A frame of counters alone, and nothing else, at most this often.
+    pub counters_ms: u64,
+    /// Without a frame for this long, a heartbeat.
+    pub heartbeat_ms: u64,
+}
+
+/// One token bucket: sustained rate and burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Rate {
+    /// Tokens a second.
+    pub per_s: u32,
+    /// Tokens at once.
+    pub burst: u32,
+}
+
+/// Token buckets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Rates {
+    /// Comments of one connection.
+    pub comments_per_connection: Rate,
+    /// Comments of one user.
+    pub comments_per_user: Rate,
+    /// Comments of one room.
+    pub comments_per_room: Rate,
+    /// Likes (each counts) of one connection.
+    pub likes_per_connection: Rate,
+    /// Likes of one user.
+    pub likes_per_user: Rate,
+    /// Likes of one room.
+    pub likes_per_room: Rate,
+    /// Users whose buckets are remembered; more are answered `overloaded`.
+    pub users_max: usize,
+}
+
+/// One connection's bounds and timeouts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Connection {
+    /// The server pings after this much silence.
+    pub ping_ms: u64,
+    /// Silence that ends a connection with 4003.
+    pub idle_ms: u64,
+    /// Frames that a slow subscriber may be behind before a gap.
+    pub ring_frames: usize,
+    /// Gaps within a minute that end a connection with 4001.
+    pub gaps_max: u32,
+    /// A blocked socket that takes nothing for this long is closed with 4001.
+    pub stalled_ms: u64,
+    /// `SO_SNDBUF` in bytes (the kernel doubles it).
+    pub sndbuf_bytes: usize,
+    /// `TCP_NOTSENT_LOWAT` in bytes.
+    pub notsent_lowat_bytes: u32,
+    /// `TCP_USER_TIMEOUT`.
+    pub user_timeout_ms: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            data: Data::Memory,
+            tick_ms: 100,
+            shards: 0,
+            no_rate_limits: false,
+            drain_ms: 10_000,
+            log: LogConfig::default(),
+            admission: Admission::default(),
+            room: Room::default(),
+            rates: Rates::default(),
+            connection: Connection::default(),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".into() }
+    }
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self {
+            connections_max: 0,
+            connections_per_address_max: 200,
+            origins: Vec::new(),
+            handshake_ms: 5_000,
+            message_bytes_max: 4_096,
+            text_chars_max: 512,
+            text_bytes_max: 2_048,
+            like_count_max: 100,
+        }
+    }
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            rooms_max: 10_000,
+            idle_s: 300,
+            batch_events_max: 2_000,
+            frame_events_max: 200,
+            snapshot_events: 20,
+            log_events_max: 100_000,
+            log_bytes_max: 16 << 20,
+            log_age_s: 86_400,
+            counters_ms: 1_000,
+            heartbeat_ms: 15_000,
+        }
+    }
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            comments_per_connection: Rate { per_s: 2, burst: 5 },
+            comments_per_user: Rate { per_s: 2, burst: 10 },
+            comments_per_room: Rate { per_s: 2_000, burst: 4_000 },
+            likes_per_connection: Rate { per_s: 50, burst: 200 },
+            likes_per_user: Rate { per_s: 50, burst: 200 },
+            likes_per_room: Rate { per_s: 100_000, burst: 200_000 },
+            users_max: 200_000,
+        }
+    }
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            ping_ms: 20_000,
+            idle_ms: 60_000,
+            ring_frames: 64,
+            gaps_max: 3,
+            stalled_ms: 30_000,
+            sndbuf_bytes: 32 << 10,
+            notsent_lowat_bytes: 16 << 10,
+            user_timeout_ms: 30_000,
+        }
+    }
+}

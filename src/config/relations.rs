@@ -1,0 +1,49 @@
+//! What must hold between settings.
+
+use super::error::{ConfigError, Problem};
+use super::keys::KEYS;
+use super::state::{Origin, State};
+
+/// Notes every relation that does not hold.
+pub(super) fn check(state: &mut State) {
+    let config = state.config().clone();
+    let connection = &config.connection;
+    if connection.idle_ms <= connection.ping_ms {
+        // Otherwise a quiet viewer is cut before it was ever asked.
+        state.conflict(["connection.idle_ms", "connection.ping_ms"], "longer than");
+    }
+    if config.admission.text_bytes_max > config.admission.message_bytes_max {
+        state.conflict(["admission.text_bytes_max", "admission.message_bytes_max"], "at most");
+    }
+    let likes = [
+        ("rates.likes_per_connection.burst", config.rates.likes_per_connection),
+        ("rates.likes_per_user.burst", config.rates.likes_per_user),
+        ("rates.likes_per_room.burst", config.rates.likes_per_room),
+    ];
+    for (path, rate) in likes {
+        if u64::from(rate.burst) < config.admission.like_count_max {
+            // Otherwise a message that is allowed could never be admitted.
+            state.conflict([path, "admission.like_count_max"], "at least");
+        }
+    }
+    if config.room.batch_events_max > config.room.log_events_max {
+        // Otherwise one tick's append would already push out its own beginning.
+        state.conflict(["room.batch_events_max", "room.log_events_max"], "at most");
+    }
+    if config.room.snapshot_events > config.room.log_events_max {
+        state.conflict(["room.snapshot_events", "room.log_events_max"], "at most");
+    }
+    let (listen, admin) = (config.listen, config.admin);
+    let overlaps = listen.ip() == admin.ip() || listen.ip().is_unspecified() || admin.ip().is_unspecified();
+    if listen.port() != 0 && listen.port() == admin.port() && overlaps {
+        // One listener for both would put metrics and administration before the public.
+        state.conflict(["admin", "listen"], "another address or port than");
+    }
+}
+
+/// An error about a key whose value is right by itself but not on this machine.
+pub(super) fn unfit(origins: &super::Provenance, path: &str, value: String, why: String) -> ConfigError {
+    debug_assert!(KEYS.iter().any(|key| key.path == path), "a key of the table");
+    let origin = origins.of(path).cloned().unwrap_or(Origin::Default);
+    ConfigError { key: path.into(), value: Some(value), origin, problem: Problem::Relation(why) }
+}
