@@ -116,3 +116,14 @@ pub const CATCH_UP_BYTES_MAX: usize = 4 * RESUME_BYTES_MAX;
 
 /// Bytes of events in a newcomer's snapshot, about: what a socket's first send takes at once.
 pub const SNAPSHOT_BYTES_MAX: usize = 16 * 1024;
+
+/// Messages refused for their rate within [`RATE_REFUSAL_WINDOW_MS`] that close a connection with 4029:
+/// ten a second beyond the limit is no person. Each refusal costs the server a parse and an answer.
+pub const RATE_REFUSALS_MAX: u16 = 100;
+
+/// See [`RATE_REFUSALS_MAX`].
+pub const RATE_REFUSAL_WINDOW_MS: u64 = 10_000;
+
+/// `retry_after_ms` of an `overloaded` answer when the table of users is full: a user's bucket takes a
+/// few seconds to fill and be swept.
+pub const OVERLOAD_RETRY_MS: u64 = 5_000;

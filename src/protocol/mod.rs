@@ -11,3 +11,4 @@ pub mod ids;
 pub mod local;
 pub mod message;
 mod parse;
+mod value;

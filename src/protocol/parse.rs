@@ -1,95 +1,451 @@
-//! From bytes to client messages.
+//! From bytes to client messages: strict in both encodings alike. Objects are maps with string keys,
+//! never positional arrays; text is text, never bytes; a key counts once; unknown fields are skipped.
+//! Errors say what was wrong and where, and never repeat what the client sent.
 
+use super::codes::ErrorCode;
 use super::encode::Encoding;
-use super::message::{AuthRequest, ClientMessage, CommentRequest, LikeRequest};
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use super::ids::ClientId;
+use super::message::{AuthRequest, ClientMessage, CommentRequest, ErrorMessage, LikeRequest, StyleRequest};
+use super::value::{Ext, Skip, Text, key};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::marker::PhantomData;
 
 /// Why a payload is not a client message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// Not the encoding, wrong types, trailing bytes, too deep.
-    #[error("{0}")]
-    BadPayload(String),
+    #[error("{message}")]
+    BadPayload {
+        /// What was wrong, where, and what to do.
+        message: String,
+        /// The comment's id, if it could be read, wherever it stood.
+        id: Option<ClientId>,
+    },
     /// One key, but not one of ours.
-    #[error("unknown message {0:?}; known: comment, like, auth, rendition")]
-    UnknownOp(String),
+    #[error("unknown message; known are comment, like, auth and rendition")]
+    UnknownOp,
+}
+
+impl ParseError {
+    /// The refusal as the client reads it.
+    pub fn into_message(self) -> ErrorMessage {
+        let message = self.to_string();
+        let (code, id) = match self {
+            Self::BadPayload { id, .. } => (ErrorCode::BadPayload, id),
+            Self::UnknownOp => (ErrorCode::UnknownOp, None),
+        };
+        ErrorMessage { id, code, message, retry_after_ms: None }
+    }
 }
 
 /// Reads one client message.
 ///
 /// # Errors
-/// [`ParseError`]; its text is meant for the client and never repeats more than a short key.
+/// [`ParseError`]; its text is meant for the client and never repeats what the client sent.
 pub fn parse(payload: &[u8], encoding: Encoding) -> Result<ClientMessage, ParseError> {
-    let outer = match encoding {
+    let notes = Notes::default();
+    match read(payload, encoding, &notes, false) {
+        Ok(Some(message)) => Ok(message),
+        Ok(None) => Err(ParseError::UnknownOp),
+        Err(message) => {
+            // The id may stand behind the fault. Only refused messages pay for the second look.
+            if notes.id.borrow().is_none() {
+                let _ = read(payload, encoding, &notes, true);
+            }
+            Err(ParseError::BadPayload { message, id: notes.id.into_inner() })
+        }
+    }
+}
+
+/// `Ok(None)`: well-formed, but no message of ours.
+fn read(payload: &[u8], encoding: Encoding, notes: &Notes, lenient: bool) -> Result<Option<ClientMessage>, String> {
+    let root = Object::new(Root { lenient, ..Root::default() }, notes);
+    let root = match encoding {
         Encoding::Json => {
             let mut de = serde_json::Deserializer::from_slice(payload);
-            let outer = Seed.deserialize(&mut de).map_err(bad)?;
-            de.end().map_err(bad)?;
-            outer
+            root.deserialize(&mut de).and_then(|root| de.end().map(|()| root)).map_err(|e| json_fault(&e, notes))?
         }
         Encoding::Msgpack => {
             // Over a reader, whose `get_ref` is what remains; that of `from_read_ref` is the whole payload.
             let mut de = rmp_serde::Deserializer::new(payload);
-            de.set_max_depth(crate::limits::MESSAGE_DEPTH_MAX);
-            let outer = Seed.deserialize(&mut de).map_err(bad)?;
+            // Our own seeds bound the depth; this one stands behind them.
+            de.set_max_depth(2 * crate::limits::MESSAGE_DEPTH_MAX);
+            let root = root.deserialize(&mut de).map_err(|e| msgpack_fault(&e, notes))?;
             if !de.get_ref().is_empty() {
-                return Err(ParseError::BadPayload("bytes after the message".into()));
+                return Err("bytes follow the message; send one message per WebSocket message".into());
             }
-            outer
+            root
         }
     };
-    match outer {
-        Outer::Known(message) => Ok(message),
-        Outer::Unknown(key) => Err(ParseError::UnknownOp(key)),
+    Ok(root.message)
+}
+
+fn json_fault(error: &serde_json::Error, notes: &Notes) -> String {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Data => notes.fault(),
+        Category::Eof => "not JSON: it ends too early".into(),
+        // serde_json's syntax messages name what the grammar wants, never what was there.
+        Category::Syntax | Category::Io => format!("not JSON: {error}"),
     }
 }
 
-fn bad(error: impl fmt::Display) -> ParseError {
-    ParseError::BadPayload(error.to_string())
-}
-
-enum Outer {
-    Known(ClientMessage),
-    Unknown(String),
-}
-
-struct Seed;
-
-impl<'de> DeserializeSeed<'de> for Seed {
-    type Value = Outer;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Outer, D::Error> {
-        deserializer.deserialize_map(OneKey)
+fn msgpack_fault(error: &rmp_serde::decode::Error, notes: &Notes) -> String {
+    use rmp_serde::decode::Error;
+    match error {
+        Error::InvalidMarkerRead(_) | Error::InvalidDataRead(_) => "not MessagePack: it ends too early".into(),
+        Error::DepthLimitExceeded => TOO_DEEP.into(),
+        _ => notes.fault(),
     }
 }
 
-struct OneKey;
+const TOO_DEEP: &str = "nested too deeply; at most 32 levels";
+const _: () = assert!(crate::limits::MESSAGE_DEPTH_MAX == 32, "the text above names it");
 
-impl<'de> Visitor<'de> for OneKey {
-    type Value = Outer;
+/// What the seeds leave for the error message: errors of serde quote the input, so only the place is
+/// taken from them.
+#[derive(Default)]
+pub(super) struct Notes {
+    place: Cell<&'static str>,
+    depth: Cell<bool>,
+    id: RefCell<Option<ClientId>>,
+}
+
+impl Notes {
+    fn fault(&self) -> String {
+        if self.depth.get() { TOO_DEEP.into() } else { self.place.get().into() }
+    }
+
+    /// Notes that the nesting is too deep.
+    pub(super) fn too_deep<E: de::Error>(&self) -> E {
+        self.depth.set(true);
+        E::custom(TOO_DEEP)
+    }
+}
+
+/// An object that takes its fields one by one.
+trait Fields {
+    /// What it must be, for the client.
+    const WANTED: &'static str;
+
+    /// Takes the value of `key`; false (and nothing taken) if it is not one of its fields.
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A, notes: &Notes) -> Result<bool, A::Error>;
+
+    /// Called when all fields were read.
+    fn check(&self, notes: &Notes) -> Result<(), &'static str> {
+        let _ = notes;
+        Ok(())
+    }
+}
+
+struct Object<'n, F> {
+    fields: F,
+    notes: &'n Notes,
+}
+
+impl<'n, F: Fields> Object<'n, F> {
+    const fn new(fields: F, notes: &'n Notes) -> Self {
+        Self { fields, notes }
+    }
+}
+
+impl<'de, F: Fields> DeserializeSeed<'de> for Object<'_, F> {
+    type Value = F;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<F, D::Error> {
+        self.notes.place.set(F::WANTED);
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F: Fields> Visitor<'de> for Object<'_, F> {
+    type Value = F;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with one key: comment, like, auth or rendition")
+        f.write_str(F::WANTED)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Outer, A::Error> {
-        let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? else {
-            return Err(de::Error::custom("an empty object; expected one key: comment, like, auth or rendition"));
-        };
-        let outer = match key.as_ref() {
-            "comment" => Outer::Known(ClientMessage::Comment(map.next_value::<CommentRequest>()?)),
-            "like" => Outer::Known(ClientMessage::Like(map.next_value::<LikeRequest>()?)),
-            "auth" => Outer::Known(ClientMessage::Auth(map.next_value::<AuthRequest>()?)),
-            "rendition" => Outer::Known(ClientMessage::Rendition(map.next_value()?)),
-            _ => {
-                map.next_value::<IgnoredAny>()?;
-                Outer::Unknown(key.chars().take(32).collect())
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<F, A::Error> {
+        loop {
+            self.notes.place.set("keys must be strings");
+            let Some(key) = key(&mut map)? else { break };
+            if !self.fields.take(&key, &mut map, self.notes)? {
+                self.notes.place.set("the value of an unknown key is malformed");
+                map.next_value_seed(Skip::new(self.notes))?;
             }
-        };
-        if map.next_key::<IgnoredAny>()?.is_some() {
-            return Err(de::Error::custom("more than one key in the message"));
         }
-        Ok(outer)
+        self.fields.check(self.notes).map_err(|fault| {
+            self.notes.place.set(fault);
+            de::Error::custom(fault)
+        })?;
+        Ok(self.fields)
+    }
+}
+
+/// Reads a field's value into its slot; a second one is an error. `wanted` says where and what.
+fn once<'de, A: MapAccess<'de>, S: DeserializeSeed<'de>>(
+    slot: &mut Option<S::Value>,
+    seed: S,
+    wanted: &'static str,
+    map: &mut A,
+    notes: &Notes,
+) -> Result<bool, A::Error> {
+    if slot.is_some() {
+        notes.place.set("a field is given twice");
+        return Err(de::Error::custom("twice"));
+    }
+    notes.place.set(wanted);
+    *slot = Some(map.next_value_seed(seed)?);
+    Ok(true)
+}
+
+/// A value of type `T`, which reads nothing but the one kind of value that it should.
+const fn plain<T>() -> PhantomData<T> {
+    PhantomData
+}
+
+/// `null` is the same as absent.
+struct Nullable<S>(S);
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Nullable<S> {
+    type Value = Option<S::Value>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Nullable<S> {
+    type Value = Option<S::Value>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or null")
+    }
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        self.0.deserialize(deserializer).map(Some)
+    }
+}
+
+/// The message itself: one key.
+#[derive(Default)]
+struct Root {
+    message: Option<ClientMessage>,
+    keys: usize,
+    /// Look for a comment's id and for nothing else.
+    lenient: bool,
+}
+
+const ONE_KEY: &str = "a message is an object with exactly one key: comment, like, auth or rendition";
+
+impl Fields for Root {
+    const WANTED: &'static str = ONE_KEY;
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A, notes: &Notes) -> Result<bool, A::Error> {
+        self.keys += 1;
+        if self.keys > 1 && !self.lenient {
+            notes.place.set(ONE_KEY);
+            return Err(de::Error::custom(ONE_KEY));
+        }
+        self.message = Some(match key {
+            "comment" if self.lenient => {
+                map.next_value_seed(Object::new(OnlyId, notes))?;
+                return Ok(true);
+            }
+            _ if self.lenient => return Ok(false),
+            "comment" => {
+                let c = map.next_value_seed(Object::new(CommentFields::default(), notes))?;
+                let style = c.style.flatten().map(|s| StyleRequest {
+                    mode: s.mode.flatten(),
+                    color: s.color.flatten(),
+                    size: s.size.flatten(),
+                });
+                ClientMessage::Comment(CommentRequest {
+                    id: c.id.flatten(),
+                    text: c.text.unwrap_or_default(),
+                    style,
+                    media_ms: c.media_ms.flatten(),
+                    ext: c.ext.flatten(),
+                })
+            }
+            "like" => {
+                let like = map.next_value_seed(Object::new(LikeFields::default(), notes))?;
+                ClientMessage::Like(LikeRequest { count: like.count.unwrap_or_default() })
+            }
+            "auth" => {
+                let auth = map.next_value_seed(Object::new(AuthFields::default(), notes))?;
+                ClientMessage::Auth(AuthRequest { token: auth.token.unwrap_or_default() })
+            }
+            "rendition" => {
+                notes.place.set("rendition must be a string");
+                ClientMessage::Rendition(map.next_value_seed(Text)?)
+            }
+            _ => return Ok(false),
+        });
+        Ok(true)
+    }
+
+    fn check(&self, _: &Notes) -> Result<(), &'static str> {
+        if self.keys == 0 { Err(ONE_KEY) } else { Ok(()) }
+    }
+}
+
+#[derive(Default)]
+struct CommentFields {
+    id: Option<Option<ClientId>>,
+    text: Option<String>,
+    style: Option<Option<StyleFields>>,
+    media_ms: Option<Option<u64>>,
+    ext: Option<Option<serde_json::Map<String, serde_json::Value>>>,
+}
+
+const ID: &str = "comment.id must be a string of 1 to 64 printable ASCII characters";
+
+impl Fields for CommentFields {
+    const WANTED: &'static str = "comment must be an object with a text";
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A, notes: &Notes) -> Result<bool, A::Error> {
+        match key {
+            "id" => {
+                once(&mut self.id, Nullable(Id), ID, map, notes)?;
+                notes.id.replace(self.id.clone().flatten());
+                Ok(true)
+            }
+            "text" => once(&mut self.text, Text, "comment.text must be a string", map, notes),
+            "style" => {
+                let seed = Nullable(Object::new(StyleFields::default(), notes));
+                once(&mut self.style, seed, StyleFields::WANTED, map, notes)
+            }
+            "media_ms" => {
+                let wanted = "comment.media_ms must be an integer from 0 to 9007199254740991";
+                once(&mut self.media_ms, Nullable(plain::<u64>()), wanted, map, notes)
+            }
+            "ext" => {
+                let wanted = "comment.ext must be an object of JSON values (no bytes, no NaN)";
+                once(&mut self.ext, Nullable(Ext::new(notes)), wanted, map, notes)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn check(&self, _: &Notes) -> Result<(), &'static str> {
+        if self.text.is_none() { Err("comment.text is missing") } else { Ok(()) }
+    }
+}
+
+/// A comment of which only the id matters; a wrong one is no id.
+struct OnlyId;
+
+impl Fields for OnlyId {
+    const WANTED: &'static str = CommentFields::WANTED;
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A, notes: &Notes) -> Result<bool, A::Error> {
+        if key != "id" {
+            return Ok(false);
+        }
+        let id = map.next_value_seed(Nullable(Id))?;
+        notes.id.replace(id);
+        // Found: there is nothing more to look for.
+        Err(de::Error::custom("found"))
+    }
+}
+
+#[derive(Default)]
+struct StyleFields {
+    mode: Option<Option<super::event::Mode>>,
+    color: Option<Option<u32>>,
+    size: Option<Option<u8>>,
+}
+
+impl Fields for StyleFields {
+    const WANTED: &'static str = "comment.style must be an object";
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A, notes: &Notes) -> Result<bool, A::Error> {
+        match key {
+            "mode" => {
+                let wanted = "comment.style.mode must be \"scroll\", \"top\", \"bottom\" or \"reverse\"";
+                once(&mut self.mode, Nullable(ModeName), wanted, map, notes)
+            }
+            "color" => {
+                let wanted = "comment.style.color must be an integer from 0 to 16777215 (0xRRGGBB)";
+                once(&mut self.color, Nullable(plain::<u32>()), wanted, map, notes)
+            }
+            "size" => {
+                let wanted = "comment.style.size must be an integer from 12 to 64";
+                once(&mut self.size, Nullable(plain::<u8>()), wanted, map, notes)
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+#[derive(Default)]
+struct LikeFields {
+    count: Option<u64>,
+}
+
+impl Fields for LikeFields {
+    const WANTED: &'static str = "like must be an object with a count";
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A, notes: &Notes) -> Result<bool, A::Error> {
+        match key {
+            "count" => once(&mut self.count, plain::<u64>(), "like.count must be a positive integer", map, notes),
+            _ => Ok(false),
+        }
+    }
+
+    fn check(&self, _: &Notes) -> Result<(), &'static str> {
+        if self.count.is_none() { Err("like.count is missing") } else { Ok(()) }
+    }
+}
+
+#[derive(Default)]
+struct AuthFields {
+    token: Option<String>,
+}
+
+impl Fields for AuthFields {
+    const WANTED: &'static str = "auth must be an object with a token";
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A, notes: &Notes) -> Result<bool, A::Error> {
+        match key {
+            "token" => once(&mut self.token, Text, "auth.token must be a string", map, notes),
+            _ => Ok(false),
+        }
+    }
+
+    fn check(&self, _: &Notes) -> Result<(), &'static str> {
+        if self.token.is_none() { Err("auth.token is missing") } else { Ok(()) }
+    }
+}
+
+struct Id;
+
+impl<'de> DeserializeSeed<'de> for Id {
+    type Value = ClientId;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ClientId, D::Error> {
+        ClientId::new(&Text.deserialize(deserializer)?).ok_or_else(|| de::Error::custom(ID))
+    }
+}
+
+/// By name only: derived enums also read indices and one-key maps.
+struct ModeName;
+
+impl<'de> DeserializeSeed<'de> for ModeName {
+    type Value = super::event::Mode;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        use super::event::Mode;
+        match Text.deserialize(deserializer)?.as_str() {
+            "scroll" => Ok(Mode::Scroll),
+            "top" => Ok(Mode::Top),
+            "bottom" => Ok(Mode::Bottom),
+            "reverse" => Ok(Mode::Reverse),
+            _ => Err(de::Error::custom("unknown mode")),
+        }
     }
 }
 

@@ -1,0 +1,144 @@
+//! People's text, made safe to show and cheap to compare: one pure, idempotent function, [`normalise`].
+//!
+//! What comes out is NFC, has no control, format or other invisible character that could hide, reorder
+//! or fake anything, no white space but single spaces inside, and few combining marks per letter. What
+//! people write is kept: emoji sequences, joiners in Arabic, Persian and Indic script, vowel marks.
+//!
+//! Three steps, repeated until nothing changes, which is what makes it idempotent:
+//! 1. each character by itself is kept, dropped or turned into a space ([`classes::fate`]);
+//! 2. NFC;
+//! 3. characters that depend on their neighbours are kept or dropped ([`context::filter`]).
+//!
+//! Step 3 may put a letter and an accent together that were kept apart, so 2 and 3 repeat, almost
+//! always once. [`ROUNDS_MAX`] bounds what a hostile text can cost; after it everything that depends on
+//! neighbours is dropped.
+//!
+//! Does not know: words, users, rates; markup is not its business either (text is data, pages escape it).
+
+mod classes;
+mod context;
+
+use classes::Fate;
+use std::borrow::Cow;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+
+/// How long a text may be after normalisation. Both count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextLimits {
+    /// Unicode scalar values.
+    pub chars_max: usize,
+    /// Bytes of UTF-8.
+    pub bytes_max: usize,
+}
+
+/// Why a text is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// Nothing visible is left: show nothing, send nothing.
+    #[error("nothing is left of the text once invisible characters are removed; write something visible")]
+    Empty,
+    /// Too long after normalisation (or absurdly long before): shorten it.
+    #[error(
+        "the text has {chars} characters and {bytes} bytes, more than {} characters or {} bytes; shorten it",
+        limits.chars_max,
+        limits.bytes_max
+    )]
+    TooLong {
+        /// Characters that it has.
+        chars: usize,
+        /// Bytes that it has.
+        bytes: usize,
+        /// What it may have.
+        limits: TextLimits,
+    },
+}
+
+/// A raw text of more than this many times `bytes_max` is refused unread. At the defaults that is
+/// 32 KiB, eight times the largest message: only callers without a message limit ever meet it.
+const RAW_FACTOR: usize = 16;
+
+/// Rounds of NFC and context before the strict way out. Natural text needs at most two; the fuzzing
+/// tests have not found one that needs four.
+const ROUNDS_MAX: usize = 4;
+
+/// `raw` as it may be shown, or why not. Pure and idempotent: `normalise(normalise(x)) == normalise(x)`.
+/// Borrows when nothing had to change.
+///
+/// # Errors
+/// [`TextError`].
+pub fn normalise<'a>(raw: &'a str, limits: &TextLimits) -> Result<Cow<'a, str>, TextError> {
+    if raw.len() > limits.bytes_max.saturating_mul(RAW_FACTOR) {
+        return Err(TextError::TooLong { chars: raw.chars().count(), bytes: raw.len(), limits: *limits });
+    }
+    let (text, chars) = match plain_chars(raw) {
+        Some(chars) => (Cow::Borrowed(raw), chars),
+        None => {
+            let text = slow(raw);
+            let chars = text.chars().count();
+            (Cow::Owned(text), chars)
+        }
+    };
+    if text.is_empty() {
+        return Err(TextError::Empty);
+    }
+    if chars > limits.chars_max || text.len() > limits.bytes_max {
+        return Err(TextError::TooLong { chars, bytes: text.len(), limits: *limits });
+    }
+    Ok(text)
+}
+
+/// The fast path: the number of characters if every one is plain (ASCII, Chinese, Japanese, Korean:
+/// never changed by itself or by a plain neighbour) and spaces are single and inside.
+fn plain_chars(raw: &str) -> Option<usize> {
+    let mut chars = 0;
+    let mut after_space = true;
+    for c in raw.chars() {
+        match c {
+            ' ' if after_space => return None,
+            ' ' => after_space = true,
+            c if classes::is_plain(c) => after_space = false,
+            _ => return None,
+        }
+        chars += 1;
+    }
+    // A trailing space changes; an empty text is left to the slow path too, which has nothing to do.
+    (!after_space).then_some(chars)
+}
+
+/// The whole way, for any text.
+fn slow(raw: &str) -> String {
+    let kept: String = raw
+        .chars()
+        .filter_map(|c| match classes::fate(c) {
+            Fate::Keep => Some(c),
+            Fate::Space => Some(' '),
+            Fate::Drop => None,
+        })
+        .collect();
+    let mut text = nfc(kept);
+    for _ in 0..ROUNDS_MAX {
+        let filtered = context::filter(&text);
+        if filtered == text {
+            return text;
+        }
+        text = nfc(filtered);
+    }
+    strict(&text)
+}
+
+/// Without anything that depends on neighbours: neither joiners, selectors and tags nor marks. What is
+/// left are characters that stand for themselves, which one more round cannot change.
+fn strict(text: &str) -> String {
+    let bare: String = text.chars().filter(|c| !classes::is_conditional(*c) && !classes::is_mark(*c)).collect();
+    context::filter(&nfc(bare))
+}
+
+fn nfc(text: String) -> String {
+    match is_nfc_quick(text.chars()) {
+        IsNormalized::Yes => text,
+        _ => text.nfc().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
