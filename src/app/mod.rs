@@ -11,28 +11,40 @@ mod tenant;
 
 pub use node::{Node, StartError};
 
-use crate::config::cli::Args;
+use crate::config::cli::{Args, Command, EXIT_CONFIG};
 use crate::config::{self, LogFormat};
 use crate::shutdown::Shutdown;
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Exit code for a configuration that cannot be (sysexits' `EX_CONFIG`).
-pub const EXIT_CONFIG: u8 = 78;
+/// The `volley` command: does what the command line says.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match config::cli::parse(arguments) {
+        Ok(Command::Serve(args)) => serve(&args),
+        Ok(Command::ShowConfig(args)) => match config::load_process(&args) {
+            Ok(loaded) => say(&config::show::to_toml(&loaded)),
+            Err(errors) => fail(EXIT_CONFIG, &errors.to_string()),
+        },
+        Ok(Command::DocumentConfig) => say(&config::show::to_markdown()),
+        Err(exit) if exit.code == 0 => say(&exit.text),
+        Err(exit) => fail(exit.code, &exit.text),
+    }
+}
 
 /// `volley serve`: runs until SIGTERM or SIGINT, then drains.
-pub fn serve(args: &Args) -> ExitCode {
-    let loaded = match config::load_process(args) {
+fn serve(args: &Args) -> ExitCode {
+    let mut loaded = match config::load_process(args) {
         Ok(loaded) => loaded,
         Err(errors) => return fail(EXIT_CONFIG, &errors.to_string()),
     };
-    let mut config = loaded.config;
-    logging::init(&config.log);
-    let capacity = match node::raise_capacity(&mut config) {
+    logging::init(&loaded.config.log);
+    let capacity = match node::raise_capacity(&mut loaded) {
         Ok(sentence) => sentence,
-        Err(error) => return fail(EXIT_CONFIG, &error),
+        Err(errors) => return fail(EXIT_CONFIG, &errors.to_string()),
     };
+    let config = loaded.config;
     let json = config.log.format == LogFormat::Json;
     let no_limits = config.no_rate_limits;
     let node = match Node::start(config) {
@@ -85,8 +97,16 @@ async fn until_asked_to_stop() {
     }
 }
 
+/// Prints on standard output.
+fn say(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    // A closed pipe (`volley config | head`) is no error.
+    let _ = out.write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
 /// Says what is wrong on standard error.
-pub fn fail(code: u8, what: &str) -> ExitCode {
+fn fail(code: u8, what: &str) -> ExitCode {
     let mut err = std::io::stderr().lock();
     // Without a standard error the exit code has to do.
     let _ = writeln!(err, "volley: {what}");

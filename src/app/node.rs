@@ -3,7 +3,7 @@
 use super::tenant::{Hello, Node as Tenant, Shared};
 use crate::api;
 use crate::clock;
-use crate::config::{Config, Rate, capacity};
+use crate::config::{Config, ConfigErrors, Loaded, Rate, capacity};
 use crate::gateway::{BindError, Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
 use crate::limits::{CONTROL_BACKLOG_BYTES_MAX, FRAGMENTS_MAX};
 use crate::log::memory::MemoryLog;
@@ -63,16 +63,22 @@ pub struct Node {
     drain_ms: u64,
 }
 
-/// Raises the descriptor limit and settles how many connections fit; puts that into `config`.
+/// Raises the descriptor limit as far as needed and settles how many connections fit; puts that into `loaded`.
+/// Returns the sentence for the operator.
 ///
 /// # Errors
-/// A sentence for the operator when the wished number does not fit.
-pub fn raise_capacity(config: &mut Config) -> Result<String, String> {
-    let limit =
-        rlimit::increase_nofile_limit(u64::MAX).map_err(|error| format!("RLIMIT_NOFILE cannot be read: {error}"))?;
-    let capacity = capacity::fit(limit, config.admission.connections_max).map_err(|error| error.to_string())?;
-    config.admission.connections_max = capacity.connections_max;
-    Ok(capacity.to_string())
+/// The wished number does not fit.
+pub fn raise_capacity(loaded: &mut Loaded) -> Result<String, ConfigErrors> {
+    let (soft, hard) = rlimit::getrlimit(rlimit::Resource::NOFILE).unwrap_or((1_024, 1_024));
+    let shards = usize::from(shard_count(loaded.config.shards));
+    let capacity = capacity::capacity(loaded, hard, shards)?;
+    let capacity = if capacity.descriptors > soft && rlimit::increase_nofile_limit(capacity.descriptors).is_err() {
+        capacity::capacity(loaded, soft, shards)?
+    } else {
+        capacity
+    };
+    loaded.config.admission.connections_max = capacity.connections_max;
+    Ok(capacity.sentence())
 }
 
 impl Node {
@@ -100,12 +106,11 @@ impl Node {
             })?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
         let shutdown = Shutdown::default();
-        let per_address = (!config.no_rate_limits).then_some(config.admission.connections_per_address_max);
         let state = State {
             rooms: Arc::new(NodeRooms(registry.clone())),
             hand_over: Arc::new(ToShards { shards: shards.clone(), caps: caps(&config) }),
             shutdown: shutdown.clone(),
-            permits: Permits::new(config.admission.connections_max, per_address),
+            permits: Permits::configured(&config, config.admission.connections_max),
         };
         let listening = api::Listening::default();
         let api_state = Arc::new(api::State {

@@ -199,7 +199,7 @@ impl Tenant for Node {
                 None => Mail::Like { from: conn, room: key, count },
                 Some(error) => return say(cx, conn, ServerMessage::Error(error)),
             },
-            Admitted::Nothing => return,
+            Admitted::Done => return,
             Admitted::Refused(error) => return say(cx, conn, ServerMessage::Error(error)),
             Admitted::Fatal(close, error) => {
                 say(cx, conn, ServerMessage::Error(error));
