@@ -1,0 +1,157 @@
+//! Workers and the lines between them and the conductor. One worker is a thread; several are processes
+//! of this same program, one core and one descriptor table each.
+//!
+//! Does not know: what the commands and reports mean.
+
+use crate::plan::{Command, Report};
+use crate::worker;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
+
+/// The hidden argument that makes this program a worker.
+pub const WORKER_ARGUMENT: &str = "worker-process";
+
+/// All workers. Dropping it ends them: their command channels close.
+pub struct Crew {
+    reports: Receiver<(usize, Report)>,
+    hands: Vec<Hand>,
+}
+
+enum Hand {
+    Thread { commands: Option<Sender<Command>>, thread: Option<JoinHandle<()>> },
+    Process { commands: Option<BufWriter<ChildStdin>>, child: Child, reader: Option<JoinHandle<()>> },
+}
+
+impl Crew {
+    /// Starts `workers` workers.
+    ///
+    /// # Errors
+    /// A sentence: this program cannot start itself again.
+    pub fn start(workers: usize) -> Result<Self, String> {
+        let (sender, reports) = mpsc::channel();
+        let hands = if workers == 1 {
+            vec![start_thread(sender)?]
+        } else {
+            (0..workers).map(|n| start_process(n, sender.clone())).collect::<Result<_, _>>()?
+        };
+        Ok(Self { reports, hands })
+    }
+
+    /// Tells worker `n`.
+    ///
+    /// # Errors
+    /// A sentence: the worker is gone.
+    pub fn tell(&mut self, n: usize, command: Command) -> Result<(), String> {
+        let gone = |_| format!("worker {n} is gone");
+        match &mut self.hands[n] {
+            Hand::Thread { commands: Some(commands), .. } => commands.send(command).map_err(|_| format!("worker {n} is gone")),
+            Hand::Process { commands: Some(commands), .. } => {
+                serde_json::to_writer(&mut *commands, &command).map_err(|e| format!("worker {n}: {e}"))?;
+                commands.write_all(b"\n").and_then(|()| commands.flush()).map_err(gone)
+            }
+            _ => Err(format!("worker {n} is gone")),
+        }
+    }
+
+    /// What the workers say, with the worker's number.
+    pub fn reports(&self) -> &Receiver<(usize, Report)> {
+        &self.reports
+    }
+
+    /// How many workers there are.
+    pub fn size(&self) -> usize {
+        self.hands.len()
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for hand in &mut self.hands {
+            match hand {
+                Hand::Thread { commands, .. } => drop(commands.take()),
+                Hand::Process { commands, .. } => drop(commands.take()),
+            }
+        }
+        for hand in &mut self.hands {
+            // A worker that has panicked has said so on stderr; there is nobody else to tell here.
+            match hand {
+                Hand::Thread { thread, .. } => drop(thread.take().map(JoinHandle::join)),
+                Hand::Process { child, reader, .. } => {
+                    let _ = child.wait();
+                    drop(reader.take().map(JoinHandle::join));
+                }
+            }
+        }
+    }
+}
+
+fn start_thread(reports: Sender<(usize, Report)>) -> Result<Hand, String> {
+    let (commands, inbox) = mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name("worker".into())
+        .spawn(move || {
+            let guard = SayWhenGone(reports);
+            // A conductor that has gone needs no report.
+            worker::run(&inbox, &mut |report| drop(guard.0.send((0, report))));
+        })
+        .map_err(|e| format!("cannot start a thread: {e}"))?;
+    Ok(Hand::Thread { commands: Some(commands), thread: Some(thread) })
+}
+
+/// Tells the conductor when a worker ends, however it ends. After `Done` nobody listens any more.
+struct SayWhenGone(Sender<(usize, Report)>);
+
+impl Drop for SayWhenGone {
+    fn drop(&mut self) {
+        let _ = self.0.send((0, Report::Failed("the worker ended before its report".into())));
+    }
+}
+
+fn start_process(n: usize, reports: Sender<(usize, Report)>) -> Result<Hand, String> {
+    let program = std::env::current_exe().map_err(|e| format!("cannot find this program again: {e}"))?;
+    let mut child = std::process::Command::new(program)
+        .arg(WORKER_ARGUMENT)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| format!("cannot start worker {n}: {e}"))?;
+    let commands = child.stdin.take().map(BufWriter::new);
+    let stdout = child.stdout.take().ok_or("a worker without stdout")?;
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines() {
+            let Ok(line) = line else { break };
+            let report = serde_json::from_str(&line).unwrap_or_else(|e| Report::Failed(format!("unreadable report: {e}")));
+            if reports.send((n, report)).is_err() {
+                return;
+            }
+        }
+        // After `Done` nobody listens any more.
+        let _ = reports.send((n, Report::Failed("the worker's process ended before its report".into())));
+    });
+    Ok(Hand::Process { commands, child, reader: Some(reader) })
+}
+
+/// The life of a worker process: commands on stdin, reports on stdout, until either closes.
+pub fn worker_process() {
+    let (sender, inbox) = mpsc::channel();
+    // Not joined: it may be blocked on a stdin that never closes. It ends with the process.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            let Ok(command) = serde_json::from_str(&line) else { return };
+            if sender.send(command).is_err() {
+                return;
+            }
+        }
+    });
+    let mut out = BufWriter::new(std::io::stdout());
+    worker::run(&inbox, &mut |report| {
+        // A conductor that has gone closes stdin too, which ends the worker.
+        let _ = serde_json::to_writer(&mut out, &report).map_err(std::io::Error::from).and_then(|()| {
+            out.write_all(b"\n")?;
+            out.flush()
+        });
+    });
+}

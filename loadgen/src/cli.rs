@@ -1,0 +1,342 @@
+//! The command line: flags into a [`Scenario`], with every mistake named.
+//!
+//! Does not know: how a scenario is run.
+
+use crate::plan::Line;
+use crate::recording::{self, OnBroken, Recording};
+use crate::scenario::{SOCKETS_PER_ADDRESS, Scenario, Script, Stall, processes_for};
+use clap::{Parser, ValueEnum};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use volley::protocol::encode::Encoding;
+use volley::protocol::ids::RoomId;
+
+/// Opens real WebSocket viewers against a Volley server, sends comments and likes or replays a recording, and says
+/// what the viewers saw. Without flags: 1,000 viewers, 50 comments/s, 500 likes/s, 15 s, on ws://127.0.0.1:8080.
+#[derive(Debug, Parser)]
+#[command(name = "loadgen", version, max_term_width = 110)]
+pub struct Args {
+    /// The server: ws://HOST:PORT
+    #[arg(long, default_value = "ws://127.0.0.1:8080")]
+    pub url: String,
+    /// The room (with --rooms: their common beginning)
+    #[arg(long, default_value = "loadgen")]
+    pub room: String,
+    /// Number of rooms, ROOM-0, ROOM-1, …; viewers are spread evenly
+    #[arg(long)]
+    pub rooms: Option<usize>,
+    /// Viewers in all
+    #[arg(long, default_value_t = 1_000)]
+    pub viewers: usize,
+    /// Comments a second in all
+    #[arg(long, default_value_t = 50.0, conflicts_with = "replay")]
+    pub comments: f64,
+    /// Likes a second in all
+    #[arg(long, default_value_t = 500.0)]
+    pub likes: f64,
+    /// Measured seconds, after all viewers are in [default: 15; with --stall twice its seconds; with --replay its length]
+    #[arg(long)]
+    pub seconds: Option<f64>,
+    /// Seconds of sending before the measuring
+    #[arg(long, default_value_t = 1.0)]
+    pub warmup: f64,
+    /// Characters of the made-up Chinese texts: fewest..most
+    #[arg(long, default_value = "12..30", value_parser = parse_range)]
+    pub text_chars: (usize, usize),
+    /// How messages are written
+    #[arg(long, value_enum, default_value_t = WireArg::Json)]
+    pub encoding: WireArg,
+    /// Replay a recording (Bilibili XML) instead of made-up texts
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
+    /// How many times faster the recording is replayed
+    #[arg(long, default_value_t = 1.0, requires = "replay")]
+    pub speed: f64,
+    /// What to do with a recording's broken entries
+    #[arg(long, value_enum, default_value_t = BrokenArg::Refuse)]
+    pub broken: BrokenArg,
+    /// Share of the viewers that stops reading, from a third into the measured time: 10%
+    #[arg(long, value_parser = parse_share)]
+    pub stall: Option<f64>,
+    /// How long they do not read
+    #[arg(long, default_value_t = 20.0)]
+    pub stall_seconds: f64,
+    /// Receive buffer of those viewers' sockets in bytes: small, so that the server feels the stall within seconds
+    #[arg(long, default_value_t = 4_096)]
+    pub stall_rcvbuf: usize,
+    /// The server's process id, for its CPU time and resident memory
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// The server's admin address, for its own counters: http://127.0.0.1:8081
+    #[arg(long, value_name = "URL")]
+    pub admin: Option<String>,
+    /// Worker processes; 0: one per 9,000 viewers
+    #[arg(long, default_value_t = 0)]
+    pub processes: usize,
+    /// Source addresses 127.0.0.1, 127.0.0.2, …; 0: one per 150 viewers when the server is on this host
+    #[arg(long, default_value_t = 0)]
+    pub addresses: usize,
+    /// New connections a second
+    #[arg(long, default_value_t = 2_000.0)]
+    pub connect_rate: f64,
+    /// Write everything as JSON to a file, or to stdout with - (the table goes to stderr then)
+    #[arg(long, value_name = "FILE|-")]
+    pub json: Option<String>,
+    /// No progress line
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// `--encoding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WireArg {
+    /// Text frames.
+    Json,
+    /// Binary frames.
+    Msgpack,
+}
+
+/// `--broken`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BrokenArg {
+    /// Refuse the file, with the line and the reason.
+    Refuse,
+    /// Leave them out and count them by reason.
+    Skip,
+}
+
+/// Why a command line is not run, with the exit code that says it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CliError {
+    /// Exit 64.
+    #[error("{0}")]
+    Usage(String),
+    /// Exit 65.
+    #[error("{0}")]
+    Recording(String),
+}
+
+/// A scenario and the recording's figures, if it replays one.
+pub type Chosen = (Scenario, Option<Recording>);
+
+impl Args {
+    /// Decides every default and checks every value.
+    ///
+    /// # Errors
+    /// [`CliError`], with the flag, the value and what to do.
+    pub fn scenario(&self) -> Result<Chosen, CliError> {
+        let (server, host) = server(&self.url)?;
+        let rooms = self.room_names()?;
+        positive("--viewers", self.viewers as f64)?;
+        for (flag, value) in [("--comments", self.comments), ("--likes", self.likes), ("--warmup", self.warmup)] {
+            not_negative(flag, value)?;
+        }
+        for (flag, value) in
+            [("--speed", self.speed), ("--connect-rate", self.connect_rate), ("--stall-seconds", self.stall_seconds)]
+        {
+            positive(flag, value)?;
+        }
+        if let Some(seconds) = self.seconds {
+            positive("--seconds", seconds)?;
+        }
+        let recording = self.recording()?;
+        let measured_s = self.measured_s(recording.as_ref());
+        let stall = self.stall.map(|share| Stall { share, seconds: self.stall_seconds, rcvbuf_bytes: self.stall_rcvbuf });
+        if stall.is_some_and(|stall| measured_s < 1.5 * stall.seconds) {
+            return usage(format!(
+                "--seconds {measured_s} is too short for --stall-seconds {}: the stall begins after a third; give at least {}",
+                self.stall_seconds,
+                1.5 * self.stall_seconds
+            ));
+        }
+        let script = match &recording {
+            Some(recording) => Script::Recording { lines: recording.lines.clone(), speed: self.speed },
+            None => Script::Rate { per_s: self.comments, chars: self.text_chars },
+        };
+        let is_local = server.ip().is_loopback() && server.is_ipv4();
+        let addresses = match (self.addresses, is_local) {
+            (0, true) => self.viewers.div_ceil(SOCKETS_PER_ADDRESS),
+            (0, false) => 0,
+            (n, true) => n,
+            (_, false) => return usage("--addresses works with a server on 127.0.0.0/8 only: other source addresses are not ours".into()),
+        };
+        let scenario = Scenario {
+            server,
+            host,
+            rooms,
+            viewers: self.viewers,
+            script,
+            likes_per_s: self.likes,
+            warmup_s: if recording.is_some() { 0.0 } else { self.warmup },
+            measured_s,
+            encoding: if self.encoding == WireArg::Json { Encoding::Json } else { Encoding::Msgpack },
+            stall,
+            pid: self.pid,
+            admin: self.admin.clone(),
+            processes: self.processes()?,
+            addresses,
+            connect_per_s: self.connect_rate,
+        };
+        Ok((scenario, recording))
+    }
+
+    fn room_names(&self) -> Result<Vec<String>, CliError> {
+        let names = match self.rooms {
+            None => vec![self.room.clone()],
+            Some(0) => return usage("--rooms 0: give at least 1".into()),
+            Some(n) => (0..n).map(|i| format!("{}-{i}", self.room)).collect(),
+        };
+        for name in &names {
+            if let Err(error) = RoomId::new(name) {
+                return usage(format!("--room {name:?}: {error}"));
+            }
+        }
+        Ok(names)
+    }
+
+    fn recording(&self) -> Result<Option<Recording>, CliError> {
+        let Some(path) = &self.replay else { return Ok(None) };
+        let shown = path.display();
+        let bytes = std::fs::read(path).map_err(|e| CliError::Usage(format!("--replay {shown}: {e}")))?;
+        let on_broken = if self.broken == BrokenArg::Skip { OnBroken::Skip } else { OnBroken::Refuse };
+        let recording = recording::parse(&bytes, on_broken).map_err(|broken| {
+            let way_out = if on_broken == OnBroken::Refuse { " (--broken skip leaves broken entries out)" } else { "" };
+            CliError::Recording(format!("{shown}: {broken}{way_out}"))
+        })?;
+        if recording.lines.is_empty() {
+            return Err(CliError::Recording(format!("{shown}: no comments of the modes 1, 4, 5 or 6 in it")));
+        }
+        Ok(Some(recording))
+    }
+
+    fn measured_s(&self, recording: Option<&Recording>) -> f64 {
+        let last = recording.and_then(|r| r.lines.last()).map(|line: &Line| line.at_ms);
+        match (self.seconds, last, self.stall) {
+            (Some(seconds), ..) => seconds,
+            // A little past the last comment, so that it is inside.
+            (None, Some(last_ms), _) => last_ms as f64 / 1_000.0 / self.speed + 0.5,
+            (None, None, Some(_)) => 2.0 * self.stall_seconds,
+            (None, None, None) => 15.0,
+        }
+    }
+
+    fn processes(&self) -> Result<usize, CliError> {
+        let descriptors = rlimit::increase_nofile_limit(u64::MAX).or_else(|_| rlimit::getrlimit(rlimit::Resource::NOFILE).map(|l| l.0));
+        let descriptors = usize::try_from(descriptors.unwrap_or(1_024)).unwrap_or(usize::MAX);
+        let needed = processes_for(self.viewers, descriptors);
+        if needed > 256 {
+            return usage(format!("--viewers {} would need {needed} processes; 256 are the most", self.viewers));
+        }
+        match self.processes {
+            0 => Ok(needed),
+            n if n > self.viewers || n > 256 => usage(format!("--processes {n}: at most one per viewer, and at most 256")),
+            n if self.viewers.div_ceil(n) + crate::scenario::OTHER_DESCRIPTORS > descriptors => usage(format!(
+                "--processes {n} is too few: {} viewers in each, but a process may open {descriptors} files; \
+                 give {needed}, or raise `ulimit -n`",
+                self.viewers.div_ceil(n)
+            )),
+            n => Ok(n),
+        }
+    }
+}
+
+fn usage<T>(text: String) -> Result<T, CliError> {
+    Err(CliError::Usage(text))
+}
+
+fn positive(flag: &str, value: f64) -> Result<(), CliError> {
+    if value.is_finite() && value > 0.0 { Ok(()) } else { usage(format!("{flag} {value}: give a number above 0")) }
+}
+
+fn not_negative(flag: &str, value: f64) -> Result<(), CliError> {
+    if value.is_finite() && value >= 0.0 { Ok(()) } else { usage(format!("{flag} {value}: give a number from 0 on")) }
+}
+
+fn server(url: &str) -> Result<(SocketAddr, String), CliError> {
+    let Some(rest) = url.strip_prefix("ws://") else {
+        return usage(format!("--url {url}: give ws://HOST:PORT (TLS is not spoken here)"));
+    };
+    let host = rest.strip_suffix('/').unwrap_or(rest);
+    if host.is_empty() || host.contains(['/', '?', '#', '@']) {
+        return usage(format!("--url {url}: give only ws://HOST:PORT; the room is --room"));
+    }
+    let with_port = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
+    let mut addresses = with_port.to_socket_addrs().map_err(|e| CliError::Usage(format!("--url {url}: {e}")))?;
+    match addresses.next() {
+        Some(address) => Ok((address, host.to_owned())),
+        None => usage(format!("--url {url}: the name has no address")),
+    }
+}
+
+fn parse_range(text: &str) -> Result<(usize, usize), String> {
+    let (fewest, most) = text.split_once("..").unwrap_or((text, text));
+    let parse = |s: &str| s.parse::<usize>().map_err(|_| "give FEWEST..MOST, such as 12..30".to_owned());
+    match (parse(fewest)?, parse(most)?) {
+        (fewest, most) if (1..=most).contains(&fewest) && most <= 512 => Ok((fewest, most)),
+        _ => Err("give 1 to 512 characters, the fewest first".into()),
+    }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.parse::<f64>().map(|p| p / 100.0),
+        None => text.parse(),
+    };
+    match share {
+        Ok(share) if share > 0.0 && share <= 0.9 => Ok(share),
+        _ => Err("give a share above 0% and up to 90%, such as 10%".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &[&str]) -> Result<Chosen, CliError> {
+        let args = Args::try_parse_from(["loadgen"].iter().chain(flags)).map_err(|e| CliError::Usage(e.to_string()))?;
+        args.scenario()
+    }
+
+    #[test]
+    fn no_flags_are_the_canonical_scenario() {
+        let (s, recording) = parse(&[]).unwrap();
+        assert!(recording.is_none());
+        assert_eq!((s.server, s.rooms, s.viewers), (([127, 0, 0, 1], 8080).into(), vec!["loadgen".to_owned()], 1_000));
+        assert!(matches!(s.script, Script::Rate { per_s: 50.0, chars: (12, 30) }));
+        assert_eq!((s.likes_per_s, s.measured_s, s.processes, s.addresses), (500.0, 15.0, 1, 7));
+    }
+
+    #[test]
+    fn every_mistake_names_its_flag() {
+        for (flags, named) in [
+            (&["--url", "wss://x"][..], "--url"),
+            (&["--url", "ws://127.0.0.1:1/rooms"], "--room"),
+            (&["--room", "a b"], "--room"),
+            (&["--rooms", "0"], "--rooms"),
+            (&["--viewers", "0"], "--viewers"),
+            (&["--comments", "-1"], "--comments"),
+            (&["--comments", "NaN"], "--comments"),
+            (&["--seconds", "0"], "--seconds"),
+            (&["--text-chars", "9..3"], "--text-chars"),
+            (&["--stall", "0%"], "--stall"),
+            (&["--stall", "10%", "--seconds", "20"], "--stall-seconds"),
+            (&["--speed", "8"], "--replay"),
+            (&["--replay", "/nowhere.xml"], "--replay"),
+            (&["--processes", "300"], "--processes"),
+            (&["--bogus"], "--bogus"),
+        ] {
+            let error = parse(flags).err().unwrap_or_else(|| panic!("{flags:?} was accepted"));
+            assert!(matches!(&error, CliError::Usage(text) if text.contains(named)), "{flags:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_stall_has_time_before_and_after() {
+        let (s, _) = parse(&["--stall", "10%"]).unwrap();
+        assert_eq!((s.measured_s, s.stall.unwrap().share), (40.0, 0.1));
+    }
+}

@@ -1,0 +1,329 @@
+//! One run: starts the workers, times them, watches the server's process, joins what they found.
+//!
+//! Does not know: flags, tables, exit codes.
+
+use crate::admin;
+use crate::children::Crew;
+use crate::clock::now_ns;
+use crate::ledger::judge::{Verdict, judge};
+use crate::plan::{Command, OwnLoad, Progress, Report, Tally, Times, WorkerResult};
+use crate::proc::ProcessUse;
+use crate::scenario::Scenario;
+use crate::timing::{Percentiles, percentiles};
+use std::collections::BTreeMap;
+use std::net::TcpStream;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+use volley::protocol::ids::Offset;
+
+/// Between the workers' readiness and the first send: every worker has the command by then.
+const LEAD_NS: u64 = 200_000_000;
+/// Between two looks at the server's process.
+const SAMPLE: Duration = Duration::from_millis(200);
+/// Longest silence of a worker (it reports twice a second) before it is given up.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Everything that a run found.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// Counts of all workers.
+    pub tally: Tally,
+    /// Latency of all comments.
+    pub latency: Percentiles,
+    /// Before and in the stall, of those who read all the time.
+    pub stall_latency: Option<(Percentiles, Percentiles)>,
+    /// What the ledger says.
+    pub verdict: Verdict,
+    /// Each worker's load.
+    pub own: Vec<OwnLoad>,
+    /// The server's process.
+    pub server: Option<ServerUse>,
+    /// From the server's metrics: how much each counter of interest grew over the measured window.
+    pub metrics: Option<BTreeMap<String, f64>>,
+    /// How long the connecting took.
+    pub connect_s: f64,
+    /// The measured window.
+    pub measured_s: f64,
+    /// Everything else that whoever reads the report must know.
+    pub notes: Vec<String>,
+}
+
+/// The server's process over the run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServerUse {
+    /// CPU time in the measured window.
+    pub cpu_us: u64,
+    /// CPU time while the viewers connected.
+    pub connect_cpu_us: u64,
+    /// Resident before the first viewer.
+    pub rss_before_bytes: u64,
+    /// Resident with all viewers in, before the first comment.
+    pub rss_idle_bytes: u64,
+    /// Highest in the measured window.
+    pub rss_max_bytes: u64,
+    /// When the stall began, and the highest in it.
+    pub rss_stall_bytes: Option<(u64, u64)>,
+}
+
+/// What a run tells while it runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Glance {
+    /// Sum of the workers' reports (the p99 is the worst worker's).
+    pub progress: Progress,
+    /// Viewers wanted.
+    pub viewers: usize,
+    /// Frames in the last second.
+    pub frames_per_s: f64,
+    /// Comments in the last second.
+    pub comments_per_s: f64,
+    /// Phase, in a word.
+    pub phase: &'static str,
+}
+
+/// Checks that somebody listens.
+///
+/// # Errors
+/// A sentence that says what, where, and what to do.
+pub fn knock(scenario: &Scenario) -> Result<(), String> {
+    let at = scenario.server;
+    match TcpStream::connect_timeout(&at, Duration::from_secs(5)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "cannot connect to {at}: {error}. Is the server running? Start it with `cargo run --release`, or name another with --url."
+        )),
+    }
+}
+
+/// Runs `scenario` and calls `watch` about twice a second.
+///
+/// # Errors
+/// A sentence: a worker failed, or the server's process cannot be read.
+pub fn run(scenario: &Scenario, watch: &mut dyn FnMut(Glance)) -> Result<Findings, String> {
+    let run_tag = u16::try_from((now_ns() / 1_000) & 0xffff).unwrap_or(0).max(1);
+    let mut conductor = Conductor {
+        scenario,
+        crew: Crew::start(scenario.processes)?,
+        watch,
+        progress: vec![Progress::default(); scenario.processes],
+        rate_base: (Instant::now(), 0, 0),
+        glance: Glance { viewers: scenario.viewers, ..Glance::default() },
+        samples: Samples::default(),
+        findings: Findings::default(),
+    };
+    conductor.run(run_tag)
+}
+
+/// What the samples of the server's process add up to.
+#[derive(Default)]
+struct Samples {
+    taken: Vec<(u64, ProcessUse)>,
+}
+
+struct Conductor<'a> {
+    scenario: &'a Scenario,
+    crew: Crew,
+    watch: &'a mut dyn FnMut(Glance),
+    progress: Vec<Progress>,
+    rate_base: (Instant, u64, u64),
+    glance: Glance,
+    samples: Samples,
+    findings: Findings,
+}
+
+impl Conductor<'_> {
+    fn run(&mut self, run_tag: u16) -> Result<Findings, String> {
+        let before = self.sample()?;
+        let connect_from = now_ns();
+        for (n, plan) in self.scenario.plans(run_tag).into_iter().enumerate() {
+            self.crew.tell(n, Command::Connect(Box::new(plan)))?;
+        }
+        self.glance.phase = "connecting";
+        let mut live = 0;
+        self.each(u64::MAX, self.crew.size(), |report| match report {
+            Report::Ready { live: more } => {
+                live += more;
+                true
+            }
+            _ => false,
+        })?;
+        self.findings.connect_s = (now_ns() - connect_from) as f64 / 1e9;
+        if live == 0 {
+            self.glance.phase = "closing";
+            return self.finish_without_viewers();
+        }
+        let idle = self.sample()?;
+
+        let times = self.times();
+        for n in 0..self.crew.size() {
+            self.crew.tell(n, Command::Begin(times))?;
+        }
+        self.glance.phase = if times.measure_ns > times.start_ns { "warming up" } else { "measuring" };
+        let mut newest = vec![0; self.scenario.rooms.len()];
+        let mut sent = 0;
+        // Window by window, so that the server's counters are read at the window's ends.
+        self.pass_until(times.measure_ns, &mut newest, &mut sent)?;
+        self.glance.phase = "measuring";
+        let start = self.sample()?;
+        let metrics_start = self.scrape();
+        self.pass_until(times.end_ns, &mut newest, &mut sent)?;
+        let end = self.sample()?;
+        let metrics_end = self.scrape();
+        self.glance.phase = "draining";
+        self.pass_until(u64::MAX, &mut newest, &mut sent)?;
+        for n in 0..self.crew.size() {
+            self.crew.tell(n, Command::Drain { targets: newest.clone() })?;
+        }
+        let results = self.results()?;
+
+        self.findings.measured_s = (times.end_ns - times.measure_ns) as f64 / 1e9;
+        if let (Some(before), Some(idle), Some(start), Some(end)) = (before, idle, start, end) {
+            let mut server = self.samples.over(times);
+            server.cpu_us = end.cpu_us.saturating_sub(start.cpu_us);
+            server.connect_cpu_us = idle.cpu_us.saturating_sub(before.cpu_us);
+            server.rss_before_bytes = before.rss_bytes;
+            server.rss_idle_bytes = idle.rss_bytes;
+            self.findings.server = Some(server);
+        }
+        self.findings.metrics = metrics_start.zip(metrics_end).map(|(start, end)| admin::growth(&start, &end));
+        self.join(&results);
+        Ok(std::mem::take(&mut self.findings))
+    }
+
+    fn times(&self) -> Times {
+        let ns = |s: f64| (s * 1e9) as u64;
+        let start_ns = now_ns() + LEAD_NS;
+        let measure_ns = start_ns + ns(self.scenario.warmup_s);
+        let end_ns = measure_ns + ns(self.scenario.measured_s);
+        let stall_ns = self.scenario.stall.map(|stall| {
+            let from = measure_ns + (end_ns - measure_ns) / 3;
+            (from, from + ns(stall.seconds))
+        });
+        Times { start_ns, measure_ns, end_ns, stall_ns }
+    }
+
+    /// Listens until `open` reports satisfied `is_it`, or the clock is at `until_ns`.
+    fn each(&mut self, until_ns: u64, mut open: usize, mut is_it: impl FnMut(Report) -> bool) -> Result<(), String> {
+        let mut heard = Instant::now();
+        let mut sampled = Instant::now();
+        while open > 0 && now_ns() < until_ns {
+            let left = Duration::from_nanos(until_ns.saturating_sub(now_ns())).min(SAMPLE);
+            match self.crew.reports().recv_timeout(left) {
+                Ok((_, Report::Failed(error))) => return Err(error),
+                Ok((n, Report::Progress(progress))) => {
+                    heard = Instant::now();
+                    self.progress[n] = progress;
+                    self.show();
+                }
+                Ok((_, report)) => open -= usize::from(is_it(report)),
+                Err(RecvTimeoutError::Timeout) if heard.elapsed() > SILENCE => {
+                    return Err(format!("no worker has said anything for {} s", SILENCE.as_secs()));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err("all workers are gone".into()),
+            }
+            if sampled.elapsed() >= SAMPLE {
+                sampled = Instant::now();
+                self.sample()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Listens until `until_ns`, or until every worker has sent everything; counts those that have.
+    fn pass_until(&mut self, until_ns: u64, newest: &mut [Offset], sent: &mut usize) -> Result<(), String> {
+        let open = self.crew.size() - *sent;
+        // A window's end is waited for even when everything is sent.
+        let open = if until_ns == u64::MAX { open } else { usize::MAX };
+        self.each(until_ns, open, |report| {
+            let Report::Sent { newest: more } = report else { return false };
+            for (mine, theirs) in newest.iter_mut().zip(more) {
+                *mine = theirs.max(*mine);
+            }
+            *sent += 1;
+            true
+        })
+    }
+
+    fn results(&mut self) -> Result<Vec<WorkerResult>, String> {
+        let mut results = Vec::new();
+        self.each(u64::MAX, self.crew.size(), |report| {
+            let Report::Done(result) = report else { return false };
+            results.push(*result);
+            true
+        })?;
+        Ok(results)
+    }
+
+    fn finish_without_viewers(&mut self) -> Result<Findings, String> {
+        for n in 0..self.crew.size() {
+            self.crew.tell(n, Command::Drain { targets: Vec::new() })?;
+        }
+        let results = self.results()?;
+        self.join(&results);
+        Ok(std::mem::take(&mut self.findings))
+    }
+
+    fn sample(&mut self) -> Result<Option<ProcessUse>, String> {
+        let Some(pid) = self.scenario.pid else { return Ok(None) };
+        let used = ProcessUse::read(pid)?;
+        self.samples.taken.push((now_ns(), used));
+        Ok(Some(used))
+    }
+
+    fn scrape(&mut self) -> Option<admin::Scrape> {
+        let address = self.scenario.admin.as_deref()?;
+        admin::scrape(address).map_err(|error| self.findings.notes.push(error)).ok()
+    }
+
+    fn show(&mut self) {
+        let mut sum = Progress::default();
+        for p in &self.progress {
+            sum.live += p.live;
+            sum.failed += p.failed;
+            sum.frames += p.frames;
+            sum.comments += p.comments;
+            sum.p99_us = sum.p99_us.max(p.p99_us);
+        }
+        let (at, frames, comments) = self.rate_base;
+        let seconds = at.elapsed().as_secs_f64();
+        if seconds >= 1.0 {
+            self.glance.frames_per_s = sum.frames.saturating_sub(frames) as f64 / seconds;
+            self.glance.comments_per_s = sum.comments.saturating_sub(comments) as f64 / seconds;
+            self.rate_base = (Instant::now(), sum.frames, sum.comments);
+        }
+        self.glance.progress = sum;
+        (self.watch)(self.glance);
+    }
+
+    fn join(&mut self, results: &[WorkerResult]) {
+        let f = &mut self.findings;
+        for result in results {
+            f.tally.add(&result.tally);
+            f.own.push(result.own);
+        }
+        f.latency = percentiles(results.iter().map(|r| &r.latencies.all));
+        if self.scenario.stall.is_some() {
+            let before = percentiles(results.iter().map(|r| &r.latencies.before_stall));
+            let within = percentiles(results.iter().map(|r| &r.latencies.in_stall));
+            f.stall_latency = Some((before, within));
+        }
+        for room in 0..self.scenario.rooms.len() {
+            let evidence: Vec<_> = results.iter().filter_map(|r| r.rooms.get(room).cloned()).collect();
+            f.verdict.add(&judge(&evidence));
+        }
+    }
+}
+
+impl Samples {
+    fn over(&self, times: Times) -> ServerUse {
+        let max_rss = |from: u64, to: u64| {
+            self.taken.iter().filter(|(at, _)| (from..=to).contains(at)).map(|(_, used)| used.rss_bytes).max()
+        };
+        let rss_stall_bytes = times.stall_ns.and_then(|(from, to)| {
+            let begin = self.taken.iter().rev().find(|(at, _)| *at <= from)?.1.rss_bytes;
+            Some((begin, max_rss(from, to)?))
+        });
+        let rss_max_bytes = max_rss(times.measure_ns, times.end_ns).unwrap_or(0);
+        ServerUse { rss_max_bytes, rss_stall_bytes, ..ServerUse::default() }
+    }
+}

@@ -1,0 +1,200 @@
+//! One process's book of one room: each distinct frame is parsed once, each viewer costs one position.
+//!
+//! Does not know: sockets, clocks, what other processes saw.
+
+use super::{Acked, Evidence, FrameFacts, Stretch};
+use crate::clock::{CommentId, run_tag};
+use std::collections::VecDeque;
+use volley::protocol::frame::Frame;
+use volley::protocol::ids::Offset;
+use volley::protocol::message::{Ack, Gap, Welcome};
+
+/// Distinct frames whose bytes are kept to recognise them: 25 s of a 100 ms tick, so that a viewer that
+/// catches up after 20 s still finds them. About 256 × 1 KiB a room.
+const KEPT_FRAMES: usize = 256;
+
+/// Where one viewer is in its room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Everything up to here was received, announced as a gap, or booked as a hole.
+    pub at: Offset,
+    /// Index of the frame that it is expected to receive next: a guess that makes recognition O(1).
+    next: usize,
+    /// The newest hole, in case the missing frame comes after all.
+    hole: Option<Stretch>,
+}
+
+/// How a frame met a viewer's position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Met {
+    /// New to the viewer (in order, after a hole, late or overlapping).
+    New,
+    /// The viewer had all of it.
+    Duplicate,
+}
+
+/// One room, as one process sees it.
+#[derive(Debug, Default)]
+pub struct Book {
+    evidence: Evidence,
+    run_tag: u16,
+    kept: VecDeque<Vec<u8>>,
+}
+
+impl Book {
+    /// An empty book; comments of other runs than `run_tag` are somebody else's.
+    pub fn new(run_tag: u16) -> Self {
+        Self { run_tag, ..Self::default() }
+    }
+
+    /// What is in the book.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// Closes the book.
+    pub fn into_evidence(self) -> Evidence {
+        self.evidence
+    }
+
+    /// A viewer was welcomed.
+    pub fn welcome(&mut self, welcome: &Welcome) -> Place {
+        let e = &mut self.evidence;
+        if *e.epoch.get_or_insert(welcome.epoch.0) != welcome.epoch.0 {
+            e.epoch_changes += 1;
+        }
+        let likes = welcome.snapshot.likes;
+        e.likes_first = Some(e.likes_first.map_or(likes, |first| first.min(likes)));
+        e.likes_last = e.likes_last.max(likes);
+        *e.starts.entry(welcome.last).or_default() += 1;
+        Place { at: welcome.last, next: e.frames.len(), hole: None }
+    }
+
+    /// Finds a frame by its bytes: first the one that `place` expects, then the newest ones.
+    pub fn recognise(&self, place: &Place, payload: &[u8]) -> Option<usize> {
+        let first = self.evidence.frames.len() - self.kept.len();
+        if place.next.checked_sub(first).and_then(|i| self.kept.get(i)).is_some_and(|kept| kept == payload) {
+            return Some(place.next);
+        }
+        self.kept.iter().rposition(|kept| kept == payload).map(|i| first + i)
+    }
+
+    /// Books a distinct frame, to be recognised from now on; returns its index.
+    pub fn record(&mut self, payload: &[u8], frame: &Frame) -> usize {
+        let mut facts = FrameFacts {
+            prev: frame.prev,
+            last: frame.last,
+            digest: frame.digest.0,
+            likes: frame.likes,
+            shed: frame.shed.values().sum(),
+            is_malformed: frame.last < frame.prev,
+            ..FrameFacts::default()
+        };
+        let mut before = frame.prev;
+        for event in &frame.events {
+            facts.is_malformed |= event.offset <= before || event.offset > frame.last;
+            before = event.offset;
+            let Some(comment) = &event.comment else { continue };
+            let id = comment.id.as_ref().and_then(|id| CommentId::parse(id.as_str()));
+            let ours = id.filter(|id| run_tag(id.number) == self.run_tag);
+            facts.events.push((event.offset, ours.map_or(0, |id| id.number)));
+            facts.sent_ns.extend(ours.map(|id| id.sent_ns));
+        }
+        self.evidence.likes_last = self.evidence.likes_last.max(frame.likes);
+        self.evidence.frames.push(facts);
+        if self.kept.len() == KEPT_FRAMES {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(payload.to_vec());
+        self.evidence.frames.len() - 1
+    }
+
+    /// A viewer at `place` received frame `index`.
+    pub fn take(&mut self, place: &mut Place, index: usize) -> Met {
+        let e = &mut self.evidence;
+        let frame = &mut e.frames[index];
+        place.next = index + 1;
+        let comments = frame.events.len() as u64;
+        if frame.prev == place.at {
+            place.at = frame.last;
+        } else if frame.prev > place.at {
+            let hole = (place.at, frame.prev);
+            *e.holes.entry(hole).or_default() += 1;
+            e.order_violations += 1;
+            place.hole = Some(hole);
+            place.at = frame.last;
+        } else if frame.last > place.at {
+            // Overlaps what the viewer has: the new part counts, the old part is a duplicate.
+            let old = frame.events.partition_point(|(offset, _)| *offset <= place.at) as u64;
+            e.order_violations += 1;
+            e.duplicates += old;
+            e.delivered += comments - old;
+            e.shed += frame.shed;
+            frame.receipts += 1;
+            place.at = frame.last;
+            return Met::New;
+        } else if place.hole.is_some_and(|(from, to)| from <= frame.prev && frame.last <= to && frame.prev < frame.last) {
+            let (from, to) = place.hole.unwrap_or_default();
+            *e.late.entry((frame.prev, frame.last)).or_default() += 1;
+            e.order_violations += 1;
+            // What is left of the hole: exact when it fills from either end, given up in the middle.
+            place.hole = match (frame.prev == from, frame.last == to) {
+                (true, false) => Some((frame.last, to)),
+                (false, true) => Some((from, frame.prev)),
+                _ => None,
+            };
+        } else {
+            e.duplicates += comments.max(1);
+            e.order_violations += 1;
+            return Met::Duplicate;
+        }
+        frame.receipts += 1;
+        e.delivered += comments;
+        e.shed += frame.shed;
+        Met::New
+    }
+
+    /// The server told a viewer that it was not sent a stretch.
+    pub fn gap(&mut self, place: &mut Place, gap: &Gap) {
+        let e = &mut self.evidence;
+        if gap.from != place.at || gap.to < gap.from {
+            e.order_violations += 1;
+        }
+        if gap.from > place.at {
+            *e.holes.entry((place.at, gap.from)).or_default() += 1;
+        }
+        let from = gap.from.max(place.at);
+        if gap.to > from {
+            *e.gaps.entry((from, gap.to)).or_default() += 1;
+            place.at = gap.to;
+        }
+        place.next = e.frames.iter().rposition(|f| f.prev <= gap.to).map_or(0, |i| i + 1);
+        // The guess above is right for viewers that continue at the ring's end and harmless for others.
+    }
+
+    /// A heartbeat says where the room is: a viewer behind it has lost frames.
+    pub fn heartbeat(&mut self, place: &mut Place, last: Offset) {
+        if last > place.at {
+            *self.evidence.holes.entry((place.at, last)).or_default() += 1;
+            self.evidence.order_violations += 1;
+            place.hole = Some((place.at, last));
+            place.at = last;
+        }
+    }
+
+    /// A comment of ours is in the log.
+    pub fn ack(&mut self, number: u64, ack: &Ack) {
+        self.evidence.acks.push(Acked { number, offset: ack.offset, outcome: ack.outcome });
+    }
+
+    /// A viewer's stretch ends.
+    pub fn leave(&mut self, place: &Place, lost: bool) {
+        let ends = if lost { &mut self.evidence.ends_lost } else { &mut self.evidence.ends_live };
+        *ends.entry(place.at).or_default() += 1;
+    }
+
+    /// Comments that nobody answered.
+    pub fn set_unsettled(&mut self, unsettled: u64) {
+        self.evidence.unsettled = unsettled;
+    }
+}

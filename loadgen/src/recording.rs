@@ -1,0 +1,333 @@
+//! Recordings of shows: Bilibili's XML, `<d p="time,mode,size,color,unixtime,pool,userhash,id">text</d>`.
+//!
+//! Does not know: who replays them. A broken entry is never guessed at: it is reported with its line and its
+//! reason, and the caller decides whether the file is refused or the entry skipped. Entities are
+//! the five of XML and character references; a DOCTYPE's own are never expanded.
+
+mod entry;
+
+use crate::plan::Line;
+use entry::Fields;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::reader::Reader;
+use std::collections::BTreeMap;
+
+pub use entry::Reason;
+
+/// Largest file that is read: 1.5 million comments.
+pub const FILE_BYTES_MAX: usize = 256 << 20;
+
+/// What to do with a broken entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBroken {
+    /// Refuse the file.
+    #[default]
+    Refuse,
+    /// Leave it out and count it.
+    Skip,
+}
+
+/// Why a file is not replayed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct Broken {
+    /// Line of the file, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub reason: Reason,
+}
+
+/// A recording, ready to be said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recording {
+    /// Comments of the modes that are replayed, by time.
+    pub lines: Vec<Line>,
+    /// Whole entries by mode number, also of the modes that are not replayed.
+    pub by_mode: BTreeMap<u8, u64>,
+    /// Entries of modes that are not replayed (7: positioned, 8: scripts).
+    pub skipped_modes: u64,
+    /// Broken entries that were left out.
+    pub broken: BTreeMap<Reason, u64>,
+    /// Texts without anything to see: the server will refuse them as `empty`.
+    pub empty: u64,
+    /// Texts over 512 characters or 2 KiB: the server will refuse them as `too_long`.
+    pub too_long: u64,
+    /// Font sizes outside of what the server takes, set to the nearest.
+    pub sizes_clamped: u64,
+}
+
+/// Reads a recording.
+///
+/// # Errors
+/// [`Broken`]: the first broken entry if they are refused; in any case a file that is no recording at all.
+pub fn parse(bytes: &[u8], on_broken: OnBroken) -> Result<Recording, Broken> {
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(Broken { line: 1, reason: Reason::FileTooBig });
+    }
+    let mut parser = Parser { bytes, on_broken, at_line: (0, 1), out: Recording::default(), root: Root::Before, open: None };
+    parser.run()?;
+    let mut recording = parser.out;
+    if recording.by_mode.is_empty() {
+        return Err(Broken { line: 1, reason: Reason::NoEntries });
+    }
+    recording.lines.sort_by_key(|line| line.at_ms);
+    Ok(recording)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Root {
+    Before,
+    Inside,
+    After,
+}
+
+/// An entry whose end has not come.
+struct Open {
+    line: usize,
+    fields: Result<Fields, Reason>,
+    text: String,
+    /// The first thing wrong with its content.
+    wrong: Option<Reason>,
+    /// Elements open inside of it.
+    inner: u32,
+}
+
+struct Parser<'a> {
+    bytes: &'a [u8],
+    on_broken: OnBroken,
+    /// A byte position and its line, to count from.
+    at_line: (usize, usize),
+    out: Recording,
+    root: Root,
+    open: Option<Open>,
+}
+
+impl<'a> Parser<'a> {
+    /// Feeds the whole file; after a syntax error goes on at the next `<d`, if broken entries are skipped.
+    fn run(&mut self) -> Result<(), Broken> {
+        let mut base = 0;
+        while base < self.bytes.len() {
+            match self.run_from(base)? {
+                Some(next) => base = next,
+                None => break,
+            }
+        }
+        let end = self.bytes.len();
+        self.end_open(Reason::Unclosed)?;
+        match self.root {
+            Root::Before => Err(Broken { line: 1, reason: Reason::NotARecording }),
+            Root::Inside => self.broken_at(end, Reason::UnclosedRoot),
+            Root::After => Ok(()),
+        }
+    }
+
+    /// Feeds events from byte `base` on. `Some(position)`: a syntax error; go on there.
+    fn run_from(&mut self, base: usize) -> Result<Option<usize>, Broken> {
+        let mut reader = Reader::from_reader(&self.bytes[base..]);
+        let config = reader.config_mut();
+        // Structure is checked here, where it can be named with its line.
+        config.check_end_names = false;
+        config.allow_unmatched_ends = true;
+        config.allow_dangling_amp = true;
+        loop {
+            let at = base + usize::try_from(reader.buffer_position()).unwrap_or(0);
+            match reader.read_event() {
+                Ok(Event::Eof) => return Ok(None),
+                Ok(Event::Start(tag) | Event::Empty(tag)) if tag.contains(&b'<') => {
+                    // A quote or a tag that was not closed has swallowed the next tag.
+                    self.drop_open_as(at, Reason::Syntax)?;
+                    return Ok(Some(self.next_entry(at + 1)));
+                }
+                Ok(event) => self.event(event, at)?,
+                Err(_) => {
+                    self.drop_open_as(at, Reason::Syntax)?;
+                    return Ok(Some(self.next_entry(at + 1)));
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event<'a>, at: usize) -> Result<(), Broken> {
+        match event {
+            Event::Start(tag) => self.start(&tag, at),
+            Event::Empty(tag) => {
+                self.start(&tag, at)?;
+                self.end(tag.name().as_ref(), at)
+            }
+            Event::End(tag) => self.end(tag.name().as_ref(), at),
+            Event::Text(text) => {
+                self.text(std::str::from_utf8(&text), at)
+            }
+            Event::CData(text) => self.text(std::str::from_utf8(&text), at),
+            Event::GeneralRef(name) => {
+                let Some(open) = &mut self.open else { return self.outside(at) };
+                match entry::entity(&name) {
+                    Some(c) => open.text.push(c),
+                    None => open.spoil(Reason::BadEntity),
+                }
+                Ok(())
+            }
+            Event::DocType(_) => self.broken_at(at, Reason::Doctype),
+            Event::Comment(_) | Event::PI(_) => {
+                if let Some(open) = &mut self.open {
+                    open.spoil(Reason::Markup);
+                }
+                Ok(())
+            }
+            Event::Decl(_) | Event::Eof => Ok(()),
+        }
+    }
+
+    fn start(&mut self, tag: &BytesStart<'_>, at: usize) -> Result<(), Broken> {
+        let name = tag.name();
+        match (self.root, name.as_ref()) {
+            (Root::Before, b"i") => {
+                self.root = Root::Inside;
+                return Ok(());
+            }
+            (Root::Before, _) => return Err(Broken { line: self.line(at), reason: Reason::NotARecording }),
+            (Root::After, _) => return self.broken_at(at, Reason::AfterRoot),
+            (Root::Inside, b"d") => {}
+            (Root::Inside, _) => {
+                // chatserver, chatid and the like between the entries; inside of one it is markup.
+                if let Some(open) = &mut self.open {
+                    open.spoil(Reason::Markup);
+                    open.inner += 1;
+                }
+                return Ok(());
+            }
+        }
+        self.end_open(Reason::Unclosed)?;
+        let line = self.line(at);
+        self.open = Some(Open { line, fields: entry::fields(tag), text: String::new(), wrong: None, inner: 0 });
+        Ok(())
+    }
+
+    fn end(&mut self, name: &[u8], at: usize) -> Result<(), Broken> {
+        match (&mut self.open, name) {
+            (Some(open), b"d") => {
+                let reason = if open.inner > 0 { Reason::Markup } else { Reason::Unclosed };
+                if open.inner > 0 { self.end_open(reason) } else { self.finish() }
+            }
+            (Some(_), b"i") => {
+                self.end_open(Reason::Unclosed)?;
+                self.root = Root::After;
+                Ok(())
+            }
+            (Some(open), _) => {
+                open.inner = open.inner.saturating_sub(1);
+                open.spoil(Reason::Markup);
+                Ok(())
+            }
+            (None, b"d") => self.broken_at(at, Reason::StrayEnd),
+            (None, b"i") if self.root == Root::Inside => {
+                self.root = Root::After;
+                Ok(())
+            }
+            (None, b"i") => self.broken_at(at, Reason::AfterRoot),
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn text(&mut self, text: Result<&str, std::str::Utf8Error>, at: usize) -> Result<(), Broken> {
+        let Some(open) = &mut self.open else {
+            return match (text, self.root) {
+                (Err(_), _) => self.broken_at(at, Reason::InvalidUtf8),
+                (Ok(text), Root::Inside) if !text.contains('&') => Ok(()),
+                (Ok(text), _) if text.trim_matches(['\u{feff}', ' ', '\t', '\r', '\n']).is_empty() => Ok(()),
+                _ => self.outside(at),
+            };
+        };
+        match text {
+            Err(_) => open.spoil(Reason::InvalidUtf8),
+            Ok(text) if text.contains('&') => open.spoil(Reason::BadEntity),
+            Ok(text) => open.text.push_str(text),
+        }
+        Ok(())
+    }
+
+    /// Text or entities before or after the root, or an entity between entries.
+    fn outside(&mut self, at: usize) -> Result<(), Broken> {
+        match self.root {
+            Root::Before => Err(Broken { line: self.line(at), reason: Reason::NotARecording }),
+            Root::Inside => self.broken_at(at, Reason::BadEntity),
+            Root::After => self.broken_at(at, Reason::AfterRoot),
+        }
+    }
+
+    /// A whole entry: counts it, and keeps it if its mode is replayed.
+    fn finish(&mut self) -> Result<(), Broken> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let fields = match (open.fields, open.wrong) {
+            (Ok(fields), None) => fields,
+            (Err(reason), _) | (Ok(_), Some(reason)) => return self.broken(open.line, reason),
+        };
+        let out = &mut self.out;
+        *out.by_mode.entry(fields.mode).or_default() += 1;
+        let Some(mode) = entry::replayed(fields.mode) else {
+            out.skipped_modes += 1;
+            return Ok(());
+        };
+        let (size, is_clamped) = entry::size(fields.size);
+        out.sizes_clamped += u64::from(is_clamped);
+        out.empty += u64::from(open.text.trim().is_empty());
+        out.too_long += u64::from(entry::is_too_long(&open.text));
+        out.lines.push(Line { at_ms: fields.at_ms, mode, color: fields.color, size, text: open.text });
+        Ok(())
+    }
+
+    /// The open entry, if there is one, is broken.
+    fn end_open(&mut self, reason: Reason) -> Result<(), Broken> {
+        match self.open.take() {
+            // What was found first says more than what followed from it.
+            Some(open) => self.broken(open.line, open.fields.err().or(open.wrong).unwrap_or(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// A syntax error at `at`: one broken entry, the open one if there is one.
+    fn drop_open_as(&mut self, at: usize, reason: Reason) -> Result<(), Broken> {
+        match self.open.take() {
+            Some(open) => {
+                self.broken(open.line, open.fields.err().or(open.wrong).unwrap_or(Reason::Unclosed))?;
+                self.broken_at(at, reason)
+            }
+            None => self.broken_at(at, reason),
+        }
+    }
+
+    fn broken_at(&mut self, at: usize, reason: Reason) -> Result<(), Broken> {
+        let line = self.line(at);
+        self.broken(line, reason)
+    }
+
+    fn broken(&mut self, line: usize, reason: Reason) -> Result<(), Broken> {
+        match self.on_broken {
+            OnBroken::Refuse => Err(Broken { line, reason }),
+            OnBroken::Skip => {
+                *self.out.broken.entry(reason).or_default() += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn line(&mut self, at: usize) -> usize {
+        let (from, line) = self.at_line;
+        let (from, line) = if at < from { (0, 1) } else { (from, line) };
+        let line = line + self.bytes[from..at].iter().filter(|b| **b == b'\n').count();
+        self.at_line = (at, line);
+        line
+    }
+
+    /// Where the next entry begins, from `at` on; the file's end if there is none.
+    fn next_entry(&self, at: usize) -> usize {
+        let is_entry = |w: &[u8]| w == b"<d " || w == b"</i" || w == b"<d>" || w == b"<d/";
+        self.bytes[at..].windows(3).position(is_entry).map_or(self.bytes.len(), |i| at + i)
+    }
+}
+
+impl Open {
+    fn spoil(&mut self, reason: Reason) {
+        self.wrong.get_or_insert(reason);
+    }
+}

@@ -1,0 +1,250 @@
+//! When what is said: an open-loop schedule. A comment's time does not depend on the server's answers,
+//! and its latency counts from that time, so that a slow server cannot hide (no coordinated omission).
+//!
+//! Does not know: sockets, who says it.
+
+use crate::clock::{CommentId, numbering};
+use crate::plan::{Comments, Times, WorkerPlan};
+use serde::Serialize;
+use volley::protocol::encode::{self, Encoding};
+use volley::protocol::event::{Mode, Style};
+use volley::protocol::ids::ClientId;
+use volley::protocol::message::{CommentRequest, LikeRequest, StyleRequest};
+
+/// What a client says, as it travels.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Said<'a> {
+    Comment(&'a CommentRequest),
+    Like(LikeRequest),
+}
+
+/// Common characters of Chinese live comments, so that texts have three bytes a character and vary.
+const CHARACTERS: &str = "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能对小多然于心学么之都好看起发当没成只如事把还用第样道想作种开美总从无情己面最女但现前些所同日手又行意动方期它头经长儿回位分爱老因很给名法间知世什两次使身者被高已亲其进此话常与活正感哈呜啊哦喜欢主播买下单链接抢到便宜好吃漂亮加油支持第一弹幕护体前方高能";
+
+/// One thing to send.
+#[derive(Debug)]
+pub struct Due {
+    /// When it should leave.
+    pub at_ns: u64,
+    /// What it is.
+    pub what: What,
+    /// The message's payload.
+    pub payload: Vec<u8>,
+}
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A comment, by its number.
+    Comment(u64),
+    /// Likes.
+    Likes(u64),
+}
+
+/// One worker's schedule.
+#[derive(Debug)]
+pub struct Schedule {
+    comments: Comments,
+    likes_per_s: f64,
+    likes_per_message: u64,
+    encoding: Encoding,
+    worker: usize,
+    workers: usize,
+    times: Times,
+    comment_next: u64,
+    like_next: u64,
+    number: u64,
+    characters: Vec<char>,
+    seed: u64,
+}
+
+impl Schedule {
+    /// The worker's share of what `plan` says.
+    pub fn new(plan: &WorkerPlan, times: Times) -> Self {
+        Self {
+            comments: plan.comments.clone(),
+            likes_per_s: plan.likes_per_s,
+            likes_per_message: plan.likes_per_message.max(1),
+            encoding: plan.encoding,
+            worker: plan.worker,
+            workers: plan.workers.max(1),
+            times,
+            comment_next: 0,
+            like_next: 0,
+            number: numbering(plan.run_tag, plan.worker),
+            characters: CHARACTERS.chars().collect(),
+            seed: 0x9e37_79b9_7f4a_7c15 ^ (plan.worker as u64 + 1),
+        }
+    }
+
+    /// When the next thing is due; `None` when all is said.
+    pub fn next_ns(&self) -> Option<u64> {
+        [self.comment_ns(), self.like_ns()].into_iter().flatten().min()
+    }
+
+    /// The next thing that is due by `now_ns`.
+    pub fn pop(&mut self, now_ns: u64) -> Option<Due> {
+        let (comment, like) = (self.comment_ns(), self.like_ns());
+        let likes_first = like.is_some_and(|l| comment.is_none_or(|c| l < c));
+        let at_ns = if likes_first { like? } else { comment? };
+        if at_ns > now_ns {
+            return None;
+        }
+        Some(if likes_first { self.pop_like(at_ns) } else { self.pop_comment(at_ns) })
+    }
+
+    fn comment_ns(&self) -> Option<u64> {
+        match &self.comments {
+            Comments::Rate { per_s, .. } => self.nth_ns(self.comment_next, *per_s),
+            Comments::Recording { lines, speed } => {
+                let line = lines.get(usize::try_from(self.comment_next).ok()?)?;
+                let at = self.times.start_ns + (line.at_ms as f64 * 1e6 / speed) as u64;
+                (at < self.times.end_ns).then_some(at)
+            }
+        }
+    }
+
+    fn like_ns(&self) -> Option<u64> {
+        self.nth_ns(self.like_next, self.likes_per_s / self.likes_per_message as f64)
+    }
+
+    /// Time of this worker's `n`-th thing, when all workers together do `per_s`.
+    fn nth_ns(&self, n: u64, per_s: f64) -> Option<u64> {
+        if per_s <= 0.0 {
+            return None;
+        }
+        let global = n * self.workers as u64 + self.worker as u64;
+        let at = self.times.start_ns + (global as f64 * 1e9 / per_s) as u64;
+        (at < self.times.end_ns).then_some(at)
+    }
+
+    fn pop_like(&mut self, at_ns: u64) -> Due {
+        self.like_next += 1;
+        let count = self.likes_per_message;
+        let payload = encode::value(&Said::Like(LikeRequest { count }), self.encoding);
+        Due { at_ns, what: What::Likes(count), payload }
+    }
+
+    fn pop_comment(&mut self, at_ns: u64) -> Due {
+        let n = self.comment_next;
+        self.comment_next += 1;
+        self.number += 1;
+        let number = self.number;
+        let id = ClientId::new(&CommentId { sent_ns: at_ns, number }.text());
+        let request = match &self.comments {
+            Comments::Recording { lines, .. } => {
+                let line = &lines[usize::try_from(n).unwrap_or(0)];
+                CommentRequest {
+                    id,
+                    text: line.text.clone(),
+                    style: style(line.mode, line.color, line.size),
+                    media_ms: Some(line.at_ms),
+                    ext: None,
+                }
+            }
+            Comments::Rate { chars, .. } => {
+                let chars = *chars;
+                CommentRequest { id, text: self.text(chars), ..CommentRequest::default() }
+            }
+        };
+        let payload = encode::value(&Said::Comment(&request), self.encoding);
+        Due { at_ns, what: What::Comment(number), payload }
+    }
+
+    fn text(&mut self, (fewest, most): (usize, usize)) -> String {
+        let spread = most.saturating_sub(fewest) as u64 + 1;
+        let length = fewest + (self.random() % spread) as usize;
+        let mut text = String::with_capacity(length * 3);
+        for _ in 0..length {
+            let at = self.random() % self.characters.len() as u64;
+            text.push(self.characters[at as usize]);
+        }
+        text
+    }
+
+    /// xorshift64*: the same texts in each run.
+    fn random(&mut self) -> u64 {
+        self.seed ^= self.seed >> 12;
+        self.seed ^= self.seed << 25;
+        self.seed ^= self.seed >> 27;
+        self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+}
+
+fn style(mode: Mode, color: u32, size: u8) -> Option<StyleRequest> {
+    let style = Style { mode, color, size };
+    (!style.is_default()).then_some(StyleRequest { mode: Some(mode), color: Some(color), size: Some(size) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Line;
+    use volley::protocol::message::{ClientMessage, parse};
+
+    fn plan(worker: usize, workers: usize, comments: Comments) -> WorkerPlan {
+        WorkerPlan {
+            worker,
+            workers,
+            run_tag: 7,
+            server: ([127, 0, 0, 1], 1).into(),
+            host: String::new(),
+            rooms: vec!["r".into()],
+            viewer_first: 0,
+            viewers: 1,
+            encoding: Encoding::Json,
+            connect_per_s: 1.0,
+            sockets_per_address: 0,
+            comments,
+            likes_per_s: 20.0,
+            likes_per_message: 2,
+            stall_share: 0.0,
+            stall_rcvbuf_bytes: 0,
+        }
+    }
+
+    const TIMES: Times = Times { start_ns: 1_000, measure_ns: 1_000, end_ns: 2_000_001_000, stall_ns: None };
+
+    #[test]
+    fn all_workers_together_keep_the_rate_and_no_two_share_a_number() {
+        let mut at = Vec::new();
+        let (mut numbers, mut likes) = (std::collections::HashSet::new(), 0);
+        for worker in 0..3 {
+            let mut schedule = Schedule::new(&plan(worker, 3, Comments::Rate { per_s: 50.0, chars: (12, 30) }), TIMES);
+            assert!(schedule.pop(999).is_none(), "nothing is due before the start");
+            while let Some(due) = schedule.pop(u64::MAX) {
+                match (due.what, parse(&due.payload, Encoding::Json).unwrap()) {
+                    (What::Comment(n), ClientMessage::Comment(c)) => {
+                        assert!(numbers.insert(n));
+                        assert!((12..=30).contains(&c.text.chars().count()));
+                        let id = CommentId::parse(c.id.unwrap().as_str()).unwrap();
+                        assert_eq!(id, CommentId { sent_ns: due.at_ns, number: n });
+                        at.push(due.at_ns);
+                    }
+                    (What::Likes(2), ClientMessage::Like(like)) => likes += like.count,
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(schedule.next_ns(), None);
+        }
+        at.sort_unstable();
+        assert_eq!((at.len(), likes), (100, 40));
+        assert!(at.windows(2).all(|w| (w[1] - w[0]).abs_diff(20_000_000) <= 1), "evenly spaced");
+    }
+
+    #[test]
+    fn a_recording_plays_at_its_speed_with_its_looks() {
+        let line = |at_ms, text: &str| Line { at_ms, mode: Mode::Top, color: 0xff0000, size: 18, text: text.into() };
+        let comments = Comments::Recording { lines: vec![line(0, "a"), line(8_000, "b"), line(80_000, "c")], speed: 8.0 };
+        let mut quiet = plan(0, 1, comments);
+        quiet.likes_per_s = 0.0;
+        let mut schedule = Schedule::new(&quiet, TIMES);
+        let due: Vec<Due> = std::iter::from_fn(|| schedule.pop(u64::MAX)).collect();
+        assert_eq!(due.iter().map(|d| d.at_ns).collect::<Vec<_>>(), [1_000, 1_000_001_000], "the third is after the end");
+        let ClientMessage::Comment(second) = parse(&due[1].payload, Encoding::Json).unwrap() else { panic!() };
+        assert_eq!((second.text.as_str(), second.media_ms), ("b", Some(8_000)));
+        let looks = StyleRequest { mode: Some(Mode::Top), color: Some(0xff0000), size: Some(18) };
+        assert_eq!(second.style, Some(looks));
+    }
+}

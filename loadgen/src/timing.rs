@@ -1,0 +1,123 @@
+//! Latency histograms: recorded per receipt, carried as counts, read as percentiles.
+//!
+//! Does not know: sockets, rooms.
+
+use crate::plan::{Counts, Latencies, Times};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// Longest latency that is told apart: 2 minutes.
+const LATENCY_US_MAX: u64 = 120_000_000;
+
+/// A histogram of microseconds: three digits, 1 µs to two minutes (longer ones count as that).
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are constants that fit")
+}
+
+/// A worker's histograms.
+#[derive(Debug)]
+pub struct Histograms {
+    times: Times,
+    all: Histogram<u64>,
+    before_stall: Histogram<u64>,
+    in_stall: Histogram<u64>,
+}
+
+impl Histograms {
+    /// Empty.
+    pub fn new() -> Self {
+        Self { times: Times::default(), all: histogram(), before_stall: histogram(), in_stall: histogram() }
+    }
+
+    /// The window and the stall.
+    pub fn set_times(&mut self, times: Times) {
+        self.times = times;
+    }
+
+    /// A comment that should have left at `sent_ns` was received at `now_ns`. It counts by its sending.
+    pub fn record(&mut self, sent_ns: u64, now_ns: u64) {
+        if sent_ns < self.times.measure_ns || sent_ns >= self.times.end_ns {
+            return;
+        }
+        let us = now_ns.saturating_sub(sent_ns) / 1_000;
+        self.all.saturating_record(us);
+        match self.times.stall_ns {
+            Some((from, _)) if sent_ns < from => self.before_stall.saturating_record(us),
+            Some((_, to)) if sent_ns < to => self.in_stall.saturating_record(us),
+            _ => {}
+        }
+    }
+
+    /// The 99th percentile so far.
+    pub fn p99_us(&self) -> u64 {
+        self.all.value_at_quantile(0.99)
+    }
+
+    /// As they travel.
+    pub fn counts(&self) -> Latencies {
+        let counts =
+            |h: &Histogram<u64>| -> Counts { h.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect() };
+        Latencies { all: counts(&self.all), before_stall: counts(&self.before_stall), in_stall: counts(&self.in_stall) }
+    }
+}
+
+impl Default for Histograms {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Percentiles of a latency, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Percentiles {
+    /// How many were measured.
+    pub count: u64,
+    /// Half are faster.
+    pub p50_ms: f64,
+    /// 9 of 10 are.
+    pub p90_ms: f64,
+    /// 99 of 100 are.
+    pub p99_ms: f64,
+    /// 999 of 1,000 are.
+    pub p999_ms: f64,
+    /// The slowest.
+    pub max_ms: f64,
+}
+
+/// The percentiles of all workers' counts together.
+pub fn percentiles<'a>(all: impl IntoIterator<Item = &'a Counts>) -> Percentiles {
+    let mut h = histogram();
+    for (value, count) in all.into_iter().flatten() {
+        h.saturating_record_n(*value, *count);
+    }
+    let ms = |us: u64| us as f64 / 1_000.0;
+    Percentiles {
+        count: h.len(),
+        p50_ms: ms(h.value_at_quantile(0.5)),
+        p90_ms: ms(h.value_at_quantile(0.9)),
+        p99_ms: ms(h.value_at_quantile(0.99)),
+        p999_ms: ms(h.value_at_quantile(0.999)),
+        max_ms: ms(h.max()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_survive_the_trip_between_processes() {
+        let mut h = Histograms::new();
+        h.set_times(Times { start_ns: 0, measure_ns: 1_000_000, end_ns: 2_000_000_000, stall_ns: Some((500_000_000, 900_000_000)) });
+        h.record(0, 10); // Sent in the warm-up: does not count.
+        for n in 1..=1_000u64 {
+            h.record(n * 1_000_000, n * 1_000_000 + n * 1_000_000);
+        }
+        h.record(2_000_000_000, 2_000_000_001); // Sent after the end.
+        let counts = h.counts();
+        let p = percentiles([&counts.all]);
+        assert_eq!(p.count, 1_000);
+        assert!((p.p50_ms - 500.0).abs() < 1.0 && (p.p99_ms - 990.0).abs() < 1.0 && (p.max_ms - 1_000.0).abs() < 1.0, "{p:?}");
+        assert_eq!((percentiles([&counts.before_stall]).count, percentiles([&counts.in_stall]).count), (499, 400));
+    }
+}

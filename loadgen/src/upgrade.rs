@@ -1,0 +1,104 @@
+//! The HTTP upgrade, by hand: one request out, one response head back.
+//!
+//! Does not know: sockets, rooms beyond their path.
+
+use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
+
+/// Longest response head that is read before the server is taken for something else.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// One worker's key and the answer that it demands. Shared by its connections: what matters is that
+/// the server computes, not that the number differs.
+#[derive(Clone, Debug)]
+pub struct Upgrade {
+    key: String,
+    accept: String,
+    host: String,
+    subprotocol: &'static str,
+}
+
+impl Upgrade {
+    /// For connections to `host` that speak `subprotocol`.
+    pub fn new(host: &str, subprotocol: &'static str) -> Self {
+        let key = generate_key();
+        let accept = derive_accept_key(key.as_bytes());
+        Self { key, accept, host: host.to_owned(), subprotocol }
+    }
+
+    /// The request for one room.
+    pub fn request(&self, room: &str) -> Vec<u8> {
+        format!(
+            "GET /v1/rooms/{room}/ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
+            self.host, self.key, self.subprotocol
+        )
+        .into_bytes()
+    }
+
+    /// Checks the response at the start of `bytes`. `Ok(None)` while its head is incomplete, else how
+    /// many bytes it took.
+    ///
+    /// # Errors
+    /// The cause, short enough to count by: `http 503`, `bad upgrade: …`.
+    pub fn check(&self, bytes: &[u8]) -> Result<Option<usize>, String> {
+        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
+            return if bytes.len() > HEAD_BYTES_MAX { Err("bad upgrade: endless head".into()) } else { Ok(None) };
+        };
+        let head = std::str::from_utf8(&bytes[..end]).map_err(|_| "bad upgrade: head is not text".to_owned())?;
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).and_then(|rest| rest.get(..3));
+        match status {
+            Some("101") => {}
+            Some(code) if code.bytes().all(|b| b.is_ascii_digit()) => return Err(format!("http {code}")),
+            _ => return Err("bad upgrade: not HTTP/1.1".into()),
+        }
+        let (mut accept, mut subprotocol) = (None, None);
+        for line in lines {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            if name.eq_ignore_ascii_case("sec-websocket-accept") {
+                accept = Some(value.trim());
+            } else if name.eq_ignore_ascii_case("sec-websocket-protocol") {
+                subprotocol = Some(value.trim());
+            }
+        }
+        if accept != Some(&self.accept) {
+            return Err("bad upgrade: wrong Sec-WebSocket-Accept".into());
+        }
+        if subprotocol != Some(self.subprotocol) {
+            return Err("bad upgrade: wrong subprotocol".into());
+        }
+        Ok(Some(end + 4))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(upgrade: &Upgrade, status: &str, accept: &str, subprotocol: &str) -> Result<Option<usize>, String> {
+        let text = format!(
+            "HTTP/1.1 {status}\r\nsec-websocket-accept: {accept}\r\nSec-WebSocket-Protocol: {subprotocol}\r\n\r\nrest"
+        );
+        upgrade.check(text.as_bytes()).inspect(|taken| assert!(taken.is_none_or(|n| text.as_bytes()[n..] == *b"rest")))
+    }
+
+    #[test]
+    fn only_the_right_answer_opens_the_connection() {
+        let up = Upgrade::new("127.0.0.1:8080", "volley.v1.json");
+        let good = up.accept.clone();
+        assert!(answer(&up, "101 Switching Protocols", &good, "volley.v1.json").unwrap().is_some());
+        assert_eq!(answer(&up, "503 Busy", &good, "volley.v1.json"), Err("http 503".into()));
+        assert!(answer(&up, "101 OK", "AAAA", "volley.v1.json").unwrap_err().contains("Accept"));
+        assert!(answer(&up, "101 OK", &good, "volley.v1.msgpack").unwrap_err().contains("subprotocol"));
+        assert!(up.check(b"SSH-2.0-OpenSSH\r\n\r\n").unwrap_err().contains("not HTTP"));
+        assert_eq!(up.check(b"HTTP/1.1 101 Swi"), Ok(None));
+        assert!(up.check(&vec![b'x'; HEAD_BYTES_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn the_request_asks_for_the_room() {
+        let request = Upgrade::new("h:1", "volley.v1.json").request("demo");
+        let text = String::from_utf8(request).unwrap();
+        assert!(text.starts_with("GET /v1/rooms/demo/ws HTTP/1.1\r\nHost: h:1\r\n") && text.ends_with("\r\n\r\n"));
+    }
+}

@@ -1,0 +1,449 @@
+//! One worker: thousands of viewers on one thread, one readiness loop, one receive buffer.
+//!
+//! Does not know: other workers, processes, what is printed.
+
+mod inbound;
+
+use crate::clock::now_ns;
+use crate::ledger::book::Book;
+use crate::plan::{Command, OwnLoad, Progress, Report, Tally, Times, WorkerPlan, WorkerResult, bump};
+use crate::proc::ThreadTimes;
+use crate::sender::{Schedule, What};
+use crate::timing::Histograms;
+use crate::upgrade::Upgrade;
+use crate::viewer::{State, Viewer};
+use crate::ws::{self, Kind};
+use mio::{Events, Interest, Poll, Token};
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+use volley::protocol::encode::Encoding;
+use volley::protocol::ids::Offset;
+
+/// Readiness events taken in one cycle: at 2–4 µs each a cycle stays under 2 ms, so sends leave in time.
+const EVENTS_PER_CYCLE: usize = 512;
+/// Handshakes under way at one time; below the usual listen backlog of 1,024.
+const HANDSHAKES_MAX: usize = 500;
+/// From the first packet to the welcome.
+const HANDSHAKE_NS_MAX: u64 = 15_000_000_000;
+/// How long the worker waits for answers after the last send…
+const ANSWERS_NS_MAX: u64 = 8_000_000_000;
+/// …for viewers to reach the end of the log, and likes the total…
+const DRAIN_NS_MAX: u64 = 15_000_000_000;
+/// …and for closing handshakes.
+const CLOSE_NS_MAX: u64 = 2_000_000_000;
+/// Between two progress reports.
+const PROGRESS_NS: u64 = 500_000_000;
+/// Sends in one cycle, so that a burst does not keep the sockets waiting.
+const SENDS_PER_CYCLE: usize = 128;
+
+/// What the worker is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    Ready,
+    Sending,
+    /// All is sent; until when answers are waited for.
+    Answers(u64),
+    /// Reported; waits for the targets.
+    Sent,
+    Draining(u64),
+    Closing(u64),
+    Over,
+}
+
+/// One worker.
+pub struct Worker<'a> {
+    plan: WorkerPlan,
+    upgrade: Upgrade,
+    poll: Poll,
+    viewers: Vec<Viewer>,
+    books: Vec<Book>,
+    tally: Tally,
+    times: Times,
+    schedule: Option<Schedule>,
+    histograms: Histograms,
+    /// Comments without an answer: number → room.
+    pending: HashMap<u64, usize>,
+    targets: Vec<Offset>,
+    phase: Phase,
+    live: usize,
+    on_the_way: usize,
+    connect_next: usize,
+    speaker: usize,
+    buffer: Vec<u8>,
+    outgoing: Vec<u8>,
+    mask: u32,
+    is_measuring: bool,
+    is_stalling: bool,
+    own: OwnLoad,
+    thread_at_start: Option<ThreadTimes>,
+    connect_from_ns: u64,
+    progress_ns: u64,
+    report: &'a mut dyn FnMut(Report),
+}
+
+/// Runs a worker until it has reported [`Report::Done`] or its conductor is gone.
+pub fn run(commands: &Receiver<Command>, report: &mut dyn FnMut(Report)) {
+    let Ok(Command::Connect(plan)) = commands.recv() else { return };
+    match Worker::new(*plan, report) {
+        Ok(mut worker) => worker.run(commands),
+        Err((error, report)) => report(Report::Failed(format!("cannot poll sockets: {error}"))),
+    }
+}
+
+type Refused<'a> = (std::io::Error, &'a mut dyn FnMut(Report));
+
+impl<'a> Worker<'a> {
+    fn new(plan: WorkerPlan, report: &'a mut dyn FnMut(Report)) -> Result<Self, Refused<'a>> {
+        let poll = match Poll::new() {
+            Ok(poll) => poll,
+            Err(error) => return Err((error, report)),
+        };
+        let viewers = (plan.viewer_first..plan.viewer_first + plan.viewers).map(|i| Viewer::new(i, &plan)).collect();
+        Ok(Self {
+            upgrade: Upgrade::new(&plan.host, plan.encoding.subprotocol()),
+            poll,
+            viewers,
+            books: plan.rooms.iter().map(|_| Book::new(plan.run_tag)).collect(),
+            tally: Tally::default(),
+            times: Times::default(),
+            schedule: None,
+            histograms: Histograms::new(),
+            pending: HashMap::new(),
+            targets: Vec::new(),
+            phase: Phase::Connecting,
+            live: 0,
+            on_the_way: 0,
+            connect_next: 0,
+            speaker: 0,
+            buffer: vec![0; inbound::READ_BYTES],
+            outgoing: Vec::new(),
+            mask: 0x5bd1_e995,
+            is_measuring: false,
+            is_stalling: false,
+            own: OwnLoad::default(),
+            thread_at_start: None,
+            connect_from_ns: now_ns(),
+            progress_ns: 0,
+            plan,
+            report,
+        })
+    }
+
+    fn run(&mut self, commands: &Receiver<Command>) {
+        let mut events = Events::with_capacity(EVENTS_PER_CYCLE);
+        while self.phase != Phase::Over {
+            match commands.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return,
+            }
+            let before = now_ns();
+            let wait = self.turn(before);
+            self.note_cycle(before);
+            match self.poll.poll(&mut events, Some(wait)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return (self.report)(Report::Failed(format!("cannot poll sockets: {error}"))),
+            }
+            let woken = now_ns();
+            for event in &events {
+                let index = event.token().0;
+                if event.is_writable() {
+                    self.writable(index);
+                }
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    self.readable(index);
+                }
+            }
+            self.note_cycle(woken);
+        }
+    }
+
+    /// A stretch of work without a look at the sockets.
+    fn note_cycle(&mut self, since_ns: u64) {
+        if self.is_measuring {
+            self.own.cycle_max_ns = self.own.cycle_max_ns.max(now_ns() - since_ns);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Connect(_) => {} // Only the first command is one.
+            Command::Begin(times) => {
+                self.times = times;
+                self.histograms.set_times(times);
+                self.schedule = Some(Schedule::new(&self.plan, times));
+                self.phase = Phase::Sending;
+            }
+            Command::Drain { targets } => {
+                self.targets = targets;
+                self.phase = Phase::Draining(now_ns() + DRAIN_NS_MAX);
+            }
+        }
+    }
+
+    /// Everything that time demands; returns how long nothing is due.
+    fn turn(&mut self, now: u64) -> Duration {
+        if now >= self.progress_ns {
+            self.progress_ns = now + PROGRESS_NS;
+            self.sweep(now);
+            self.tell();
+        }
+        self.mark_window(now);
+        self.mark_stall(now);
+        let mut wait_ns = 20_000_000;
+        match self.phase {
+            Phase::Connecting => wait_ns = self.connect_due(now),
+            Phase::Sending => {
+                wait_ns = self.send_due(now).min(wait_ns);
+                if self.schedule.as_ref().is_none_or(|s| s.next_ns().is_none()) && now >= self.times.end_ns {
+                    self.phase = Phase::Answers(now + ANSWERS_NS_MAX);
+                }
+            }
+            Phase::Answers(until) if self.pending.is_empty() || now >= until => {
+                let newest = self.books.iter().map(|book| book.evidence().newest()).collect();
+                (self.report)(Report::Sent { newest });
+                self.phase = Phase::Sent;
+            }
+            Phase::Draining(until) if now >= until || self.is_drained(now) => self.close_all(now),
+            Phase::Closing(until) if now >= until || self.live == 0 => self.finish(),
+            _ => {}
+        }
+        Duration::from_nanos(wait_ns)
+    }
+
+    fn mark_window(&mut self, now: u64) {
+        let inside = self.times.end_ns > 0 && now >= self.times.measure_ns && now < self.times.end_ns;
+        if inside == self.is_measuring {
+            return;
+        }
+        self.is_measuring = inside;
+        let thread = ThreadTimes::read();
+        if inside {
+            self.thread_at_start = thread;
+            self.own.window_ns = now;
+        } else {
+            self.own.window_ns = now - self.own.window_ns;
+            if let (Some(then), Some(now)) = (self.thread_at_start, thread) {
+                self.own.cpu_ns = now.cpu_ns.saturating_sub(then.cpu_ns);
+                self.own.waited_ns = now.waited_ns.saturating_sub(then.waited_ns);
+            }
+        }
+    }
+
+    fn mark_stall(&mut self, now: u64) {
+        let Some((from, to)) = self.times.stall_ns else { return };
+        let inside = now >= from && now < to;
+        if self.is_stalling && !inside {
+            self.is_stalling = false;
+            for index in 0..self.viewers.len() {
+                if self.viewers[index].stalls {
+                    self.readable(index);
+                }
+            }
+        }
+        self.is_stalling = inside;
+    }
+
+    /// Begins the connections that are due; returns how long until the next.
+    fn connect_due(&mut self, now: u64) -> u64 {
+        let due = ((now - self.connect_from_ns) as f64 * self.plan.connect_per_s / 1e9) as usize + 1;
+        while self.connect_next < self.viewers.len().min(due) && self.on_the_way < HANDSHAKES_MAX {
+            let index = self.connect_next;
+            self.connect_next += 1;
+            self.tally.stalled += u64::from(self.viewers[index].stalls);
+            let number = self.plan.viewer_first + index;
+            let begun = self.viewers[index].connect(number, &self.plan, now).and_then(|()| {
+                let stream = self.viewers[index].stream.as_mut().expect("it was just connected");
+                self.poll.registry().register(stream, Token(index), Interest::READABLE | Interest::WRITABLE)
+            });
+            match begun {
+                Ok(()) => self.on_the_way += 1,
+                Err(error) => self.drop_viewer(index, &io_cause(&error)),
+            }
+        }
+        if self.connect_next == self.viewers.len() && self.on_the_way == 0 {
+            self.phase = Phase::Ready;
+            self.tell();
+            (self.report)(Report::Ready { live: self.live });
+        }
+        1_000_000
+    }
+
+    /// Gives up on handshakes that take too long.
+    fn sweep(&mut self, now: u64) {
+        if self.on_the_way == 0 {
+            return;
+        }
+        for index in 0..self.connect_next {
+            let viewer = &self.viewers[index];
+            if viewer.is_on_the_way() && now > viewer.since_ns + HANDSHAKE_NS_MAX {
+                self.drop_viewer(index, "handshake took over 15 s");
+            }
+        }
+    }
+
+    /// Sends what is due; returns how long until the next.
+    fn send_due(&mut self, now: u64) -> u64 {
+        let Some(mut schedule) = self.schedule.take() else { return u64::MAX };
+        for _ in 0..SENDS_PER_CYCLE {
+            let Some(due) = schedule.pop(now) else { break };
+            let limit = self.message_limit();
+            match (self.next_speaker(), due.what) {
+                (_, What::Comment(_)) if due.payload.len() > limit => {
+                    bump(&mut self.tally.unsent, "message too big", 1);
+                }
+                (None, What::Comment(_)) => bump(&mut self.tally.unsent, "nobody left to say it", 1),
+                (None, What::Likes(_)) => {}
+                (Some(index), what) => self.say(index, what, &due.payload, due.at_ns),
+            }
+        }
+        let next = schedule.next_ns().map_or(u64::MAX, |at| at.saturating_sub(now));
+        self.schedule = Some(schedule);
+        next
+    }
+
+    /// The server closes a connection that sends more.
+    fn message_limit(&self) -> usize {
+        4_096
+    }
+
+    fn next_speaker(&mut self) -> Option<usize> {
+        for _ in 0..self.viewers.len() {
+            self.speaker = (self.speaker + 1) % self.viewers.len();
+            let viewer = &self.viewers[self.speaker];
+            if viewer.state == State::Live && !viewer.stalls {
+                return Some(self.speaker);
+            }
+        }
+        None
+    }
+
+    fn say(&mut self, index: usize, what: What, payload: &[u8], at_ns: u64) {
+        let kind = if self.plan.encoding == Encoding::Json { Kind::Text } else { Kind::Binary };
+        match what {
+            What::Comment(number) => {
+                self.pending.insert(number, self.viewers[index].room);
+                self.tally.comments_sent += 1;
+            }
+            What::Likes(count) => {
+                self.viewers[index].likes += count;
+                self.tally.likes_sent += count;
+            }
+        }
+        if self.is_measuring {
+            self.own.send_late_max_ns = self.own.send_late_max_ns.max(now_ns().saturating_sub(at_ns));
+        }
+        self.send_frame(index, kind, payload);
+    }
+
+    fn send_frame(&mut self, index: usize, kind: Kind, payload: &[u8]) {
+        // Masks only have to differ; they protect proxies from pages, and here is neither.
+        self.mask = self.mask.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.outgoing.clear();
+        ws::write_masked(kind, payload, self.mask.to_be_bytes(), &mut self.outgoing);
+        let outgoing = std::mem::take(&mut self.outgoing);
+        if let Err(error) = self.viewers[index].send(&outgoing) {
+            self.drop_viewer(index, &io_cause(&error));
+        }
+        self.outgoing = outgoing;
+    }
+
+    /// Everybody who is connected has everything, and the likes' total has come.
+    fn is_drained(&self, now: u64) -> bool {
+        let behind = |v: &Viewer| v.state == State::Live && v.place.at < *self.targets.get(v.room).unwrap_or(&0);
+        // Counters alone come once a second; nothing that this worker can see tells when the last has come.
+        now >= self.times.end_ns + 1_500_000_000 && !self.viewers.iter().any(behind)
+    }
+
+    fn close_all(&mut self, now: u64) {
+        self.phase = Phase::Closing(now + CLOSE_NS_MAX);
+        let mut unsettled = vec![0u64; self.books.len()];
+        for room in self.pending.values() {
+            unsettled[*room] += 1;
+        }
+        for (book, unsettled) in self.books.iter_mut().zip(unsettled) {
+            book.set_unsettled(unsettled);
+        }
+        for index in 0..self.viewers.len() {
+            let viewer = &mut self.viewers[index];
+            if viewer.state == State::Live {
+                self.books[viewer.room].leave(&viewer.place, false);
+                viewer.state = State::Closing;
+                self.send_frame(index, Kind::Close, &1000u16.to_be_bytes());
+            } else if viewer.is_on_the_way() {
+                self.drop_viewer(index, "still on the way at the end");
+            }
+        }
+    }
+
+    /// A viewer's connection is over, for `cause`.
+    fn drop_viewer(&mut self, index: usize, cause: &str) {
+        let viewer = &mut self.viewers[index];
+        let was = viewer.state;
+        viewer.state = State::Gone;
+        viewer.partial = Vec::new();
+        if let Some(mut stream) = viewer.stream.take() {
+            // An error means that it was never registered; dropping the socket removes it anyway.
+            let _ = self.poll.registry().deregister(&mut stream);
+        }
+        match was {
+            State::Gone => {}
+            State::Waiting => bump(&mut self.tally.failed, cause, 1),
+            State::Connecting | State::Upgrading | State::Upgraded => {
+                self.on_the_way -= 1;
+                bump(&mut self.tally.failed, cause, 1);
+            }
+            State::Live => {
+                self.live -= 1;
+                self.tally.likes_unsure += viewer.likes;
+                self.books[viewer.room].leave(&viewer.place, true);
+                let counts = if viewer.stalls { &mut self.tally.lost_stalled } else { &mut self.tally.lost };
+                bump(counts, cause, 1);
+            }
+            State::Closing => {
+                self.live -= 1;
+                self.tally.closed_clean += u64::from(viewer.close_code == Some(1000));
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        let failed = self.tally.failed.values().chain(self.tally.lost.values()).sum();
+        let progress = Progress {
+            live: self.live,
+            failed,
+            frames: self.tally.frames,
+            comments: self.tally.comments_sent,
+            p99_us: self.histograms.p99_us(),
+        };
+        (self.report)(Report::Progress(progress));
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Over;
+        let result = WorkerResult {
+            tally: std::mem::take(&mut self.tally),
+            latencies: self.histograms.counts(),
+            rooms: std::mem::take(&mut self.books).into_iter().map(Book::into_evidence).collect(),
+            own: self.own,
+        };
+        (self.report)(Report::Done(Box::new(result)));
+    }
+}
+
+/// A short cause that failures are counted by.
+fn io_cause(error: &std::io::Error) -> String {
+    use std::io::ErrorKind as K;
+    match error.kind() {
+        K::ConnectionRefused => "connection refused".into(),
+        K::ConnectionReset => "connection reset".into(),
+        K::BrokenPipe => "connection broken".into(),
+        K::TimedOut => "connection timed out".into(),
+        K::AddrNotAvailable => "source address not available".into(),
+        K::OutOfMemory => "server does not read".into(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,243 @@
+//! From readable sockets to the books: reads into the shared buffer, splits frames, books messages.
+//!
+//! Does not know: schedules, commands.
+
+use super::{Worker, io_cause};
+use crate::clock::{CommentId, now_ns};
+use crate::ledger::book::Met;
+use crate::plan::bump;
+use crate::viewer::State;
+use crate::ws::{self, Kind, Split};
+use mio::net::TcpStream;
+use std::io::{ErrorKind, Read};
+use volley::protocol::encode::Encoding;
+use volley::protocol::message::{Outcome, ServerMessage};
+
+/// Room for one read: more than a viewer's socket usually holds, so that one read empties it.
+pub(super) const READ_BYTES: usize = 64 * 1024;
+
+/// Why a connection cannot go on.
+enum Stop {
+    /// Count it by this cause.
+    Cause(String),
+    /// The server closed in good order.
+    Closed(u16),
+}
+
+impl Worker<'_> {
+    /// The socket takes bytes: the TCP handshake is over, or there is room again.
+    pub(super) fn writable(&mut self, index: usize) {
+        let viewer = &mut self.viewers[index];
+        let result = if viewer.state == State::Connecting {
+            match viewer.stream.as_ref().map_or(Ok(None), TcpStream::take_error) {
+                Ok(None) => {
+                    viewer.state = State::Upgrading;
+                    let request = self.upgrade.request(&self.plan.rooms[viewer.room]);
+                    viewer.send(&request)
+                }
+                Ok(Some(error)) | Err(error) => Err(error),
+            }
+        } else {
+            viewer.flush()
+        };
+        if let Err(error) = result {
+            self.drop_viewer(index, &io_cause(&error));
+        }
+    }
+
+    /// The socket has bytes, or its end.
+    pub(super) fn readable(&mut self, index: usize) {
+        if self.is_stalling && self.viewers[index].stalls {
+            return; // It will be read when the stall is over: its readiness is not lost, only ours.
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        loop {
+            let viewer = &mut self.viewers[index];
+            let Some(stream) = &mut viewer.stream else { break };
+            let kept = viewer.partial.len();
+            if buffer.len() < kept + READ_BYTES {
+                buffer.resize(kept + READ_BYTES, 0);
+            }
+            match stream.read(&mut buffer[kept..]) {
+                Ok(0) => {
+                    let cause = viewer.close_code.map_or("ended without a close frame".into(), |c| format!("close {c}"));
+                    self.drop_viewer(index, &cause);
+                    break;
+                }
+                Ok(taken) => {
+                    let is_drained = kept + taken < buffer.len();
+                    buffer[..kept].copy_from_slice(&viewer.partial);
+                    viewer.partial.clear();
+                    if self.is_measuring {
+                        self.tally.bytes_measured += taken as u64;
+                    }
+                    match self.bytes(index, &buffer[..kept + taken]) {
+                        Ok(()) if is_drained => break,
+                        Ok(()) => {}
+                        Err(Stop::Cause(cause)) => {
+                            self.drop_viewer(index, &cause);
+                            break;
+                        }
+                        Err(Stop::Closed(code)) => {
+                            self.drop_viewer(index, &format!("close {code}"));
+                            break;
+                        }
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let cause = viewer.close_code.map_or_else(|| io_cause(&error), |c| format!("close {c}"));
+                    self.drop_viewer(index, &cause);
+                    break;
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn bytes(&mut self, index: usize, bytes: &[u8]) -> Result<(), Stop> {
+        let mut rest = bytes;
+        if self.viewers[index].state == State::Upgrading {
+            match self.upgrade.check(rest).map_err(Stop::Cause)? {
+                Some(taken) => rest = &rest[taken..],
+                None => {
+                    self.viewers[index].partial.extend_from_slice(rest);
+                    return Ok(());
+                }
+            }
+            self.viewers[index].state = State::Upgraded;
+        }
+        let now = now_ns();
+        while let Some(frame) = ws::split(rest).map_err(|e| Stop::Cause(format!("bad frame: {e}")))? {
+            rest = &rest[frame.bytes..];
+            self.frame(index, frame, now)?;
+        }
+        if !rest.is_empty() {
+            self.viewers[index].partial.extend_from_slice(rest);
+        } else if self.viewers[index].partial.capacity() > 0 {
+            self.viewers[index].partial = Vec::new(); // Only viewers in the middle of a frame hold memory.
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, index: usize, frame: Split<'_>, now: u64) -> Result<(), Stop> {
+        match frame.kind {
+            Kind::Text | Kind::Binary => self.data(index, frame, now),
+            Kind::Ping => {
+                self.tally.pings += 1;
+                self.send_frame(index, Kind::Pong, frame.payload);
+                Ok(())
+            }
+            Kind::Pong => Ok(()),
+            Kind::Close => {
+                let code = ws::close_code(frame.payload);
+                self.viewers[index].close_code = Some(code);
+                if self.viewers[index].state != State::Closing {
+                    self.send_frame(index, Kind::Close, frame.payload.get(..2).unwrap_or(&[]));
+                }
+                Err(Stop::Closed(code))
+            }
+        }
+    }
+
+    fn data(&mut self, index: usize, frame: Split<'_>, now: u64) -> Result<(), Stop> {
+        let encoding = self.plan.encoding;
+        let expected = if encoding == Encoding::Json { Kind::Text } else { Kind::Binary };
+        if frame.kind != expected {
+            return Err(Stop::Cause("message of the other encoding".into()));
+        }
+        let viewer = &mut self.viewers[index];
+        if viewer.state != State::Live && viewer.state != State::Upgraded {
+            return Ok(()); // What comes after our close frame belongs to nobody's stretch.
+        }
+        let book = &mut self.books[viewer.room];
+        if viewer.state == State::Live
+            && let Some(known) = book.recognise(&viewer.place, frame.payload)
+        {
+            self.took(index, known, now);
+            return Ok(());
+        }
+        let message = match encoding {
+            Encoding::Json => serde_json::from_slice::<ServerMessage>(frame.payload).map_err(|e| e.to_string()),
+            Encoding::Msgpack => rmp_serde::from_slice::<ServerMessage>(frame.payload).map_err(|e| e.to_string()),
+        };
+        match message {
+            Ok(message) => self.message(index, message, frame.payload, now),
+            Err(error) => {
+                bump(&mut self.tally.unreadable, &error, 1);
+                Ok(())
+            }
+        }
+    }
+
+    fn message(&mut self, index: usize, message: ServerMessage, payload: &[u8], now: u64) -> Result<(), Stop> {
+        let viewer = &mut self.viewers[index];
+        let book = &mut self.books[viewer.room];
+        match (viewer.state, message) {
+            (State::Upgraded, ServerMessage::Welcome(welcome)) => {
+                if welcome.room.as_str() != self.plan.rooms[viewer.room] {
+                    return Err(Stop::Cause("welcome to another room".into()));
+                }
+                viewer.place = book.welcome(&welcome);
+                viewer.state = State::Live;
+                self.on_the_way -= 1;
+                self.live += 1;
+                self.tally.connected += 1;
+            }
+            (State::Upgraded, _) => return Err(Stop::Cause("first message is not a welcome".into())),
+            (_, ServerMessage::Frame(frame)) => {
+                let known = book.record(payload, &frame);
+                self.took(index, known, now);
+            }
+            (_, ServerMessage::Gap(gap)) => book.gap(&mut viewer.place, &gap),
+            (_, ServerMessage::Heartbeat(heartbeat)) => book.heartbeat(&mut viewer.place, heartbeat.last),
+            (_, ServerMessage::Ack(ack)) => {
+                let number = CommentId::parse(ack.id.as_str()).map(|id| id.number);
+                match number.and_then(|number| self.pending.remove(&number).map(|room| (number, room))) {
+                    Some((number, room)) => {
+                        self.books[room].ack(number, &ack);
+                        bump(&mut self.tally.acked, outcome_name(ack.outcome), 1);
+                    }
+                    None => self.tally.stray_answers += 1,
+                }
+            }
+            (_, ServerMessage::Error(error)) => match &error.id {
+                Some(id) => {
+                    let number = CommentId::parse(id.as_str()).map(|id| id.number);
+                    if number.and_then(|number| self.pending.remove(&number)).is_some() {
+                        bump(&mut self.tally.refused, error.code.as_str(), 1);
+                    } else {
+                        self.tally.stray_answers += 1;
+                    }
+                }
+                // All our comments have ids, so this is about likes.
+                None => bump(&mut self.tally.likes_refused, error.code.as_str(), self.plan.likes_per_message),
+            },
+            (_, ServerMessage::Bye(_)) => self.tally.byes += 1,
+            (_, ServerMessage::Welcome(_)) => bump(&mut self.tally.unreadable, "a second welcome", 1),
+        }
+        Ok(())
+    }
+
+    /// A viewer received frame `known` of its room.
+    fn took(&mut self, index: usize, known: usize, now: u64) {
+        let viewer = &mut self.viewers[index];
+        let book = &mut self.books[viewer.room];
+        self.tally.frames += 1;
+        self.tally.frames_measured += u64::from(self.is_measuring);
+        if book.take(&mut viewer.place, known) == Met::New && !viewer.stalls {
+            for sent_ns in &book.evidence().frames[known].sent_ns {
+                self.histograms.record(*sent_ns, now);
+            }
+        }
+    }
+}
+
+fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Shown => "shown",
+        Outcome::Merged => "merged",
+        Outcome::Shed => "shed",
+    }
+}
