@@ -150,7 +150,7 @@ pub(super) fn is_too_long(text: &str) -> bool {
 
 /// The character that `&name;` stands for.
 pub(super) fn entity(name: &BytesRef<'_>) -> Option<char> {
-    match name.as_ref() {
+    match &name[..] {
         b"lt" => Some('<'),
         b"gt" => Some('>'),
         b"amp" => Some('&'),
