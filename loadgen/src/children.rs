@@ -46,7 +46,9 @@ impl Crew {
     pub fn tell(&mut self, n: usize, command: Command) -> Result<(), String> {
         let gone = |_| format!("worker {n} is gone");
         match &mut self.hands[n] {
-            Hand::Thread { commands: Some(commands), .. } => commands.send(command).map_err(|_| format!("worker {n} is gone")),
+            Hand::Thread { commands: Some(commands), .. } => {
+                commands.send(command).map_err(|_| format!("worker {n} is gone"))
+            }
             Hand::Process { commands: Some(commands), .. } => {
                 serde_json::to_writer(&mut *commands, &command).map_err(|e| format!("worker {n}: {e}"))?;
                 commands.write_all(b"\n").and_then(|()| commands.flush()).map_err(gone)
@@ -122,7 +124,8 @@ fn start_process(n: usize, reports: Sender<(usize, Report)>) -> Result<Hand, Str
     let reader = std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines() {
             let Ok(line) = line else { break };
-            let report = serde_json::from_str(&line).unwrap_or_else(|e| Report::Failed(format!("unreadable report: {e}")));
+            let report =
+                serde_json::from_str(&line).unwrap_or_else(|e| Report::Failed(format!("unreadable report: {e}")));
             if reports.send((n, report)).is_err() {
                 return;
             }

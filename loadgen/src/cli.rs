@@ -141,7 +141,8 @@ impl Args {
         }
         let recording = self.recording()?;
         let measured_s = self.measured_s(recording.as_ref());
-        let stall = self.stall.map(|share| Stall { share, seconds: self.stall_seconds, rcvbuf_bytes: self.stall_rcvbuf });
+        let stall =
+            self.stall.map(|share| Stall { share, seconds: self.stall_seconds, rcvbuf_bytes: self.stall_rcvbuf });
         if stall.is_some_and(|stall| measured_s < 1.5 * stall.seconds) {
             return usage(format!(
                 "--seconds {measured_s} is too short for --stall-seconds {}: the stall begins after a third; give at least {}",
@@ -158,7 +159,11 @@ impl Args {
             (0, true) => self.viewers.div_ceil(SOCKETS_PER_ADDRESS),
             (0, false) => 0,
             (n, true) => n,
-            (_, false) => return usage("--addresses works with a server on 127.0.0.0/8 only: other source addresses are not ours".into()),
+            (_, false) => {
+                return usage(
+                    "--addresses works with a server on 127.0.0.0/8 only: other source addresses are not ours".into(),
+                );
+            }
         };
         let scenario = Scenario {
             server,
@@ -221,7 +226,8 @@ impl Args {
     }
 
     fn processes(&self) -> Result<usize, CliError> {
-        let descriptors = rlimit::increase_nofile_limit(u64::MAX).or_else(|_| rlimit::getrlimit(rlimit::Resource::NOFILE).map(|l| l.0));
+        let descriptors = rlimit::increase_nofile_limit(u64::MAX)
+            .or_else(|_| rlimit::getrlimit(rlimit::Resource::NOFILE).map(|l| l.0));
         let descriptors = usize::try_from(descriptors.unwrap_or(1_024)).unwrap_or(usize::MAX);
         let needed = processes_for(self.viewers, descriptors);
         if needed > 256 {
@@ -229,7 +235,9 @@ impl Args {
         }
         match self.processes {
             0 => Ok(needed),
-            n if n > self.viewers || n > 256 => usage(format!("--processes {n}: at most one per viewer, and at most 256")),
+            n if n > self.viewers || n > 256 => {
+                usage(format!("--processes {n}: at most one per viewer, and at most 256"))
+            }
             n if self.viewers.div_ceil(n) + crate::scenario::OTHER_DESCRIPTORS > descriptors => usage(format!(
                 "--processes {n} is too few: {} viewers in each, but a process may open {descriptors} files; \
                  give {needed}, or raise `ulimit -n`",

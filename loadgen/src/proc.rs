@@ -21,7 +21,8 @@ impl ProcessUse {
     pub fn read(pid: u32) -> Result<Self, String> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
             .map_err(|e| format!("cannot read /proc/{pid}/stat ({e}): is {pid} the server's process id?"))?;
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(|e| format!("/proc/{pid}/status: {e}"))?;
+        let status =
+            fs::read_to_string(format!("/proc/{pid}/status")).map_err(|e| format!("/proc/{pid}/status: {e}"))?;
         let ticks_per_s = rustix::param::clock_ticks_per_second().max(1);
         let cpu_ticks = cpu_ticks(&stat).ok_or_else(|| format!("/proc/{pid}/stat has an unknown form"))?;
         Ok(Self { cpu_us: cpu_ticks * 1_000_000 / ticks_per_s, rss_bytes: rss_bytes(&status).unwrap_or(0) })

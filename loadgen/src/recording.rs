@@ -64,7 +64,8 @@ pub fn parse(bytes: &[u8], on_broken: OnBroken) -> Result<Recording, Broken> {
     if bytes.len() > FILE_BYTES_MAX {
         return Err(Broken { line: 1, reason: Reason::FileTooBig });
     }
-    let mut parser = Parser { bytes, on_broken, at_line: (0, 1), out: Recording::default(), root: Root::Before, open: None };
+    let mut parser =
+        Parser { bytes, on_broken, at_line: (0, 1), out: Recording::default(), root: Root::Before, open: None };
     parser.run()?;
     let mut recording = parser.out;
     if recording.by_mode.is_empty() {
@@ -155,9 +156,7 @@ impl<'a> Parser<'a> {
                 self.end(tag.name().as_ref(), at)
             }
             Event::End(tag) => self.end(tag.name().as_ref(), at),
-            Event::Text(text) => {
-                self.text(std::str::from_utf8(&text), at)
-            }
+            Event::Text(text) => self.text(std::str::from_utf8(&text), at),
             Event::CData(text) => self.text(std::str::from_utf8(&text), at),
             Event::GeneralRef(name) => {
                 let Some(open) = &mut self.open else { return self.outside(at) };

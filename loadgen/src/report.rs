@@ -51,7 +51,9 @@ impl Generator {
         );
         let was_the_bottleneck = busy_share > OWN_CPU_SHARE_MAX || cycle_max_ms > OWN_CYCLE_MS_MAX;
         let says = if was_the_bottleneck {
-            format!("THE GENERATOR WAS THE BOTTLENECK: {figures}; latencies are its own. Give it a free core or fewer viewers.")
+            format!(
+                "THE GENERATOR WAS THE BOTTLENECK: {figures}; latencies are its own. Give it a free core or fewer viewers."
+            )
         } else {
             format!("not the bottleneck: {figures}")
         };
@@ -101,7 +103,12 @@ impl Outcome {
         if t.connected == 0 {
             wrong.push(format!("nobody connected: {}", causes(&t.failed)));
         } else if !t.failed.is_empty() {
-            wrong.push(format!("{} of {} viewers did not get in: {}", sum(&t.failed), scenario.viewers, causes(&t.failed)));
+            wrong.push(format!(
+                "{} of {} viewers did not get in: {}",
+                sum(&t.failed),
+                scenario.viewers,
+                causes(&t.failed)
+            ));
         }
         if !t.lost.is_empty() {
             wrong.push(format!("{} viewers were lost on the way: {}", sum(&t.lost), causes(&t.lost)));
@@ -150,40 +157,89 @@ impl Outcome {
             table.add_row(vec![name.to_owned(), text]);
         };
         let (t, v) = (&f.tally, &f.verdict);
-        row("viewers", format!(
-            "{} connected in {:.1} s, {} failed, {} lost",
-            grouped(t.connected), f.connect_s, grouped(sum(&t.failed)), grouped(sum(&t.lost))
-        ));
+        row(
+            "viewers",
+            format!(
+                "{} connected in {:.1} s, {} failed, {} lost",
+                grouped(t.connected),
+                f.connect_s,
+                grouped(sum(&t.failed)),
+                grouped(sum(&t.lost))
+            ),
+        );
         if let Some(recording) = recording {
             row("recording", recording_text(recording));
         }
         let seconds = f.measured_s.max(f64::MIN_POSITIVE);
-        row("frames", format!(
-            "{} in {:.1} s measured: {:.0}/s of {:.0} bytes",
-            grouped(t.frames_measured), f.measured_s, t.frames_measured as f64 / seconds,
-            t.bytes_measured as f64 / t.frames_measured.max(1) as f64
-        ));
-        let refused = if t.refused.is_empty() { "0 refused".into() } else { format!("refused: {}", causes(&t.refused)) };
-        row("comments", format!(
-            "{} sent, {} acknowledged ({}), {refused}",
-            grouped(t.comments_sent), grouped(sum(&t.acked)), if t.acked.is_empty() { "none".into() } else { causes(&t.acked) }
-        ));
-        row("delivered", format!(
-            "{} of {} · shed and counted {} · merged {} · in announced gaps {}",
-            grouped(v.delivered), grouped(v.expected), grouped(v.shed), grouped(v.merged), grouped(v.gap_announced)
-        ));
-        row("missing", format!(
-            "{} · duplicates {} · order {} · digests {} · contradictions {}",
-            grouped(v.missing), grouped(v.duplicates), grouped(v.order_violations), grouped(v.digest_conflicts), grouped(v.contradictions)
-        ));
-        let likes_refused = if t.likes_refused.is_empty() { String::new() } else { format!(", refused: {}", causes(&t.likes_refused)) };
-        row("likes", format!("{} sent{likes_refused}, total grew by {}", grouped(t.likes_sent), grouped(v.likes_gained)));
+        row(
+            "frames",
+            format!(
+                "{} in {:.1} s measured: {:.0}/s of {:.0} bytes",
+                grouped(t.frames_measured),
+                f.measured_s,
+                t.frames_measured as f64 / seconds,
+                t.bytes_measured as f64 / t.frames_measured.max(1) as f64
+            ),
+        );
+        let refused =
+            if t.refused.is_empty() { "0 refused".into() } else { format!("refused: {}", causes(&t.refused)) };
+        row(
+            "comments",
+            format!(
+                "{} sent, {} acknowledged ({}), {refused}",
+                grouped(t.comments_sent),
+                grouped(sum(&t.acked)),
+                if t.acked.is_empty() { "none".into() } else { causes(&t.acked) }
+            ),
+        );
+        row(
+            "delivered",
+            format!(
+                "{} of {} · shed and counted {} · merged {} · in announced gaps {}",
+                grouped(v.delivered),
+                grouped(v.expected),
+                grouped(v.shed),
+                grouped(v.merged),
+                grouped(v.gap_announced)
+            ),
+        );
+        row(
+            "missing",
+            format!(
+                "{} · duplicates {} · order {} · digests {} · contradictions {}",
+                grouped(v.missing),
+                grouped(v.duplicates),
+                grouped(v.order_violations),
+                grouped(v.digest_conflicts),
+                grouped(v.contradictions)
+            ),
+        );
+        let likes_refused =
+            if t.likes_refused.is_empty() { String::new() } else { format!(", refused: {}", causes(&t.likes_refused)) };
+        row(
+            "likes",
+            format!("{} sent{likes_refused}, total grew by {}", grouped(t.likes_sent), grouped(v.likes_gained)),
+        );
         row("latency", latency_text(&f.latency));
         if let Some((before, within)) = &f.stall_latency {
-            row("stall", format!("{} viewers stopped reading; {} gaps announced; closed: {}",
-                grouped(t.stalled), grouped(v.gaps), if t.lost_stalled.is_empty() { "0".into() } else { causes(&t.lost_stalled) }));
-            row("", format!("the others' p99 {:.1} ms before, {:.1} ms while ({:.2}×)",
-                before.p99_ms, within.p99_ms, within.p99_ms / before.p99_ms.max(0.001)));
+            row(
+                "stall",
+                format!(
+                    "{} viewers stopped reading; {} gaps announced; closed: {}",
+                    grouped(t.stalled),
+                    grouped(v.gaps),
+                    if t.lost_stalled.is_empty() { "0".into() } else { causes(&t.lost_stalled) }
+                ),
+            );
+            row(
+                "",
+                format!(
+                    "the others' p99 {:.1} ms before, {:.1} ms while ({:.2}×)",
+                    before.p99_ms,
+                    within.p99_ms,
+                    within.p99_ms / before.p99_ms.max(0.001)
+                ),
+            );
         }
         for (name, text) in server_rows(f) {
             row(name, text);
@@ -197,7 +253,11 @@ impl Outcome {
             out.push_str(&format!("WRONG: {line}\n"));
         }
         if self.is_good {
-            out.push_str(if scenario.stall.is_some() { "good: every comment is accounted for, for every viewer, stalled ones included\n" } else { "good: every comment is accounted for, for every viewer\n" });
+            out.push_str(if scenario.stall.is_some() {
+                "good: every comment is accounted for, for every viewer, stalled ones included\n"
+            } else {
+                "good: every comment is accounted for, for every viewer\n"
+            });
         }
         out
     }
@@ -266,7 +326,12 @@ fn latency_text(l: &Percentiles) -> String {
     }
     format!(
         "p50 {:.1} · p90 {:.1} · p99 {:.1} · p99.9 {:.1} · max {:.1} ms ({} receipts)",
-        l.p50_ms, l.p90_ms, l.p99_ms, l.p999_ms, l.max_ms, grouped(l.count)
+        l.p50_ms,
+        l.p90_ms,
+        l.p99_ms,
+        l.p999_ms,
+        l.max_ms,
+        grouped(l.count)
     )
 }
 
@@ -283,13 +348,18 @@ fn server_rows(f: &Findings) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     if let (Some(server), Some(per_frame)) = (f.server, cpu_per_frame(f)) {
         let kib = |bytes: u64| bytes as f64 / 1_024.0;
-        let per_viewer = kib(server.rss_idle_bytes.saturating_sub(server.rss_before_bytes)) / f.tally.connected.max(1) as f64;
-        rows.push(("server", format!(
-            "{per_frame:.2} µs CPU per delivered frame, {:.0} % of a core; {:.0} µs per accept and handshake",
-            server.cpu_us as f64 / 1e4 / f.measured_s.max(f64::MIN_POSITIVE),
-            server.connect_cpu_us as f64 / f.tally.connected.max(1) as f64
-        )));
-        let mut memory = format!("resident {:.1} MiB, {per_viewer:.2} KiB per idle viewer", kib(server.rss_max_bytes) / 1_024.0);
+        let per_viewer =
+            kib(server.rss_idle_bytes.saturating_sub(server.rss_before_bytes)) / f.tally.connected.max(1) as f64;
+        rows.push((
+            "server",
+            format!(
+                "{per_frame:.2} µs CPU per delivered frame, {:.0} % of a core; {:.0} µs per accept and handshake",
+                server.cpu_us as f64 / 1e4 / f.measured_s.max(f64::MIN_POSITIVE),
+                server.connect_cpu_us as f64 / f.tally.connected.max(1) as f64
+            ),
+        ));
+        let mut memory =
+            format!("resident {:.1} MiB, {per_viewer:.2} KiB per idle viewer", kib(server.rss_max_bytes) / 1_024.0);
         if let Some((begin, most)) = server.rss_stall_bytes {
             memory.push_str(&format!(", grew by {:.1} MiB in the stall", kib(most.saturating_sub(begin)) / 1_024.0));
         }
@@ -302,7 +372,10 @@ fn server_rows(f: &Findings) -> Vec<(&'static str, String)> {
             .map(|(name, by)| format!("{name} +{by:.2}"))
             .collect::<Vec<_>>()
             .join("\n");
-        rows.push(("its metrics", if text.is_empty() { format!("{} counters grew (see --json)", metrics.len()) } else { text }));
+        rows.push((
+            "its metrics",
+            if text.is_empty() { format!("{} counters grew (see --json)", metrics.len()) } else { text },
+        ));
     }
     rows
 }

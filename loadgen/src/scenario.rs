@@ -134,9 +134,8 @@ mod tests {
 
     #[test]
     fn the_workers_plans_add_up_to_the_scenario() {
-        let lines: Vec<Line> = (0..11)
-            .map(|n| Line { at_ms: n, mode: Mode::Scroll, color: 0, size: 25, text: n.to_string() })
-            .collect();
+        let lines: Vec<Line> =
+            (0..11).map(|n| Line { at_ms: n, mode: Mode::Scroll, color: 0, size: 25, text: n.to_string() }).collect();
         let scenario = Scenario {
             server: ([127, 0, 0, 1], 1).into(),
             host: "h".into(),

@@ -236,12 +236,17 @@ mod tests {
     #[test]
     fn a_recording_plays_at_its_speed_with_its_looks() {
         let line = |at_ms, text: &str| Line { at_ms, mode: Mode::Top, color: 0xff0000, size: 18, text: text.into() };
-        let comments = Comments::Recording { lines: vec![line(0, "a"), line(8_000, "b"), line(80_000, "c")], speed: 8.0 };
+        let comments =
+            Comments::Recording { lines: vec![line(0, "a"), line(8_000, "b"), line(80_000, "c")], speed: 8.0 };
         let mut quiet = plan(0, 1, comments);
         quiet.likes_per_s = 0.0;
         let mut schedule = Schedule::new(&quiet, TIMES);
         let due: Vec<Due> = std::iter::from_fn(|| schedule.pop(u64::MAX)).collect();
-        assert_eq!(due.iter().map(|d| d.at_ns).collect::<Vec<_>>(), [1_000, 1_000_001_000], "the third is after the end");
+        assert_eq!(
+            due.iter().map(|d| d.at_ns).collect::<Vec<_>>(),
+            [1_000, 1_000_001_000],
+            "the third is after the end"
+        );
         let ClientMessage::Comment(second) = parse(&due[1].payload, Encoding::Json).unwrap() else { panic!() };
         assert_eq!((second.text.as_str(), second.media_ms), ("b", Some(8_000)));
         let looks = StyleRequest { mode: Some(Mode::Top), color: Some(0xff0000), size: Some(18) };

@@ -55,8 +55,9 @@ impl Histograms {
 
     /// As they travel.
     pub fn counts(&self) -> Latencies {
-        let counts =
-            |h: &Histogram<u64>| -> Counts { h.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect() };
+        let counts = |h: &Histogram<u64>| -> Counts {
+            h.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
+        };
         Latencies { all: counts(&self.all), before_stall: counts(&self.before_stall), in_stall: counts(&self.in_stall) }
     }
 }
@@ -108,7 +109,12 @@ mod tests {
     #[test]
     fn percentiles_survive_the_trip_between_processes() {
         let mut h = Histograms::new();
-        h.set_times(Times { start_ns: 0, measure_ns: 1_000_000, end_ns: 2_000_000_000, stall_ns: Some((500_000_000, 900_000_000)) });
+        h.set_times(Times {
+            start_ns: 0,
+            measure_ns: 1_000_000,
+            end_ns: 2_000_000_000,
+            stall_ns: Some((500_000_000, 900_000_000)),
+        });
         h.record(0, 10); // Sent in the warm-up: does not count.
         for n in 1..=1_000u64 {
             h.record(n * 1_000_000, n * 1_000_000 + n * 1_000_000);
@@ -117,7 +123,10 @@ mod tests {
         let counts = h.counts();
         let p = percentiles([&counts.all]);
         assert_eq!(p.count, 1_000);
-        assert!((p.p50_ms - 500.0).abs() < 1.0 && (p.p99_ms - 990.0).abs() < 1.0 && (p.max_ms - 1_000.0).abs() < 1.0, "{p:?}");
+        assert!(
+            (p.p50_ms - 500.0).abs() < 1.0 && (p.p99_ms - 990.0).abs() < 1.0 && (p.max_ms - 1_000.0).abs() < 1.0,
+            "{p:?}"
+        );
         assert_eq!((percentiles([&counts.before_stall]).count, percentiles([&counts.in_stall]).count), (499, 400));
     }
 }

@@ -91,7 +91,9 @@ impl Viewer {
             socket.bind(&source.into())?;
         }
         match socket.connect(&plan.server.into()) {
-            Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => return Err(error),
+            Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+                return Err(error);
+            }
             _ => {}
         }
         self.stream = Some(TcpStream::from_std(socket.into()));

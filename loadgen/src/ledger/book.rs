@@ -133,7 +133,8 @@ impl Book {
             frame.receipts += 1;
             place.at = frame.last;
             return Met::New;
-        } else if place.hole.is_some_and(|(from, to)| from <= frame.prev && frame.last <= to && frame.prev < frame.last) {
+        } else if place.hole.is_some_and(|(from, to)| from <= frame.prev && frame.last <= to && frame.prev < frame.last)
+        {
             let (from, to) = place.hole.unwrap_or_default();
             *e.late.entry((frame.prev, frame.last)).or_default() += 1;
             e.order_violations += 1;

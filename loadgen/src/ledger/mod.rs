@@ -108,7 +108,10 @@ mod pairs {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
     use std::collections::BTreeMap;
 
-    pub(super) fn serialize<K: Serialize + Ord, S: Serializer>(map: &BTreeMap<K, u64>, s: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<K: Serialize + Ord, S: Serializer>(
+        map: &BTreeMap<K, u64>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
         s.collect_seq(map)
     }
 

@@ -60,7 +60,8 @@ impl Worker<'_> {
             }
             match stream.read(&mut buffer[kept..]) {
                 Ok(0) => {
-                    let cause = viewer.close_code.map_or("ended without a close frame".into(), |c| format!("close {c}"));
+                    let cause =
+                        viewer.close_code.map_or("ended without a close frame".into(), |c| format!("close {c}"));
                     self.drop_viewer(index, &cause);
                     break;
                 }
