@@ -37,7 +37,7 @@ pub(super) const fn is_plain(c: char) -> bool {
         | '\u{3400}'..='\u{4DBF}' // Han, extension A
         | '\u{4E00}'..='\u{9FFF}' // Han
         | '\u{AC00}'..='\u{D7A3}' // Hangul syllables
-        | '\u{FF01}'..='\u{FF9F}' // Full-width forms, half-width Katakana
+        | '\u{FF01}'..='\u{FF9F}' | '\u{FFE0}'..='\u{FFE6}' // Full-width forms, half-width Katakana
         | '\u{2018}'..='\u{2019}' | '\u{201C}'..='\u{201D}' | '\u{2026}' | '\u{00B7}' // ‘’ “” … ·
     )
 }

@@ -1,0 +1,203 @@
+//! `docs/protocol.md` is true: its examples are read with the real types, and its tables are complete.
+
+use std::collections::{BTreeMap, BTreeSet};
+use volley::protocol::codes::{Close, ErrorCode, Next};
+use volley::protocol::encode::{self, Encoding};
+use volley::protocol::message::{ClientMessage, ServerMessage, parse};
+
+const PAGE: &str = include_str!("../docs/protocol.md");
+
+/// The bodies of the fenced blocks tagged `json {who}`.
+fn examples(who: &str) -> Vec<&'static str> {
+    let fence = format!("```json {who}\n");
+    PAGE.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().trim()).collect()
+}
+
+/// The rows of the table under a heading, header and rule left out: cells, trimmed.
+fn table(heading: &str) -> Vec<Vec<&'static str>> {
+    let (_, section) = PAGE.split_once(&format!("\n## {heading}\n")).expect("the heading is there");
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+    rows.map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect()).collect()
+}
+
+fn only_key(value: &serde_json::Value) -> String {
+    let object = value.as_object().expect("an object");
+    assert_eq!(object.len(), 1, "{value}");
+    object.keys().next().unwrap().clone()
+}
+
+fn keys_of(value: &serde_json::Value, into: &mut BTreeSet<String>) {
+    match value {
+        // The application's own fields have no names of ours.
+        serde_json::Value::Object(map) => map.iter().for_each(|(key, value)| {
+            into.insert(key.clone());
+            if key != "ext" {
+                keys_of(value, into);
+            }
+        }),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| keys_of(item, into)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_fenced_example_says_whose_it_is() {
+    let tagged = examples("client").len() + examples("server").len();
+    assert_eq!(PAGE.matches("```json").count(), tagged);
+    assert_eq!(PAGE.matches("```").count(), 2 * tagged);
+}
+
+#[test]
+fn client_examples_parse_in_both_encodings_and_cover_every_kind() {
+    let mut kinds = BTreeSet::new();
+    for example in examples("client") {
+        let message = parse(example.as_bytes(), Encoding::Json).unwrap_or_else(|e| panic!("{example}: {e}"));
+        let value: serde_json::Value = serde_json::from_str(example).unwrap();
+        let msgpack = encode::value(&value, Encoding::Msgpack);
+        assert_eq!(parse(&msgpack, Encoding::Msgpack).as_ref(), Ok(&message), "{example}");
+        // A new kind of message does not compile here until this page knows it.
+        kinds.insert(match message {
+            ClientMessage::Comment(_) => "comment",
+            ClientMessage::Like(_) => "like",
+            ClientMessage::Auth(_) => "auth",
+            ClientMessage::Rendition(_) => "rendition",
+        });
+    }
+    assert_eq!(kinds, ["auth", "comment", "like", "rendition"].into());
+}
+
+#[test]
+fn server_examples_are_what_the_server_writes_and_cover_every_kind() {
+    let mut kinds = BTreeSet::new();
+    for example in examples("server") {
+        let message: ServerMessage = serde_json::from_str(example).unwrap_or_else(|e| panic!("{example}: {e}"));
+        // Nothing in the example is unknown to the types, and nothing they write is missing from it.
+        let shown: serde_json::Value = serde_json::from_str(example).unwrap();
+        let written: serde_json::Value = serde_json::from_slice(&encode::payload(&message, Encoding::Json)).unwrap();
+        assert_eq!(shown, written, "{example}");
+        let msgpack = encode::payload(&message, Encoding::Msgpack);
+        assert_eq!(rmp_serde::from_slice::<ServerMessage>(&msgpack).unwrap(), message);
+        let as_value: serde_json::Value = rmp_serde::from_slice(&msgpack).unwrap();
+        assert_eq!(as_value, shown, "both encodings have one schema");
+        kinds.insert(match message {
+            ServerMessage::Welcome(_) => "welcome",
+            ServerMessage::Frame(_) => "frame",
+            ServerMessage::Ack(_) => "ack",
+            ServerMessage::Error(_) => "error",
+            ServerMessage::Gap(_) => "gap",
+            ServerMessage::Heartbeat(_) => "heartbeat",
+            ServerMessage::Bye(_) => "bye",
+        });
+        assert!(kinds.contains(only_key(&shown).as_str()));
+    }
+    assert_eq!(kinds, ["ack", "bye", "error", "frame", "gap", "heartbeat", "welcome"].into());
+}
+
+#[test]
+fn every_key_in_an_example_is_explained() {
+    let mut keys = BTreeSet::new();
+    for example in examples("client").into_iter().chain(examples("server")) {
+        keys_of(&serde_json::from_str(example).unwrap(), &mut keys);
+    }
+    assert!(keys.len() > 30, "{keys:?}");
+    let prose: String = PAGE.split("```").step_by(2).collect();
+    let spans: BTreeSet<&str> = prose.split('`').skip(1).step_by(2).collect();
+    for key in keys {
+        let dotted = format!(".{key}");
+        let quoted = format!("\"{key}\":");
+        let found = spans.iter().any(|span| *span == key || span.ends_with(&dotted) || span.contains(&quoted));
+        assert!(found, "{key} is in an example and nowhere explained");
+    }
+}
+
+#[test]
+fn the_error_table_is_the_programs() {
+    let rows: BTreeMap<_, _> = table("Error codes").into_iter().map(|row| (row[0], row)).collect();
+    assert_eq!(rows.len(), ErrorCode::ALL.len(), "a code that does not exist, or twice");
+    for code in ErrorCode::ALL {
+        let row = rows.get(code.as_str()).unwrap_or_else(|| panic!("{} is not documented", code.as_str()));
+        assert_eq!(row[1] == "yes", code.is_protocol_error(), "{row:?}");
+        assert!(row.len() == 4 && row[2..].iter().all(|cell| !cell.is_empty()), "{row:?}");
+        assert_eq!(serde_json::to_value(code).unwrap(), code.as_str(), "one name everywhere");
+    }
+}
+
+#[test]
+fn the_close_table_is_the_programs() {
+    let rows: BTreeMap<_, _> = table("Close codes").into_iter().map(|row| (row[0], row)).collect();
+    assert_eq!(rows.len(), Close::ALL.len(), "a code that does not exist, or twice");
+    for close in Close::ALL {
+        let row = rows.get(close.code().to_string().as_str()).unwrap_or_else(|| panic!("{close:?} is not documented"));
+        assert_eq!(row[1], close.reason());
+        let next = match close.next() {
+            Next::Done => "done",
+            Next::Reconnect => "reconnect",
+            Next::Stop => "stop",
+        };
+        assert_eq!(row[3], next, "{row:?}");
+        assert!(row.len() == 5 && !row[2].is_empty() && !row[4].is_empty(), "{row:?}");
+        match close.code() {
+            4000..=4499 => assert_eq!(close.next(), Next::Reconnect, "the range tells"),
+            4500..=4999 => assert_eq!(close.next(), Next::Stop, "the range tells"),
+            _ => {}
+        }
+    }
+}
+
+/// `4096` as people write it.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).unwrap()).collect();
+    groups.join(",")
+}
+
+#[test]
+fn the_limits_are_the_defaults() {
+    let config = volley::config::Config::default();
+    let limits: BTreeMap<_, _> = table("Limits").into_iter().map(|row| (row[0], row[1])).collect();
+    let rate = |rate: volley::config::Rate| {
+        format!("{} a second, {} at once", grouped(rate.per_s.into()), grouped(rate.burst.into()))
+    };
+    let seconds = |ms: u64| format!("{} s", ms / 1_000);
+    use volley::limits as fixed;
+    for (what, limit) in [
+        ("message", format!("{} bytes", grouped(config.admission.message_bytes_max as u64))),
+        ("fragments of a message", fixed::FRAGMENTS_MAX.to_string()),
+        ("a started message", seconds(fixed::MESSAGE_STALL_MS)),
+        ("nesting", format!("{} levels", fixed::MESSAGE_DEPTH_MAX)),
+        (
+            "control frames",
+            format!("{} a second, {} at once", fixed::CONTROL_FRAMES_PER_S, fixed::CONTROL_FRAMES_BURST),
+        ),
+        ("comments of a connection", rate(config.rates.comments_per_connection)),
+        ("comments of a user", rate(config.rates.comments_per_user)),
+        ("likes of a connection; of a user", rate(config.rates.likes_per_connection)),
+        ("likes of a connection; of a user", rate(config.rates.likes_per_user)),
+        ("comments of a room", rate(config.rates.comments_per_room)),
+        ("likes of a room", rate(config.rates.likes_per_room)),
+        (
+            "messages refused as `rate_limited",
+            format!("{} in {}", fixed::RATE_REFUSALS_MAX, seconds(fixed::RATE_REFUSAL_WINDOW_MS)),
+        ),
+        (
+            "protocol errors (see the table)",
+            format!("{} within {}", fixed::SOFT_ERRORS_MAX, seconds(fixed::SOFT_ERROR_WINDOW_MS)),
+        ),
+        ("silence", seconds(config.connection.idle_ms)),
+    ] {
+        assert_eq!(limits.get(what), Some(&limit.as_str()), "{what}");
+    }
+    for text in [
+        format!("no frame for {}", seconds(config.room.heartbeat_ms)),
+        format!("pings after {}", seconds(config.connection.ping_ms)),
+        format!("required, 1 to {}", config.admission.like_count_max),
+        format!("{} characters (Unicode scalar values)", config.admission.text_chars_max),
+        format!("or {} bytes left", grouped(config.admission.text_bytes_max as u64)),
+        format!("at most {} bytes as compact JSON", fixed::EXT_BYTES_MAX),
+        format!("oldest first, at most {}", config.room.snapshot_events),
+        format!("in log order; at most {}", config.room.frame_events_max),
+    ] {
+        assert!(PAGE.contains(&text), "the page does not say: {text}");
+    }
+}
