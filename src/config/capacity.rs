@@ -126,7 +126,7 @@ mod tests {
         let error = capacity(&loaded, 20_099, 1).unwrap_err().to_string();
         assert_eq!(
             error,
-            "volley.toml:2:1: admission.connections_max = 20000: the process's limit of 20,099 descriptors has room for \
+            "volley.toml:2:11: admission.connections_max = 20000: the process's limit of 20,099 descriptors has room for \
              19,999 connections (100 are its own); raise the limit (`ulimit -n 20100`, or `LimitNOFILE=` in the \
              service's unit) or lower the key"
         );

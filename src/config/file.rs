@@ -12,25 +12,32 @@ use toml::de::{DeTable, DeValue};
 
 /// Largest configuration file: all keys with all comments of the documentation are 8 KiB. A device
 /// or a recording given by mistake is refused instead of filling the memory.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+const FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// Reads a file of at most 1 MiB.
+/// Reads a file of at most 64 KiB.
 pub(super) fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB, surely no configuration"));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 KiB, surely no configuration"));
     }
     Ok(text)
 }
 
 /// Applies a whole file. A syntax error does not hide the other mistakes as far as the parser recovers.
 pub(super) fn apply(state: &mut State, path: &Path, text: &str) {
-    let mut reader = Reader { state, path: Arc::new(path.to_path_buf()), text };
+    let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+    let mut reader = Reader { state, path: Arc::new(path.to_path_buf()), text, line_starts };
     let (document, mut errors) = DeTable::parse_recoverable(text);
     errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+    let mut broken_line = 0;
     for error in errors {
-        reader.syntax(&error);
+        let line = reader.position(error.span().map_or(0, |span| span.start)).0;
+        // What the parser says after the first mistake of a line is about its own confusion.
+        if line != broken_line {
+            reader.syntax(&error);
+        }
+        broken_line = line;
     }
     reader.table(document.get_ref(), "");
 }
@@ -39,6 +46,7 @@ struct Reader<'a> {
     state: &'a mut State,
     path: Arc<PathBuf>,
     text: &'a str,
+    line_starts: Vec<usize>,
 }
 
 impl Reader<'_> {
@@ -75,15 +83,13 @@ impl Reader<'_> {
     fn syntax(&mut self, error: &toml::de::Error) {
         let span = error.span().unwrap_or(0..0);
         let origin = self.origin(span.start);
-        let near = self.text.get(span).unwrap_or_default().trim();
+        let near = self.text.get(span.clone()).unwrap_or_default().trim();
         let error = if error.message() == "duplicate key" {
             let problem = Problem::Duplicate("a key or a section may stand once in a file".into());
             ConfigError { key: near.into(), value: None, origin, problem }
         } else {
-            let line = match &origin {
-                Origin::File { line, .. } => self.text.lines().nth(line - 1).unwrap_or_default().trim(),
-                _ => "",
-            };
+            let line_start = self.line_starts[self.position(span.start).0 - 1];
+            let line = self.text[line_start..].lines().next().unwrap_or_default().trim();
             let problem = Problem::Syntax(format!("{}, in `{}`", quoted(error.message()), quoted(line)));
             ConfigError { key: String::new(), value: None, origin, problem }
         };
@@ -91,13 +97,15 @@ impl Reader<'_> {
     }
 
     fn origin(&self, byte: usize) -> Origin {
-        let before = self.text.get(..byte).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Origin::File {
-            path: Arc::clone(&self.path),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        let (line, column) = self.position(byte);
+        Origin::File { path: Arc::clone(&self.path), line, column }
+    }
+
+    /// Line and column of a byte, both from 1, the column in characters.
+    fn position(&self, byte: usize) -> (usize, usize) {
+        let line = self.line_starts.partition_point(|start| *start <= byte);
+        let before = self.text.get(self.line_starts[line - 1]..byte).unwrap_or_default();
+        (line, before.chars().count() + 1)
     }
 }
 

@@ -90,7 +90,7 @@ keys! {
     admission.text_bytes_max, bytes(1, MIB), "Longest comment in bytes of UTF-8.";
     admission.like_count_max, count(1, 1_000_000), "Most likes in one message.";
 
-    room.rooms_max, count(1, 10_000_000), "Rooms at one time. Another one is answered 503.";
+    room.rooms_max, count(1, 10_000_000), "Rooms at one time. A connection to another one is refused.";
     room.idle_s, seconds(1, 365 * DAY_S), "A room without connections is forgotten after this long.";
     room.batch_events_max, count(1, 1_000_000), "Comments that wait for one tick of a room; more are answered `overloaded`.";
     room.frame_events_max, count(1, 100_000), "Comments shown in one frame; the rest of the tick is shed, and counted in that frame.";

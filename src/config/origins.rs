@@ -36,7 +36,7 @@ fn normalised(text: &str) -> Result<String, String> {
     let Some((scheme, rest)) = text.split_once("://") else { return wrong("it has no scheme") };
     let scheme = scheme.to_ascii_lowercase();
     let default_port = match scheme.as_str() {
-        "http" => 80,
+        "http" => 80_u16,
         "https" => 443,
         _ => return wrong("its scheme is neither http nor https"),
     };
@@ -52,10 +52,11 @@ fn normalised(text: &str) -> Result<String, String> {
     if !is_host(&host) {
         return wrong("its host is not a name in ASCII (write xn--… for others) or an address");
     }
-    match port.map(str::parse::<u16>) {
+    let number = |port: &str| port.parse().ok().filter(|_| !port.starts_with('+'));
+    match port.map(number) {
         None => Ok(format!("{scheme}://{host}")),
-        Some(Ok(port)) if port == default_port => Ok(format!("{scheme}://{host}")),
-        Some(Ok(port)) if port > 0 && !rest.contains(":+") => Ok(format!("{scheme}://{host}:{port}")),
+        Some(Some(port)) if port == default_port => Ok(format!("{scheme}://{host}")),
+        Some(Some(1..)) => Ok(format!("{scheme}://{host}:{}", port.unwrap_or_default().trim_start_matches('0'))),
         Some(_) => wrong("its port is not a number from 1 to 65535"),
     }
 }

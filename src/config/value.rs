@@ -199,9 +199,9 @@ fn written(n: u64, unit: Unit) -> String {
     match unit {
         Unit::Count => n.to_string(),
         Unit::Bytes => {
-            let (name, size) =
-                *SIZES_BYTES[1..4].iter().rev().find(|(_, s)| n >= *s && n % s == 0).unwrap_or(&(" B", 1));
-            format!("{}{}{name}", n / size, if size > 1 { " " } else { "" })
+            let fits = |size: &&(&str, u64)| n >= size.1 && n.is_multiple_of(size.1);
+            let (name, size) = SIZES_BYTES[1..4].iter().rfind(fits).unwrap_or(&("bytes", 1));
+            format!("{} {name}", n / size)
         }
         _ => format!("{n} {}", unit.name()),
     }
@@ -238,7 +238,7 @@ fn read_number(text: &str, unit: Unit) -> Result<u64, Wrong> {
     };
     let number: u64 = digits.parse().map_err(|_| Wrong::Range)?;
     let scaled = number.checked_mul(scale).ok_or(Wrong::Range)?;
-    if scaled % base != 0 {
+    if !scaled.is_multiple_of(base) {
         return Err(Wrong::Type(format!("a part of {}", if unit == Unit::Seconds { "a second" } else { "one" })));
     }
     Ok(scaled / base)
@@ -335,7 +335,7 @@ macro_rules! number_field {
     ($($type:ty),+) => {$(
         impl Field for $type {
             fn read(&self) -> Value {
-                Value::Number(*self as u64)
+                Value::Number(u64::try_from(*self).expect("at most 64 bits"))
             }
             fn write(&mut self, value: Value) {
                 if let Value::Number(number) = value {
