@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { launch, ROOT, run } from "./harness.mjs";
 
@@ -12,6 +13,8 @@ const HOUR_S = 3_600;
 const DRAW_MS_MAX = 8;
 /** The heap after garbage collection may grow this much from minute 6 to minute 60. */
 const HEAP_GROWTH_BYTES_MAX = 5 << 20;
+/** What the page's whole process may grow by in that time: canvases live outside of the heap, and its allocator breathes. */
+const PROCESS_GROWTH_BYTES_MAX = 64 << 20;
 /** Steps of the hour's own clock: coarse, because only time passes between two pictures, not work. */
 const HOUR_STEP_MS = 100;
 
@@ -52,6 +55,15 @@ async function stage(width, height) {
     globalThis.show = { danmaku, make };
   }, [width, height]);
   return page;
+}
+
+/** Resident bytes of the largest page process. */
+async function residentBytes() {
+  const devtools = await browser.newBrowserCDPSession();
+  const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
+  await devtools.detach();
+  const pages = processInfo.filter(({ type }) => type === "renderer");
+  return Math.max(...pages.map(({ id }) => Number(readFileSync(`/proc/${id}/statm`, "utf8").split(" ")[1]) * 4096));
 }
 
 function assertWhole(counters) {
@@ -119,17 +131,20 @@ const ok = await run({
       assert.ok(counters.worst.live <= counters.liveMax && counters.worst.poolBytes <= counters.poolBytesMax, "at every moment");
       await devtools.send("HeapProfiler.collectGarbage");
       const { usedSize } = await devtools.send("Runtime.getHeapUsage");
-      samples.push({ usedSize, ...counters });
+      samples.push({ usedSize, resident: await residentBytes(), ...counters });
     }
     const mebi = (bytes) => (bytes / 2 ** 20).toFixed(2);
     const end = samples.at(-1);
     console.log(`        heap MiB after each tenth: ${samples.map(({ usedSize }) => mebi(usedSize)).join(" ")}`);
+    console.log(`        process MiB after each tenth: ${samples.map(({ resident }) => mebi(resident)).join(" ")}`);
     console.log(`        pushed ${end.pushed}, drawn ${end.drawn}, dropped ${end.dropped}, live at most ${end.worst.live} of ${end.liveMax}, `
       + `pool ${end.poolBitmaps} bitmaps, at most ${mebi(end.worst.poolBytes)} of ${mebi(end.poolBytesMax)} MiB`);
     assert.equal(end.pushed, HOUR_S * PER_SECOND);
     assert.ok(end.drawn > 20_000, "the stage was in use all the time");
     const growth = Math.max(...samples.slice(1).map(({ usedSize }) => usedSize)) - samples[0].usedSize;
     assert.ok(growth <= HEAP_GROWTH_BYTES_MAX, `the heap grew by ${mebi(growth)} MiB`);
+    const process = Math.max(...samples.slice(1).map(({ resident }) => resident)) - samples[0].resident;
+    assert.ok(process <= PROCESS_GROWTH_BYTES_MAX, `the process grew by ${mebi(process)} MiB`);
     assert.ok(end.poolBitmaps <= samples[0].poolBitmaps * 1.5 + 50, "the pool's bitmaps do not pile up");
     await page.close();
   },

@@ -17,12 +17,26 @@ const makeCanvas = (width, height) => {
   return Object.assign(document.createElement("canvas"), { width, height });
 };
 
+/** @param {number} fontPx */
+const heightOf = (fontPx) => Math.ceil(fontPx * 1.3) + 4;
+
 /** What of a text can be drawn on one line. @param {string} text */
 const oneLine = (text) => text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
 
+/**
+ * About how wide a text is, in units of its font size, without asking the browser: it remembers the shape of every text
+ * that it measures, which at 200 different ones a second grows to hundreds of megabytes.
+ * @param {string} text
+ */
+export function roughEms(text) {
+  let ems = 0;
+  for (let i = 0; i < text.length; i += 1) ems += text.charCodeAt(i) < 0x1100 ? 0.55 : 1;
+  return ems;
+}
+
 export class Bitmaps {
   /** By key, least recently used first. @type {Map<string, Bitmap>} */ #byKey = new Map();
-  #measure = makeCanvas(1, 1).getContext("2d");
+  /** @type {any} */ #measure = makeCanvas(1, 1).getContext("2d");
   #bytesMax;
   bytes = 0;
 
@@ -30,6 +44,11 @@ export class Bitmaps {
   constructor(bytesMax) { this.#bytesMax = bytesMax; }
 
   get count() { return this.#byKey.size; }
+
+  /** As {@link layout}, but only about. @param {number} ems see {@link roughEms} @param {number} fontPx @param {number} widthMax */
+  guess(ems, fontPx, widthMax = WIDTH_MAX) {
+    return { width: Math.min(ems * fontPx + 2 * PAD, widthMax, WIDTH_MAX), height: heightOf(fontPx) };
+  }
 
   /**
    * What would be drawn: text cut to fit, and its size in CSS pixels.
@@ -53,7 +72,7 @@ export class Bitmaps {
       line = `${characters.slice(0, low).join("")}…`;
       width = this.#measure.measureText(line).width;
     }
-    return { line, font, fontPx, width: Math.ceil(width) + 2 * PAD, height: Math.ceil(fontPx * 1.3) + 4 };
+    return { line, font, fontPx, width: Math.ceil(width) + 2 * PAD, height: heightOf(fontPx) };
   }
 
   /**

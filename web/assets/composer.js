@@ -33,6 +33,7 @@ export class Composer {
 
   /** A refusal that is about no comment of ours, such as too many likes. @param {{code: string, message: string, retryAfterMs?: number}} refusal */
   refusedLikes(refusal) {
+    if (this.#button.disabled) return; // A comment's own countdown matters more.
     if (refusal.code === "rate_limited") this.#countdown("e_likes_limited", "", refusal.retryAfterMs ?? 1_000, false);
     else this.#say(wordOf(refusal));
   }

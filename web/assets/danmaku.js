@@ -3,7 +3,7 @@
 //
 // Does not know the wire, the page's language or where comments come from.
 
-import { Bitmaps } from "./bitmaps.js";
+import { Bitmaps, roughEms } from "./bitmaps.js";
 import { Lanes, leftAt } from "./lanes.js";
 
 /**
@@ -37,17 +37,19 @@ const SIZE_NORMAL = 25;
 /** @typedef {{text: string, mode?: string, color?: number, size?: number, own?: boolean}} Flying */
 
 export class Danmaku {
-  #canvas; #context; #lanes = new Lanes(); #bitmaps = new Bitmaps(POOL_BYTES_MAX);
+  #canvas; #lanes = new Lanes(); #bitmaps = new Bitmaps(POOL_BYTES_MAX);
   #moving = []; #standing = []; #waiting = [];
   #width = 0; #height = 0; #scale = 1; #fontPx = 22; #rowHeight = 30;
-  #clock = 0; #lastNow = null; #raf = 0; #dirty = true;
+  #clock = 0; #raf = 0; #dirty = true;
+  /** @type {number|null} */ #lastNow = null;
+  /** @type {CanvasRenderingContext2D} */ #context;
   #settings = { density: "normal", area: 1, opacity: 1, paused: false, still: false };
   #counters = { pushed: 0, drawn: 0, dropped: 0, frames: 0 };
 
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.#canvas = canvas;
-    this.#context = canvas.getContext("2d");
+    this.#context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   }
 
   /** pushed = drawn + dropped + waiting, always. */
@@ -67,6 +69,7 @@ export class Danmaku {
     const fontPx = Math.round(Math.min(26, Math.max(15, width / 44)));
     const scale = Math.min(ratio, SCALE_MAX);
     if (fontPx !== this.#fontPx || scale !== this.#scale) this.clear();
+    for (const entry of this.#waiting) entry.layout = null; // Laid out anew when its turn comes.
     Object.assign(this.#canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
     this.#width = width;
     this.#height = height;
@@ -98,7 +101,7 @@ export class Danmaku {
     comments.forEach((comment, index) => {
       this.#counters.pushed += 1;
       const due = this.#clock + (spreadMs * index) / comments.length;
-      this.#waiting.push({ comment, due, until: due + (comment.own ? WAIT_OWN_MS : WAIT_MS), layout: null });
+      this.#waiting.push({ comment, due, until: due + (comment.own ? WAIT_OWN_MS : WAIT_MS), ems: roughEms(comment.text), layout: null });
     });
     // Full: the oldest go first, news is what people wait for. One's own stay.
     for (let i = 0; this.#waiting.length > WAITING_MAX && i < this.#waiting.length;) {
@@ -185,19 +188,25 @@ export class Danmaku {
     if (this.#moving.length + this.#standing.length >= live) return false;
     const { text, mode, color = 0xffffff, size = SIZE_NORMAL, own = false } = entry.comment;
     const stands = still || mode === "top" || mode === "bottom";
-    entry.layout ??= this.#bitmaps.layout(text, Math.round((this.#fontPx * size) / SIZE_NORMAL), stands ? this.#width : undefined);
-    const { width, height } = entry.layout;
+    const fontPx = Math.round((this.#fontPx * size) / SIZE_NORMAL);
+    const widthMax = stands ? this.#width : undefined;
     const now = this.#clock;
     const usable = Math.max(1, Math.floor(this.#lanes.rows * area));
-    const rows = Math.min(usable, Math.ceil(height / this.#rowHeight));
-    const way = stands
-      ? this.#lanes.findStanding({ width, rows, now, usable, durationMs: STAND_MS, bottom: mode === "bottom" || (still && mode === "reverse") })
-      : this.#lanes.findMoving({ width, rows, now, usable, durationMs: CROSS_MS, gap: gap * this.#width, reverse: mode === "reverse" });
+    const find = ({ width, height }) => {
+      const rows = Math.min(usable, Math.ceil(height / this.#rowHeight));
+      return stands
+        ? this.#lanes.findStanding({ width, rows, now, usable, durationMs: STAND_MS, bottom: mode === "bottom" || (still && mode === "reverse") })
+        : this.#lanes.findMoving({ width, rows, now, usable, durationMs: CROSS_MS, gap: gap * this.#width, reverse: mode === "reverse" });
+    };
+    // Measured only when there seems to be a place: most of a crowd's comments never get one.
+    if (!entry.layout && !find(this.#bitmaps.guess(entry.ems, fontPx, widthMax))) return false;
+    entry.layout ??= this.#bitmaps.layout(text, fontPx, widthMax);
+    const way = find(entry.layout);
     if (!way) return false;
     const bitmap = this.#bitmaps.acquire(entry.layout, color, own ? "own" : stands ? "plate" : "", this.#scale);
     if (!bitmap) return false;
     this.#lanes.take(way);
-    const top = Math.round((way.row * this.#rowHeight + (way.rows * this.#rowHeight - height) / 2) * this.#scale);
+    const top = Math.round((way.row * this.#rowHeight + (way.rows * this.#rowHeight - entry.layout.height) / 2) * this.#scale);
     (stands ? this.#standing : this.#moving).push({ way, bitmap, top });
     return true;
   }

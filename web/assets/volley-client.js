@@ -92,7 +92,9 @@ export class VolleyClient {
   #url; #options; #listeners = new Map();
   /** Frames that start before this are the answer to a resume. */
   #resumedUntil = 0;
-  #socket = null; #attempt = 0; #hintMs = null; #tickMs = 100; #connectedAt = 0;
+  /** @type {any} */ #socket = null;
+  /** What a `bye` asked for. @type {number|null} */ #hintMs = null;
+  #attempt = 0; #tickMs = 100; #connectedAt = 0;
   #retryTimer = null; #connectTimer = null; #silenceTimer = null; #heardAt = 0;
   #pending = new Map(); #idPrefix; #idCount = 0;
 
@@ -155,6 +157,7 @@ export class VolleyClient {
   /** Leaves for good; {@link connect} comes back, resuming. */
   disconnect() {
     this.#cancel("retry");
+    this.#hintMs = null;
     const socket = this.#detach();
     socket?.close(1000);
     this.#fail();
