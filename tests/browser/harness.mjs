@@ -46,11 +46,12 @@ export async function eventually(what, probe, timeoutMs = 10_000) {
   }
 }
 
-/** Runs promises one after the other; the last line says how many were kept. */
+/** Runs promises one after the other, or those whose name contains the first argument; the last line says how many were kept. */
 export async function run(promises) {
   let passed = 0;
   let failed = 0;
-  for (const [name, keep] of Object.entries(promises)) {
+  const only = process.argv[2] ?? "";
+  for (const [name, keep] of Object.entries(promises).filter(([each]) => each.includes(only))) {
     const began = performance.now();
     try {
       await keep();

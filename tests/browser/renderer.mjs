@@ -14,7 +14,7 @@ const DRAW_MS_MAX = 8;
 /** The heap after garbage collection may grow this much from minute 6 to minute 60. */
 const HEAP_GROWTH_BYTES_MAX = 5 << 20;
 /** What the page's whole process may grow by in that time: canvases live outside of the heap, and its allocator breathes. */
-const PROCESS_GROWTH_BYTES_MAX = 64 << 20;
+const PROCESS_GROWTH_BYTES_MAX = 24 << 20;
 /** Steps of the hour's own clock: coarse, because only time passes between two pictures, not work. */
 const HOUR_STEP_MS = 100;
 

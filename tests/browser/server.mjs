@@ -21,6 +21,7 @@ export class Server {
   async start() {
     const child = spawn(this.binary, ["--listen", `127.0.0.1:${this.port}`, "--admin", `127.0.0.1:${this.adminPort}`, "--data", "memory"], {
       stdio: ["ignore", "pipe", "pipe"],
+      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("VOLLEY_"))),
     });
     this.#child = child;
     const keep = (bytes) => { this.output = (this.output + bytes).slice(-OUTPUT_BYTES_MAX); };

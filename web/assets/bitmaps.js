@@ -24,8 +24,7 @@ const heightOf = (fontPx) => Math.ceil(fontPx * 1.3) + 4;
 const oneLine = (text) => text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
 
 /**
- * About how wide a text is, in units of its font size, without asking the browser: it remembers the shape of every text
- * that it measures, which at 200 different ones a second grows to hundreds of megabytes.
+ * About how wide a text is, in units of its font size, without asking the browser.
  * @param {string} text
  */
 export function roughEms(text) {
@@ -36,12 +35,18 @@ export function roughEms(text) {
 
 export class Bitmaps {
   /** By key, least recently used first. @type {Map<string, Bitmap>} */ #byKey = new Map();
-  /** @type {any} */ #measure = makeCanvas(1, 1).getContext("2d");
-  #bytesMax;
+  #measure; #bytesMax;
   bytes = 0;
 
-  /** @param {number} bytesMax what all canvases together may hold (4 bytes a pixel) */
-  constructor(bytesMax) { this.#bytesMax = bytesMax; }
+  /**
+   * @param {number} bytesMax what all canvases together may hold (4 bytes a pixel)
+   * @param {CanvasRenderingContext2D} measure of a canvas that is on the page: Chromium remembers the shape of each text that
+   *   it measured and forgets only when that canvas is shown; off the page, an hour of comments kept 200 MiB
+   */
+  constructor(bytesMax, measure) {
+    this.#bytesMax = bytesMax;
+    this.#measure = measure;
+  }
 
   get count() { return this.#byKey.size; }
 
@@ -56,7 +61,7 @@ export class Bitmaps {
    */
   layout(text, fontPx, widthMax = WIDTH_MAX) {
     const font = `600 ${fontPx}px ${FONT}`;
-    if (this.#measure.font !== font) this.#measure.font = font;
+    this.#measure.font = font;
     const room = Math.min(widthMax, WIDTH_MAX) - 2 * PAD;
     let line = oneLine(text);
     let width = this.#measure.measureText(line).width;

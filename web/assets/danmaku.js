@@ -37,7 +37,7 @@ const SIZE_NORMAL = 25;
 /** @typedef {{text: string, mode?: string, color?: number, size?: number, own?: boolean}} Flying */
 
 export class Danmaku {
-  #canvas; #lanes = new Lanes(); #bitmaps = new Bitmaps(POOL_BYTES_MAX);
+  #canvas; #lanes = new Lanes(); #bitmaps;
   #moving = []; #standing = []; #waiting = [];
   #width = 0; #height = 0; #scale = 1; #fontPx = 22; #rowHeight = 30;
   #clock = 0; #raf = 0; #dirty = true;
@@ -50,6 +50,7 @@ export class Danmaku {
   constructor(canvas) {
     this.#canvas = canvas;
     this.#context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    this.#bitmaps = new Bitmaps(POOL_BYTES_MAX, this.#context);
   }
 
   /** pushed = drawn + dropped + waiting, always. */
