@@ -47,7 +47,7 @@ export async function eventually(what, probe, timeoutMs = 10_000) {
 }
 
 /** Runs promises one after the other, or those whose name contains the first argument; the last line says how many were kept. */
-export async function run(promises) {
+export async function run(promises, explain = () => "") {
   let passed = 0;
   let failed = 0;
   const only = process.argv[2] ?? "";
@@ -59,7 +59,7 @@ export async function run(promises) {
       console.log(`ok      ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
     } catch (error) {
       failed += 1;
-      console.log(`FAILED  ${name}\n${error.stack}${error.cause ? `\ncaused by ${error.cause.stack}` : ""}`);
+      console.log(`FAILED  ${name}\n${error.stack}${error.cause ? `\ncaused by ${error.cause.stack}` : ""}\n${await explain()}`);
     }
   }
   console.log(`${passed} passed, ${failed} failed`);

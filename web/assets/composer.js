@@ -10,11 +10,13 @@ const COLORS = {
 };
 const DEFAULTS = { mode: "scroll", size: 25, color: COLORS.white };
 const OUTCOME_MS = 5_000;
+/** Refused texts that are kept beside the one in the box; a person has rarely two on their way. */
+const KEPT_MAX = 16;
 const $ = (id) => document.getElementById(id);
 const bytes = new TextEncoder();
 
 export class Composer {
-  #send; #text = $("text"); #button = $("send"); #problem = $("problem"); #kept = null; #ticking = 0; #outcomeTimer = 0;
+  #send; #text = $("text"); #button = $("send"); #problem = $("problem"); /** Refused texts that are not in the box. @type {string[]} */ #kept = []; #ticking = 0; #outcomeTimer = 0;
 
   /** @param {(text: string, style: object) => Promise<{outcome: string}>} send rejects with a code */
   constructor(send) {
@@ -34,7 +36,7 @@ export class Composer {
   /** A refusal that is about no comment of ours, such as too many likes. @param {{code: string, message: string, retryAfterMs?: number}} refusal */
   refusedLikes(refusal) {
     if (this.#button.disabled) return; // A comment's own countdown matters more.
-    if (refusal.code === "rate_limited") this.#countdown("e_likes_limited", "", refusal.retryAfterMs ?? 1_000, false);
+    if (refusal.code === "rate_limited") this.#countdown("e_likes_limited", refusal.retryAfterMs ?? 1_000, false);
     else this.#say(wordOf(refusal));
   }
 
@@ -53,8 +55,6 @@ export class Composer {
     if (text.trim() === "" || this.#button.disabled) return;
     if (isTooLong(text)) { this.#say(t("e_too_long")); return; }
     this.#say("");
-    this.#kept = null;
-    $("put-back").hidden = true;
     this.#text.value = "";
     this.#measure();
     try {
@@ -66,42 +66,46 @@ export class Composer {
   }
 
   #refused(text, refusal) {
-    let unsent = "";
     if (this.#text.value === "") {
       this.#text.value = text;
       this.#measure();
     } else {
       // The next one is being typed already: do not mix them.
-      this.#kept = text;
-      $("put-back").hidden = false;
-      unsent = ` ${t("unsent", { text })}`;
+      this.#kept = [...this.#kept, text].slice(-KEPT_MAX);
     }
+    $("put-back").hidden = this.#kept.length === 0;
     if (refusal.code === "rate_limited" || refusal.code === "overloaded") {
-      this.#countdown(`e_${refusal.code}`, unsent, refusal.retryAfterMs ?? 1_000, true);
+      this.#countdown(`e_${refusal.code}`, refusal.retryAfterMs ?? 1_000, true);
     } else {
-      this.#say(wordOf(refusal) + unsent);
+      this.#say(wordOf(refusal));
     }
   }
 
+  /** Changes places: the refused text into the box, what is in the box among the kept. */
   #putBack() {
-    [this.#text.value, this.#kept] = [this.#kept, this.#text.value];
-    $("put-back").hidden = this.#kept === "";
-    this.#say(this.#kept === "" ? "" : t("unsent", { text: this.#kept }));
+    const typed = this.#text.value;
+    this.#text.value = this.#kept.pop() ?? typed;
+    if (typed !== "") this.#kept.unshift(typed);
+    $("put-back").hidden = this.#kept.length === 0;
     this.#measure();
     this.focus();
   }
 
+  #unsent() {
+    return this.#kept.length > 0 ? ` ${t("unsent", { text: this.#kept.at(-1) })}` : "";
+  }
+
   /** Says when the next try makes sense; sending waits for it when it is about sending. */
-  #countdown(word, more, waitMs, blocks) {
+  #countdown(word, waitMs, blocks) {
     this.#say("");
     const until = performance.now() + waitMs;
     this.#button.disabled = blocks;
     const tick = () => {
       const left = Math.ceil((until - performance.now()) / 1000);
       if (left > 0) {
-        this.#problem.textContent = t(word, { s: left }) + more;
+        this.#problem.textContent = t(word, { s: left }) + this.#unsent();
       } else {
-        this.#say(blocks ? t("e_rate_limited_now") + more : "");
+        this.#say(blocks ? t("e_rate_limited_now") : "");
         this.#button.disabled = false;
       }
     };
@@ -112,7 +116,7 @@ export class Composer {
   #say(text) {
     clearInterval(this.#ticking);
     this.#button.disabled = false;
-    this.#problem.textContent = text;
+    this.#problem.textContent = text + (text ? this.#unsent() : "");
     if (text) this.#outcome("");
   }
 
