@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Makes the figures of docs/benchmarks.md: the real server on core 0 with one shard, the load generator on core 1,
+# medians of three rounds. Takes about 12 minutes; nothing else should run meanwhile. Needs two cores, 20,000 descriptors.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=${ROUNDS:-3}
+public=127.0.0.1:18480 admin=127.0.0.1:18481
+out=target/figures
+mkdir -p "$out"
+
+echo "building"
+cargo build --release --workspace --quiet
+
+# load NAME ARGS…: starts a server, loads it, ends it (by its pid), for each round; keeps the JSON.
+load() {
+  local name=$1 round server
+  shift
+  for round in $(seq "$rounds"); do
+    taskset -c 0 ./target/release/volley --listen $public --admin $admin --shards 1 >/dev/null 2>"$out/server.log" &
+    server=$!
+    until curl -sf "http://$admin/readyz" >/dev/null; do read -rt 0.1 <> <(:) || true; done
+    taskset -c 1 ./target/release/loadgen --url ws://$public --pid "$server" "$@" --json "$out/$name-$round.json" >"$out/$name-$round.txt" 2>&1 ||
+      echo "  $name round $round: loadgen found something wrong, see $out/$name-$round.txt"
+    kill -TERM "$server"
+    wait "$server" || true
+  done
+  python3 benches/figures.py "$name" "$out/$name"-*.json
+}
+
+load 10000-viewers-200-comments --viewers 10000 --comments 200 --likes 500 --seconds 15
+load 18000-viewers-50-comments --viewers 18000 --comments 50 --likes 200 --seconds 15
+load 10000-viewers-10%-stalled --viewers 10000 --comments 20 --likes 100 --stall 10% --stall-seconds 20
+load 10000-viewers-storm --viewers 10000 --comments 1 --likes 0 --seconds 3 --connect-rate 20000
+load 10000-viewers-paced --viewers 10000 --comments 1 --likes 0 --seconds 3 --connect-rate 2000
+
+echo "fan-out over real sockets, beside a bare send loop"
+cargo bench --quiet --bench fanout
