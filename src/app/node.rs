@@ -12,7 +12,7 @@ use crate::metrics;
 use crate::policy::admission::Admission;
 use crate::policy::auth::Guests;
 use crate::protocol::ids::RoomId;
-use crate::room::actor::{RoomRate, Settings as RoomSettings};
+use crate::room::actor::Settings as RoomSettings;
 use crate::room::registry::{Registry, RoomHandle};
 use crate::shard::handle::{Message, Shards};
 use crate::shard::tenant::{Caps, NewConn};
@@ -214,7 +214,7 @@ fn shard_count(configured: usize) -> u16 {
 }
 
 fn room_settings(config: &Config) -> RoomSettings {
-    let rate = |rate: Rate| (!config.no_rate_limits).then_some(RoomRate { per_s: rate.per_s, burst: rate.burst });
+    let rate = |rate: Rate| (!config.no_rate_limits).then_some(rate);
     let room = &config.room;
     RoomSettings {
         tick_us: config.tick_ms * 1_000,

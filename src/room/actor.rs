@@ -8,9 +8,8 @@
 //! Does not know: sockets, shards, tokio, configuration files, how a message reaches a connection.
 
 pub use super::effect::Effect;
-pub use super::settings::{RoomRate, Settings};
+pub use super::settings::Settings;
 
-use super::bucket::Bucket;
 use super::core::{Core, CoreSettings};
 use super::effect::refusal;
 use super::grid::Grid;
@@ -20,6 +19,7 @@ use super::resume::CatchUps;
 use super::welcome::WelcomeTail;
 use crate::limits::{OFFSET_MAX, RESUME_EVENTS_MAX};
 use crate::log::{AppendError, Delivery, Head, Log, OpenError, Record, Ticket};
+use crate::policy::rate::Gcra;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::encode::{self, Encoding, Variant};
 use crate::protocol::event::{Comment, Event};
@@ -46,8 +46,8 @@ pub struct Actor {
     grid: Grid,
     inbox: Arc<Inbox>,
     core: Core,
-    comment_bucket: Bucket,
-    like_bucket: Bucket,
+    comment_bucket: Gcra,
+    like_bucket: Gcra,
 
     /// The open tick: comments in order of arrival, and their senders.
     events: Vec<Event>,
@@ -107,8 +107,8 @@ impl Actor {
             grid: Grid::new(handle.key, settings.tick_us),
             inbox,
             core,
-            comment_bucket: Bucket::default(),
-            like_bucket: Bucket::default(),
+            comment_bucket: Gcra::default(),
+            like_bucket: Gcra::default(),
             events: Vec::new(),
             senders: Vec::new(),
             likes: 0,
@@ -141,9 +141,15 @@ impl Actor {
             return;
         }
         if let Some(rate) = self.settings.comment_rate
-            && let Err(after_ms) = self.comment_bucket.take(rate, 1, now_us)
+            && let Err(wait) = self.comment_bucket.check(rate, now_us, 1)
         {
-            out.push(refusal(from, comment.id, ErrorCode::RateLimited, "the room gets too many comments", after_ms));
+            out.push(refusal(
+                from,
+                comment.id,
+                ErrorCode::RateLimited,
+                "the room gets too many comments",
+                wait.ms().unwrap_or(0),
+            ));
             return;
         }
         self.senders.push(Sender { from, id: comment.id.clone() });
@@ -157,9 +163,16 @@ impl Actor {
             return;
         }
         if let Some(rate) = self.settings.like_rate
-            && let Err(after_ms) = self.like_bucket.take(rate, count, now_us)
+            // More than the burst counts as the whole burst: no message is impossible for ever.
+            && let Err(wait) = self.like_bucket.check(rate, now_us, count.min(u64::from(rate.burst)))
         {
-            out.push(refusal(from, None, ErrorCode::RateLimited, "the room gets too many likes", after_ms));
+            out.push(refusal(
+                from,
+                None,
+                ErrorCode::RateLimited,
+                "the room gets too many likes",
+                wait.ms().unwrap_or(0),
+            ));
             return;
         }
         self.likes = self.likes.saturating_add(count).min(OFFSET_MAX);

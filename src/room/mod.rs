@@ -9,7 +9,6 @@
 pub mod registry;
 
 pub mod actor;
-mod bucket;
 mod effect;
 mod grid;
 mod inbox;

@@ -1,5 +1,6 @@
 //! What a room is configured with.
 
+use crate::config::Rate;
 use crate::log::Retention;
 
 /// A room's bounds and pace.
@@ -22,16 +23,7 @@ pub struct Settings {
     /// What the log keeps.
     pub retention: Retention,
     /// Comments of the whole room; `None`: unlimited.
-    pub comment_rate: Option<RoomRate>,
+    pub comment_rate: Option<Rate>,
     /// Likes of the whole room; `None`: unlimited.
-    pub like_rate: Option<RoomRate>,
-}
-
-/// One token bucket of a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoomRate {
-    /// Tokens a second.
-    pub per_s: u32,
-    /// Tokens at once.
-    pub burst: u32,
+    pub like_rate: Option<Rate>,
 }

@@ -9,6 +9,7 @@ use crate::protocol::frame::EncodedFrame;
 use crossbeam::utils::CachePadded;
 use mio::{Poll, Token, Waker};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -92,7 +93,13 @@ impl<T: Tenant + 'static> Shards<T> {
                     let seat = Seat { number, poll, inbox, load, inboxes, metrics: ShardMetrics::new(index) };
                     // The worker must not keep the handle that keeps its inbox alive: it has what it needs.
                     drop(shards);
-                    Worker::new(seat, settings, tenant).run();
+                    let worker = Worker::new(seat, settings, tenant);
+                    if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
+                        // Its viewers would hang on a server that looks alive. A supervisor restarts the process, and
+                        // clients resume.
+                        tracing::error!(shard = index, "a shard ended by a bug; the process ends with it");
+                        std::process::abort();
+                    }
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;

@@ -3,13 +3,14 @@
 use super::lagging::LaggingLog;
 use super::rig::{JSON, MSGPACK, Rig, TICK_US, decode, settings};
 use super::{asking, comment, conn};
+use crate::config::Rate;
 use crate::log::AppendError;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::Event;
 use crate::protocol::frame::ShedClass;
 use crate::protocol::ids::ClientId;
 use crate::protocol::message::{Outcome, ServerMessage};
-use crate::room::actor::{Effect, RoomRate, Settings};
+use crate::room::actor::{Effect, Settings};
 use std::sync::atomic::Ordering;
 
 impl Rig {
@@ -190,7 +191,7 @@ fn a_full_tick_answers_overloaded_and_loses_nothing_it_took() {
 
 #[test]
 fn the_rooms_rate_limit_says_when_to_retry() {
-    let rate = Some(RoomRate { per_s: 10, burst: 2 });
+    let rate = Some(Rate { per_s: 10, burst: 2 });
     let mut rig = Rig::watched(LaggingLog::instant(), Settings { comment_rate: rate, like_rate: rate, ..settings() });
     for id in ["a", "b", "c"] {
         rig.say(id);
