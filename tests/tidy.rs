@@ -35,7 +35,7 @@ const LAYERS: &[(&str, u8)] = &[
 const STRANGERS: &[(&str, &[&str], &str)] = &[
     (
         "protocol",
-        &["tokio", "mio::", "rustix", "std::net", "std::time", "crate::clock"],
+        &["tokio::", "mio::", "rustix", "std::net", "std::time", "crate::clock"],
         "knows no socket and no clock",
     ),
     (
