@@ -2,6 +2,8 @@
 //!
 //! Does not know: anything else of the crate. Pure code takes these numbers as arguments.
 
+#![allow(clippy::disallowed_methods, reason = "this is the one module that reads them")]
+
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

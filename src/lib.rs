@@ -16,6 +16,9 @@
 //! L0  limits    clock  metrics  shutdown
 //! ```
 
+// Only the library's own code; what it is and why stands in `clippy.toml`.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_macros))]
+
 pub mod app;
 
 pub mod api;

@@ -2,6 +2,8 @@
 //!
 //! Reads as the lifecycle: configuration → addresses → shards → HTTP → announce → wait → drain. Everything that can be
 //! refused is refused before an address is taken.
+//!
+//! Does not know: a room's rules, a frame's bytes, a request's meaning; it only joins those who do.
 
 mod homes;
 pub mod logging;

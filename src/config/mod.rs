@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// Everything that is wrong, in the order file, environment, flags.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn load_process(args: &cli::Args) -> Result<Loaded, ConfigErrors> {
     load(args, std::env::vars_os(), file::read_bounded)
 }

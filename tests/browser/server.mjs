@@ -19,7 +19,10 @@ export class Server {
   }
 
   async start() {
+    // VOLLEY_BIN is for this script; the server refuses variables that it does not know.
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("VOLLEY_")));
     const child = spawn(this.binary, ["--listen", `127.0.0.1:${this.port}`, "--admin", `127.0.0.1:${this.adminPort}`, "--data", "memory"], {
+      env,
       stdio: ["ignore", "pipe", "pipe"],
       env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("VOLLEY_"))),
     });
