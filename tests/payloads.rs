@@ -41,17 +41,62 @@ fn wrong(subprotocol: &str) -> Vec<Row> {
         row("media -1", json!({"comment": {"id": "a", "text": "x", "media_ms": -1}}), "bad_payload", Some("a")),
         row("media 1.5", json!({"comment": {"id": "a", "text": "x", "media_ms": 1.5}}), "bad_payload", Some("a")),
         row("media \"7\"", json!({"comment": {"id": "a", "text": "x", "media_ms": "7"}}), "bad_payload", Some("a")),
-        row("media 2^53", json!({"comment": {"id": "a", "text": "x", "media_ms": 1_u64 << 53}}), "bad_payload", Some("a")),
-        row("media u64::MAX", json!({"comment": {"id": "a", "text": "x", "media_ms": u64::MAX}}), "bad_payload", Some("a")),
-        row("colour -1", json!({"comment": {"id": "a", "text": "x", "style": {"color": -1}}}), "bad_payload", Some("a")),
-        row("colour 2^24", json!({"comment": {"id": "a", "text": "x", "style": {"color": 1 << 24}}}), "bad_payload", Some("a")),
-        row("size 10^6", json!({"comment": {"id": "a", "text": "x", "style": {"size": 1_000_000}}}), "bad_payload", Some("a")),
+        row(
+            "media 2^53",
+            json!({"comment": {"id": "a", "text": "x", "media_ms": 1_u64 << 53}}),
+            "bad_payload",
+            Some("a"),
+        ),
+        row(
+            "media u64::MAX",
+            json!({"comment": {"id": "a", "text": "x", "media_ms": u64::MAX}}),
+            "bad_payload",
+            Some("a"),
+        ),
+        row(
+            "colour -1",
+            json!({"comment": {"id": "a", "text": "x", "style": {"color": -1}}}),
+            "bad_payload",
+            Some("a"),
+        ),
+        row(
+            "colour 2^24",
+            json!({"comment": {"id": "a", "text": "x", "style": {"color": 1 << 24}}}),
+            "bad_payload",
+            Some("a"),
+        ),
+        row(
+            "size 10^6",
+            json!({"comment": {"id": "a", "text": "x", "style": {"size": 1_000_000}}}),
+            "bad_payload",
+            Some("a"),
+        ),
         row("size 11", json!({"comment": {"id": "a", "text": "x", "style": {"size": 11}}}), "bad_payload", Some("a")),
-        row("an unknown mode", json!({"comment": {"style": {"mode": "spin"}, "text": "x", "id": "a"}}), "bad_payload", Some("a")),
-        row("a mode by its index", json!({"comment": {"id": "a", "text": "x", "style": {"mode": 1}}}), "bad_payload", Some("a")),
-        row("a style that is a text", json!({"comment": {"id": "a", "text": "x", "style": "top"}}), "bad_payload", Some("a")),
+        row(
+            "an unknown mode",
+            json!({"comment": {"style": {"mode": "spin"}, "text": "x", "id": "a"}}),
+            "bad_payload",
+            Some("a"),
+        ),
+        row(
+            "a mode by its index",
+            json!({"comment": {"id": "a", "text": "x", "style": {"mode": 1}}}),
+            "bad_payload",
+            Some("a"),
+        ),
+        row(
+            "a style that is a text",
+            json!({"comment": {"id": "a", "text": "x", "style": "top"}}),
+            "bad_payload",
+            Some("a"),
+        ),
         row("ext that is a list", json!({"comment": {"id": "a", "text": "x", "ext": [1]}}), "bad_payload", Some("a")),
-        row("ext of 600 bytes", json!({"comment": {"id": "a", "text": "x", "ext": {"k": "v".repeat(600)}}}), "bad_payload", Some("a")),
+        row(
+            "ext of 600 bytes",
+            json!({"comment": {"id": "a", "text": "x", "ext": {"k": "v".repeat(600)}}}),
+            "bad_payload",
+            Some("a"),
+        ),
         // Its id stands behind what is too deep to be read.
         row("ext of 40 levels", json!({"comment": {"id": "a", "text": "x", "ext": {"k": deep}}}), "bad_payload", None),
         row("no likes", json!({"like": {"count": 0}}), "bad_payload", None),
@@ -117,11 +162,15 @@ fn wrong_in_one(subprotocol: &str) -> Vec<Row> {
             bad("an extension type", b"\xd4\x01\x00".to_vec(), None),
             bad("lists 4,000 deep", vec![0x91; 4_000], None),
             bad("likes of NaN", b"\x81\xa4like\x81\xa5count\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00".to_vec(), None),
-            bad("NaN in ext", {
-                let mut bytes = b"\x81\xa7comment\x83\xa2id\xa1a\xa4text\xa1x\xa3ext\x81\xa1n\xcb".to_vec();
-                bytes.extend(f64::NAN.to_be_bytes());
-                bytes
-            }, Some("a")),
+            bad(
+                "NaN in ext",
+                {
+                    let mut bytes = b"\x81\xa7comment\x83\xa2id\xa1a\xa4text\xa1x\xa3ext\x81\xa1n\xcb".to_vec();
+                    bytes.extend(f64::NAN.to_be_bytes());
+                    bytes
+                },
+                Some("a"),
+            ),
         ]
     }
 }
@@ -172,7 +221,8 @@ fn ten_thousand_levels_are_an_error_and_no_overflow_of_the_stack() {
         let mut client = enter(&server, "deep", "", subprotocol);
         let ext = [open.repeat(10_000), close.repeat(10_000)].concat();
         let bare = message(subprotocol, ext.as_bytes());
-        let inside = message(subprotocol, format!(r#"{{"comment":{{"id":"a","text":"x","ext":{{"x":{ext}}}}}}}"#).as_bytes());
+        let inside =
+            message(subprotocol, format!(r#"{{"comment":{{"id":"a","text":"x","ext":{{"x":{ext}}}}}}}"#).as_bytes());
         for bytes in [bare, inside] {
             client.raw(&bytes).unwrap();
             assert_eq!(client.next("error")["code"], "bad_payload");

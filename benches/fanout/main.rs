@@ -9,6 +9,9 @@
 //! accounting (`getrusage`: user + system, the kernel's loopback receive path included). Rounds of the contestants are
 //! interleaved; medians are printed. The reader's own load is printed too: at 100 % it would be what is measured.
 
+#![allow(clippy::print_stdout)] // What it measured is printed.
+#![allow(clippy::disallowed_methods)] // A benchmark reads the clock and waits.
+
 mod client;
 mod contest;
 mod server;

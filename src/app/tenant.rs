@@ -55,7 +55,10 @@ pub enum Session {
     Watch(Watch),
     /// Hears its own words.
     #[cfg(feature = "echo")]
-    Echo(Permit),
+    Echo {
+        /// Counts the connection.
+        _permit: Permit,
+    },
 }
 
 /// A viewer's session.
@@ -161,7 +164,7 @@ impl Tenant for Node {
         let Hello { purpose, permit } = hello;
         match purpose {
             #[cfg(feature = "echo")]
-            Purpose::Echo => Ok(Session::Echo(permit)),
+            Purpose::Echo => Ok(Session::Echo { _permit: permit }),
             Purpose::Watch { room: claim, resume } => {
                 if self.draining {
                     return Err(Close::Drain);
@@ -176,16 +179,14 @@ impl Tenant for Node {
     }
 
     fn message(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: &mut Session, message: Inbound<'_>) {
-        let watch = match session {
-            #[cfg(feature = "echo")]
-            Session::Echo(_) => {
-                let encoding = if message.is_text { Encoding::Json } else { Encoding::Msgpack };
-                let frame = encode::websocket_frame(message.payload, encoding);
-                cx.commands.push(Command::Reply { to: conn, frame });
-                return;
-            }
-            Session::Watch(watch) => watch,
-        };
+        #[cfg(feature = "echo")]
+        if let Session::Echo { .. } = session {
+            let encoding = if message.is_text { Encoding::Json } else { Encoding::Msgpack };
+            let frame = encode::websocket_frame(message.payload, encoding);
+            cx.commands.push(Command::Reply { to: conn, frame });
+        }
+        #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
+        let Session::Watch(watch) = session else { return };
         let encoding = watch.variant.encoding;
         let admitted = self.shared.admission.admit(message.payload, encoding, &watch.user, &mut watch.meter, cx.now_us);
         let room = watch.claim.room();

@@ -7,7 +7,7 @@
 //!
 //! Does not know: what the tokens stand for, or any clock: the caller says what time it is.
 
-use crate::config::Rate;
+pub use crate::config::Rate;
 use dashmap::DashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
 //! What a room is configured with.
 
-use crate::config::Rate;
 use crate::log::Retention;
+use crate::policy::rate::Rate;
 
 /// A room's bounds and pace.
 #[derive(Clone, Debug)]

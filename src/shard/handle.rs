@@ -51,8 +51,11 @@ pub struct Load {
 
 /// All shards. Cheap to clone.
 pub struct Shards<T: Tenant> {
-    inner: Arc<[(Arc<Inbox<Message<T>>>, Arc<CachePadded<Load>>)]>,
+    inner: Arc<[Door<T>]>,
 }
+
+/// One shard from outside: its inbox, and what it says of itself.
+type Door<T> = (Arc<Inbox<Message<T>>>, Arc<CachePadded<Load>>);
 
 impl<T: Tenant> Clone for Shards<T> {
     fn clone(&self) -> Self {

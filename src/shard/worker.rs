@@ -54,6 +54,9 @@ pub(super) struct Seat<T: Tenant> {
     pub metrics: ShardMetrics,
 }
 
+/// What [`Worker::split`] borrows apart.
+type Parts<'a, T> = (&'a mut T, &'a mut Slab<Conn<<T as Tenant>::Session>>, Cx<'a, <T as Tenant>::Mail>);
+
 /// One shard.
 pub(super) struct Worker<T: Tenant> {
     pub(super) number: u16,
@@ -122,7 +125,7 @@ impl<T: Tenant> Worker<T> {
             self.load.cycle_began_us.store(began_us, Ordering::Relaxed);
             self.drain_inbox();
             if self.tenant.due_us().is_some_and(|due| due <= self.now_us) {
-                self.call_tenant(|tenant, cx| tenant.wake(cx));
+                self.call_tenant(T::wake);
             }
             self.read_the_unread();
             self.pass();
@@ -211,7 +214,7 @@ impl<T: Tenant> Worker<T> {
     }
 
     /// The parts that a call with a session of `self.conns` needs, borrowed apart.
-    pub(super) fn split(&mut self) -> (&mut T, &mut Slab<Conn<T::Session>>, Cx<'_, T::Mail>) {
+    pub(super) fn split(&mut self) -> Parts<'_, T> {
         let cx =
             Cx { now_us: self.now_us, shard: self.number, commands: &mut self.commands, congested: &self.congested };
         (&mut self.tenant, &mut self.conns, cx)

@@ -3,8 +3,8 @@
 use super::lagging::LaggingLog;
 use super::rig::{JSON, MSGPACK, Rig, TICK_US, decode, settings};
 use super::{asking, comment, conn};
-use crate::config::Rate;
 use crate::log::AppendError;
+use crate::policy::rate::Rate;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::Event;
 use crate::protocol::frame::ShedClass;
