@@ -23,7 +23,10 @@ export class Composer {
     this.#send = send;
     this.#paintColors();
     $("composer").addEventListener("submit", (event) => { event.preventDefault(); this.#submit(); });
-    this.#text.addEventListener("input", () => this.#measure());
+    this.#text.addEventListener("input", () => {
+      this.#measure();
+      if (!this.#button.disabled) this.#say(""); // Read, and in the way of the tools.
+    });
     $("put-back").addEventListener("click", () => this.#putBack());
     $("looks-toggle").addEventListener("click", () => {
       const open = $("looks").classList.toggle("open");
@@ -92,7 +95,7 @@ export class Composer {
   }
 
   #unsent() {
-    return this.#kept.length > 0 ? ` ${t("unsent", { text: this.#kept.at(-1) })}` : "";
+    return this.#kept.length > 0 ? ` ${t("unsent", { text: shorten(this.#kept.at(-1)) })}` : "";
   }
 
   /** Says when the next try makes sense; sending waits for it when it is about sending. */
@@ -155,6 +158,8 @@ function isTooLong(text) {
   const trimmed = text.trim();
   return [...trimmed].length > CHARACTERS_MAX || bytes.encode(trimmed).length > BYTES_MAX;
 }
+
+const shorten = (text) => ([...text].length > 40 ? `${[...text].slice(0, 40).join("")}…` : text);
 
 function wordOf({ code, message, retryAfterMs }) {
   return has(`e_${code}`) ? t(`e_${code}`, { s: Math.ceil((retryAfterMs ?? 1_000) / 1_000) }) : t("e_other", { why: message });
