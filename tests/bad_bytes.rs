@@ -144,3 +144,18 @@ fn a_peer_that_vanishes_inside_a_frame_leaves_nothing_behind() {
     }
     server.eventually("both are gone", |server| server.metric("volley_connections", "") == 0.0);
 }
+
+#[test]
+fn a_peer_that_closes_and_resets_at_once_harms_nobody() {
+    let server = Server::start(|config| config.shards = 1);
+    let mut bystander = server.join("reset");
+    for _ in 0..300 {
+        let mut client = server.join("reset");
+        // The answer to the close frame meets a socket that is gone.
+        client.raw(&frame(0x88, &1000_u16.to_be_bytes())).unwrap();
+        socket2::SockRef::from(client.socket.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+    }
+    assert_eq!(bystander.comment("c", "我还在")["outcome"], "shown");
+    server.eventually("all of them are gone", |server| server.metric("volley_connections", "") == 1.0);
+}

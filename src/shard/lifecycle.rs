@@ -81,6 +81,10 @@ impl<T: Tenant> Worker<T> {
     /// Ends the session and waits, bounded, until the peer has read our close frame. `ours` is the code we close
     /// with and what goes before its frame; `None` when the peer closed and was answered.
     pub(super) fn linger(&mut self, index: u32, ours: Option<(Close, Bytes)>) {
+        // Answering the peer's close may have found the socket broken and the connection removed.
+        if !self.conns.contains(index as usize) {
+            return;
+        }
         self.report.closed(ours.as_ref().map(|(close, _)| *close));
         self.end_session(index);
         if let Some((close, before)) = ours {
