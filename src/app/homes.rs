@@ -196,6 +196,13 @@ impl Homes {
     }
 }
 
+impl Drop for Homes {
+    /// A node that stops takes its rooms with it; the metrics are the process's and stay.
+    fn drop(&mut self) {
+        self.metrics.rooms.decrement(self.homes.len() as f64);
+    }
+}
+
 fn figures(room: &RoomHandle) -> Figures {
     let f = &room.figures;
     Figures {

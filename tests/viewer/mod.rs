@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 /// Both encodings, as the subprotocol that asks for them.
 pub const ENCODINGS: [&str; 2] = ["volley.v1.json", "volley.v1.msgpack"];
@@ -103,7 +104,10 @@ impl Seen {
 
     /// Reads frames until `enough`; a gap or a close is a failure.
     pub fn follow(&mut self, client: &mut Client, mut enough: impl FnMut(&Self) -> bool) {
+        let began = Instant::now();
         while !enough(self) {
+            // Heartbeats come for ever: a socket that is not silent is no progress.
+            assert!(began.elapsed() < 3 * PATIENCE, "it never came; seen so far: {self:?}");
             let message = client.read().unwrap_or_else(|close| panic!("closed: {close:?}"));
             assert!(message.get("gap").is_none(), "a gap for a viewer that reads: {message}");
             if let Some(frame) = message.get("frame") {

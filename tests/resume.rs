@@ -1,0 +1,274 @@
+//! Coming back: what was missed comes exactly once, or the welcome says why not.
+
+mod common;
+mod viewer;
+
+use common::{Client, Server};
+use serde_json::{Value, json};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use viewer::{ENCODINGS, Seen, enter, number, text};
+
+fn server() -> Server {
+    Server::start(|config| {
+        config.no_rate_limits = true;
+        config.tick_ms = 10;
+    })
+}
+
+/// Comes back to where `epoch` and `after` say.
+fn back(server: &Server, epoch: &str, after: u64, subprotocol: &str) -> Client {
+    enter(server, "back", &format!("?epoch={epoch}&after={after}"), subprotocol)
+}
+
+/// Says `1` … `count`, each in the log before the next.
+fn talk(talker: &mut Client, count: u64) {
+    for n in 1..=count {
+        talker.comment(&format!("c{n}"), &n.to_string());
+    }
+}
+
+/// What a welcome says about the recovery.
+fn verdict(client: &Client) -> (bool, Option<&str>) {
+    (client.welcome["recovered"].as_bool().expect("a verdict"), client.welcome["reason"].as_str())
+}
+
+#[test]
+fn somebody_who_comes_back_again_and_again_misses_nothing_and_sees_nothing_twice() {
+    const SAID: u64 = 600;
+    let server = server();
+    let stop = AtomicBool::new(false);
+    let mut whole = server.join("back");
+    let mut all = Seen::after(&whole.welcome, None);
+    std::thread::scope(|scope| {
+        let (server, stop) = (&server, &stop);
+        scope.spawn(move || {
+            let mut talker = server.join("back");
+            for n in 1..=SAID {
+                talker.send_value(&json!({"like": {"count": 1}}));
+                talker.comment(&format!("c{n}"), &n.to_string());
+            }
+            stop.store(true, Ordering::SeqCst);
+        });
+        let returning: Vec<_> = ENCODINGS
+            .into_iter()
+            .map(|subprotocol| {
+                scope.spawn(move || {
+                    let mut client = enter(server, "back", "", subprotocol);
+                    let epoch = text(&client.welcome, "epoch").to_owned();
+                    let mut seen = Seen::after(&client.welcome, None);
+                    let (mut returns, mut done) = (0, false);
+                    while !done {
+                        done = stop.load(Ordering::SeqCst);
+                        // A few frames, then the line is cut in the midst of things.
+                        let enough = seen.comments.len() + 3;
+                        if !done {
+                            seen.follow(&mut client, |seen| {
+                                seen.comments.len() >= enough || seen.comments.len() as u64 == SAID
+                            });
+                        }
+                        drop(client);
+                        client = back(server, &epoch, seen.position, subprotocol);
+                        assert_eq!(verdict(&client), (true, None), "{}", client.welcome);
+                        assert!(number(&client.welcome, "last") >= seen.position);
+                        returns += 1;
+                    }
+                    // The last comment may have come before the first join of this one.
+                    let last = SAID.to_string();
+                    seen.follow(&mut client, |seen| seen.comments.last().is_some_and(|(.., said)| *said == last));
+                    (returns, seen)
+                })
+            })
+            .collect();
+        all.until(&mut whole, &SAID.to_string());
+        for one in returning {
+            let (returns, seen) = one.join().expect("comes back");
+            assert!(returns > 5, "only {returns} returns: too few to prove anything");
+            let missed = all.comments.len() - seen.comments.len();
+            assert_eq!(seen.comments, all.comments[missed..], "no hole, no copy, since the first join");
+            assert!(missed < 50, "joined too late to prove anything: {missed}");
+            for (last, digest) in &seen.digests {
+                assert!(all.digests.get(last).is_none_or(|other| other == digest), "digests differ at {last}");
+            }
+        }
+    });
+    assert_eq!(server.metric("volley_gaps_total", ""), 0.0);
+}
+
+#[test]
+fn what_was_missed_is_one_frame_from_there_to_the_welcomes_position() {
+    let server = server();
+    let mut talker = server.join("back");
+    let epoch = text(&talker.welcome, "epoch").to_owned();
+    talk(&mut talker, 20);
+    for subprotocol in ENCODINGS {
+        for after in [0, 1, 7, 19] {
+            let mut client = back(&server, &epoch, after, subprotocol);
+            assert_eq!(verdict(&client), (true, None));
+            let last = number(&client.welcome, "last");
+            let missed = client.next("frame");
+            assert_eq!((number(&missed, "prev"), number(&missed, "last")), (after, last));
+            let mut seen = Seen::after(&client.welcome, Some(after));
+            seen.take(&missed);
+            let expected: Vec<String> = (after + 1..=20).map(|n| n.to_string()).collect();
+            assert_eq!(seen.texts(), expected, "after {after}");
+        }
+    }
+}
+
+#[test]
+fn somebody_who_missed_nothing_is_told_so_and_gets_only_what_is_new() {
+    let server = server();
+    let mut talker = server.join("back");
+    let epoch = text(&talker.welcome, "epoch").to_owned();
+    talk(&mut talker, 5);
+    for subprotocol in ENCODINGS {
+        let last = number(&server.join("back").welcome, "last");
+        let mut client = back(&server, &epoch, last, subprotocol);
+        assert_eq!(verdict(&client), (true, None));
+        assert_eq!(number(&client.welcome, "last"), last);
+        talker.comment("new", "new");
+        let mut seen = Seen::after(&client.welcome, Some(last));
+        seen.until(&mut client, "new");
+        assert_eq!(seen.texts(), ["new"]);
+    }
+}
+
+#[test]
+fn what_cannot_be_whole_says_why_and_begins_with_the_newest() {
+    let server = Server::start(|config| {
+        config.no_rate_limits = true;
+        config.tick_ms = 10;
+        config.room.log_events_max = 10;
+        config.room.batch_events_max = 10;
+        config.room.snapshot_events = 3;
+    });
+    let mut talker = server.join("back");
+    let epoch = text(&talker.welcome, "epoch").to_owned();
+    talk(&mut talker, 30);
+    let other = if epoch.starts_with('0') { format!("1{}", &epoch[1..]) } else { format!("0{}", &epoch[1..]) };
+    for subprotocol in ENCODINGS {
+        for (epoch, after, reason) in [
+            (&other, 25, "epoch_changed"),
+            (&other, 1 << 40, "epoch_changed"),
+            (&epoch, 31, "ahead"),
+            (&epoch, (1 << 53) - 1, "ahead"),
+            (&epoch, 0, "too_old"),
+            (&epoch, 19, "too_old"),
+        ] {
+            let client = back(&server, epoch, after, subprotocol);
+            assert_eq!(verdict(&client), (false, Some(reason)), "after {after}");
+            assert_eq!(number(&client.welcome, "last"), 30);
+            let events = client.welcome["snapshot"]["events"].as_array().unwrap();
+            assert_eq!(events.iter().map(|event| number(event, "offset")).collect::<Vec<_>>(), [28, 29, 30]);
+        }
+        // The oldest position from which everything is retained.
+        let client = back(&server, &epoch, 20, subprotocol);
+        assert_eq!(verdict(&client), (true, None));
+    }
+    // Never a partial recovery that looks whole: what follows such a welcome is only what is new.
+    let mut client = back(&server, &epoch, 0, ENCODINGS[0]);
+    let mut seen = Seen::after(&client.welcome, None);
+    talker.comment("new", "new");
+    seen.until(&mut client, "new");
+    assert_eq!(seen.texts(), ["new"]);
+}
+
+#[test]
+fn further_back_than_one_resume_covers_is_too_old_in_events_and_in_bytes() {
+    let server = server();
+    let mut talker = server.join("back");
+    let epoch = text(&talker.welcome, "epoch").to_owned();
+    let say = |talker: &mut Client, count: u64, said: &str| {
+        let one = viewer::message(ENCODINGS[0], &viewer::payload(ENCODINGS[0], &json!({"comment": {"text": said}})));
+        for _ in 0..count / 50 {
+            talker.raw(&one.repeat(49)).unwrap();
+            talker.comment("mark", said);
+        }
+    };
+    say(&mut talker, 2_050, "x");
+    assert_eq!(verdict(&back(&server, &epoch, 50, ENCODINGS[0])), (true, None), "2,000 events");
+    assert_eq!(verdict(&back(&server, &epoch, 49, ENCODINGS[0])), (false, Some("too_old")), "2,001 events");
+    say(&mut talker, 200, &"长".repeat(500));
+    assert_eq!(verdict(&back(&server, &epoch, 2_200, ENCODINGS[0])), (true, None), "80 KB");
+    assert_eq!(verdict(&back(&server, &epoch, 2_050, ENCODINGS[0])), (false, Some("too_old")), "300 KB");
+}
+
+#[test]
+fn another_life_of_the_room_is_another_epoch() {
+    let server = Server::start(|config| config.room.idle_s = 1);
+    let mut first = server.join("back");
+    let epoch = text(&first.welcome, "epoch").to_owned();
+    let after = number(&first.comment("c", "of the first life"), "offset");
+    drop(first);
+    server.eventually("the room ends", |server| server.metric("volley_rooms", "") == 0.0);
+    assert_eq!(verdict(&back(&server, &epoch, after, ENCODINGS[0])), (false, Some("epoch_changed")));
+}
+
+#[test]
+fn a_storm_of_returns_is_served_whole_to_everybody() {
+    const STORM: usize = 200;
+    let server = Server::start(|config| {
+        config.no_rate_limits = true;
+        config.tick_ms = 50;
+    });
+    let mut talker = server.join("back");
+    let epoch = text(&talker.welcome, "epoch").to_owned();
+    talk(&mut talker, 40);
+    let (start, stop) = (Barrier::new(STORM + 1), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let (server, epoch, start) = (&server, &epoch, &start);
+        let returning: Vec<_> = (0..STORM)
+            .map(|n| {
+                scope.spawn(move || {
+                    start.wait();
+                    // From a few positions, as after a cut of the network.
+                    let after = [0, 10, 20, 39][n % 4];
+                    let mut client = back(server, epoch, after, ENCODINGS[n / 4 % 2]);
+                    assert_eq!(verdict(&client), (true, None));
+                    let mut seen = Seen::after(&client.welcome, Some(after));
+                    seen.until(&mut client, "the end");
+                    (after, seen)
+                })
+            })
+            .collect();
+        let stop = &stop;
+        let talking = scope.spawn(move || {
+            start.wait();
+            let mut n = 41;
+            while !stop.load(Ordering::SeqCst) {
+                talker.comment(&format!("c{n}"), &n.to_string());
+                n += 1;
+            }
+            talker.comment("end", "the end");
+            n
+        });
+        // It goes on talking until all are back.
+        server.eventually("all are back", |server| {
+            let list: Value = serde_json::from_str(&server.get(server.admin, "/v1/rooms").1).expect("JSON");
+            number(&list["rooms"][0], "online") == STORM as u64 + 1
+        });
+        stop.store(true, Ordering::SeqCst);
+        let said = talking.join().expect("talks") - 1;
+        for one in returning {
+            let (after, seen) = one.join().expect("comes back");
+            let mut expected: Vec<String> = (after + 1..=said).map(|n| n.to_string()).collect();
+            expected.push("the end".into());
+            assert_eq!(seen.texts(), expected);
+        }
+    });
+    assert_eq!(server.metric("volley_panics_total", ""), 0.0);
+    assert_eq!(server.metric("volley_gaps_total", ""), 0.0);
+}
+
+#[test]
+fn a_position_that_is_none_is_refused_before_the_upgrade() {
+    let server = server();
+    for query in ["epoch=1&after=-1", "epoch=1&after=x", "epoch=1&after=18446744073709551615", "epoch=zz&after=1", "after=1"]
+    {
+        let mut stream = std::net::TcpStream::connect(server.public).unwrap();
+        let answer = viewer::refused(&mut stream, &format!("/v1/rooms/back/ws?{query}"));
+        assert_eq!((answer.status, answer.code().as_str()), (400, "bad_payload"), "{query}");
+    }
+    assert_eq!(server.metric("volley_rooms", ""), 0.0);
+}
