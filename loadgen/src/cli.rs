@@ -29,10 +29,10 @@ pub struct Args {
     #[arg(long, default_value_t = 1_000)]
     pub viewers: usize,
     /// Comments a second in all
-    #[arg(long, default_value_t = 50.0, conflicts_with = "replay")]
+    #[arg(long, default_value_t = 50.0, conflicts_with = "replay", allow_negative_numbers = true)]
     pub comments: f64,
     /// Likes a second in all
-    #[arg(long, default_value_t = 500.0)]
+    #[arg(long, default_value_t = 500.0, allow_negative_numbers = true)]
     pub likes: f64,
     /// Measured seconds, after all viewers are in [default: 15; with --stall twice its seconds; with --replay its length]
     #[arg(long)]
