@@ -14,7 +14,7 @@ use volley::protocol::ids::RoomId;
 /// Opens real WebSocket viewers against a Volley server, sends comments and likes or replays a recording, and says
 /// what the viewers saw. Without flags: 1,000 viewers, 50 comments/s, 500 likes/s, 15 s, on ws://127.0.0.1:8080.
 #[derive(Debug, Parser)]
-#[command(name = "loadgen", version, max_term_width = 110)]
+#[command(name = "loadgen", version, max_term_width = 110, allow_negative_numbers = true)]
 pub struct Args {
     /// The server: ws://HOST:PORT
     #[arg(long, default_value = "ws://127.0.0.1:8080")]
