@@ -264,7 +264,8 @@ fn a_storm_of_returns_is_served_whole_to_everybody() {
 #[test]
 fn a_position_that_is_none_is_refused_before_the_upgrade() {
     let server = server();
-    for query in ["epoch=1&after=-1", "epoch=1&after=x", "epoch=1&after=18446744073709551615", "epoch=zz&after=1", "after=1"]
+    for query in
+        ["epoch=1&after=-1", "epoch=1&after=x", "epoch=1&after=18446744073709551615", "epoch=zz&after=1", "after=1"]
     {
         let mut stream = std::net::TcpStream::connect(server.public).unwrap();
         let answer = viewer::refused(&mut stream, &format!("/v1/rooms/back/ws?{query}"));
