@@ -146,7 +146,8 @@ fn what_cannot_be_whole_says_why_and_begins_with_the_newest() {
     let mut talker = server.join("back");
     let epoch = text(&talker.welcome, "epoch").to_owned();
     talk(&mut talker, 30);
-    let other = if epoch.starts_with('0') { format!("1{}", &epoch[1..]) } else { format!("0{}", &epoch[1..]) };
+    let first = if epoch.starts_with('0') { '1' } else { '0' };
+    let other = format!("{first}{}", &epoch[1..]);
     for subprotocol in ENCODINGS {
         for (epoch, after, reason) in [
             (&other, 25, "epoch_changed"),

@@ -77,7 +77,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0)]
     pub addresses: usize,
     /// New connections a second
-    #[arg(long, default_value_t = 2_000.0)]
+    #[arg(long, default_value_t = 10_000.0)]
     pub connect_rate: f64,
     /// Write everything as JSON to a file, or to stdout with - (the table goes to stderr then)
     #[arg(long, value_name = "FILE|-")]

@@ -149,7 +149,7 @@ fn serve(stream: TcpStream, fault: Fault, rooms: &Rooms) {
         }
         match socket.read() {
             Ok(Message::Text(text)) => {
-                room.lock().unwrap().said(index, parse(text.as_bytes(), encoding).unwrap(), fault)
+                room.lock().unwrap().said(index, parse(text.as_bytes(), encoding).unwrap(), fault);
             }
             Ok(Message::Binary(bytes)) => room.lock().unwrap().said(index, parse(&bytes, encoding).unwrap(), fault),
             Ok(_) => {}
