@@ -73,6 +73,7 @@ impl Homes {
         if !self.homes.contains_key(&key)
             && let Err(error) = self.open(&who.room, cx.now_us)
         {
+            self.metrics.rooms_refused.increment(1);
             tracing::error!(room = %who.room.id, %error, "the room's log cannot be opened");
             cx.commands.push(Command::Mail { shard: who.to.shard, mail: Mail::Refused { to: who.to } });
             return;
@@ -137,6 +138,7 @@ impl Homes {
         self.with(cx, key, |actor, out| actor.run(now_us, clock::wall_ms(), out));
         let Some(home) = self.homes.get_mut(&key) else { return };
         self.metrics.ticks_late.increment(home.actor.ticks_late());
+        self.metrics.log_append_failures.increment(home.actor.append_failures());
         if home.told.frames != frames {
             self.metrics.ticks.increment(home.told.frames - frames);
             self.metrics.tick_seconds.record(clock::now_us().saturating_sub(began_us) as f64 / 1e6);

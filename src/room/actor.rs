@@ -73,6 +73,7 @@ pub struct Actor {
     tail: Option<Arc<WelcomeTail>>,
     catch_ups: CatchUps,
     ticks_late: u64,
+    append_failures: u64,
 }
 
 /// The retry hint when the log's storage fails: storage that stalls takes about this long to come back, and
@@ -124,6 +125,7 @@ impl Actor {
             tail: None,
             catch_ups: CatchUps::default(),
             ticks_late: 0,
+            append_failures: 0,
             handle,
             log,
             settings,
@@ -296,6 +298,11 @@ impl Actor {
         std::mem::take(&mut self.ticks_late)
     }
 
+    /// Batches that the log did not take since this was last asked.
+    pub fn append_failures(&mut self) -> u64 {
+        std::mem::take(&mut self.append_failures)
+    }
+
     fn tick_ms(&self) -> u64 {
         self.grid.tick_us.div_ceil(1_000)
     }
@@ -375,6 +382,7 @@ impl Actor {
     /// The batch in flight is surely not in the log: its senders learn it, its likes wait for the next.
     fn fail(&mut self, error: AppendError, now_us: u64, out: &mut Vec<Effect>) {
         self.in_flight = None;
+        self.append_failures += 1;
         let (code, text, after_ms) = match error {
             AppendError::Overloaded => (ErrorCode::Overloaded, "the log is overloaded", self.tick_ms()),
             AppendError::Unavailable | AppendError::Closed => {
