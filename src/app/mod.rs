@@ -19,7 +19,7 @@ use crate::shutdown::Shutdown;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The `volley` command: does what the command line says.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -53,8 +53,10 @@ fn serve(args: &Args) -> ExitCode {
         Ok(node) => node,
         Err(error) => return fail(1, &error.to_string()),
     };
+    // Before anybody is told that it runs: a signal that comes at once drains too.
+    let signals = node.block_on(async { Signals::new() });
     announce(&node, &capacity, no_limits, json);
-    node.block_on(until_asked_to_stop());
+    node.block_on(until_asked_to_stop(signals));
     tracing::info!("draining: no new connections; everybody is told when to come back");
     let left = node.drain();
     tracing::info!(left, "stopped");
@@ -87,10 +89,28 @@ fn announce(node: &Node, capacity: &str, no_limits: bool, json: bool) {
     let _ = out.flush();
 }
 
-async fn until_asked_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received; stop this process with SIGKILL");
+/// SIGTERM and SIGINT, caught from its making on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// On a runtime. `None`, and an error in the log, when the system refuses.
+    fn new() -> Option<Self> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        match (terminate, interrupt) {
+            (Ok(terminate), Ok(interrupt)) => Some(Self { terminate, interrupt }),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(%error, "signals cannot be received; stop this process with SIGKILL");
+                None
+            }
+        }
+    }
+}
+
+async fn until_asked_to_stop(signals: Option<Signals>) {
+    let Some(Signals { mut terminate, mut interrupt }) = signals else {
         return Shutdown::default().begun().await;
     };
     tokio::select! {

@@ -193,6 +193,7 @@ impl<T: Tenant> Worker<T> {
 
     /// The process stops: everybody gets a hint of their own and a close frame; the worker ends when all are gone.
     pub(super) fn say_goodbye(&mut self, first_ms: u64, step_us: u64, deadline_us: u64) {
+        self.settle();
         self.deadline_us = Some(deadline_us);
         let everybody: Vec<u32> = self.conns.iter().map(|(index, _)| index as u32).collect();
         for (n, index) in everybody.into_iter().enumerate() {

@@ -293,6 +293,17 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
+    /// Takes what was sent to ourselves and sends every frame that is here: before the goodbye, which would
+    /// otherwise overtake both. Messages to ourselves lead to at most an answer, so this ends.
+    pub(super) fn settle(&mut self) {
+        while let Some(message) = self.spill[usize::from(self.number)].pop_front() {
+            self.take(message);
+        }
+        while let Some(room) = self.rooms.next_due() {
+            self.pass_slice(room, usize::MAX);
+        }
+    }
+
     fn pass(&mut self) {
         let mut budget = PASS_SLICE_SENDS;
         while budget > 0 {

@@ -1,0 +1,410 @@
+//! The real program as a child: how it starts, refuses to start, drains and ends, and what it writes.
+
+mod common;
+mod viewer;
+
+use common::{Client, PATIENCE};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+use viewer::{ENCODINGS, Seen, comment, enter_at, message, number, text};
+
+/// A running `volley`; killed with the test, if it is still there.
+struct Program {
+    child: Child,
+    public: SocketAddr,
+    admin: SocketAddr,
+    errors: Receiver<String>,
+}
+
+fn volley(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_volley"));
+    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Everything that a stream says, once it ends; read at once, so that no pipe ever fills up.
+fn collect(mut stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (done, all) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        let _ = done.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    all
+}
+
+impl Program {
+    /// On free ports; returns when it says that it is ready.
+    fn start(arguments: &[&str]) -> Self {
+        let free = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--shards", "2"];
+        let mut child = volley(&[&free[..], arguments].concat()).spawn().expect("starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let (addresses, found) = channel();
+        std::thread::spawn(move || {
+            let mut address = |before: &str, after: &str| {
+                let line =
+                    lines.by_ref().map_while(Result::ok).find(|line| line.contains(before) && line.ends_with(after))?;
+                line.split_once("http://")?.1.strip_suffix(after)?.parse::<SocketAddr>().ok()
+            };
+            let (public, admin) = (address("live rooms", "/"), address("metrics", "/metrics"));
+            let _ = addresses.send(public.zip(admin));
+            lines.for_each(drop);
+        });
+        let errors = collect(child.stderr.take().expect("piped"));
+        let (public, admin) =
+            found.recv_timeout(PATIENCE).expect("says in time where it is").expect("says where it is");
+        Self { child, public, admin, errors }
+    }
+
+    /// Asks it to stop.
+    fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("is there");
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+
+    /// What it logged; it must have ended.
+    fn log(&self) -> String {
+        self.errors.recv_timeout(PATIENCE).expect("its standard error ends with it")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("is ours") {
+            return status;
+        }
+        if began.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("it does not end");
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// Runs a command that is to end by itself: its exit code and its standard error.
+fn ends(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut child = volley(arguments).spawn().expect("starts");
+    let (_out, errors) = (collect(child.stdout.take().unwrap()), collect(child.stderr.take().unwrap()));
+    let code = wait(&mut child).code();
+    (code, errors.recv_timeout(PATIENCE).expect("ends"))
+}
+
+#[test]
+fn everybody_is_told_when_to_come_back_and_it_ends_in_time() {
+    const VIEWERS: usize = 20;
+    const DRAIN_MS: u64 = 2_000;
+    let mut program = Program::start(&["--drain", "2000"]);
+    let mut viewers: Vec<Client> =
+        (0..VIEWERS).map(|n| enter_at(program.public, &format!("r{}", n % 3), "", ENCODINGS[n % 2])).collect();
+    // One that never reads must hold up nobody.
+    let deaf = Client::connect(program.public, "/v1/rooms/r0/ws", None).unwrap();
+    let began = Instant::now();
+    program.terminate();
+    let mut hints: Vec<u64> = viewers
+        .iter_mut()
+        .map(|viewer| {
+            let bye = viewer.next("bye");
+            assert_eq!(number(&bye, "code"), 1012);
+            assert_eq!(viewer.close_code(), Some(1012));
+            number(&bye, "after_ms")
+        })
+        .collect();
+    hints.sort_unstable();
+    assert!(hints.windows(2).all(|pair| pair[0] < pair[1]), "each its own: {hints:?}");
+    assert!(*hints.last().unwrap() < DRAIN_MS, "within the window: {hints:?}");
+    // 21 hints, 95 ms apart; ours are all of them but one.
+    assert!(hints.windows(2).all(|pair| pair[1] - pair[0] <= 2 * DRAIN_MS / VIEWERS as u64 + 1), "spread: {hints:?}");
+    assert_eq!(program.wait().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(TcpStream::connect(program.public).is_err(), "nobody listens any more");
+    drop(deaf);
+    let log = program.log();
+    assert!(log.contains("draining") && log.contains("stopped"), "{log}");
+}
+
+#[test]
+fn what_was_acknowledged_before_the_end_was_seen_by_all_and_the_rest_is_answered_or_closed() {
+    let mut program = Program::start(&["--drain", "1000", "--no-rate-limits", "--tick", "20"]);
+    let public = program.public;
+    let watch = |subprotocol: &'static str| {
+        let mut viewer = enter_at(public, "end", "", subprotocol);
+        std::thread::spawn(move || {
+            let mut seen = Seen::after(&viewer.welcome, None);
+            loop {
+                match viewer.read() {
+                    Ok(message) => {
+                        assert!(message.get("gap").is_none(), "{message}");
+                        if let Some(frame) = message.get("frame") {
+                            seen.take(frame);
+                        }
+                    }
+                    Err(close) => return (close.map(|frame| u16::from(frame.code)), seen),
+                }
+            }
+        })
+    };
+    let viewers = ENCODINGS.map(watch);
+    let (begun, going) = channel();
+    let talkers: Vec<_> = (0..3)
+        .map(|who| {
+            let mut talker = enter_at(public, "end", "", ENCODINGS[who % 2]);
+            let begun = begun.clone();
+            std::thread::spawn(move || {
+                let (mut acked, mut refused) = (Vec::new(), Vec::new());
+                for n in 0_u32.. {
+                    let said = format!("{who}-{n}");
+                    let bytes = message(ENCODINGS[who % 2], &comment(ENCODINGS[who % 2], &said, &said));
+                    if talker.raw(&bytes).is_err() {
+                        break;
+                    }
+                    // Exactly one answer, or the end of the connection.
+                    let answer = loop {
+                        match talker.read() {
+                            Ok(message) if message.get("ack").is_some() || message.get("error").is_some() => {
+                                break Some(message);
+                            }
+                            Ok(_) => {}
+                            Err(_) => break None,
+                        }
+                    };
+                    match answer {
+                        None => break,
+                        Some(message) => match message.get("ack") {
+                            Some(ack) => {
+                                assert_eq!(text(ack, "id"), said);
+                                acked.push((number(ack, "offset"), said));
+                            }
+                            None => {
+                                let error = &message["error"];
+                                assert_eq!((text(error, "id"), text(error, "code")), (&*said, "overloaded"), "{error}");
+                                refused.push(said);
+                            }
+                        },
+                    }
+                    if n == 10 {
+                        let _ = begun.send(());
+                    }
+                }
+                (acked, refused)
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        going.recv_timeout(PATIENCE).expect("they talk");
+    }
+    program.terminate();
+    let said: Vec<_> = talkers.into_iter().map(|talker| talker.join().expect("talks")).collect();
+    assert_eq!(program.wait().code(), Some(0));
+    let seen = viewers.map(|viewer| viewer.join().expect("watches"));
+    for (close, seen) in &seen {
+        assert_eq!(*close, Some(1012));
+        for (acked, refused) in &said {
+            assert!(acked.len() > 10);
+            for (offset, said) in acked {
+                assert!(
+                    seen.comments.iter().any(|(at, _, text)| at == offset && text == said),
+                    "{said} was acknowledged at {offset} and never seen"
+                );
+            }
+            for said in refused {
+                assert!(!seen.texts().contains(&said.as_str()), "{said} was refused and seen");
+            }
+        }
+    }
+    assert_eq!(seen[0].1.digests.last_key_value(), seen[1].1.digests.last_key_value());
+}
+
+#[test]
+fn what_waits_for_its_tick_is_acknowledged_and_seen_before_the_goodbye() {
+    for round in 0..12 {
+        // No tick ends by itself between the comment and the end.
+        let mut server = common::Server::start(|config| config.tick_ms = 2_000);
+        let mut clients: Vec<Client> =
+            (0..24).map(|n| viewer::enter(&server, &format!("w{}", n % 6), "", ENCODINGS[n % 2])).collect();
+        for (n, client) in clients.iter_mut().enumerate().take(12) {
+            client.send_value(&json!({"comment": {"id": format!("c{n}"), "text": format!("{n}")}}));
+        }
+        server.eventually("all are admitted", |server| {
+            server.metric("volley_admission_total", "kind=\"comment\",verdict=\"accepted\"") == 12.0
+        });
+        let node = server.take();
+        let draining = std::thread::spawn(move || node.drain());
+        for (n, client) in clients.iter_mut().enumerate() {
+            let mut seen = Seen::after(&client.welcome, None);
+            let mut answered = false;
+            let close = loop {
+                match client.read() {
+                    Ok(message) => {
+                        answered |= message.get("ack").is_some() || message.get("error").is_some();
+                        if let Some(frame) = message.get("frame") {
+                            seen.take(frame);
+                        }
+                    }
+                    Err(close) => break close.map(|frame| u16::from(frame.code)),
+                }
+            };
+            assert_eq!(close, Some(1012));
+            assert_eq!(seen.comments.len(), 2, "round {round}: client {n} of room {} saw {:?}", n % 6, seen.texts());
+            assert!(answered || n >= 12, "round {round}: client {n} got no answer");
+        }
+        drop(clients);
+        assert_eq!(draining.join().expect("drains"), 0);
+    }
+}
+
+#[test]
+fn a_second_sigterm_does_no_harm() {
+    let mut program = Program::start(&["--drain", "500"]);
+    let mut viewer = enter_at(program.public, "twice", "", ENCODINGS[0]);
+    program.terminate();
+    program.terminate();
+    let bye = viewer.next("bye");
+    assert_eq!(number(&bye, "after_ms"), 0);
+    program.terminate();
+    assert_eq!(viewer.close_code(), Some(1012));
+    drop(viewer);
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[test]
+fn nobody_is_let_in_while_it_drains() {
+    let mut program = Program::start(&["--drain", "500"]);
+    // A connection from before, which asks only now; one that never reads holds the door open meanwhile.
+    let mut early = TcpStream::connect(program.public).unwrap();
+    let mut viewer = enter_at(program.public, "late", "", ENCODINGS[0]);
+    program.terminate();
+    viewer.next("bye");
+    // The answer, or the end of the connection, when it was never begun.
+    early.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = Vec::new();
+    let request = "GET /v1/rooms/late/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let _ = std::io::Write::write_all(&mut early, request.as_bytes());
+    let _ = early.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(!answer.starts_with("HTTP/1.1 101"), "{answer}");
+    if !answer.is_empty() {
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("draining"), "{answer}");
+    }
+    drop(viewer);
+    assert_eq!(program.wait().code(), Some(0));
+    assert!(TcpStream::connect(program.admin).is_err());
+}
+
+#[test]
+fn what_cannot_start_says_why_with_its_exit_code() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (flag, other) in [("--listen", "--admin"), ("--admin", "--listen")] {
+        let (code, said) = ends(&[flag, &address, other, "127.0.0.1:0"]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&address) && said.contains(&flag[2..]), "which, and of what: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+    for (arguments, key, value) in [
+        (["--tick", "0"], "tick_ms", "0"),
+        (["--tick", "-5"], "tick_ms", "-5"),
+        (["--set", "connection.ring_frames=0"], "connection.ring_frames", "0"),
+        (["--set", "connection.sndbuf_bytes=9999999999GB"], "connection.sndbuf_bytes", "9999999999GB"),
+        (["--listen", "nowhere"], "listen", "nowhere"),
+        (["--set", "room.idel_s=5"], "room.idel_s", "room.idle_s"),
+        (["--log-format", "xml"], "log.format", "xml"),
+        (["--config", "/nonexistent/volley.toml"], "/nonexistent/volley.toml", "cannot be read"),
+    ] {
+        let (code, said) = ends(&arguments);
+        assert_eq!(code, Some(78), "{arguments:?}: {said}");
+        assert!(said.contains(key) && said.contains(value), "{arguments:?}: {said}");
+    }
+    for arguments in [["--no-such-flag"], ["frobnicate"]] {
+        let (code, said) = ends(&arguments);
+        assert_eq!(code, Some(64), "{said}");
+        assert!(said.contains(arguments[0]), "{said}");
+    }
+}
+
+#[test]
+fn the_log_has_neither_tokens_nor_what_people_said() {
+    for format in ["text", "json"] {
+        // In JSON nothing is printed on standard output: the addresses are in the log's first line.
+        let (mut child, public) = started_logging(format);
+        let mut viewer = enter_at(public, "log", "?token=CANARY1", ENCODINGS[0]);
+        viewer.send(r#"{"auth":{"token":"CANARY2"}}"#);
+        assert_eq!(viewer.next("error")["code"], "not_available");
+        assert_eq!(viewer.comment("CANARY3", "CANARY4\r\n\u{1b}[31m2025 INFO fake")["outcome"], "shown");
+        viewer.send("{\"CANARY5");
+        assert_eq!(viewer.next("error")["code"], "bad_payload");
+        for (path, header) in [
+            ("/v1/rooms/log/ws?token=CANARY6", "Authorization: Bearer CANARY7"),
+            ("/v1/rooms/CANARY8%0a/ws", "Cookie: session=CANARY9"),
+            ("/v1/rooms/log/ws?epoch=CANARY10&after=1", "Origin: https://CANARY11.test"),
+        ] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{header}\r\nConnection: close\r\n\r\n");
+            assert!(common::http(public, &request).0 >= 400);
+        }
+        drop(viewer);
+        let pid = rustix::process::Pid::from_child(&child.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert_eq!(wait(&mut child.child).code(), Some(0));
+        let log = child.errors.iter().collect::<Vec<_>>().join("\n");
+        assert!(log.contains("draining") && log.contains("stopped"), "{log}");
+        assert!(!log.contains("CANARY"), "{log}");
+        if format == "json" {
+            for line in log.lines() {
+                let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                assert!(["timestamp", "level", "message"].iter().all(|field| line[*field].is_string()), "{line}");
+            }
+        }
+    }
+}
+
+/// A child whose log is read line by line; killed with the test.
+struct Logging {
+    child: Child,
+    errors: Receiver<String>,
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts the program with its log in `format` and finds its public address in the log.
+fn started_logging(format: &str) -> (Logging, SocketAddr) {
+    let mut child =
+        volley(&["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain", "100", "--log-format", format])
+            .spawn()
+            .expect("starts");
+    let _out = collect(child.stdout.take().unwrap());
+    let (lines, errors) = channel();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+    let logging = Logging { child, errors };
+    let ready = logging.errors.recv_timeout(PATIENCE).expect("says that it is ready");
+    let address = if format == "json" {
+        let line: Value = serde_json::from_str(&ready).expect("JSON");
+        assert_eq!(line["message"], json!("ready"));
+        text(&line, "public").to_owned()
+    } else {
+        assert!(ready.contains("ready"), "{ready}");
+        ready.split_once("public=").expect("its address").1.split(' ').next().unwrap_or_default().to_owned()
+    };
+    (logging, address.parse().expect("an address"))
+}
