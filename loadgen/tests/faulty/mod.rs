@@ -148,7 +148,9 @@ fn serve(stream: TcpStream, fault: Fault, rooms: &Rooms) {
             return;
         }
         match socket.read() {
-            Ok(Message::Text(text)) => room.lock().unwrap().said(index, parse(text.as_bytes(), encoding).unwrap(), fault),
+            Ok(Message::Text(text)) => {
+                room.lock().unwrap().said(index, parse(text.as_bytes(), encoding).unwrap(), fault);
+            }
             Ok(Message::Binary(bytes)) => room.lock().unwrap().said(index, parse(&bytes, encoding).unwrap(), fault),
             Ok(_) => {}
             Err(Error::Io(e)) if e.kind() == std::io::ErrorKind::WouldBlock => {}
@@ -157,10 +159,16 @@ fn serve(stream: TcpStream, fault: Fault, rooms: &Rooms) {
     }
 }
 
-fn write(socket: &mut tokio_tungstenite::tungstenite::WebSocket<TcpStream>, outbox: &Receiver<Out>, encoding: Encoding) -> bool {
+fn write(
+    socket: &mut tokio_tungstenite::tungstenite::WebSocket<TcpStream>,
+    outbox: &Receiver<Out>,
+    encoding: Encoding,
+) -> bool {
     while let Ok(out) = outbox.try_recv() {
         let sent = match out {
-            Out::Bytes(bytes) if encoding == Encoding::Json => socket.send(Message::text(String::from_utf8(bytes).unwrap())),
+            Out::Bytes(bytes) if encoding == Encoding::Json => {
+                socket.send(Message::text(String::from_utf8(bytes).unwrap()))
+            }
             Out::Bytes(bytes) => socket.send(Message::binary(bytes)),
             Out::Close(code) => socket.close(Some(CloseFrame { code: code.into(), reason: "test".into() })),
         };
@@ -245,7 +253,8 @@ impl Room {
             let outcome = if is_shed { Outcome::Shed } else { Outcome::Shown };
             shed += u64::from(is_shed);
             let offset = self.last;
-            if !is_shed && !(fault == Fault::LoseComment && is_faulty && i == 0) {
+            let is_lost = fault == Fault::LoseComment && is_faulty && i == 0;
+            if !is_shed && !is_lost {
                 let comment = Comment {
                     user: user(index),
                     id: Some(id.clone()),
