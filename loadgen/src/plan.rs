@@ -258,6 +258,8 @@ pub struct OwnLoad {
     pub waited_ns: u64,
     /// Longest time between two looks at the sockets.
     pub cycle_max_ns: u64,
+    /// Time in cycles so long (over 20 ms) that they show in latencies.
+    pub slow_cycles_ns: u64,
     /// Latest that a send left after its time.
     pub send_late_max_ns: u64,
 }

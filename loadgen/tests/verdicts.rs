@@ -11,7 +11,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_loadgen");
 
 fn run(server: &Server, flags: &[&str]) -> (i32, Value, String) {
     let url = format!("ws://127.0.0.1:{}", server.port);
-    let common = ["--viewers", "12", "--comments", "60", "--likes", "40", "--seconds", "1.5"];
+    let common = ["--viewers", "12", "--comments", "60", "--likes", "40", "--seconds", "1.2"];
     let Output { status, stdout, stderr } = Command::new(PROGRAM)
         .args(["--url", &url, "--json", "-", "--quiet", "--warmup", "0.2"])
         .args(common)
@@ -43,7 +43,7 @@ fn an_honest_server_is_found_honest_in_both_encodings_and_in_several_processes()
         assert_eq!(code, 0, "{flags:?}: {stderr}");
         assert_eq!(number(&json, "/tally/connected"), 12);
         let sent = number(&json, "/tally/comments_sent");
-        assert!(sent >= 90, "{sent}");
+        assert!(sent >= 70, "{sent}");
         assert_eq!(number(&json, "/tally/acked/shown"), sent);
         assert_eq!(number(&json, "/verdict/expected"), sent * 12);
         assert_eq!(number(&json, "/verdict/delivered"), sent * 12);
@@ -127,8 +127,9 @@ fn refusals_are_counted_by_code_and_silence_is_not_accepted() {
 
 #[test]
 fn lost_likes_are_found() {
-    let (_, stderr) = verdict(Fault::LoseLikes, false);
-    assert!(stderr.contains("likes lost: 30 of 60"), "{stderr}");
+    let (json, stderr) = verdict(Fault::LoseLikes, false);
+    let sent = number(&json, "/tally/likes_sent");
+    assert!(sent >= 40 && stderr.contains(&format!("likes lost: {} of {sent}", sent / 2)), "{stderr}");
 }
 
 #[test]

@@ -252,3 +252,6 @@ fn truth(evidence: &[Evidence], frames: &[&FrameFacts], v: &mut Verdict) -> Trut
     }
     Truth { all, merged }
 }
+
+#[cfg(test)]
+mod tests;

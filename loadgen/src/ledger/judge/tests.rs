@@ -1,0 +1,214 @@
+//! Histories of two processes with three viewers each, mutated in one place at a time.
+
+use super::*;
+use crate::clock::{CommentId, numbering};
+use crate::ledger::Acked;
+use crate::ledger::book::{Book, Met, Place};
+use volley::protocol::event::{Comment, Role, User};
+use volley::protocol::frame::{Frame, FrameEvent, ShedClass};
+use volley::protocol::ids::{ClientId, Hex64, RoomId};
+use volley::protocol::message::{Gap, GapReason, Snapshot, Welcome};
+
+const TAG: u16 = 9;
+const FRAMES: u64 = 12;
+
+fn comment(offset: Offset) -> FrameEvent {
+    let number = numbering(TAG, 0) + offset;
+    let comment = Comment {
+        user: User { id: "u".into(), name: "n".into(), role: Role::Guest },
+        id: ClientId::new(&CommentId { sent_ns: 1, number }.text()),
+        text: "t".into(),
+        style: Default::default(),
+        media_ms: None,
+        ext: None,
+    };
+    FrameEvent { offset, comment: Some(comment) }
+}
+
+/// Frame `n` covers ten offsets: comments at the 2nd, 4th and 7th, the 5th shed, the rest is nobody's to see.
+fn frame(n: u64) -> Frame {
+    let prev = n * 10;
+    Frame {
+        prev,
+        last: prev + 10,
+        at: 0,
+        digest: Hex64(n * 77 + 1),
+        likes: n,
+        online: 6,
+        events: [2, 4, 7].into_iter().map(|i| comment(prev + i)).collect(),
+        shed: [(ShedClass::Normal, 1)].into(),
+    }
+}
+
+/// What one viewer is sent.
+enum Sent {
+    Frame(Box<Frame>),
+    Gap(Offset, Offset),
+    Heartbeat(Offset),
+}
+
+fn deliver(book: &mut Book, place: &mut Place, sent: &Sent) -> Option<Met> {
+    match sent {
+        Sent::Frame(frame) => {
+            let payload = serde_json::to_vec(frame).unwrap();
+            let index = book.recognise(place, &payload).unwrap_or_else(|| book.record(&payload, frame));
+            Some(book.take(place, index))
+        }
+        Sent::Gap(from, to) => {
+            book.gap(place, &Gap { from: *from, to: *to, reason: GapReason::Slow });
+            None
+        }
+        Sent::Heartbeat(last) => {
+            book.heartbeat(place, *last);
+            None
+        }
+    }
+}
+
+fn welcome(last: Offset) -> Welcome {
+    Welcome {
+        room: RoomId::new("r").unwrap(),
+        session: Hex64(1),
+        you: User { id: "u".into(), name: "n".into(), role: Role::Guest },
+        recovered: false,
+        reason: None,
+        epoch: Hex64(5),
+        last,
+        tick_ms: 100,
+        snapshot: Snapshot::default(),
+    }
+}
+
+/// Runs the history; `mutate` changes what the very first viewer is sent. The third viewer of each process
+/// joins at the fourth frame.
+fn verdict(mutate: impl Fn(&mut Vec<Sent>)) -> Verdict {
+    let mut books = [Book::new(TAG), Book::new(TAG)];
+    for (b, book) in books.iter_mut().enumerate() {
+        for viewer in 0..3u64 {
+            let first = if viewer == 2 { 3 } else { 0 };
+            let mut place = book.welcome(&welcome(first * 10));
+            let mut sent: Vec<Sent> = (first..FRAMES).map(|n| Sent::Frame(Box::new(frame(n)))).collect();
+            if b == 0 && viewer == 0 {
+                mutate(&mut sent);
+            }
+            for sent in &sent {
+                deliver(book, &mut place, sent);
+            }
+            book.leave(&place, false);
+        }
+    }
+    let mut evidence = books.map(Book::into_evidence);
+    for n in 0..FRAMES {
+        for (i, outcome) in [(2, Outcome::Shown), (4, Outcome::Shown), (5, Outcome::Shed), (7, Outcome::Shown)] {
+            let offset = n * 10 + i;
+            evidence[1].acks.push(Acked { number: numbering(TAG, 0) + offset, offset, outcome });
+        }
+    }
+    // As it travels between processes.
+    let text = serde_json::to_string(&evidence).unwrap();
+    let evidence: Vec<Evidence> = serde_json::from_str(&text).unwrap();
+    judge(&evidence)
+}
+
+fn edit(sent: &mut [Sent], n: usize, change: impl Fn(&mut Frame)) {
+    match &mut sent[n] {
+        Sent::Frame(frame) => change(frame),
+        Sent::Gap(..) | Sent::Heartbeat(_) => panic!("frame {n} was replaced"),
+    }
+}
+
+#[test]
+fn an_unmutated_history_is_whole() {
+    let v = verdict(|_| {});
+    let viewer_frames = 4 * 12 + 2 * 9;
+    assert_eq!((v.expected, v.delivered, v.shed), (viewer_frames * 4, viewer_frames * 3, viewer_frames));
+    assert_eq!(v.violations(), []);
+    assert_eq!((v.frames_distinct, v.likes_gained), (12, 11));
+}
+
+#[test]
+fn every_single_dropped_frame_is_missing_exactly() {
+    for n in 0..FRAMES as usize {
+        let v = verdict(|sent| drop(sent.remove(n)));
+        assert_eq!((v.missing, v.unaccounted, v.duplicates), (4, 0, 0), "frame {n}");
+        // The last one leaves no hole, only an end that is too early.
+        assert_eq!(v.holes, u64::from(n + 1 < FRAMES as usize), "frame {n}");
+    }
+}
+
+#[test]
+fn every_single_repeated_frame_is_a_duplicate() {
+    for n in 0..FRAMES as usize {
+        let v = verdict(|sent| sent.insert(n + 1, Sent::Frame(Box::new(frame(n as u64)))));
+        assert_eq!((v.missing, v.unaccounted, v.duplicates), (0, 0, 3), "frame {n}");
+    }
+}
+
+#[test]
+fn every_swap_of_two_frames_breaks_the_order_and_loses_nothing() {
+    for n in 0..FRAMES as usize - 1 {
+        let v = verdict(|sent| sent.swap(n, n + 1));
+        assert_eq!((v.missing, v.unaccounted, v.duplicates), (0, 0, 0), "frame {n}");
+        assert_eq!(v.order_violations, 2, "frame {n}: one came early, one late");
+    }
+}
+
+#[test]
+fn a_gap_accounts_for_exactly_what_it_names() {
+    let gap = |from: Offset, to: Offset| {
+        verdict(move |sent| {
+            sent.splice(3..6, [Sent::Gap(from, to)]);
+        })
+    };
+    let v = gap(30, 60);
+    assert_eq!((v.violations(), v.gap_announced, v.gaps), (vec![], 12, 1));
+    let short = gap(30, 50);
+    assert_eq!((short.gap_announced, short.missing, short.unaccounted), (8, 4, 0));
+    let late = gap(40, 60);
+    assert_eq!((late.gap_announced, late.missing, late.unaccounted), (8, 4, 0));
+}
+
+#[test]
+fn a_heartbeat_ahead_of_the_viewer_is_a_hole() {
+    let v = verdict(|sent| sent[FRAMES as usize - 1] = Sent::Heartbeat(FRAMES * 10));
+    assert_eq!((v.missing, v.holes, v.unaccounted), (4, 1, 0));
+    assert_eq!(verdict(|sent| sent.push(Sent::Heartbeat(FRAMES * 10))).violations(), []);
+}
+
+#[test]
+fn a_changed_frame_is_found_by_what_was_changed() {
+    let v = verdict(|sent| edit(sent, 5, |f| f.digest = Hex64(1)));
+    assert_eq!(v.violations(), [("digest conflicts", 1)]);
+    let v = verdict(|sent| edit(sent, 5, |f| drop(f.events.remove(1))));
+    assert_eq!(v.violations(), [("missing", 1)]);
+    let v = verdict(|sent| edit(sent, 5, |f| f.shed.clear()));
+    assert_eq!(v.violations(), [("missing", 1)]);
+    let v = verdict(|sent| edit(sent, 5, |f| f.shed.extend([(ShedClass::Low, 2)])));
+    assert_eq!(v.violations(), [("shed overstated", 2)]);
+    let v = verdict(|sent| edit(sent, 5, |f| f.events.swap(0, 1)));
+    assert_eq!(v.violations(), [("malformed frames", 1)]);
+    let v = verdict(|sent| edit(sent, 5, |f| f.events[0].offset = 9));
+    assert!(v.malformed_frames == 1 && v.contradictions > 0, "{v:?}");
+    let v = verdict(|sent| edit(sent, 5, |f| f.events[0] = FrameEvent { offset: 52, ..comment(54) }));
+    assert!(v.contradictions > 0, "one offset with two comments: {v:?}");
+    let v = verdict(|sent| edit(sent, 5, |f| f.likes = 1));
+    assert_eq!(v.violations(), [("likes fell", 1)]);
+}
+
+#[test]
+fn an_overlapping_frame_delivers_its_new_part_once() {
+    let mut book = Book::new(TAG);
+    let mut place = book.welcome(&welcome(0));
+    deliver(&mut book, &mut place, &Sent::Frame(Box::new(frame(0))));
+    let wide = Frame { prev: 5, last: 20, events: vec![comment(7), comment(12), comment(14), comment(17)], ..frame(1) };
+    assert_eq!(deliver(&mut book, &mut place, &Sent::Frame(Box::new(wide))), Some(Met::New));
+    let e = book.evidence();
+    assert_eq!((e.delivered, e.duplicates, e.order_violations, place.at), (6, 1, 1, 20));
+}
+
+#[test]
+fn another_epoch_is_noticed_across_processes() {
+    let evidence = |epoch| Evidence { epoch: Some(epoch), ..Evidence::default() };
+    assert_eq!(judge(&[evidence(1), evidence(1)]).epoch_changes, 0);
+    assert_eq!(judge(&[evidence(1), evidence(2)]).epoch_changes, 1);
+}
