@@ -253,12 +253,8 @@ impl Room {
             let outcome = if is_shed { Outcome::Shed } else { Outcome::Shown };
             shed += u64::from(is_shed);
             let offset = self.last;
-<<<<<<< HEAD
-            if !(is_shed || fault == Fault::LoseComment && is_faulty && i == 0) {
-=======
             let is_lost = fault == Fault::LoseComment && is_faulty && i == 0;
             if !is_shed && !is_lost {
->>>>>>> h-loadgen
                 let comment = Comment {
                     user: user(index),
                     id: Some(id.clone()),
