@@ -102,7 +102,7 @@ fn start_thread(reports: Sender<(usize, Report)>) -> Result<Hand, String> {
     Ok(Hand::Thread { commands: Some(commands), thread: Some(thread) })
 }
 
-/// Tells the conductor when a worker ends, however it ends. After `Done` nobody listens any more.
+/// Tells the conductor when the only worker ends, however it ends. After `Done` it does not listen any more.
 struct SayWhenGone(Sender<(usize, Report)>);
 
 impl Drop for SayWhenGone {
@@ -126,11 +126,13 @@ fn start_process(n: usize, reports: Sender<(usize, Report)>) -> Result<Hand, Str
             let Ok(line) = line else { break };
             let report =
                 serde_json::from_str(&line).unwrap_or_else(|e| Report::Failed(format!("unreadable report: {e}")));
-            if reports.send((n, report)).is_err() {
+            let is_done = matches!(report, Report::Done(_));
+            // Its end after its last report is no failure, while the conductor waits for the others.
+            if reports.send((n, report)).is_err() || is_done {
                 return;
             }
         }
-        // After `Done` nobody listens any more.
+        // A conductor that has gone needs no report.
         let _ = reports.send((n, Report::Failed("the worker's process ended before its report".into())));
     });
     Ok(Hand::Process { commands, child, reader: Some(reader) })

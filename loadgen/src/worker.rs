@@ -40,6 +40,8 @@ const SENDS_PER_CYCLE: usize = 128;
 const MESSAGE_BYTES_MAX: usize = 4_096;
 /// A longer cycle delays what it receives by as much as a good p99 may vary.
 const SLOW_CYCLE_NS: u64 = 20_000_000;
+/// The poll's timeout is rounded up to whole milliseconds.
+const TIMER_SLACK_NS: u64 = 1_100_000;
 
 /// What the worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,12 +148,16 @@ impl<'a> Worker<'a> {
             let before = now_ns();
             let wait = self.turn(before);
             self.note_cycle(before);
+            let wake_by = now_ns() + u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX / 2) + TIMER_SLACK_NS;
             match self.poll.poll(&mut events, Some(wait)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return (self.report)(Report::Failed(format!("cannot poll sockets: {error}"))),
             }
             let woken = now_ns();
+            if woken > wake_by {
+                self.note_cycle(wake_by); // Something else had the core.
+            }
             for event in &events {
                 let index = event.token().0;
                 if event.is_writable() {
