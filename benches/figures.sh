@@ -30,6 +30,7 @@ load() {
 load 10000-viewers-200-comments --viewers 10000 --comments 200 --likes 500 --seconds 15
 load 18000-viewers-50-comments --viewers 18000 --comments 50 --likes 200 --seconds 15
 load 10000-viewers-10%-stalled --viewers 10000 --comments 20 --likes 100 --stall 10% --stall-seconds 20
+# The handshake at three paces: the loads above connect at 10,000/s.
 load 10000-viewers-storm --viewers 10000 --comments 1 --likes 0 --seconds 3 --connect-rate 20000
 load 10000-viewers-paced --viewers 10000 --comments 1 --likes 0 --seconds 3 --connect-rate 2000
 
