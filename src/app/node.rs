@@ -204,8 +204,8 @@ impl Node {
 /// Between a room's end in the registry and in the log another shard may open a new one: so many may overlap.
 const ROOMS_ENDING: usize = 1_024;
 
-/// HTTP is pages, upgrades and metrics: one thread does 30,000 upgrades a second. A second one made an upgrade up to
-/// 20 µs dearer at 2,000 a second: the two wake each other.
+/// HTTP is pages, upgrades and metrics: one thread took 10,000 upgrades in half a second. A second one showed no gain
+/// there, and would only share the cores with the shards.
 const HTTP_THREADS: usize = 1;
 
 fn shard_count(configured: usize) -> u16 {
