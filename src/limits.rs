@@ -127,3 +127,25 @@ pub const RATE_REFUSAL_WINDOW_MS: u64 = 10_000;
 /// `retry_after_ms` of an `overloaded` answer when the table of users is full: a user's bucket takes a
 /// few seconds to fill and be swept.
 pub const OVERLOAD_RETRY_MS: u64 = 5_000;
+
+/// Bytes of the summary that a room keeps beside its log: a handful of totals.
+pub const BASE_BYTES_MAX: usize = 4_096;
+
+/// Comment ids that a room remembers, to make retries harmless: 50 s at the 2,000 comments a second that a room takes
+/// by default. The runs of as many older ones are remembered by their highest number.
+pub const IDS_MAX: usize = 100_000;
+
+/// How long a room remembers a comment's id, in the log's time: longer than any client's patience.
+pub const IDS_AGE_MS: u64 = 600_000;
+
+/// Newest shown comments that a room keeps for newcomers who ask for `history`.
+pub const HISTORY_MAX: usize = 200;
+
+/// Bytes of those, about.
+pub const HISTORY_BYTES_MAX: usize = 64 * 1024;
+
+/// Records of a log that are read at once when a room is opened.
+pub const REPLAY_EVENTS: usize = 2_000;
+
+/// A batch that the log has had for this long without an answer makes its room refuse further comments.
+pub const APPEND_SLOW_US: u64 = 1_000_000;

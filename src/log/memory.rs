@@ -2,10 +2,13 @@
 //!
 //! A batch is stored as it is delivered: one shared slice, so that an append copies nothing.
 
-use super::{AppendError, Delivery, Head, Log, OpenError, ReadError, Record, Retention, Sink, Ticket};
+use super::{
+    AppendError, Base, Delivery, Head, Limit, Log, OpenError, Opened, ReadError, Record, Retention, Sink, Ticket,
+    digest,
+};
 use crate::limits::{LOG_DELIVERIES_MAX, OFFSET_MAX, RETAIN_EVENTS_MAX};
 use crate::protocol::event::Event;
-use crate::protocol::ids::{Epoch, Hex64, Offset, RoomId};
+use crate::protocol::ids::{Digest, Epoch, Hex64, Offset, RoomId};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::Mutex;
@@ -47,8 +50,13 @@ impl MemoryLog {
 struct Room {
     epoch: Epoch,
     last: Offset,
+    /// Of the newest record.
+    digest: Digest,
+    /// Of the newest batch.
+    at_ms: u64,
+    base: Option<Base>,
     /// Never an empty one.
-    batches: VecDeque<Batch>,
+    batches: VecDeque<Arc<[Record]>>,
     /// Records of the first batch that retention has dropped.
     skip: usize,
     events: usize,
@@ -60,19 +68,17 @@ struct Room {
     is_open: bool,
 }
 
-struct Batch {
-    at_ms: u64,
-    records: Arc<[Record]>,
-}
-
 impl Log for MemoryLog {
-    fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Head, OpenError> {
+    fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Opened, OpenError> {
         let Entry::Vacant(entry) = self.rooms.entry(room.clone()) else { return Err(OpenError::AlreadyOpen) };
         let one_more = |count| (count < self.rooms_max).then_some(count + 1);
         self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).map_err(|_| OpenError::Full)?;
         let room = Room {
             epoch: self.epoch(),
             last: 0,
+            digest: digest::EMPTY,
+            at_ms: 0,
+            base: None,
             batches: VecDeque::new(),
             skip: 0,
             events: 0,
@@ -81,9 +87,9 @@ impl Log for MemoryLog {
             waiting: VecDeque::new(),
             is_open: true,
         };
-        let head = room.head();
+        let opened = Opened { head: room.head(), digest: digest::EMPTY, base: None };
         entry.insert(Arc::new(Mutex::new(room)));
-        Ok(head)
+        Ok(opened)
     }
 
     fn append(&self, room: &RoomId, ticket: Ticket, events: Vec<Event>, now_ms: u64) -> Result<(), AppendError> {
@@ -91,22 +97,35 @@ impl Log for MemoryLog {
         room.lock().append(ticket, events, now_ms)
     }
 
-    fn read(&self, room: &RoomId, after: Offset, limit: usize) -> Result<Vec<Record>, ReadError> {
-        let room = self.room(room).ok_or(ReadError::Closed)?;
+    fn read(&self, room: &RoomId, after: Offset, limit: Limit) -> Result<Vec<Record>, ReadError> {
+        let room = self.room(room).ok_or(ReadError::Unknown)?;
         // Find the batches under the lock, copy the records after it: a long read must not delay a tick.
-        let (batches, skip) = room.lock().range(after, limit)?;
-        Ok(batches.iter().flat_map(|batch| batch.iter()).skip(skip).take(limit).cloned().collect())
+        let (batches, skip) = room.lock().range(after, limit.events)?;
+        let mut size = 0;
+        let fits = |(n, record): &(usize, &Record)| {
+            size += bytes(&record.event);
+            *n == 0 || size <= limit.bytes
+        };
+        let all = batches.iter().flat_map(|batch| batch.iter()).skip(skip).take(limit.events);
+        Ok(all.enumerate().take_while(fits).map(|(_, record)| record.clone()).collect())
     }
 
-    fn head(&self, room: &RoomId) -> Option<Head> {
-        let room = self.room(room)?;
-        let mut room = room.lock();
-        room.deliver_waiting();
-        room.is_open.then(|| room.head())
+    fn head(&self, room: &RoomId) -> Result<Option<Head>, ReadError> {
+        let Some(room) = self.room(room) else { return Ok(None) };
+        let room = room.lock();
+        Ok(room.is_open.then(|| room.head()))
     }
 
-    fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64) -> usize {
-        self.room(room).map_or(0, |room| room.lock().retain(retention, now_ms))
+    fn nudge(&self, room: &RoomId) {
+        if let Some(room) = self.room(room) {
+            room.lock().deliver_waiting();
+        }
+    }
+
+    fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64, base: Base) {
+        if let Some(room) = self.room(room) {
+            room.lock().retain(retention, now_ms, base);
+        }
     }
 
     fn close(&self, room: &RoomId) {
@@ -120,7 +139,7 @@ impl Log for MemoryLog {
 
 impl Room {
     fn head(&self) -> Head {
-        let first = self.batches.front().map_or(self.last + 1, |batch| batch.records[self.skip].offset);
+        let first = self.batches.front().map_or(self.last + 1, |batch| batch[self.skip].offset);
         Head { epoch: self.epoch, first, last: self.last }
     }
 
@@ -136,13 +155,18 @@ impl Room {
         if count as u64 > OFFSET_MAX - self.last {
             return Err(AppendError::Unavailable); // Offsets are used up: after 285,000 years at 1,000 a second.
         }
-        let offsets = self.last + 1..;
-        let records: Arc<[Record]> = offsets.zip(events).map(|(offset, event)| Record { offset, event }).collect();
+        self.at_ms = self.at_ms.max(now_ms);
+        let at_ms = self.at_ms;
+        let place = |(offset, event): (Offset, Event)| {
+            self.digest = digest::extend(self.digest, offset, &event);
+            Record { offset, at_ms, digest: self.digest, event }
+        };
+        let records: Arc<[Record]> = (self.last + 1..).zip(events).map(place).collect();
         if count > 0 {
             self.last += count as u64;
             self.events += count;
             self.bytes += records.iter().map(|record| bytes(&record.event)).sum::<usize>();
-            self.batches.push_back(Batch { at_ms: now_ms, records: Arc::clone(&records) });
+            self.batches.push_back(Arc::clone(&records));
         }
         self.waiting.push_back(Delivery::Appended { ticket: Some(ticket), records });
         self.deliver_waiting();
@@ -166,7 +190,7 @@ impl Room {
     fn range(&mut self, after: Offset, limit: usize) -> Result<(Vec<Arc<[Record]>>, usize), ReadError> {
         self.deliver_waiting();
         if !self.is_open {
-            return Err(ReadError::Closed);
+            return Err(ReadError::Unknown);
         }
         let Head { first, last, .. } = self.head();
         if after > last {
@@ -175,15 +199,15 @@ impl Room {
         if after + 1 < first {
             return Err(ReadError::TooOld { first });
         }
-        let begin = self.batches.partition_point(|batch| batch.records.last().is_none_or(|r| r.offset <= after));
+        let begin = self.batches.partition_point(|batch| batch.last().is_none_or(|r| r.offset <= after));
         let mut batches = Vec::new();
         let (mut skip, mut count) = (0, 0);
         for batch in self.batches.range(begin..) {
             if batches.is_empty() {
-                skip = batch.records.partition_point(|record| record.offset <= after);
+                skip = batch.partition_point(|record| record.offset <= after);
             }
-            count += batch.records.len();
-            batches.push(Arc::clone(&batch.records));
+            count += batch.len();
+            batches.push(Arc::clone(batch));
             if count - skip >= limit {
                 break;
             }
@@ -191,26 +215,24 @@ impl Room {
         Ok((batches, skip))
     }
 
-    fn retain(&mut self, retention: &Retention, now_ms: u64) -> usize {
+    fn retain(&mut self, retention: &Retention, now_ms: u64, base: Base) {
         self.deliver_waiting();
-        let mut dropped = 0;
-        while dropped < RETAIN_EVENTS_MAX
-            && let Some(batch) = self.batches.front()
-        {
-            let is_old = now_ms.saturating_sub(batch.at_ms) > retention.age_ms;
-            if !is_old && self.events <= retention.events && self.bytes <= retention.bytes {
+        for _ in 0..RETAIN_EVENTS_MAX {
+            let Some(record) = self.batches.front().map(|batch| &batch[self.skip]) else { break };
+            let is_old = now_ms.saturating_sub(record.at_ms) > retention.age_ms;
+            let fits = !is_old && self.events <= retention.events && self.bytes <= retention.bytes;
+            if fits || record.offset > base.offset {
                 break;
             }
-            self.bytes -= bytes(&batch.records[self.skip].event);
+            self.bytes -= bytes(&record.event);
             self.events -= 1;
             self.skip += 1;
-            dropped += 1;
-            if self.skip == batch.records.len() {
+            if self.batches.front().is_some_and(|batch| self.skip == batch.len()) {
                 self.batches.pop_front();
                 self.skip = 0;
             }
         }
-        dropped
+        self.base = Some(base);
     }
 }
 
@@ -276,13 +298,13 @@ mod tests {
         log.append(&room(), 1, vec![Event::Likes { add: 1 }], 1).unwrap();
         log.close(&room());
         let after = log.open(&room(), Arc::new(Full)).unwrap();
-        assert_ne!(before.epoch, after.epoch);
-        assert_eq!((after.first, after.last), (1, 0));
+        assert_ne!(before.head.epoch, after.head.epoch);
+        assert_eq!((after.head.first, after.head.last, after.base), (1, 0, None));
     }
 
     #[test]
     fn epochs_depend_on_the_seed() {
-        let epoch = |seed| MemoryLog::new(1, seed).open(&room(), Arc::new(Full)).unwrap().epoch;
+        let epoch = |seed| MemoryLog::new(1, seed).open(&room(), Arc::new(Full)).unwrap().head.epoch;
         assert_eq!(epoch(1), epoch(1));
         assert_ne!(epoch(1), epoch(2));
     }
@@ -295,7 +317,7 @@ mod tests {
         let likes = |count| vec![Event::Likes { add: 1 }; count];
         assert_eq!(log.append(&room(), 1, likes(2), 1), Err(AppendError::Unavailable));
         assert_eq!(log.append(&room(), 2, likes(1), 1), Ok(()));
-        assert_eq!(log.head(&room()).unwrap().last, OFFSET_MAX);
+        assert_eq!(log.head(&room()).unwrap().unwrap().last, OFFSET_MAX);
         assert_eq!(log.append(&room(), 3, likes(1), 1), Err(AppendError::Unavailable));
     }
 

@@ -2,12 +2,14 @@
 //!
 //! Does not know: rooms' rules, frames, sockets, configuration files.
 
+pub mod digest;
 pub mod memory;
 #[cfg(test)]
 pub mod suite;
 
 use crate::protocol::event::Event;
-use crate::protocol::ids::{Epoch, Offset, RoomId};
+use crate::protocol::ids::{Digest, Epoch, Offset, RoomId};
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// One event in its place.
@@ -15,6 +17,11 @@ use std::sync::Arc;
 pub struct Record {
     /// Its position.
     pub offset: Offset,
+    /// When its batch was appended: wall clock in milliseconds since the Unix epoch. Never falls within a room,
+    /// whatever the clock does; all records of a batch have the same, and two batches may.
+    pub at_ms: u64,
+    /// Checksum over the room's log up to and with this record ([`digest::extend`]).
+    pub digest: Digest,
     /// What happened.
     pub event: Event,
 }
@@ -61,6 +68,43 @@ pub struct Head {
     pub last: Offset,
 }
 
+/// The room's own summary of its log up to an offset, kept beside the log: with it the records that it covers are
+/// no longer needed to continue. The log does not look into `state`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// The newest record that it covers.
+    pub offset: Offset,
+    /// What the room wrote; at most [`crate::limits::BASE_BYTES_MAX`].
+    pub state: Bytes,
+}
+
+/// An opened room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The log as it stands.
+    pub head: Head,
+    /// The digest before the first retained record.
+    pub digest: Digest,
+    /// The newest base that was given with [`Log::retain`], if there is one.
+    pub base: Option<Base>,
+}
+
+/// How much one read returns at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Records.
+    pub events: usize,
+    /// Bytes, as the implementation counts them; exceeded only by a first record that is larger by itself.
+    pub bytes: usize,
+}
+
+impl Limit {
+    /// So many records, whatever their size.
+    pub const fn events(events: usize) -> Self {
+        Self { events, bytes: usize::MAX }
+    }
+}
+
 /// What a room's log keeps; whatever exceeds one of them goes, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -101,9 +145,9 @@ pub enum ReadError {
         /// Newest offset.
         last: Offset,
     },
-    /// The room is not open.
-    #[error("the room's log is not open")]
-    Closed,
+    /// The log does not have that room.
+    #[error("the log does not have that room")]
+    Unknown,
     /// The store failed.
     #[error("the log's storage is unavailable")]
     Unavailable,
@@ -124,33 +168,44 @@ pub enum OpenError {
 }
 
 /// The contract of every log. One test suite (`suite`) runs on all implementations.
+///
+/// `open`, `read` and `head` may wait for a device: call them from a thread that may. The others return at once.
 pub trait Log: Send + Sync {
-    /// Opens (and if need be creates) a room's log; its deliveries go to `sink` from now on.
+    /// Opens (and if need be creates) a room's log; its deliveries go to `sink` from now on. When this returns, the
+    /// room's epoch is as durable as an append.
     ///
     /// # Errors
     /// [`OpenError`].
-    fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Head, OpenError>;
+    fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Opened, OpenError>;
 
     /// Appends a batch: all or nothing. Returns at once; the outcome is a [`Delivery`] with `ticket`,
-    /// perhaps before this returns. `now_ms` is the wall clock, kept for retention by age.
+    /// perhaps before this returns. `now_ms` is the wall clock ([`Record::at_ms`]).
     ///
     /// # Errors
     /// [`AppendError`] when the batch was refused: then no delivery follows.
     fn append(&self, room: &RoomId, ticket: Ticket, events: Vec<Event>, now_ms: u64) -> Result<(), AppendError>;
 
-    /// The records after `after`, oldest first, at most `limit`.
+    /// The records after `after`, oldest first, as many as `limit` allows; also of a room that is not open, if the
+    /// store has it. Only what was delivered or is about to be.
     ///
     /// # Errors
     /// [`ReadError`]. Never a partial range that looks whole.
-    fn read(&self, room: &RoomId, after: Offset, limit: usize) -> Result<Vec<Record>, ReadError>;
+    fn read(&self, room: &RoomId, after: Offset, limit: Limit) -> Result<Vec<Record>, ReadError>;
 
-    /// The room's log as it stands; `None` when it is not open.
-    fn head(&self, room: &RoomId) -> Option<Head>;
+    /// The room's log as it stands; `None` when the log does not have it.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    fn head(&self, room: &RoomId) -> Result<Option<Head>, ReadError>;
 
-    /// Drops what `retention` does not keep, in bounded work; returns how many events went.
-    fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64) -> usize;
+    /// Offers the room's sink the deliveries that it could not take before.
+    fn nudge(&self, room: &RoomId);
 
-    /// The room is idle: no more deliveries. A store that cannot outlive the process forgets the room,
-    /// and a later open begins a new epoch.
+    /// Keeps `base`, and drops what `retention` does not keep, oldest first, in bounded pieces, now or soon. What
+    /// `base` does not cover is never dropped.
+    fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64, base: Base);
+
+    /// The room is idle: no more deliveries; batches whose delivery has not come are still stored. A store that cannot
+    /// outlive the process forgets the room, and a later open begins a new epoch.
     fn close(&self, room: &RoomId);
 }

@@ -112,6 +112,10 @@ error_codes! {
     StorageUnavailable, false;
     /// This server does not offer that.
     NotAvailable, false;
+    /// The author has used this id for another text.
+    IdConflict, false;
+    /// The id is older than what the room remembers; it may be in the log already.
+    StaleId, false;
 }
 
 impl ErrorCode {
@@ -126,6 +130,8 @@ impl ErrorCode {
             Self::Overloaded => "overloaded",
             Self::StorageUnavailable => "storage_unavailable",
             Self::NotAvailable => "not_available",
+            Self::IdConflict => "id_conflict",
+            Self::StaleId => "stale_id",
         }
     }
 }

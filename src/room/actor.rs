@@ -10,33 +10,29 @@
 pub use super::effect::Effect;
 pub use super::settings::Settings;
 
-use super::core::{Core, CoreSettings};
-use super::effect::refusal;
+use super::core::{Applied, Core, CoreSettings};
+use super::effect::{refusal, repeated};
 use super::grid::Grid;
 use super::inbox::Inbox;
+use super::pending::{Pending, Sender, Taken, Waiting};
 use super::registry::RoomHandle;
+use super::replay::replay;
 use super::resume::CatchUps;
 use super::welcome::WelcomeTail;
-use crate::limits::{OFFSET_MAX, RESUME_EVENTS_MAX};
-use crate::log::{AppendError, Delivery, Head, Log, OpenError, Record, Ticket};
+use super::window::{Mark, Seen};
+use crate::limits::{APPEND_SLOW_US, OFFSET_MAX};
+use crate::log::{AppendError, Delivery, Log, OpenError, Record, Ticket};
 use crate::policy::rate::Gcra;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::encode::{self, Encoding, Variant};
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::frame::{EncodedFrame, Frame};
-use crate::protocol::ids::{ClientId, Epoch, Offset};
+use crate::protocol::ids::{Epoch, Offset};
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::protocol::message::{Ack, Heartbeat, ResumeFailure, ServerMessage};
+use crate::protocol::message::{Heartbeat, ResumeFailure, ServerMessage};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// Who waits for an answer about a comment.
-#[derive(Debug)]
-struct Sender {
-    from: ConnRef,
-    id: Option<ClientId>,
-}
 
 /// See the module's page.
 pub struct Actor {
@@ -49,18 +45,21 @@ pub struct Actor {
     comment_bucket: Gcra,
     like_bucket: Gcra,
 
-    /// The open tick: comments in order of arrival, and their senders.
+    /// The open tick: comments in order of arrival, and who waits for each.
     events: Vec<Event>,
-    senders: Vec<Sender>,
+    waiting: Vec<Waiting>,
     likes: u64,
     /// When the open tick ends; `None` while nothing waits.
     append_due_us: Option<u64>,
 
     /// The batch in flight, if there is one.
     in_flight: Option<Ticket>,
-    flying: Vec<Sender>,
+    flying: Vec<Waiting>,
     flying_likes: u64,
+    flying_since_us: u64,
     tickets: Ticket,
+    /// Ids of the open tick and of the batch in flight.
+    pending: Pending,
 
     /// The slot of the last frame.
     framed_slot: Option<u64>,
@@ -84,7 +83,7 @@ const STORAGE_RETRY_MS: u64 = 1_000;
 const EXPIRY_RETRY_US: u64 = 1_000_000;
 
 impl Actor {
-    /// Opens the room's log and replays what it retains. `waker` is called when a delivery arrives while the
+    /// Opens the room's log and replays what is needed of it; waits for the log's device. `waker` is called when a delivery arrives while the
     /// actor is not at work, from whatever thread.
     ///
     /// # Errors
@@ -97,10 +96,10 @@ impl Actor {
         now_us: u64,
     ) -> Result<Self, OpenError> {
         let inbox = Arc::new(Inbox::new(handle.key, waker));
-        let head = log.open(&handle.id, inbox.clone())?;
+        let opened = log.open(&handle.id, inbox.clone())?;
         let Settings { frame_events_max, snapshot_events, counters_us, .. } = settings;
-        let mut core = Core::new(CoreSettings { frame_events_max, snapshot_events, counters_us }, head.epoch);
-        if let Err(error) = replay(&mut core, &*log, &handle, head) {
+        let mut core = Core::new(CoreSettings { frame_events_max, snapshot_events, counters_us }, opened.head.epoch);
+        if let Err(error) = replay(&mut core, &*log, &handle.id, &opened) {
             log.close(&handle.id);
             return Err(error);
         }
@@ -111,13 +110,15 @@ impl Actor {
             comment_bucket: Gcra::default(),
             like_bucket: Gcra::default(),
             events: Vec::new(),
-            senders: Vec::new(),
+            waiting: Vec::new(),
             likes: 0,
             append_due_us: None,
             in_flight: None,
             flying: Vec::new(),
             flying_likes: 0,
+            flying_since_us: 0,
             tickets: 0,
+            pending: Pending::default(),
             framed_slot: None,
             quiet_since_us: now_us,
             idle_since_us: Some(now_us),
@@ -134,13 +135,29 @@ impl Actor {
         Ok(actor)
     }
 
-    /// Takes a comment into the open tick, or says why not. The ack comes once the log has it, if it has an
-    /// id.
+    /// Takes a comment into the open tick, or says why not. The ack comes once the log has it, if it has an id. One
+    /// that the log has already (a retry) is answered with the first one's place and stored no second time.
     pub fn comment(&mut self, from: ConnRef, comment: Comment, now_us: u64, out: &mut Vec<Effect>) {
-        if self.senders.len() >= self.settings.batch_events_max {
+        let mark = comment.id.as_ref().map(|id| Mark::new(&comment.user.id, id, &comment.text));
+        if let (Some(mark), Some(id)) = (&mark, &comment.id) {
+            let seen = self.core.seen(mark);
+            if seen != Seen::New {
+                return out.push(repeated(from, id.clone(), seen));
+            }
+            let waiting = [(self.tickets + 1, &mut self.waiting), (self.tickets, &mut self.flying)];
+            match self.pending.join(mark, from, waiting) {
+                Taken::New => {}
+                Taken::Waits => return,
+                Taken::Conflict => return out.push(repeated(from, id.clone(), Seen::Conflict { offset: 0 })),
+            }
+        }
+        if self.events.len() >= self.settings.batch_events_max {
             let after_ms = self.tick_ms();
-            out.push(refusal(from, comment.id, ErrorCode::Overloaded, "the room's tick is full", after_ms));
-            return;
+            return out.push(refusal(from, comment.id, ErrorCode::Overloaded, "the room's tick is full", after_ms));
+        }
+        if self.in_flight.is_some() && now_us.saturating_sub(self.flying_since_us) > APPEND_SLOW_US {
+            let text = "the log is slow; the comment was not taken";
+            return out.push(refusal(from, comment.id, ErrorCode::Overloaded, text, STORAGE_RETRY_MS));
         }
         if let Some(rate) = self.settings.comment_rate
             && let Err(wait) = self.comment_bucket.check(rate, now_us, 1)
@@ -154,7 +171,10 @@ impl Actor {
             ));
             return;
         }
-        self.senders.push(Sender { from, id: comment.id.clone() });
+        if let Some(mark) = &mark {
+            self.pending.insert(mark, self.tickets + 1, self.waiting.len());
+        }
+        self.waiting.push(Waiting::new(mark, Sender { from, id: comment.id.clone() }));
         self.events.push(Event::Comment(comment));
         self.gathered(now_us);
     }
@@ -326,17 +346,18 @@ impl Actor {
         if self.flying_likes > 0 {
             self.events.push(Event::Likes { add: self.flying_likes });
         }
-        // The log keeps the events, so that list is new each tick; the senders' two lists take turns.
+        // The log keeps the events, so that list is new each tick; the two lists of who waits take turns.
         let room_for_as_many = Vec::with_capacity(self.events.len());
         let events = std::mem::replace(&mut self.events, room_for_as_many);
-        std::mem::swap(&mut self.senders, &mut self.flying);
+        std::mem::swap(&mut self.waiting, &mut self.flying);
         self.tickets += 1;
         self.in_flight = Some(self.tickets);
+        self.flying_since_us = now_us;
         match self.log.append(&self.handle.id, self.tickets, events, wall_ms) {
             Ok(()) => self.take_deliveries(now_us, out),
             Err(error) => self.fail(error, now_us, out),
         }
-        self.log.retain(&self.handle.id, &self.settings.retention, wall_ms);
+        self.log.retain(&self.handle.id, &self.settings.retention, wall_ms, self.core.base());
     }
 
     fn take_deliveries(&mut self, now_us: u64, out: &mut Vec<Effect>) {
@@ -354,24 +375,30 @@ impl Actor {
             if !was_full {
                 return;
             }
-            // A full inbox may have turned deliveries away; any call makes the log offer them again.
-            self.log.head(&self.handle.id);
+            // A full inbox may have turned deliveries away.
+            self.log.nudge(&self.handle.id);
         }
     }
 
     fn appended(&mut self, ticket: Option<Ticket>, records: &[Record], out: &mut Vec<Effect>) {
         let ours = ticket.is_some() && ticket == self.in_flight;
-        let mut senders = self.flying.drain(..if ours { self.flying.len() } else { 0 });
+        let mut flying = self.flying.drain(..if ours { self.flying.len() } else { 0 });
         for record in records {
-            // Our batch is the comments in the senders' order, then the likes: one sender per comment.
-            let sender = if matches!(record.event, Event::Comment(_)) { senders.next() } else { None };
-            let outcome = self.core.apply(record);
-            if let (Some(outcome), Some(Sender { from, id: Some(id) })) = (outcome, sender) {
-                let message = ServerMessage::Ack(Ack { id, offset: record.offset, outcome });
-                out.push(Effect::Reply { to: from, message });
+            // Our batch is the comments in the senders' order, then the likes: one entry per comment.
+            let waiting = if matches!(record.event, Event::Comment(_)) { flying.next() } else { None };
+            let applied = self.core.apply(record);
+            let Some(waiting) = waiting else { continue };
+            waiting.mark.iter().for_each(|mark| self.pending.remove(mark));
+            let seen = match applied {
+                Applied::Comment(outcome) => Seen::Same { offset: record.offset, outcome },
+                Applied::Void(seen) => seen,
+                Applied::Nothing => continue,
+            };
+            for Sender { from, id } in waiting.senders {
+                out.extend(id.map(|id| repeated(from, id, seen)));
             }
         }
-        drop(senders);
+        drop(flying);
         if ours {
             self.in_flight = None;
             self.flying_likes = 0;
@@ -389,8 +416,10 @@ impl Actor {
                 (ErrorCode::StorageUnavailable, "the comment could not be stored", STORAGE_RETRY_MS)
             }
         };
-        for Sender { from, id } in self.flying.drain(..) {
-            out.push(refusal(from, id, code, text, after_ms));
+        for waiting in self.flying.drain(..) {
+            waiting.mark.iter().for_each(|mark| self.pending.remove(mark));
+            let refused = |Sender { from, id }| refusal(from, id, code, text, after_ms);
+            out.extend(waiting.senders.into_iter().map(refused));
         }
         let likes = std::mem::take(&mut self.flying_likes);
         if likes > 0 {
@@ -416,7 +445,7 @@ impl Actor {
     fn heartbeat(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         let last = self.core.framed().last;
         self.publish(&ServerMessage::Heartbeat(Heartbeat { last, at: wall_ms }), last, last, now_us, out);
-        self.log.retain(&self.handle.id, &self.settings.retention, wall_ms);
+        self.log.retain(&self.handle.id, &self.settings.retention, wall_ms, self.core.base());
     }
 
     /// Encodes once per variant in use; no variant, no effect.
@@ -454,19 +483,4 @@ impl Actor {
         figures.shed.store(self.core.shed(), Ordering::Relaxed);
         figures.last.store(self.core.last(), Ordering::Relaxed);
     }
-}
-
-/// Applies what the log retains, in bounded pieces.
-fn replay(core: &mut Core, log: &dyn Log, handle: &RoomHandle, head: Head) -> Result<(), OpenError> {
-    let mut after = head.first.saturating_sub(1);
-    while after < head.last {
-        let records = log.read(&handle.id, after, RESUME_EVENTS_MAX).map_err(|_| OpenError::Unavailable)?;
-        let Some(newest) = records.last() else { return Err(OpenError::Unavailable) };
-        after = newest.offset;
-        for record in &records {
-            core.apply(record);
-            core.settle();
-        }
-    }
-    Ok(())
 }

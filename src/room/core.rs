@@ -6,15 +6,16 @@
 //!
 //! Does not know: clocks, logs, bytes, connections. Does no I/O and draws no random number.
 
-use super::digest;
 use super::recent::Recent;
 use super::select::Selection;
-use crate::limits::OFFSET_MAX;
-use crate::log::Record;
-use crate::protocol::event::Event;
+use super::window::{Mark, Seen, Window};
+use crate::limits::{IDS_AGE_MS, IDS_MAX, OFFSET_MAX};
+use crate::log::{Base, Record, digest};
+use crate::protocol::event::{Comment, Event};
 use crate::protocol::frame::{Frame, FrameEvent};
 use crate::protocol::ids::{Digest, Epoch, Offset};
 use crate::protocol::message::{Outcome, Snapshot};
+use serde::{Deserialize, Serialize};
 
 /// What shapes a room's frames.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,25 @@ pub struct Framed {
     pub at_ms: u64,
 }
 
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is no comment, or it was applied before.
+    Nothing,
+    /// A comment, and what viewers see of it.
+    Comment(Outcome),
+    /// A comment that an earlier record makes void: never [`Seen::New`]. Nobody sees it; it counts nowhere.
+    Void(Seen),
+}
+
+/// Everything about the log up to an offset that later records do not tell: what a [`Base`] holds, as JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Totals {
+    likes: u64,
+    comments: u64,
+    shed: u64,
+}
+
 /// A room's state.
 #[derive(Debug)]
 pub struct Core {
@@ -49,9 +69,8 @@ pub struct Core {
     epoch: Epoch,
     last: Offset,
     digest: Digest,
-    likes: u64,
-    comments: u64,
-    shed: u64,
+    totals: Totals,
+    window: Window,
     selection: Selection,
     recent: Recent,
     framed: Framed,
@@ -67,9 +86,8 @@ impl Core {
             epoch,
             last: 0,
             digest: digest::EMPTY,
-            likes: 0,
-            comments: 0,
-            shed: 0,
+            totals: Totals::default(),
+            window: Window::new(IDS_MAX, IDS_AGE_MS),
             selection: Selection::new(settings.frame_events_max),
             recent: Recent::new(settings.snapshot_events),
             framed: Framed { last: 0, digest: digest::EMPTY, likes: 0, online: 0, at_ms: 0 },
@@ -77,27 +95,75 @@ impl Core {
         }
     }
 
-    /// Takes the log's next record; says what viewers will see of it if it is a comment. A record that was
-    /// applied before changes nothing.
-    pub fn apply(&mut self, record: &Record) -> Option<Outcome> {
+    /// Goes on from `base`: records up to its offset are then only remembered. `digest` is the one before the first
+    /// record that follows.
+    ///
+    /// # Errors
+    /// The base is not one of ours.
+    pub fn begin(&mut self, base: &Base, digest: Digest) -> Result<(), serde_json::Error> {
+        self.totals = serde_json::from_slice(&base.state)?;
+        (self.last, self.digest) = (base.offset, digest);
+        self.settle();
+        Ok(())
+    }
+
+    /// The base that covers everything applied.
+    pub fn base(&self) -> Base {
+        let state = serde_json::to_vec(&self.totals).expect("numbers serialise").into();
+        Base { offset: self.last, state }
+    }
+
+    /// What is known of a comment's id before it goes to the log.
+    pub fn seen(&self, mark: &Mark) -> Seen {
+        self.window.seen(mark)
+    }
+
+    /// Takes the log's next record. A record that was applied before changes nothing.
+    pub fn apply(&mut self, record: &Record) -> Applied {
         if record.offset <= self.last {
-            return None;
+            return Applied::Nothing;
         }
-        self.last = record.offset;
-        self.digest = digest::extend(self.digest, record);
+        (self.last, self.digest) = (record.offset, record.digest);
         match &record.event {
             Event::Comment(comment) => {
-                let outcome = self.selection.offer(record.offset, comment);
-                self.comments += 1;
-                self.shed += u64::from(outcome == Outcome::Shed);
-                Some(outcome)
+                let applied = self.choose(record, comment);
+                if let Applied::Comment(outcome) = applied {
+                    self.totals.comments += 1;
+                    self.totals.shed += u64::from(outcome == Outcome::Shed);
+                }
+                applied
             }
             Event::Likes { add } => {
                 // At the bound the total stands still: it never falls, and every client reads it exactly.
-                self.likes = self.likes.saturating_add(*add).min(OFFSET_MAX);
-                None
+                self.totals.likes = self.totals.likes.saturating_add(*add).min(OFFSET_MAX);
+                Applied::Nothing
             }
         }
+    }
+
+    /// Takes a record that the base covers: its id and its comment are remembered, nothing is counted.
+    pub fn remember(&mut self, record: &Record) {
+        if let Event::Comment(comment) = &record.event {
+            self.choose(record, comment);
+        }
+        if record.offset == self.last {
+            self.digest = record.digest;
+        }
+    }
+
+    fn choose(&mut self, record: &Record, comment: &Comment) -> Applied {
+        let mark = comment.id.as_ref().map(|id| Mark::new(&comment.user.id, id, &comment.text));
+        if let Some(mark) = &mark {
+            let seen = self.window.seen(mark);
+            if seen != Seen::New {
+                return Applied::Void(seen);
+            }
+        }
+        let outcome = self.selection.offer(record.offset, record.at_ms, comment);
+        if let Some(mark) = &mark {
+            self.window.insert(mark, record.offset, outcome, record.at_ms);
+        }
+        Applied::Comment(outcome)
     }
 
     /// Ends a tick: the frame of everything applied since the last one, if there is something to say.
@@ -109,7 +175,7 @@ impl Core {
         let (events, shed) = self.selection.take();
         self.recent.extend(&events);
         let prev = self.framed.last;
-        let Self { last, digest, likes, .. } = *self;
+        let Self { last, digest, totals: Totals { likes, .. }, .. } = *self;
         self.framed = Framed { last, digest, likes, online, at_ms };
         self.counters_from_us = now_us.saturating_add(self.settings.counters_us);
         Some(Frame { prev, last, at: at_ms, digest, likes, online, events, shed })
@@ -120,7 +186,7 @@ impl Core {
         let (events, _) = self.selection.take();
         self.recent.extend(&events);
         self.selection.recycle(events);
-        self.framed = Framed { last: self.last, digest: self.digest, likes: self.likes, ..self.framed };
+        self.framed = Framed { last: self.last, digest: self.digest, likes: self.totals.likes, ..self.framed };
     }
 
     /// Gives a used frame's events back for reuse.
@@ -166,16 +232,16 @@ impl Core {
 
     /// Likes up to [`Core::last`].
     pub fn likes(&self) -> u64 {
-        self.likes
+        self.totals.likes
     }
 
     /// Comments applied.
     pub fn comments(&self) -> u64 {
-        self.comments
+        self.totals.comments
     }
 
     /// Comments left out of frames.
     pub fn shed(&self) -> u64 {
-        self.shed
+        self.totals.shed
     }
 }

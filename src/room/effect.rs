@@ -1,11 +1,12 @@
 //! What a room wants done: the actor pushes effects, its home shard carries them out.
 
 use super::welcome::WelcomeTail;
+use super::window::Seen;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::frame::EncodedFrame;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::local::ConnRef;
-use crate::protocol::message::{ErrorMessage, ResumeFailure, ServerMessage};
+use crate::protocol::message::{Ack, ErrorMessage, ResumeFailure, ServerMessage};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -46,4 +47,19 @@ pub enum Effect {
 pub(super) fn refusal(to: ConnRef, id: Option<ClientId>, code: ErrorCode, text: &str, after_ms: u64) -> Effect {
     let message = ErrorMessage { id, code, message: text.into(), retry_after_ms: Some(after_ms) };
     Effect::Reply { to, message: ServerMessage::Error(message) }
+}
+
+/// The answer to a comment that is in the log, or that its id makes impossible.
+pub(super) fn repeated(to: ConnRef, id: ClientId, seen: Seen) -> Effect {
+    let error = |code, text: &str| {
+        ServerMessage::Error(ErrorMessage { id: Some(id.clone()), code, message: text.into(), retry_after_ms: None })
+    };
+    let message = match seen {
+        Seen::Same { offset, outcome } => ServerMessage::Ack(Ack { id, offset, outcome }),
+        Seen::Conflict { .. } => error(ErrorCode::IdConflict, "you used this id for another text; take a new id"),
+        Seen::Stale | Seen::New => {
+            error(ErrorCode::StaleId, "this id is older than the room remembers; look whether the comment is there")
+        }
+    };
+    Effect::Reply { to, message }
 }

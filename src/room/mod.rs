@@ -12,13 +12,15 @@ pub mod actor;
 mod effect;
 mod grid;
 mod inbox;
+mod pending;
 mod settings;
 
 pub mod core;
-pub mod digest;
 pub mod select;
+pub mod window;
 
 mod recent;
+mod replay;
 mod resume;
 pub mod welcome;
 

@@ -3,7 +3,7 @@
 //! A room is claimed before anybody enters it and released when they have left; it can expire only while
 //! nobody claims it. Both happen under the map's entry lock, so that a claimed room is never removed.
 
-use super::digest::fnv1a;
+use crate::log::digest::fnv1a;
 use crate::protocol::encode::{VARIANTS, Variant};
 use crate::protocol::ids::RoomId;
 use crate::protocol::local::RoomKey;

@@ -3,7 +3,7 @@
 use super::core::Framed;
 use super::recent::encoded_bytes;
 use crate::limits::{CATCH_UP_BYTES_MAX, CATCH_UPS_MAX, RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
-use crate::log::{Log, ReadError};
+use crate::log::{Limit, Log, ReadError};
 use crate::protocol::encode::{self, Encoding};
 use crate::protocol::event::Event;
 use crate::protocol::frame::{Frame, FrameEvent};
@@ -56,10 +56,10 @@ impl CatchUps {
 fn read(log: &dyn Log, room: &RoomId, after: Offset, framed: &Framed, encoding: Encoding) -> Answer {
     // One more than allowed tells "too far back" from "just fits". Records beyond the framed position come
     // with the next live frame.
-    let mut records = log.read(room, after, RESUME_EVENTS_MAX + 1).map_err(|error| match error {
+    let mut records = log.read(room, after, Limit::events(RESUME_EVENTS_MAX + 1)).map_err(|error| match error {
         ReadError::Ahead { .. } => ResumeFailure::Ahead,
         // A store that cannot be read cannot prove the stretch whole either.
-        ReadError::TooOld { .. } | ReadError::Closed | ReadError::Unavailable => ResumeFailure::TooOld,
+        ReadError::TooOld { .. } | ReadError::Unknown | ReadError::Unavailable => ResumeFailure::TooOld,
     })?;
     records.truncate(records.partition_point(|record| record.offset <= framed.last));
     if records.len() > RESUME_EVENTS_MAX {

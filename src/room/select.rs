@@ -1,7 +1,8 @@
 //! What of a tick's comments the viewers are shown.
 //!
-//! The choice is first come, first shown: up to the frame's budget in log order, the rest is shed and
-//! counted. It stays in the log; history and resume have it.
+//! The choice is first come, first shown: of the records of one log time (a batch, which is a tick), up to the budget in
+//! log order; the rest is shed and counted, and stays in the log. So the choice follows from the log alone: a replay, a
+//! resume and another node choose the same, wherever their frames begin and end.
 //!
 //! Does not know: the log, counters, bytes.
 
@@ -11,23 +12,30 @@ use crate::protocol::ids::Offset;
 use crate::protocol::message::Outcome;
 use std::collections::BTreeMap;
 
-/// The open tick's choice.
+/// The choice, and what of it no frame has told yet.
 #[derive(Debug)]
 pub struct Selection {
     events_max: usize,
+    /// The log time that is being chosen from, and how many of it are shown.
+    at_ms: u64,
+    used: usize,
     shown: Vec<FrameEvent>,
     shed: u64,
 }
 
 impl Selection {
-    /// An empty choice of at most `events_max` comments.
+    /// An empty choice of at most `events_max` comments per log time.
     pub fn new(events_max: usize) -> Self {
-        Self { events_max, shown: Vec::new(), shed: 0 }
+        Self { events_max, at_ms: 0, used: 0, shown: Vec::new(), shed: 0 }
     }
 
     /// Decides about the next comment of the log.
-    pub fn offer(&mut self, offset: Offset, comment: &Comment) -> Outcome {
-        if self.shown.len() < self.events_max {
+    pub fn offer(&mut self, offset: Offset, at_ms: u64, comment: &Comment) -> Outcome {
+        if self.at_ms != at_ms {
+            (self.at_ms, self.used) = (at_ms, 0);
+        }
+        if self.used < self.events_max {
+            self.used += 1;
             self.shown.push(FrameEvent { offset, comment: Some(comment.clone()) });
             Outcome::Shown
         } else {
@@ -36,7 +44,7 @@ impl Selection {
         }
     }
 
-    /// Ends the tick: the shown events, and how many were left out by class.
+    /// Ends a frame: the shown events, and how many were left out by class.
     pub fn take(&mut self) -> (Vec<FrameEvent>, BTreeMap<ShedClass, u64>) {
         let shed = std::mem::take(&mut self.shed);
         let by_class = if shed == 0 { BTreeMap::new() } else { BTreeMap::from([(ShedClass::Normal, shed)]) };
@@ -60,18 +68,35 @@ mod tests {
     #[test]
     fn the_first_of_a_tick_are_shown_and_the_rest_is_counted() {
         let mut selection = Selection::new(2);
-        let outcomes: Vec<_> = (1..=5).map(|offset| selection.offer(offset, &comment("u", "x"))).collect();
+        let outcomes: Vec<_> = (1..=5).map(|offset| selection.offer(offset, 1, &comment("u", "x"))).collect();
         assert_eq!(outcomes, [Outcome::Shown, Outcome::Shown, Outcome::Shed, Outcome::Shed, Outcome::Shed]);
         let (shown, shed) = selection.take();
         assert_eq!(shown.iter().map(|e| e.offset).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(shed, BTreeMap::from([(ShedClass::Normal, 3)]));
-        assert_eq!(selection.take(), (vec![], BTreeMap::new()), "a new tick begins empty");
+        assert_eq!(selection.take(), (vec![], BTreeMap::new()), "a new frame begins empty");
+    }
+
+    #[test]
+    fn the_choice_does_not_depend_on_where_frames_end() {
+        let times = [1, 1, 1, 1, 2, 2, 2, 5, 5, 9];
+        let choose = |frame_ends: &[usize]| {
+            let mut selection = Selection::new(2);
+            let decide = |(n, at_ms): (usize, &u64)| {
+                if frame_ends.contains(&n) {
+                    selection.take();
+                }
+                selection.offer(n as u64 + 1, *at_ms, &comment("u", "x"))
+            };
+            times.iter().enumerate().map(decide).collect::<Vec<_>>()
+        };
+        assert_eq!(choose(&[]), choose(&[1, 2, 3, 5, 8]));
+        assert_eq!(choose(&[]).iter().filter(|outcome| **outcome == Outcome::Shown).count(), 7);
     }
 
     #[test]
     fn a_recycled_list_never_replaces_a_begun_one() {
         let mut selection = Selection::new(2);
-        selection.offer(1, &comment("u", "x"));
+        selection.offer(1, 1, &comment("u", "x"));
         selection.recycle(Vec::with_capacity(100));
         assert_eq!(selection.take().0.len(), 1);
     }

@@ -3,14 +3,13 @@
 use super::comment;
 use crate::limits::OFFSET_MAX;
 use crate::log::memory::MemoryLog;
-use crate::log::{Delivery, Log, Record, Retention, Sink};
+use crate::log::{Base, Delivery, Limit, Log, Record, Retention, Sink, digest};
 use crate::protocol::encode::{self, Encoding};
 use crate::protocol::event::Event;
 use crate::protocol::frame::{Frame, ShedClass};
 use crate::protocol::ids::RoomId;
 use crate::protocol::message::{Outcome, ServerMessage};
-use crate::room::core::{Core, CoreSettings};
-use crate::room::digest;
+use crate::room::core::{Applied, Core, CoreSettings};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -67,7 +66,7 @@ struct Played {
 
 fn play(steps: &[Step], shape: CoreSettings) -> Played {
     let (log, room, sink) = (MemoryLog::new(1, 1), RoomId::new("r").unwrap(), Arc::new(Delivered::default()));
-    let head = log.open(&room, sink.clone()).unwrap();
+    let head = log.open(&room, sink.clone()).unwrap().head;
     let mut played = Played {
         core: Core::new(shape, head.epoch),
         frames: Vec::new(),
@@ -87,12 +86,15 @@ fn play(steps: &[Step], shape: CoreSettings) -> Played {
                 ticket += 1;
                 log.append(&room, ticket, std::mem::take(&mut batch), now_us / 1_000).unwrap();
                 for record in std::mem::take(&mut *sink.0.lock()) {
-                    played.outcomes.extend(played.core.apply(&record));
+                    if let Applied::Comment(outcome) = played.core.apply(&record) {
+                        played.outcomes.push(outcome);
+                    }
                     played.records.push(record);
                 }
             }
             Step::Retain(events) => {
-                log.retain(&room, &Retention { age_ms: u64::MAX, events: *events, bytes: usize::MAX }, 0);
+                let retention = Retention { age_ms: u64::MAX, events: *events, bytes: usize::MAX };
+                log.retain(&room, &retention, 0, played.core.base());
             }
             Step::Tick { after_us, online } => {
                 now_us += after_us;
@@ -101,8 +103,8 @@ fn play(steps: &[Step], shape: CoreSettings) -> Played {
             }
         }
     }
-    let first = log.head(&room).unwrap().first;
-    played.kept = log.read(&room, first - 1, usize::MAX).unwrap();
+    let first = log.head(&room).unwrap().unwrap().first;
+    played.kept = log.read(&room, first - 1, Limit::events(usize::MAX)).unwrap();
     played
 }
 
@@ -113,7 +115,7 @@ fn fold(records: &[Record]) -> (u64, u64, crate::protocol::ids::Digest) {
         if let Event::Likes { add } = record.event {
             likes = likes.saturating_add(add).min(OFFSET_MAX);
         }
-        checksum = digest::extend(checksum, record);
+        checksum = digest::extend(checksum, record.offset, &record.event);
     }
     (records.last().map_or(0, |record| record.offset), likes, checksum)
 }
@@ -139,15 +141,17 @@ proptest! {
     #[test]
     fn every_comment_is_shown_or_counted_as_shed(steps in steps(), shape in shapes()) {
         let played = play(&steps, shape);
-        let comments = |from: u64, to: u64| {
-            let inside = |r: &&Record| r.offset > from && r.offset <= to && matches!(r.event, Event::Comment(_));
-            played.records.iter().filter(inside).count() as u64
+        let inside = |from: u64, to: u64| {
+            let inside = move |r: &&Record| r.offset > from && r.offset <= to && matches!(r.event, Event::Comment(_));
+            played.records.iter().filter(inside)
         };
         let (mut shown, mut shed) = (0, 0);
         for (_, frame) in &played.frames {
             let left_out = frame.shed.get(&ShedClass::Normal).copied().unwrap_or(0);
-            prop_assert_eq!(frame.events.len() as u64 + left_out, comments(frame.prev, frame.last));
-            prop_assert!(frame.events.len() <= shape.frame_events_max);
+            let comments = inside(frame.prev, frame.last).count() as u64;
+            prop_assert_eq!(frame.events.len() as u64 + left_out, comments);
+            let times: std::collections::BTreeSet<_> = inside(frame.prev, frame.last).map(|r| r.at_ms).collect();
+            prop_assert!(frame.events.len() <= shape.frame_events_max * times.len());
             shown += frame.events.len();
             shed += left_out;
         }
@@ -173,10 +177,14 @@ proptest! {
         let steps: Vec<_> = steps.into_iter().filter(|step| !matches!(step, Step::Retain(_))).collect();
         let played = play(&steps, shape);
         let mut replayed = Core::new(shape, played.core.epoch());
+        let mut outcomes = Vec::new();
         for record in &played.kept {
-            replayed.apply(record);
+            if let Applied::Comment(outcome) = replayed.apply(record) {
+                outcomes.push(outcome);
+            }
             replayed.settle();
         }
+        prop_assert_eq!(&outcomes, &played.outcomes, "the same are shown, wherever frames ended");
         prop_assert_eq!(
             (replayed.last(), replayed.likes(), replayed.digest(), replayed.comments()),
             (played.core.last(), played.core.likes(), played.core.digest(), played.core.comments())
@@ -187,6 +195,29 @@ proptest! {
             replayed.apply(record);
         }
         prop_assert_eq!(format!("{replayed:?}"), unchanged, "what was applied before changes nothing");
+    }
+
+    #[test]
+    fn a_base_and_what_comes_after_it_make_the_same_state(steps in steps(), shape in shapes(), cut in 0..1_000_usize) {
+        let steps: Vec<_> = steps.into_iter().filter(|step| !matches!(step, Step::Retain(_))).collect();
+        let played = play(&steps, shape);
+        let (before, after) = played.kept.split_at(cut.min(played.kept.len()));
+        let mut first = Core::new(shape, played.core.epoch());
+        for record in before {
+            first.apply(record);
+        }
+        let base: Base = first.base();
+        let mut second = Core::new(shape, played.core.epoch());
+        second.begin(&base, first.digest()).unwrap();
+        before.iter().for_each(|record| second.remember(record));
+        second.settle();
+        for record in after {
+            first.apply(record);
+            second.apply(record);
+        }
+        first.settle();
+        second.settle();
+        prop_assert_eq!(format!("{first:?}"), format!("{second:?}"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::lagging::LaggingLog;
 use super::rig::{JSON, Rig, TICK_US, decode_bytes, settings};
 use super::{asking, comment, conn};
 use crate::limits::{RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
-use crate::log::{Log, Retention};
+use crate::log::{Limit, Log, Retention};
 use crate::protocol::encode::Encoding;
 use crate::protocol::event::Event;
 use crate::protocol::frame::Frame;
@@ -44,13 +44,15 @@ impl Rig {
     }
 
     fn epoch(&self) -> Epoch {
-        self.log.head(&self.handle.id).unwrap().epoch
+        self.log.head(&self.handle.id).unwrap().unwrap().epoch
     }
 
     /// `ticks` ticks with one comment each.
     fn show(&mut self, ticks: usize) {
         for n in 0..ticks {
-            self.actor.comment(conn(1), asking("c", &format!("text {n}")), self.now_us, &mut self.out);
+            // An id of its own: the room remembers those of earlier shows.
+            let id = self.log.head(&self.handle.id).unwrap().unwrap().last.to_string();
+            self.actor.comment(conn(1), asking(&id, &format!("text {n}")), self.now_us, &mut self.out);
             self.run_for(TICK_US);
         }
     }
@@ -265,7 +267,7 @@ fn a_reopened_room_goes_on_where_its_log_ends() {
     assert_eq!((next.prev, next.last), (8, 9));
     let shape = CoreSettings { frame_events_max: 10, snapshot_events: 5, counters_us: 0 };
     let mut independent = Core::new(shape, epoch);
-    for record in log.read(&rig.handle.id, 0, 99).unwrap() {
+    for record in log.read(&rig.handle.id, 0, Limit::events(99)).unwrap() {
         independent.apply(&record);
     }
     assert_eq!(next.digest, independent.digest());

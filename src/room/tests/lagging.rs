@@ -1,7 +1,10 @@
 //! A log that delivers when the test says so, as a disk or a cluster does, and that outlives its rooms' actors.
 
 use crate::log::memory::MemoryLog;
-use crate::log::{AppendError, Delivery, Head, Log, OpenError, ReadError, Record, Retention, Sink, Ticket};
+use crate::log::{
+    AppendError, Base, Delivery, Head, Limit, Log, OpenError, Opened, ReadError, Record, Retention, Sink, Ticket,
+    digest,
+};
 use crate::protocol::event::Event;
 use crate::protocol::ids::{Offset, RoomId};
 use parking_lot::Mutex;
@@ -23,6 +26,7 @@ struct State {
     refuses: Option<AppendError>,
     held: VecDeque<Held>,
     room: Option<RoomId>,
+    base: Option<Base>,
 }
 
 struct Held {
@@ -96,10 +100,13 @@ impl LaggingLog {
 }
 
 impl Log for LaggingLog {
-    fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Head, OpenError> {
+    fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Opened, OpenError> {
         *self.relay.0.lock() = Some(sink);
-        self.state.lock().room = Some(room.clone());
-        self.memory.head(room).map_or_else(|| self.memory.open(room, self.relay.clone()), Ok)
+        let mut state = self.state.lock();
+        state.room = Some(room.clone());
+        let Some(head) = self.memory.head(room).unwrap() else { return self.memory.open(room, self.relay.clone()) };
+        // Of what was dropped nobody has the digest any more but the base's successor.
+        Ok(Opened { head, digest: digest::EMPTY, base: state.base.clone() })
     }
 
     fn append(&self, room: &RoomId, ticket: Ticket, events: Vec<Event>, now_ms: u64) -> Result<(), AppendError> {
@@ -115,17 +122,22 @@ impl Log for LaggingLog {
         Ok(())
     }
 
-    fn read(&self, room: &RoomId, after: Offset, limit: usize) -> Result<Vec<Record>, ReadError> {
+    fn read(&self, room: &RoomId, after: Offset, limit: Limit) -> Result<Vec<Record>, ReadError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.memory.read(room, after, limit)
     }
 
-    fn head(&self, room: &RoomId) -> Option<Head> {
+    fn head(&self, room: &RoomId) -> Result<Option<Head>, ReadError> {
         self.memory.head(room)
     }
 
-    fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64) -> usize {
-        self.memory.retain(room, retention, now_ms)
+    fn nudge(&self, room: &RoomId) {
+        self.memory.nudge(room);
+    }
+
+    fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64, base: Base) {
+        self.state.lock().base = Some(base.clone());
+        self.memory.retain(room, retention, now_ms, base);
     }
 
     fn close(&self, _: &RoomId) {

@@ -2,7 +2,7 @@
 
 use super::lagging::LaggingLog;
 use super::rig::{JSON, MSGPACK, Rig, TICK_US, decode, decode_bytes, settings};
-use super::{asking, conn};
+use super::{asking, comment, conn};
 use crate::log::{AppendError, Log};
 use crate::protocol::encode::Encoding;
 use crate::protocol::event::Event;
@@ -104,7 +104,7 @@ proptest! {
         rig.arrive(MSGPACK);
         let mut ledger = Ledger::default();
         let (mut sent, mut liked, mut foreign) = (0_u64, 0, 0);
-        let epoch = rig.log.head(&rig.handle.id).unwrap().epoch;
+        let epoch = rig.log.head(&rig.handle.id).unwrap().unwrap().epoch;
         for step in steps {
             match step {
                 Step::Comments(count) => for _ in 0..count {
@@ -140,7 +140,7 @@ proptest! {
                 },
                 Step::Refuse(refuse) => rig.log.refuse(refuse.then_some(AppendError::Overloaded)),
                 Step::Foreign(count) => {
-                    rig.log.foreign((0..count).map(|_| Event::Comment(asking("foreign", "x"))).collect());
+                    rig.log.foreign((0..count).map(|_| Event::Comment(comment("foreign", "x"))).collect());
                     foreign += u64::from(count);
                     rig.run(); // As the wake would: the inbox is bounded.
                 }
@@ -164,7 +164,7 @@ proptest! {
         prop_assert!(rig.actor.is_settled());
 
         prop_assert_eq!(ledger.likes, liked, "likes");
-        let records = rig.log.read(&rig.handle.id, 0, usize::MAX).unwrap();
+        let records = rig.log.read(&rig.handle.id, 0, crate::log::Limit::events(usize::MAX)).unwrap();
         let mut stored: Vec<_> = records.iter().filter_map(|record| match &record.event {
             Event::Comment(comment) => Some((comment.id.as_ref()?.as_str().to_owned(), record.offset)),
             Event::Likes { .. } => None,

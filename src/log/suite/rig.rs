@@ -1,0 +1,126 @@
+//! A sink that a test empties, and the words that the tests of the contract use.
+
+use crate::log::{Base, Delivery, Head, Limit, Log, Record, Retention, Sink};
+use crate::protocol::event::{Comment, Event, Style, User};
+use crate::protocol::ids::{Offset, RoomId};
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A sink of a given capacity that a test empties.
+#[derive(Default)]
+pub(super) struct Collector {
+    queue: Mutex<VecDeque<Delivery>>,
+    arrived: Condvar,
+    capacity: Mutex<usize>,
+}
+
+impl Sink for Collector {
+    fn deliver(&self, delivery: Delivery) -> Result<(), Delivery> {
+        let mut queue = self.queue.lock();
+        if queue.len() >= *self.capacity.lock() {
+            return Err(delivery);
+        }
+        queue.push_back(delivery);
+        self.arrived.notify_one();
+        Ok(())
+    }
+}
+
+impl Collector {
+    pub(super) fn new(capacity: usize) -> Arc<Self> {
+        Arc::new(Self { capacity: Mutex::new(capacity), ..Self::default() })
+    }
+
+    pub(super) fn widen(&self) {
+        *self.capacity.lock() = usize::MAX;
+    }
+
+    /// The next delivery that succeeded; calls the log now and then, as an actor does.
+    pub(super) fn next(&self, log: &dyn Log, room: &RoomId) -> (Option<u64>, Arc<[Record]>) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let mut queue = self.queue.lock();
+            if queue.is_empty() {
+                self.arrived.wait_for(&mut queue, Duration::from_millis(5));
+            }
+            match queue.pop_front() {
+                Some(Delivery::Appended { ticket, records }) => return (ticket, records),
+                Some(Delivery::Failed { ticket, error }) => panic!("append {ticket} failed: {error}"),
+                None => assert!(Instant::now() < deadline, "no delivery within 10 s"),
+            }
+            drop(queue);
+            log.nudge(room);
+        }
+    }
+
+    /// Nothing more comes (as far as a short wait can tell).
+    pub(super) fn assert_quiet(&self, log: &dyn Log, room: &RoomId) {
+        log.nudge(room);
+        let mut queue = self.queue.lock();
+        if queue.is_empty() {
+            self.arrived.wait_for(&mut queue, Duration::from_millis(20));
+        }
+        assert!(queue.is_empty(), "an unexpected delivery: {:?}", queue.front());
+    }
+}
+
+pub(super) fn room(name: &str) -> RoomId {
+    RoomId::new(name).unwrap()
+}
+
+/// A plain comment.
+pub(crate) fn comment(user: &str, text: &str) -> Comment {
+    let user = User { id: user.into(), name: "U".into(), role: Default::default() };
+    Comment { user, id: None, text: text.into(), style: Style::default(), media_ms: None, ext: None }
+}
+
+pub(super) fn said(text: &str) -> Event {
+    Event::Comment(comment("u", text))
+}
+
+pub(super) fn all(log: &dyn Log, room: &RoomId, after: Offset) -> Vec<Record> {
+    log.read(room, after, Limit::events(usize::MAX)).unwrap()
+}
+
+pub(super) fn head(log: &dyn Log, room: &RoomId) -> Head {
+    log.head(room).unwrap().expect("the log has the room")
+}
+
+/// Retains with a base that covers everything that was delivered, and waits until it is done: an answer to an append
+/// after it says so.
+/// Says how many records went.
+pub(super) fn retain(log: &dyn Log, room: &RoomId, sink: &Collector, retention: &Retention, now_ms: u64) -> usize {
+    let before = retained(log, room);
+    log.retain(room, retention, now_ms, base(head(log, room).last));
+    settle(log, room, sink);
+    before - retained(log, room)
+}
+
+/// What was asked for before is done: the log answers in order.
+pub(super) fn settle(log: &dyn Log, room: &RoomId, sink: &Collector) {
+    log.append(room, 1 << 40, vec![], 0).unwrap();
+    assert_eq!(sink.next(log, room).0, Some(1 << 40));
+}
+
+pub(super) fn retained(log: &dyn Log, room: &RoomId) -> usize {
+    all(log, room, head(log, room).first - 1).len()
+}
+
+pub(super) fn base(offset: Offset) -> Base {
+    Base { offset, state: bytes::Bytes::copy_from_slice(&offset.to_le_bytes()) }
+}
+
+pub(super) fn numbered(range: std::ops::Range<u64>) -> Vec<Event> {
+    range.map(|add| Event::Likes { add }).collect()
+}
+
+pub(super) fn number(record: &Record) -> u64 {
+    match record.event {
+        Event::Likes { add } => add,
+        Event::Comment(_) => panic!("not a number"),
+    }
+}
+
+pub(super) const EVERYTHING: Retention = Retention { age_ms: u64::MAX, events: usize::MAX, bytes: usize::MAX };

@@ -1,0 +1,35 @@
+//! From a room's log to its state, when the room is opened.
+//!
+//! Does not know: actors, subscribers.
+
+use super::core::Core;
+use crate::limits::{IDS_MAX, REPLAY_EVENTS};
+use crate::log::{Limit, Log, OpenError, Opened};
+use crate::protocol::ids::RoomId;
+
+/// Brings the room up to its log: goes on from the base, remembers as much before it as ids and history need, and
+/// applies what comes after it, in bounded pieces.
+pub(super) fn replay(core: &mut Core, log: &dyn Log, room: &RoomId, opened: &Opened) -> Result<(), OpenError> {
+    let Opened { head, digest, base } = opened;
+    if let Some(base) = base {
+        // A base that nobody can read is one of a later version, or damaged: the log says so when it verifies.
+        core.begin(base, *digest).map_err(|_| OpenError::Unavailable)?;
+    }
+    let needed = head.last.saturating_sub(2 * IDS_MAX as u64);
+    let mut after = base.as_ref().map_or(0, |base| base.offset).min(needed).max(head.first.saturating_sub(1));
+    while after < head.last {
+        let limit = Limit::events(REPLAY_EVENTS);
+        let records = log.read(room, after, limit).map_err(|_| OpenError::Unavailable)?;
+        let Some(newest) = records.last() else { return Err(OpenError::Unavailable) };
+        after = newest.offset;
+        for record in &records {
+            if record.offset <= core.last() {
+                core.remember(record);
+            } else {
+                core.apply(record);
+            }
+        }
+        core.settle();
+    }
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! Which comment ids the room has seen, so that a retry is harmless.
+//!
+//! The state follows from the log alone: it changes with each comment that has an id, and its time is the log's. Two
+//! tiers, each bounded by count and by age. The newer ids are remembered with what became of them: a retry gets the
+//! first one's answer. Of older ones only the highest number of each *run* is kept (a run is one author's ids that
+//! differ only in the number at their end, such as `c1`, `c2`, …): what is not above it is too old to be told from a
+//! retry, and is refused. Replaying the newest `2 × ids_max` comments rebuilds both.
+//!
+//! Does not know: the log, senders, clocks.
+
+use crate::log::digest::fnv1a;
+use crate::protocol::ids::{ClientId, Offset};
+use crate::protocol::message::Outcome;
+use sha2::{Digest as _, Sha256};
+use std::collections::{HashMap, VecDeque};
+
+/// An author's id, as a key: a 128-bit hash, so that nobody can make one that collides with another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IdKey(u128);
+
+/// What the room needs of a comment to tell retries: its id's key, its run, and its text's hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Author and id.
+    pub key: IdKey,
+    /// Author and the id without the number at its end, and that number; `None` when there is none.
+    run: Option<(IdKey, u64)>,
+    /// Of the normalised text.
+    pub text: u64,
+}
+
+impl Mark {
+    /// The mark of `author`'s comment `id` that says `text`.
+    pub fn new(author: &str, id: &ClientId, text: &str) -> Self {
+        let id = id.as_str();
+        let prefix = id.trim_end_matches(|c: char| c.is_ascii_digit());
+        let number = id[prefix.len()..].parse().ok();
+        let run = number.map(|number| (key(b'r', author, prefix), number));
+        Self { key: key(b'i', author, id), run, text: fnv1a(text.as_bytes()) }
+    }
+}
+
+fn key(kind: u8, author: &str, id: &str) -> IdKey {
+    let mut hash = Sha256::new();
+    hash.update([kind]);
+    hash.update((author.len() as u64).to_le_bytes());
+    hash.update(author);
+    hash.update(id);
+    let bytes: [u8; 32] = hash.finalize().into();
+    IdKey(u128::from_le_bytes(std::array::from_fn(|i| bytes[i])))
+}
+
+/// What is known of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing: it is new.
+    New,
+    /// It is in the log, with the same text.
+    Same {
+        /// Where.
+        offset: Offset,
+        /// What viewers saw of it.
+        outcome: Outcome,
+    },
+    /// It is in the log, with another text.
+    Conflict {
+        /// Where.
+        offset: Offset,
+    },
+    /// It is not above a number that was let go: it may be in the log or not.
+    Stale,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct Window {
+    ids_max: usize,
+    age_ms: u64,
+    known: HashMap<IdKey, Known>,
+    newer: VecDeque<Entry>,
+    floors: HashMap<IdKey, u64>,
+    older: VecDeque<Entry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    offset: Offset,
+    text: u64,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    key: IdKey,
+    run: Option<(IdKey, u64)>,
+    at_ms: u64,
+}
+
+impl Window {
+    /// An empty window whose tiers hold `ids_max` ids each, for `age_ms` each.
+    pub fn new(ids_max: usize, age_ms: u64) -> Self {
+        let (known, newer) = (HashMap::new(), VecDeque::new());
+        Self { ids_max, age_ms, known, newer, floors: HashMap::new(), older: VecDeque::new() }
+    }
+
+    /// What is known of `mark`'s id.
+    pub fn seen(&self, mark: &Mark) -> Seen {
+        match self.known.get(&mark.key) {
+            Some(known) if known.text == mark.text => Seen::Same { offset: known.offset, outcome: known.outcome },
+            Some(known) => Seen::Conflict { offset: known.offset },
+            None => match mark.run.and_then(|(run, number)| Some(number <= *self.floors.get(&run)?)) {
+                Some(true) => Seen::Stale,
+                Some(false) | None => Seen::New,
+            },
+        }
+    }
+
+    /// Remembers a new id: its comment is in the log at `offset` and at `at_ms`.
+    pub fn insert(&mut self, mark: &Mark, offset: Offset, outcome: Outcome, at_ms: u64) {
+        self.known.insert(mark.key, Known { offset, text: mark.text, outcome });
+        self.newer.push_back(Entry { key: mark.key, run: mark.run, at_ms });
+        let goes = |entry: &Entry, count: usize, age_ms: u64| {
+            count > self.ids_max || at_ms.saturating_sub(entry.at_ms) > age_ms
+        };
+        while let Some(entry) = self.newer.front().copied()
+            && goes(&entry, self.newer.len(), self.age_ms)
+        {
+            self.newer.pop_front();
+            self.known.remove(&entry.key);
+            if let Some((run, number)) = entry.run {
+                let floor = self.floors.entry(run).or_insert(number);
+                *floor = number.max(*floor);
+                self.older.push_back(entry);
+            }
+        }
+        while let Some(entry) = self.older.front().copied()
+            && goes(&entry, self.older.len(), self.age_ms.saturating_mul(2))
+        {
+            self.older.pop_front();
+            // Only with its highest number is a run forgotten.
+            if let Some((run, number)) = entry.run
+                && self.floors.get(&run) == Some(&number)
+            {
+                self.floors.remove(&run);
+            }
+        }
+    }
+
+    /// Ids that are remembered, and runs that have a floor.
+    pub fn len(&self) -> (usize, usize) {
+        (self.known.len(), self.floors.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(author: &str, id: &str, text: &str) -> Mark {
+        Mark::new(author, &ClientId::new(id).unwrap(), text)
+    }
+
+    fn filled(ids_max: usize, count: u64) -> Window {
+        let mut window = Window::new(ids_max, 1_000);
+        (1..=count).for_each(|n| window.insert(&mark("a", &format!("c{n}"), "x"), n, Outcome::Shown, n));
+        window
+    }
+
+    #[test]
+    fn a_retry_gets_the_first_ones_answer() {
+        let mut window = Window::new(9, 1_000);
+        assert_eq!(window.seen(&mark("a", "c1", "hi")), Seen::New);
+        window.insert(&mark("a", "c1", "hi"), 7, Outcome::Shed, 0);
+        assert_eq!(window.seen(&mark("a", "c1", "hi")), Seen::Same { offset: 7, outcome: Outcome::Shed });
+        assert_eq!(window.seen(&mark("a", "c1", "ho")), Seen::Conflict { offset: 7 });
+        assert_eq!(window.seen(&mark("b", "c1", "hi")), Seen::New, "another author's");
+        assert_eq!(window.seen(&mark("a", "c2", "hi")), Seen::New);
+    }
+
+    #[test]
+    fn an_author_cannot_slide_into_the_id() {
+        assert_ne!(mark("ab", "c", "x").key, mark("a", "bc", "x").key);
+        assert_ne!(mark("a", "c", "x").key, mark("a", "c1", "x").run.unwrap().0, "an id is not a run");
+    }
+
+    #[test]
+    fn below_what_was_let_go_is_stale_and_above_it_is_new() {
+        let window = filled(3, 10); // 8, 9, 10 are remembered; 5, 6, 7 were let go; the floor is 7.
+        assert_eq!(window.seen(&mark("a", "c8", "x")), Seen::Same { offset: 8, outcome: Outcome::Shown });
+        for stale in ["c7", "c5", "c1", "c0", "c007"] {
+            assert_eq!(window.seen(&mark("a", stale, "x")), Seen::Stale, "{stale}");
+        }
+        for new in ["c11", "d1", "c", "c99999999999999999999999", "1"] {
+            assert_eq!(window.seen(&mark("a", new, "x")), Seen::New, "{new}");
+        }
+        assert_eq!(window.seen(&mark("b", "c1", "x")), Seen::New, "another author's run");
+    }
+
+    #[test]
+    fn a_refused_low_number_is_new_while_nothing_was_let_go() {
+        let mut window = Window::new(9, 1_000);
+        window.insert(&mark("a", "c2", "x"), 1, Outcome::Shown, 0);
+        assert_eq!(window.seen(&mark("a", "c1", "x")), Seen::New);
+    }
+
+    #[test]
+    fn both_tiers_are_bounded_by_count() {
+        let mut window = filled(3, 1_000);
+        assert_eq!(window.len(), (3, 1));
+        for n in 0..1_000 {
+            window.insert(&mark(&format!("u{n}"), "c1", "x"), 2_000 + n, Outcome::Shown, 1_000);
+        }
+        assert_eq!(window.len(), (3, 3));
+        assert_eq!((window.newer.len(), window.older.len()), (3, 3));
+        assert_eq!(window.seen(&mark("a", "c1", "x")), Seen::New, "its run was forgotten");
+    }
+
+    #[test]
+    fn both_tiers_are_bounded_by_the_logs_time() {
+        let mut window = Window::new(100, 1_000);
+        window.insert(&mark("a", "c1", "x"), 1, Outcome::Shown, 0);
+        window.insert(&mark("b", "c1", "x"), 2, Outcome::Shown, 1_001);
+        assert_eq!(window.seen(&mark("a", "c1", "x")), Seen::Stale);
+        window.insert(&mark("b", "c2", "x"), 3, Outcome::Shown, 2_001);
+        assert_eq!(window.seen(&mark("a", "c1", "x")), Seen::New);
+    }
+
+    #[test]
+    fn replaying_the_newest_rebuilds_it() {
+        let all: Vec<_> = (0..5_000_u64)
+            .map(|n| (mark(&format!("u{}", n * n % 37), &format!("c{}", n / 5), "x"), n + 1, n * 3))
+            .collect();
+        let play = |from: usize| {
+            let mut window = Window::new(100, 100_000);
+            all[from..].iter().for_each(|(mark, offset, at_ms)| window.insert(mark, *offset, Outcome::Shown, *at_ms));
+            window
+        };
+        let (whole, rebuilt) = (play(0), play(5_000 - 200));
+        for (mark, ..) in &all {
+            assert_eq!(whole.seen(mark), rebuilt.seen(mark));
+        }
+    }
+}
