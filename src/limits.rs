@@ -10,6 +10,9 @@ pub const ROOM_ID_BYTES_MAX: usize = 64;
 /// each frame.
 pub const CLIENT_ID_BYTES_MAX: usize = 64;
 
+/// Length of a guest's key, in bytes: 16 characters of 64 are 96 bits, beyond any guessing.
+pub const GUEST_KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
+
 /// Largest offset: JavaScript's safe integers, so that JSON clients read it exactly.
 pub const OFFSET_MAX: u64 = (1 << 53) - 1;
 

@@ -61,7 +61,10 @@ fn module(path: &str) -> Option<&str> {
 
 /// Only tests: a file or folder that `#[cfg(test)]` lets in. The suite of the log is one too.
 fn is_test(path: &str) -> bool {
-    path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs") || path.starts_with("src/log/suite/")
+    path.starts_with("tests/")
+        || path.contains("/tests/")
+        || path.ends_with("/tests.rs")
+        || path.starts_with("src/log/suite/")
 }
 
 /// A line without its comment; a `//` inside a string ends it too early, which hides nothing we look for.

@@ -165,11 +165,11 @@ impl Tenant for Node {
         match purpose {
             #[cfg(feature = "echo")]
             Purpose::Echo => Ok(Session::Echo { _permit: permit }),
-            Purpose::Watch { room: claim, resume } => {
+            Purpose::Watch { room: claim, resume, guest } => {
                 if self.draining {
                     return Err(Close::Drain);
                 }
-                let identity = self.shared.auth.authenticate(None).map_err(|_| Close::Bug)?;
+                let identity = self.shared.auth.guest(guest.as_ref());
                 let variant = Variant { rendition: Rendition::Viewer, encoding };
                 let meter = SessionMeter::default();
                 let watch = Watch { claim, user: identity.user, variant, meter, _permit: permit };

@@ -266,12 +266,12 @@ impl Front {
         request: &Request<Incoming>,
         target: &Target<'_>,
     ) -> Result<Response<Body>, Answer> {
-        let Handshake { room, encoding, protocol_asked, accept, resume } =
+        let Handshake { room, encoding, protocol_asked, accept, resume, guest } =
             handshake::check(request, target, &context.settings.origins)?;
         let purpose = match room {
             Some(room) => {
                 let room = Claim::new(&context.state.rooms, &room).map_err(|_| Answer::rooms_full())?;
-                Purpose::Watch { room, resume }
+                Purpose::Watch { room, resume, guest }
             }
             #[cfg(feature = "echo")]
             None => Purpose::Echo,

@@ -2,7 +2,7 @@
 
 use super::permit::Permit;
 use crate::protocol::encode::Encoding;
-use crate::protocol::ids::{Epoch, Offset, RoomId};
+use crate::protocol::ids::{Epoch, GuestKey, Offset, RoomId};
 use crate::room::registry::RoomHandle;
 use bytes::Bytes;
 use std::fmt;
@@ -35,6 +35,8 @@ pub enum Purpose {
         room: Claim,
         /// Where it left off.
         resume: Option<(Epoch, Offset)>,
+        /// The guest that it says it is.
+        guest: Option<GuestKey>,
     },
     /// To hear its own words: the WebSocket conformance tests.
     #[cfg(feature = "echo")]

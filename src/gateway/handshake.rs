@@ -6,7 +6,7 @@ use super::origin::Allowed;
 use crate::limits::OFFSET_MAX;
 use crate::metrics::Refusal;
 use crate::protocol::encode::Encoding;
-use crate::protocol::ids::{Epoch, Offset, RoomId};
+use crate::protocol::ids::{Epoch, GuestKey, Offset, RoomId};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
     TRANSFER_ENCODING, UPGRADE,
@@ -16,6 +16,9 @@ use std::borrow::Cow;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 const KNOWN_PROTOCOLS: &str = "volley.v1.json, volley.v1.msgpack";
+
+/// Begins the subprotocol that carries a guest's key: browsers can set no other header, and addresses end up in logs.
+const GUEST_PREFIX: &str = "volley.guest.";
 
 /// What an upgrade request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,7 @@ pub(super) struct Handshake {
     /// The value of `Sec-WebSocket-Accept`.
     pub(super) accept: String,
     pub(super) resume: Option<(Epoch, Offset)>,
+    pub(super) guest: Option<GuestKey>,
 }
 
 /// Whether `path` is an upgrade endpoint; everything else is the pages' business.
@@ -76,6 +80,7 @@ pub(super) fn check<B>(request: &Request<B>, target: &Target<'_>, allowed: &Allo
     let accept = websocket(headers)?;
     origin(headers, allowed)?;
     let encoding = subprotocol(headers)?;
+    let guest = guest(headers)?;
     let query = Query::parse(request.uri().query().unwrap_or_default())?;
     Ok(Handshake {
         room,
@@ -83,6 +88,7 @@ pub(super) fn check<B>(request: &Request<B>, target: &Target<'_>, allowed: &Allo
         protocol_asked: encoding.is_some(),
         accept,
         resume: query.resume,
+        guest,
     })
 }
 
@@ -169,6 +175,22 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<Encoding>, Answer> {
     }
 }
 
+/// The guest's key, if the client brought one.
+fn guest(headers: &HeaderMap) -> Result<Option<GuestKey>, Answer> {
+    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let mut keys =
+        values.flat_map(|value| value.split(',')).filter_map(|asked| asked.trim().strip_prefix(GUEST_PREFIX));
+    let Some(key) = keys.next() else { return Ok(None) };
+    match GuestKey::new(key).filter(|_| keys.next().is_none()) {
+        Some(key) => Ok(Some(key)),
+        None => Err(Answer::new(
+            StatusCode::BAD_REQUEST,
+            "bad_guest_key",
+            "volley.guest. is there once, followed by 16 to 64 characters of A-Z a-z 0-9 _ -",
+        )),
+    }
+}
+
 /// The parameters that we know. Unknown ones, `token` among them, are ignored and never repeated.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Query {
@@ -247,6 +269,7 @@ fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     #[test]
     fn a_position_is_whole_or_refused_by_name() {
@@ -272,6 +295,28 @@ mod tests {
             assert_eq!(answer.code, "bad_payload", "{query}");
             assert!(answer.message.starts_with(name), "{query}: {}", answer.message);
         }
+    }
+
+    #[test]
+    fn a_guests_key_is_taken_beside_the_subprotocol_or_refused() {
+        let asked = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(line));
+            }
+            (subprotocol(&headers).map_err(|answer| answer.code), guest(&headers).map_err(|answer| answer.code))
+        };
+        let key = GuestKey::new("0123456789abcdef");
+        let both = Ok(Some(Encoding::Json));
+        assert_eq!(asked(&["volley.v1.json"]), (both, Ok(None)));
+        assert_eq!(asked(&["volley.v1.json, volley.guest.0123456789abcdef"]), (both, Ok(key.clone())));
+        assert_eq!(asked(&["volley.guest.0123456789abcdef", "volley.v1.json"]), (both, Ok(key)));
+        for bad in ["volley.guest.", "volley.guest.short", "volley.guest.0123456789abcde!"] {
+            assert_eq!(asked(&["volley.v1.json", bad]), (both, Err("bad_guest_key")), "{bad}");
+        }
+        let two = ["volley.v1.json, volley.guest.0123456789abcdef, volley.guest.0123456789abcdef"];
+        assert_eq!(asked(&two), (both, Err("bad_guest_key")));
+        assert_eq!(asked(&["volley.guest.0123456789abcdef"]).0, Err("unknown_subprotocol"), "it is none by itself");
     }
 
     #[test]

@@ -4,7 +4,9 @@
 
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::{Role, User};
+use crate::protocol::ids::GuestKey;
 use crate::protocol::message::ErrorMessage;
+use sha2::{Digest, Sha256};
 
 /// What the server knows about the person behind a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +40,13 @@ pub trait Authenticator: Send + Sync {
     /// # Errors
     /// [`AuthError`].
     fn authenticate(&self, token: Option<&str>) -> Result<Identity, AuthError>;
+
+    /// The guest who holds `key`: the same for the same key, in every process; a new one without a key.
+    fn guest(&self, key: Option<&GuestKey>) -> Identity;
 }
 
-/// Everybody is a guest, with a new random identity per connection and a name that only the server
-/// chooses: nobody can call themselves "admin".
+/// Everybody is a guest, with the identity that follows from their key or a new random one per connection, and a name
+/// that only the server chooses: nobody can call themselves "admin".
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Guests;
 
@@ -49,9 +54,19 @@ impl Authenticator for Guests {
     fn authenticate(&self, token: Option<&str>) -> Result<Identity, AuthError> {
         match token {
             Some(_) => Err(AuthError::NotAvailable),
-            None => Ok(guest(rand::random())),
+            None => Ok(self.guest(None)),
         }
     }
+
+    fn guest(&self, key: Option<&GuestKey>) -> Identity {
+        guest(key.map_or_else(rand::random, number))
+    }
+}
+
+/// The number of a key's guest. Nobody gets from the number, which everybody sees, to the key.
+fn number(key: &GuestKey) -> u64 {
+    let hash = Sha256::new().chain_update("volley guest\0").chain_update(key.secret()).finalize();
+    u64::from_le_bytes(std::array::from_fn(|i| hash[i]))
 }
 
 /// The guest of a random number: id `g-` and 13 digits of base32 (64 bits: with a million guests the
@@ -83,6 +98,20 @@ mod tests {
             let number = user.name.strip_prefix("guest ").expect("a guest's name");
             assert!(number.len() == 4 && number.bytes().all(|b| b.is_ascii_digit()), "{number}");
             assert_eq!(user.role, Role::Guest);
+        }
+    }
+
+    #[test]
+    fn a_key_makes_the_same_guest_everywhere_and_is_not_shown() {
+        let key = |text: &str| GuestKey::new(text).unwrap();
+        let guest = |text: &str| Guests.guest(Some(&key(text))).user;
+        assert_eq!(guest("0123456789abcdef").id.as_ref(), "g-bop3bmnwek2xv", "also in the next version");
+        assert_eq!(guest("0123456789abcdef"), guest("0123456789abcdef"));
+        assert_ne!(guest("0123456789abcdef").id, guest("0123456789abcdeg").id);
+        assert_ne!(Guests.guest(None).user.id, Guests.guest(None).user.id);
+        assert!(!format!("{:?}", key("0123456789abcdef")).contains("0123"));
+        for bad in ["", "0123456789abcde", "0123456789abcde f", "0123456789abcdeé", &"x".repeat(65)] {
+            assert!(GuestKey::new(bad).is_none(), "{bad}");
         }
     }
 

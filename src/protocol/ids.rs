@@ -1,6 +1,6 @@
 //! Names of things: rooms, users, sessions, epochs, offsets.
 
-use crate::limits::{CLIENT_ID_BYTES_MAX, ROOM_ID_BYTES_MAX};
+use crate::limits::{CLIENT_ID_BYTES_MAX, GUEST_KEY_BYTES, ROOM_ID_BYTES_MAX};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::sync::Arc;
@@ -72,6 +72,31 @@ impl<'de> Deserialize<'de> for ClientId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         Self::new(&text).ok_or_else(|| de::Error::custom("an id is 1 to 64 bytes of printable ASCII"))
+    }
+}
+
+/// A guest's own secret, drawn by its client: 16–64 characters of `[A-Za-z0-9_-]`. Who presents it again is the same
+/// guest again. Its `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct GuestKey(Box<str>);
+
+impl GuestKey {
+    /// Checks and takes `text`; `None` when it is too short, too long, or has another character.
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = GUEST_KEY_BYTES.contains(&text.len());
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        (fits && plain).then(|| Self(text.into()))
+    }
+
+    /// The secret: not for logs, nor for any answer.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for GuestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GuestKey(REDACTED)")
     }
 }
 

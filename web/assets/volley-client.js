@@ -30,8 +30,8 @@ export const STABLE_MS = 10_000;
 export const CONNECT_TIMEOUT_MS = 10_000;
 /** The server speaks at least every 15 s; three times that without a word means that the path is dead. */
 export const SILENCE_MS = 45_000;
-/** How long an unanswered comment is waited for. A tick is at most 2 s. */
-export const ACK_TIMEOUT_MS = 10_000;
+/** How long an unanswered comment is waited for, reconnects included. A tick is at most 2 s. */
+export const ACK_TIMEOUT_MS = 30_000;
 /** Comments that may wait for their answer; more are refused here. */
 export const PENDING_MAX = 64;
 /** The longest hint of a `bye` that is believed. */
@@ -59,6 +59,14 @@ const TERMINAL_BELOW_4000 = new Set([1000, 1002, 1003, 1007, 1009]);
 export function afterClose(code) {
   if (code >= 4500 && code <= 4999) return "stop";
   return TERMINAL_BELOW_4000.has(code) ? "stop" : "retry";
+}
+
+const GUEST_KEY = /^[A-Za-z0-9_-]{16,64}$/;
+
+/** A new guest's secret: 128 bits. Keep it, and the guest stays the same. */
+export function newGuestKey() {
+  const bytes = globalThis.crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** A refusal, by the server or by the client itself. */
@@ -89,7 +97,7 @@ export class VolleyClient {
   /** The log's incarnation, once welcomed. @type {string|null} */ epoch = null;
   /** The newest position that we have. */ position = 0;
 
-  #url; #options; #listeners = new Map();
+  #url; #options; #guestKey; #listeners = new Map();
   /** Frames that start before this are the answer to a resume. */
   #resumedUntil = 0;
   /** @type {any} */ #socket = null;
@@ -101,11 +109,12 @@ export class VolleyClient {
   /**
    * Does no I/O: call {@link connect}.
    * @param {string} url ws:// or wss:// address of the room's socket
-   * @param {{WebSocket?: any, random?: () => number, now?: () => number,
+   * @param {{guestKey?: string, WebSocket?: any, random?: () => number, now?: () => number,
    *   setTimeout?: (f: () => void, ms: number) => any, clearTimeout?: (timer: any) => void}} [options]
    */
   constructor(url, options = {}) {
     this.#url = url;
+    this.#guestKey = GUEST_KEY.test(options.guestKey ?? "") ? options.guestKey : newGuestKey();
     this.#options = {
       WebSocket: options.WebSocket ?? globalThis.WebSocket,
       random: options.random ?? Math.random,
@@ -160,12 +169,13 @@ export class VolleyClient {
     this.#hintMs = null;
     const socket = this.#detach();
     socket?.close(1000);
-    this.#fail();
+    this.#fail("disconnected before the answer came");
     if (this.state !== "disconnected") this.#become({ state: "disconnected", code: 1000, terminal: false });
   }
 
   /**
-   * Sends a comment. Resolves once it is in the room's log.
+   * Sends a comment. Resolves once it is in the room's log, exactly once: after a reconnect it is sent again with the
+   * same id, and the server knows ids that it has.
    * @param {string} text
    * @param {{style?: Style, mediaMs?: number, ext?: object, id?: string}} [options]
    * @returns {Promise<Sent>} rejects with a {@link VolleyError}; `unknown_outcome`: it may or may not have arrived
@@ -181,14 +191,14 @@ export class VolleyClient {
     if (style && Object.keys(style).length > 0) comment.style = style;
     if (mediaMs !== undefined) comment.media_ms = mediaMs;
     if (ext !== undefined) comment.ext = ext;
-    const entry = {};
+    const entry = { wire: JSON.stringify({ comment }) };
     entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
     entry.timer = this.#options.setTimeout(() => {
       this.#pending.delete(comment.id);
       entry.reject(new VolleyError("unknown_outcome", "the server did not answer", { id: comment.id }));
     }, ACK_TIMEOUT_MS);
     this.#pending.set(comment.id, entry);
-    this.#socket.send(JSON.stringify({ comment }));
+    this.#socket.send(entry.wire);
     return entry.promise;
   }
 
@@ -221,7 +231,7 @@ export class VolleyClient {
       url.searchParams.set("after", String(this.position));
     }
     this.#become({ state: "connecting" });
-    const socket = new this.#options.WebSocket(url.href, "volley.v1.json");
+    const socket = new this.#options.WebSocket(url.href, ["volley.v1.json", `volley.guest.${this.#guestKey}`]);
     this.#socket = socket;
     socket.onmessage = (message) => { if (socket === this.#socket) this.#heard(message.data); };
     socket.onclose = (close) => { if (socket === this.#socket) this.#closed(close.code, close.reason); };
@@ -247,10 +257,10 @@ export class VolleyClient {
   #closed(code, reason) {
     this.#detach();
     if (this.state === "connected" && this.#options.now() - this.#connectedAt >= STABLE_MS) this.#attempt = 0;
-    this.#fail();
     const hintMs = this.#hintMs;
     this.#hintMs = null;
     if (afterClose(code) === "stop") {
+      this.#fail("the connection ended before the answer came");
       this.#become({ state: "disconnected", code, reason, terminal: true });
       return;
     }
@@ -260,13 +270,12 @@ export class VolleyClient {
     this.#become({ state: "disconnected", code, reason, terminal: false, retryInMs });
   }
 
-  /** The server does not de-duplicate yet, so an unanswered comment is never sent twice by itself. */
-  #fail() {
+  #fail(message) {
     const entries = [...this.#pending];
     this.#pending.clear();
     for (const [id, entry] of entries) {
       this.#options.clearTimeout(entry.timer);
-      entry.reject(new VolleyError("unknown_outcome", "the connection was lost before the answer", { id }));
+      entry.reject(new VolleyError("unknown_outcome", message, { id }));
     }
   }
 
@@ -315,6 +324,7 @@ export class VolleyClient {
     this.#become({ state: "connected" });
     this.#emit("welcome", welcome);
     this.#emit("counters", { likes: welcome.snapshot.likes, online: welcome.snapshot.online });
+    for (const { wire } of this.#pending.values()) this.#socket.send(wire);
     const before = this.position;
     if (welcome.recovered && same) {
       // Frames with everything after our position follow; the snapshot's events are among them or known.

@@ -9,7 +9,7 @@ import { Likes } from "./likes.js";
 import { isRoom, roomOf, socketUrl } from "./rooms.js";
 import { Scene } from "./scene.js";
 import { Status } from "./status.js";
-import { VolleyClient } from "./volley-client.js";
+import { newGuestKey, VolleyClient } from "./volley-client.js";
 
 const $ = (id) => document.getElementById(id);
 /** Identities this page has had (a guest gets a new one with each connection); more than 16 reconnects back nothing of it flies. */
@@ -22,7 +22,20 @@ $("room-name").textContent = room;
 $("chat").dataset.empty = t("chatEmpty");
 $("home").href = link("/");
 
-const client = new VolleyClient(socketUrl(isRoom(room) ? room : "-", location));
+/** The same guest in every tab and after a reload, where the browser lets us remember it. */
+function guestKey() {
+  try {
+    const known = localStorage.getItem("volley.guest");
+    if (known) return known;
+    const key = newGuestKey();
+    localStorage.setItem("volley.guest", key);
+    return key;
+  } catch {
+    return undefined; // Storage is forbidden: a guest of this page alone.
+  }
+}
+
+const client = new VolleyClient(socketUrl(isRoom(room) ? room : "-", location), { guestKey: guestKey() });
 const danmaku = new Danmaku($("danmaku"));
 const scene = new Scene($("scene"));
 const chat = new Chat($("chat"), $("jump"));

@@ -36,7 +36,7 @@ test("first_connection_asks_for_json_and_no_resume", () => {
   const { client, last } = setUp();
   client.connect();
   client.connect();
-  assert.equal(last().protocol, "volley.v1.json");
+  assert.equal(last().protocol[0], "volley.v1.json");
   assert.equal(last().url.href, "ws://h.test/v1/rooms/demo/ws");
   assert.equal(client.state, "connecting");
   last().say(welcome());
@@ -238,14 +238,43 @@ test("refusal_of_nothing_in_particular_is_an_event", () => {
   assert.equal(heard.error[0].code, "rate_limited");
 });
 
-test("lost_connection_leaves_unanswered_comments_unknown_and_never_repeats_them", async () => {
-  const { client, clock, last } = connected();
-  const sent = client.send("hi");
+test("unanswered_comments_are_sent_again_after_a_reconnect_by_the_same_guest", async () => {
+  const { client, clock, last, opened } = connected();
+  const sent = client.send("hi", { style: { mode: "top" } });
+  const first = last().sent[0];
   last().end(1006);
-  await assert.rejects(sent, { code: "unknown_outcome", temporary: true });
   clock.pass(500);
+  assert.deepEqual(last().sent, [], "not before the welcome");
   last().say(welcome());
-  assert.deepEqual(last().sent, []);
+  assert.deepEqual(last().sent, [first], "the same id and the same words");
+  const [, key] = last().protocol;
+  assert.match(key, /^volley\.guest\.[0-9a-f]{32}$/);
+  assert.deepEqual(opened.map((socket) => socket.protocol), opened.map(() => ["volley.v1.json", key]));
+  last().say({ ack: { id: first.comment.id, offset: 7, outcome: "shown" } });
+  assert.deepEqual(await sent, { offset: 7, outcome: "shown" });
+  last().end(1006);
+  clock.pass(2_000);
+  last().say(welcome());
+  assert.deepEqual(last().sent, [], "what is answered is not sent again");
+});
+
+test("comment_is_unknown_when_the_client_may_not_come_back", async () => {
+  const { client, last } = connected();
+  const sent = client.send("hi");
+  last().end(4503);
+  await assert.rejects(sent, { code: "unknown_outcome", temporary: true });
+});
+
+test("guest_key_is_the_callers_if_it_is_one", () => {
+  const protocols = (guestKey) => {
+    const { FakeSocket, opened } = fakeSockets();
+    new sdk.VolleyClient("ws://h.test/", { guestKey, WebSocket: FakeSocket, setTimeout: () => 0 }).connect();
+    return opened[0].protocol;
+  };
+  assert.equal(protocols("0123456789abcdef")[1], "volley.guest.0123456789abcdef");
+  for (const bad of ["", "short", "with spaces in it ", "x".repeat(65)]) {
+    assert.match(protocols(bad)[1], /^volley\.guest\.[0-9a-f]{32}$/);
+  }
 });
 
 test("unanswered_comment_is_given_up_after_a_while", async () => {
