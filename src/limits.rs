@@ -138,8 +138,9 @@ pub const BASE_BYTES_MAX: usize = 4_096;
 /// by default. The runs of as many older ones are remembered by their highest number.
 pub const IDS_MAX: usize = 100_000;
 
-/// How long a room remembers a comment's id, in the log's time: longer than any client's patience.
-pub const IDS_AGE_MS: u64 = 600_000;
+/// How long a room remembers a comment's id, in the log's time: longer than any client's patience, and longer than a
+/// clock that is set wrong is wrong.
+pub const IDS_AGE_MS: u64 = 86_400_000;
 
 /// Newest shown comments that a room keeps for newcomers who ask for `history`.
 pub const HISTORY_MAX: usize = 200;

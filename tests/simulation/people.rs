@@ -1,0 +1,91 @@
+//! Senders that retry until they know, and viewers that lag, leave and come back; both remember what they were told.
+
+use std::collections::{BTreeMap, VecDeque};
+use volley::protocol::frame::Frame;
+use volley::protocol::ids::{Digest, Epoch, Offset};
+use volley::protocol::local::ConnRef;
+
+/// What one comment went through.
+#[derive(Debug, Default)]
+pub struct Sent {
+    pub text: String,
+    /// When each copy was sent, by the world's count of things that happened.
+    pub sent_at: Vec<u64>,
+    /// Copies that were refused: surely not stored.
+    pub refused: usize,
+    /// (when, where) it was acknowledged.
+    pub acks: Vec<(u64, Offset)>,
+}
+
+/// One author, who keeps ids and identity whatever happens to connections.
+#[derive(Debug, Default)]
+pub struct Author {
+    pub name: String,
+    pub conn: Option<ConnRef>,
+    pub sent: BTreeMap<String, Sent>,
+    pub next: u64,
+}
+
+impl Author {
+    /// The oldest comment that has no ack.
+    pub fn unanswered(&self) -> Option<String> {
+        self.sent.iter().find(|(_, sent)| sent.acks.is_empty()).map(|(id, _)| id.clone())
+    }
+}
+
+/// Frames that may wait for a viewer before it gets a gap.
+const RING: usize = 6;
+
+/// One viewer, over all its connections.
+#[derive(Debug, Default)]
+pub struct Viewer {
+    pub conn: Option<ConnRef>,
+    pub epoch: Option<Epoch>,
+    pub position: Offset,
+    pub waiting: VecDeque<Frame>,
+    /// (offset, author, id, text) of everything shown, in the order of arrival.
+    pub shown: Vec<(Offset, String, String, String)>,
+    /// Stretches received, with how many comments each accounts for.
+    pub stretches: Vec<(Offset, Offset, u64)>,
+    pub digests: BTreeMap<Offset, Digest>,
+    pub likes: u64,
+}
+
+impl Viewer {
+    /// A frame comes; what no longer fits is skipped with a gap, as a shard's ring does.
+    pub fn push(&mut self, frame: Frame) {
+        self.waiting.push_back(frame);
+        if self.waiting.len() > RING {
+            let skipped = self.waiting.pop_front().expect("more than the ring holds");
+            self.waiting.retain(|frame| frame.last > skipped.last);
+            // The gap says where it goes on.
+            self.position = self.position.max(skipped.last);
+        }
+    }
+
+    /// Takes one waiting frame in.
+    pub fn read(&mut self) {
+        let Some(frame) = self.waiting.pop_front() else { return };
+        self.take(&frame);
+    }
+
+    /// Checks a frame against what came before, and keeps it.
+    pub fn take(&mut self, frame: &Frame) {
+        assert!(frame.prev <= self.position, "S2: {} follows {} without a word", frame.prev, self.position);
+        assert!(frame.likes >= self.likes, "S16: likes fell from {} to {}", self.likes, frame.likes);
+        self.likes = frame.likes;
+        self.digests.insert(frame.last, frame.digest);
+        let shed: u64 = frame.shed.values().sum();
+        let whole = frame.prev == self.position;
+        if whole {
+            self.stretches.push((frame.prev, frame.last, shed + frame.events.len() as u64));
+        }
+        for event in frame.events.iter().filter(|event| event.offset > self.position) {
+            let comment = event.comment.as_ref().expect("a comment");
+            let id = comment.id.as_ref().expect("an id").as_str().to_owned();
+            assert!(self.shown.last().is_none_or(|last| last.0 < event.offset), "S3/S4: {} comes again", event.offset);
+            self.shown.push((event.offset, comment.user.id.to_string(), id, comment.text.to_string()));
+        }
+        self.position = self.position.max(frame.last);
+    }
+}
