@@ -25,6 +25,7 @@ def main(name: str, paths: list[str]) -> None:
     show("duplicates + order + digests", "", "verdict", "order_violations")
     show("latency p50", "ms", "latency", "p50_ms")
     show("latency p99", "ms", "latency", "p99_ms")
+    show("p99 to the acknowledgement", "ms", "ack_latency", "p99_ms")
     show("others' p99 before the stall", "ms", "stall", "others_before", "p99_ms")
     show("others' p99 during the stall", "ms", "stall", "others_while", "p99_ms")
     show("growth of resident memory in the stall", "MiB", "server", "rss_stall_growth_bytes", scale=1 / 2**20)

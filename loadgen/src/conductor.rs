@@ -30,6 +30,8 @@ pub struct Findings {
     pub tally: Tally,
     /// Latency of all comments.
     pub latency: Percentiles,
+    /// From the intended send of a comment to its acknowledgement.
+    pub ack_latency: Percentiles,
     /// Before and in the stall, of those who read all the time.
     pub stall_latency: Option<(Percentiles, Percentiles)>,
     /// What the ledger says.
@@ -302,6 +304,7 @@ impl Conductor<'_> {
             f.own.push(result.own);
         }
         f.latency = percentiles(results.iter().map(|r| &r.latencies.all));
+        f.ack_latency = percentiles(results.iter().map(|r| &r.latencies.acks));
         if self.scenario.stall.is_some() {
             let before = percentiles(results.iter().map(|r| &r.latencies.before_stall));
             let within = percentiles(results.iter().map(|r| &r.latencies.in_stall));

@@ -245,6 +245,8 @@ pub struct Latencies {
     pub before_stall: Counts,
     /// …and those in it.
     pub in_stall: Counts,
+    /// From the intended send to the acknowledgement, of the measured window.
+    pub acks: Counts,
 }
 
 /// How busy a worker's thread was in the measured window.

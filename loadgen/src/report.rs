@@ -228,7 +228,8 @@ impl Outcome {
             "likes",
             format!("{} sent{likes_refused}, total grew by {}", grouped(t.likes_sent), grouped(v.likes_gained)),
         );
-        row("latency", latency_text(&f.latency));
+        row("latency", latency_text(&f.latency, "receipts"));
+        row("to the ack", latency_text(&f.ack_latency, "acks"));
         if let Some((before, within)) = &f.stall_latency {
             row(
                 "stall",
@@ -305,6 +306,7 @@ impl Outcome {
             "verdict": f.verdict,
             "frames_per_s": f.tally.frames_measured as f64 / f.measured_s.max(f64::MIN_POSITIVE),
             "latency": f.latency,
+            "ack_latency": f.ack_latency,
             "stall": f.stall_latency.map(|(before, within)| json!({ "others_before": before, "others_while": within })),
             "server": f.server.map(|s| json!({
                 "cpu_us": s.cpu_us,
@@ -328,12 +330,12 @@ fn cpu_per_frame(f: &Findings) -> Option<f64> {
     (f.tally.frames_measured > 0).then(|| server.cpu_us as f64 / f.tally.frames_measured as f64)
 }
 
-fn latency_text(l: &Percentiles) -> String {
+fn latency_text(l: &Percentiles, of: &str) -> String {
     if l.count == 0 {
         return "nothing to measure".into();
     }
     format!(
-        "p50 {:.1} · p90 {:.1} · p99 {:.1} · p99.9 {:.1} · max {:.1} ms ({} receipts)",
+        "p50 {:.1} · p90 {:.1} · p99 {:.1} · p99.9 {:.1} · max {:.1} ms ({} {of})",
         l.p50_ms,
         l.p90_ms,
         l.p99_ms,

@@ -21,12 +21,19 @@ pub struct Histograms {
     all: Histogram<u64>,
     before_stall: Histogram<u64>,
     in_stall: Histogram<u64>,
+    acks: Histogram<u64>,
 }
 
 impl Histograms {
     /// Empty.
     pub fn new() -> Self {
-        Self { times: Times::default(), all: histogram(), before_stall: histogram(), in_stall: histogram() }
+        Self {
+            times: Times::default(),
+            all: histogram(),
+            before_stall: histogram(),
+            in_stall: histogram(),
+            acks: histogram(),
+        }
     }
 
     /// The window and the stall.
@@ -48,6 +55,13 @@ impl Histograms {
         }
     }
 
+    /// The comment that should have left at `sent_ns` was acknowledged at `now_ns`.
+    pub fn record_ack(&mut self, sent_ns: u64, now_ns: u64) {
+        if (self.times.measure_ns..self.times.end_ns).contains(&sent_ns) {
+            self.acks.saturating_record(now_ns.saturating_sub(sent_ns) / 1_000);
+        }
+    }
+
     /// The 99th percentile so far.
     pub fn p99_us(&self) -> u64 {
         self.all.value_at_quantile(0.99)
@@ -58,7 +72,12 @@ impl Histograms {
         let counts = |h: &Histogram<u64>| -> Counts {
             h.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
         };
-        Latencies { all: counts(&self.all), before_stall: counts(&self.before_stall), in_stall: counts(&self.in_stall) }
+        Latencies {
+            all: counts(&self.all),
+            before_stall: counts(&self.before_stall),
+            in_stall: counts(&self.in_stall),
+            acks: counts(&self.acks),
+        }
     }
 }
 

@@ -194,10 +194,11 @@ impl Worker<'_> {
             (_, ServerMessage::Gap(gap)) => book.gap(&mut viewer.place, &gap),
             (_, ServerMessage::Heartbeat(heartbeat)) => book.heartbeat(&mut viewer.place, heartbeat.last),
             (_, ServerMessage::Ack(ack)) => {
-                let number = CommentId::parse(ack.id.as_str()).map(|id| id.number);
-                match number.and_then(|number| self.pending.remove(&number).map(|room| (number, room))) {
-                    Some((number, room)) => {
-                        self.books[room].ack(number, &ack);
+                let known = CommentId::parse(ack.id.as_str());
+                match known.and_then(|id| self.pending.remove(&id.number).map(|room| (id, room))) {
+                    Some((id, room)) => {
+                        self.books[room].ack(id.number, &ack);
+                        self.histograms.record_ack(id.sent_ns, now);
                         bump(&mut self.tally.acked, outcome_name(ack.outcome), 1);
                     }
                     None => self.tally.stray_answers += 1,
