@@ -24,4 +24,6 @@ mod rooms;
 mod wheel;
 
 pub mod pass;
+#[doc(hidden)]
+pub mod probe;
 pub mod ring;

@@ -1,0 +1,151 @@
+//! The configuration, from each of its sources.
+//!
+//! Promises: no text panics; a mistake names its place, its key and what is wrong, on one line that a terminal survives;
+//! what is accepted is printed as a file that means the same.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use volley::config::cli::{self, Args, Command};
+use volley::config::error::Problem;
+use volley::config::keys::KEYS;
+use volley::config::{ConfigError, ConfigErrors, Loaded, Origin, load, show};
+
+const FILE: &str = "volley.toml";
+
+/// The input is a file.
+pub fn file(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match load_file(text) {
+        Ok(loaded) => prints_what_it_means(&loaded),
+        Err(errors) => {
+            is_readable(&errors);
+            errors.0.iter().for_each(|error| names_its_place(error, text));
+        }
+    }
+}
+
+/// Each line of the input is one setting: its first byte says of which source. `E`: a variable, `VOLLEY_` left out;
+/// `S`: `--set`; `A`: an argument as it comes from a shell; others: a flag of its own.
+pub fn sources(data: &[u8]) {
+    let (mut arguments, mut variables) = (vec![OsString::from("volley")], Vec::new());
+    for line in data.split(|byte| *byte == b'\n') {
+        let Some((source, rest)) = line.split_first() else { continue };
+        let rest = OsStr::from_bytes(rest);
+        match source {
+            b'E' => variables.push(variable(rest)),
+            b'S' => arguments.extend(["--set".into(), rest.to_owned()]),
+            b'A' => arguments.push(rest.to_owned()),
+            other => {
+                let flags =
+                    ["--listen", "--admin", "--data", "--tick", "--shards", "--drain", "--log-format", "--log", "--config"];
+                arguments.extend([flags[usize::from(*other) % flags.len()].into(), rest.to_owned()]);
+            }
+        }
+    }
+    // Twice the same name is something that no environment has.
+    variables.sort();
+    variables.dedup_by(|a, b| a.0 == b.0);
+    let args = match cli::parse(arguments) {
+        Ok(Command::Serve(args) | Command::ShowConfig(args)) => args,
+        Ok(Command::DocumentConfig) => return,
+        Err(exit) => {
+            assert!([0, cli::EXIT_USAGE].contains(&exit.code) && !exit.text.trim().is_empty(), "{exit:?}");
+            return;
+        }
+    };
+    let read_file = |path: &Path| Err(std::io::Error::other(format!("no file {}", path.display())));
+    match load(&args, variables.clone().into_iter(), read_file) {
+        Ok(loaded) => {
+            prints_what_it_means(&loaded);
+            for (path, origin) in KEYS.iter().map(|key| (key.path, loaded.origins.of(key.path))) {
+                let origin = origin.unwrap_or_else(|| panic!("{path} is a key"));
+                assert!(was_given(origin, &args, &variables), "{path} comes from {origin}");
+            }
+        }
+        Err(errors) => {
+            is_readable(&errors);
+            for error in &errors.0 {
+                assert!(was_given(&error.origin, &args, &variables), "{error:?}");
+                assert!(!error.key.is_empty() || args.set.iter().any(|set| set.trim_start().is_empty() || set.trim_start().starts_with('=')), "{error:?}");
+            }
+        }
+    }
+}
+
+/// `NAME=value` as the environment gives it; no name can hold a `=`, and nothing can hold a zero.
+fn variable(line: &OsStr) -> (OsString, OsString) {
+    let bytes = line.as_bytes();
+    let at = bytes.iter().position(|byte| *byte == b'=').unwrap_or(bytes.len());
+    let (name, value) = (&bytes[..at], bytes.get(at + 1..).unwrap_or_default());
+    let mut whole = OsString::from("VOLLEY_");
+    whole.push(OsStr::from_bytes(name));
+    (whole, OsStr::from_bytes(value).to_owned())
+}
+
+/// Whether somebody said that: a mistake must not be blamed on who said nothing.
+fn was_given(origin: &Origin, args: &Args, variables: &[(OsString, OsString)]) -> bool {
+    match origin {
+        Origin::Default => true,
+        Origin::File { .. } => false,
+        Origin::Env(name) => variables.iter().any(|(given, _)| given.to_string_lossy() == *name),
+        Origin::Flag(flag) => match flag.strip_prefix("--set") {
+            Some("") => args.set.iter().any(|set| !set.contains('=')),
+            Some(key) => args.set.iter().any(|set| set.split_once('=').is_some_and(|(given, _)| given.trim() == &key[1..])),
+            None => true,
+        },
+    }
+}
+
+fn load_file(text: &str) -> Result<Loaded, ConfigErrors> {
+    let args = Args { config: Some(PathBuf::from(FILE)), ..Args::default() };
+    load(&args, std::iter::empty(), |_| Ok(text.to_owned()))
+}
+
+/// `volley config` prints a file that gives the same configuration.
+fn prints_what_it_means(loaded: &Loaded) {
+    let printed = show::to_toml(loaded);
+    let again = load_file(&printed).unwrap_or_else(|errors| panic!("{errors} in\n{printed}"));
+    assert_eq!(again.config, loaded.config, "{printed}");
+}
+
+/// One line per mistake, none empty, nothing in it that moves a cursor.
+fn is_readable(errors: &ConfigErrors) {
+    let shown = errors.to_string();
+    let lines: Vec<&str> = shown.split('\n').collect();
+    let expected = if errors.0.len() > 50 { 51 } else { errors.0.len() };
+    assert!(!errors.0.is_empty());
+    assert_eq!(lines.len(), expected, "one line per mistake: {shown:?}");
+    for line in lines {
+        assert!(!line.trim().is_empty() && !line.chars().any(char::is_control), "{line:?}");
+        // A value, its key, a nearest key and the reason are bounded each.
+        assert!(line.chars().count() < 1_000, "{line:?}");
+    }
+}
+
+/// The line and the column are where the key stands.
+fn names_its_place(error: &ConfigError, text: &str) {
+    let (line, column) = match &error.origin {
+        Origin::File { line, column, path } => {
+            assert_eq!(**path, Path::new(FILE));
+            (*line, *column)
+        }
+        // Two defaults never contradict each other.
+        other => panic!("a file's mistake is blamed on {other}: {error:?}"),
+    };
+    let there = text.split('\n').nth(line - 1).unwrap_or_else(|| panic!("there is no line {line}: {error:?}"));
+    let there: String = there.chars().skip(column - 1).collect();
+    match &error.problem {
+        Problem::Syntax(_) => {}
+        // What an escape spells is not what stands there.
+        _ if text.contains('\\') => assert!(!error.key.is_empty() || text.contains("\"\""), "{error:?}"),
+        _ => {
+            let quotes = ['"', '\''];
+            let name = error.key.rsplit('.').next().unwrap_or_default().trim_matches(quotes);
+            assert!(
+                there.trim_start_matches(quotes).starts_with(name) || error.key.ends_with(there.as_str()) || there.contains(name),
+                "{error:?} at {there:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Client messages in both encodings.
+//!
+//! Promises: no input panics; what is read is what is there, in either encoding the same; a message ends where its
+//! encoding says; a refusal says what is wrong in short ASCII that never repeats what the client sent.
+
+use serde_json::{Map, Value, json};
+use volley::protocol::encode::{self, Encoding};
+use volley::protocol::event::Mode;
+use volley::protocol::message::{ClientMessage, ParseError, parse};
+
+pub fn json(data: &[u8]) {
+    let value = serde_json::from_slice::<Value>(data);
+    match parse(data, Encoding::Json) {
+        Ok(message) => {
+            let value = value.expect("what is no JSON is no message");
+            shows(&value, &message);
+            same_in_msgpack(&message);
+            ends_with_its_bytes(data.trim_ascii_end(), Encoding::Json);
+        }
+        Err(ParseError::UnknownOp) => {
+            let value = value.expect("what is no JSON is no message, known or not");
+            assert!(value.as_object().is_some_and(|object| object.len() == 1), "{value}");
+        }
+        Err(error) => {
+            refusal_is_fit_to_send(&error);
+            let ParseError::BadPayload { id: Some(id), .. } = error else { return };
+            assert!(id.as_str().bytes().all(|b| (0x20..0x7f).contains(&b)) && id.as_str().len() <= 64, "{id:?}");
+        }
+    }
+}
+
+pub fn msgpack(data: &[u8]) {
+    match parse(data, Encoding::Msgpack) {
+        Ok(message) => {
+            same_in_msgpack(&message);
+            same_in_json(&message);
+            ends_with_its_bytes(data, Encoding::Msgpack);
+        }
+        Err(ParseError::UnknownOp) => ends_with_its_bytes(data, Encoding::Msgpack),
+        Err(error) => refusal_is_fit_to_send(&error),
+    }
+}
+
+/// One byte less is no message, and neither is one more.
+fn ends_with_its_bytes(data: &[u8], encoding: Encoding) {
+    let bad = |data: &[u8]| {
+        let read = parse(data, encoding);
+        assert!(matches!(read, Err(ParseError::BadPayload { .. })), "{read:?} out of {data:02x?}");
+    };
+    bad(&data[..data.len() - 1]);
+    bad(&[data, b"0"].concat());
+}
+
+/// No control characters, no foreign text, no novel; and the client's library can read it.
+pub fn refusal_is_fit_to_send(error: &ParseError) {
+    let message = error.clone().into_message();
+    let text = &message.message;
+    assert!((1..=160).contains(&text.len()) && text.bytes().all(|b| (0x20..0x7f).contains(&b)), "{text:?}");
+    // serde quotes what it found after these words; what it wants is all that a client may hear.
+    for quoting in ["invalid type", "invalid value", "unknown variant", "unknown field", "duplicate field"] {
+        assert!(!text.contains(quoting), "{text:?}");
+    }
+}
+
+/// The message as any program would write it.
+pub fn written(message: &ClientMessage) -> Value {
+    match message {
+        ClientMessage::Comment(comment) => json!({ "comment": comment }),
+        ClientMessage::Like(like) => json!({ "like": like }),
+        ClientMessage::Auth(auth) => json!({ "auth": auth }),
+        ClientMessage::Rendition(name) => json!({ "rendition": name }),
+    }
+}
+
+fn same_in_msgpack(message: &ClientMessage) {
+    let bytes = encode::value(&written(message), Encoding::Msgpack);
+    assert_eq!(parse(&bytes, Encoding::Msgpack).as_ref(), Ok(message), "{bytes:02x?}");
+}
+
+fn same_in_json(message: &ClientMessage) {
+    let written = written(message);
+    let bytes = encode::value(&written, Encoding::Json);
+    let read = parse(&bytes, Encoding::Json).unwrap_or_else(|error| panic!("{error} in {written}"));
+    // serde_json reads fractions to within their last bit.
+    assert!(nearly(&self::written(&read), &written), "{read:?} out of {written}");
+}
+
+fn nearly(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| nearly(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|((x, a), (y, b))| x == y && nearly(a, b))
+        }
+        (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {
+            let (a, b) = (a.as_f64().unwrap_or_default(), b.as_f64().unwrap_or_default());
+            (a - b).abs() <= f64::EPSILON * a.abs().max(f64::MIN_POSITIVE)
+        }
+        _ => a == b,
+    }
+}
+
+/// `value` says what `message` says; its other fields are nobody's business.
+fn shows(value: &Value, message: &ClientMessage) {
+    let object = value.as_object().expect("a message is an object");
+    assert_eq!(object.len(), 1, "one key: {value}");
+    let is = |fields: &Map<String, Value>, name: &str, expected: Value| {
+        assert_eq!(fields.get(name).unwrap_or(&Value::Null), &expected, "{name} in {value}");
+    };
+    let fields = |name: &str| value[name].as_object().unwrap_or_else(|| panic!("no {name} in {value}"));
+    match message {
+        ClientMessage::Comment(comment) => {
+            let there = fields("comment");
+            is(there, "text", json!(comment.text));
+            is(there, "id", json!(comment.id));
+            is(there, "media_ms", json!(comment.media_ms));
+            is(there, "ext", json!(comment.ext));
+            let style = there.get("style").unwrap_or(&Value::Null);
+            let Some(read) = comment.style else { return assert_eq!(style, &Value::Null) };
+            let style = style.as_object().expect("a style is an object");
+            is(style, "color", json!(read.color));
+            is(style, "size", json!(read.size));
+            is(style, "mode", json!(read.mode.map(name_of)));
+        }
+        ClientMessage::Like(like) => is(fields("like"), "count", json!(like.count)),
+        ClientMessage::Auth(auth) => is(fields("auth"), "token", json!(auth.token)),
+        ClientMessage::Rendition(name) => is(object, "rendition", json!(name)),
+    }
+}
+
+const fn name_of(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Scroll => "scroll",
+        Mode::Top => "top",
+        Mode::Bottom => "bottom",
+        Mode::Reverse => "reverse",
+    }
+}
