@@ -12,7 +12,7 @@ const ERRORS_SHOWN_MAX: usize = 50;
 /// One mistake: where, which key, which value, why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The key as it was given; empty when the mistake is not one key's (a syntax error).
+    /// The key as it was given; a syntax error, which is not one key's, has none.
     pub key: String,
     /// The value as it was given.
     pub value: Option<String>,
@@ -89,7 +89,8 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.origin.fmt_place(f)?;
         match (&self.key, &self.value) {
-            (key, _) if key.is_empty() => {}
+            (_, _) if matches!(self.problem, Problem::Syntax(_)) => {}
+            (key, Some(value)) if key.is_empty() => write!(f, ": \"\" = {}", quoted(value))?,
             (key, Some(value)) => write!(f, ": {} = {}", quoted(key), quoted(value))?,
             (key, None) => write!(f, ": {}", quoted(key))?,
         }

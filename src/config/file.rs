@@ -3,6 +3,8 @@
 use super::error::{ConfigError, Problem, quoted};
 use super::keys::{KEYS, nearest, position};
 use super::state::{Origin, State};
+use super::value::Value;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -55,8 +57,8 @@ impl Reader<'_> {
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         for (name, value) in entries {
-            let path =
-                if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
+            let own = spelled(name.get_ref());
+            let path = if prefix.is_empty() { own.into_owned() } else { format!("{prefix}.{own}") };
             self.entry(&path, name.span().start, value);
         }
     }
@@ -107,6 +109,13 @@ impl Reader<'_> {
         let before = self.text.get(self.line_starts[line - 1]..byte).unwrap_or_default();
         (line, before.chars().count() + 1)
     }
+}
+
+/// A key's name as a path has it. What needs quotes keeps them: `"room.idle_s"` is one name with a dot in it, not the key
+/// `idle_s` of the section `room`.
+fn spelled(name: &str) -> Cow<'_, str> {
+    let is_bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if is_bare { Cow::Borrowed(name) } else { Cow::Owned(Value::Text(name.into()).to_string()) }
 }
 
 /// The section nearest to an unknown one.

@@ -16,6 +16,12 @@ fn bad_files_are_answered_with_place_key_value_and_reason() {
         ("[rooms]\nidle_s = 1", "volley.toml:1:2: rooms: unknown key; did you mean `room`?"),
         ("cookies = true", "volley.toml:1:1: cookies = true: unknown key; `volley config` lists all keys"),
         ("room = 5", "volley.toml:1:1: room = 5: expected a section, found a single value"),
+        ("\"\" = 5", "volley.toml:1:1: \"\" = 5: unknown key; `volley config` lists all keys"),
+        (
+            "\"room.idle_s\" = 5\nroom.idle_s = 6",
+            "volley.toml:1:1: \"room.idle_s\" = 5: unknown key; did you mean `room.idle_s`?",
+        ),
+        ("\"a\\nb\".c = 5", "volley.toml:1:1: \"a\\u000Ab\": unknown key; `volley config` lists all keys"),
         (
             "[tick_ms]\nx = 1",
             "volley.toml:1:2: tick_ms = [tick_ms]: expected a whole number of milliseconds, or one with a unit such as \

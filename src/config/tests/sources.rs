@@ -31,7 +31,7 @@ fn all_mistakes_of_all_sources_come_at_once() {
     let errors = load_all(
         Some("tick_ms = 0\nnonsense = 1"),
         &[("VOLLEY_SHARD", "2"), ("VOLLEY_SHARDS", "many"), ("VOLLEY_CONNECTION_IDLE_MS", "-5")],
-        &["--tick", "fast", "--set", "room.idle_s=0", "--set", "room.idles=1", "--set", "novalue"],
+        &["--tick", "fast", "--set", "room.idle_s=0", "--set", "room.idles=1", "--set", "novalue", "--set", "=5"],
     )
     .unwrap_err();
     assert_eq!(
@@ -47,6 +47,7 @@ fn all_mistakes_of_all_sources_come_at_once() {
             "--set room.idle_s: room.idle_s = 0: out of range; allowed is 1 s to 31536000 s",
             "--set room.idles: room.idles = 1: unknown key; did you mean `room.idle_s`?",
             "--set: novalue: expected KEY=VALUE, found no `=`",
+            "--set : \"\" = 5: unknown key; `volley config` lists all keys",
         ]
     );
 }
