@@ -73,10 +73,6 @@ fn frame<'a>(
 ) -> Result<Option<Frame<'a>>, Close> {
     let [first, second, rest @ ..] = stream else { return Ok(None) };
     let (opcode, is_final, is_masked) = (first & 15, first & 128 != 0, second & 128 != 0);
-    // Nothing that could follow makes this right.
-    if matches!(opcode, 3..=7 | 11..) {
-        return Err(Close::Protocol);
-    }
     let length_bytes = match second & 127 {
         126 => 2,
         127 => 8,
@@ -88,7 +84,7 @@ fn frame<'a>(
         _ => length.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
     };
     let Some((mask, rest)) = rest.split_at_checked(if is_masked { 4 } else { 0 }) else { return Ok(None) };
-    if !is_masked || first & 0x70 != 0 || length >> 63 == 1 {
+    if !is_masked || first & 0x70 != 0 || length >> 63 == 1 || matches!(opcode, 3..=7 | 11..) {
         return Err(Close::Protocol);
     }
     if opcode >= 8 {
@@ -103,7 +99,8 @@ fn frame<'a>(
         if (opcode == 0) != open.is_some() {
             return Err(Close::Protocol);
         }
-        let (so_far, fragments) = open.as_ref().map_or((0, 0), |(_, bytes, fragments)| (bytes.len() as u64, *fragments));
+        let (so_far, fragments) =
+            open.as_ref().map_or((0, 0), |(_, bytes, fragments)| (bytes.len() as u64, *fragments));
         if so_far + length > u64::from(caps.message_bytes_max) {
             return Err(Close::TooBig);
         }

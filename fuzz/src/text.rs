@@ -41,7 +41,11 @@ pub fn normalise(data: &[u8]) {
 /// What holds for every text that viewers get.
 pub fn is_fit_to_show(text: &str, limits: &TextLimits) {
     let shown = || text.escape_unicode().to_string();
-    assert!(!text.is_empty() && text.len() <= limits.bytes_max && text.chars().count() <= limits.chars_max, "{}", shown());
+    assert!(
+        !text.is_empty() && text.len() <= limits.bytes_max && text.chars().count() <= limits.chars_max,
+        "{}",
+        shown()
+    );
     assert!(!text.chars().any(forbidden), "{}", shown());
     assert!(!text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  "), "{}", shown());
     assert!(is_nfc(text), "{}", shown());
@@ -51,7 +55,8 @@ pub fn is_fit_to_show(text: &str, limits: &TextLimits) {
 /// Whether `c` may never come out, wherever it stood.
 fn forbidden(c: char) -> bool {
     let white = c.is_whitespace() && c != ' ';
-    let reorders = matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' | '\u{061C}');
+    let reorders =
+        matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' | '\u{061C}');
     let invisible = matches!(c,
         '\u{200B}' | '\u{2060}'..='\u{2065}' | '\u{206A}'..='\u{206F}' | '\u{FEFF}' | '\u{00AD}' | '\u{034F}'
         | '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}' | '\u{2800}' | '\u{FFF0}'..='\u{FFFC}'
