@@ -145,15 +145,18 @@ fn names_its_place(error: &ConfigError, text: &str) {
         // Two defaults never contradict each other.
         other => panic!("a file's mistake is blamed on {other}: {error:?}"),
     };
-    let there = text.split('\n').nth(line - 1).unwrap_or_else(|| panic!("there is no line {line}: {error:?}"));
-    let there: String = there.chars().skip(column - 1).collect();
+    let rest = text.splitn(line, '\n').last().filter(|_| text.split('\n').count() >= line);
+    let rest = rest.unwrap_or_else(|| panic!("there is no line {line}: {error:?}"));
+    let chars = rest.split('\n').next().unwrap_or_default().chars().count();
+    assert!(column <= chars + 1, "there is no column {column}: {error:?}");
     if matches!(error.problem, Problem::Syntax(_)) {
         return;
     }
     assert!(!error.key.is_empty(), "{error:?}");
-    // A bare name stands there as it is; what is quoted may be spelled in other ways.
+    // A bare name stands there as it is; what is quoted may be spelled in other ways, even over two lines.
     let name = error.key.rsplit('.').next().unwrap_or_default();
     if !error.key.contains(['"', '\'']) && !text.contains('\\') {
-        assert!(there.trim_start_matches(['"', '\'']).starts_with(name), "{error:?} at {there:?}");
+        let there: String = rest.chars().skip(column - 1).collect();
+        assert!(there.trim_start_matches(['"', '\'', '\r', '\n']).starts_with(name), "{error:?} at {there:?}");
     }
 }

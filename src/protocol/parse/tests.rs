@@ -311,6 +311,18 @@ fn a_length_that_lies_costs_no_memory_and_depth_no_stack() {
     assert!(matches!(parse(deep.as_bytes(), Encoding::Json), Err(ParseError::BadPayload { .. })));
 }
 
+#[test]
+fn a_fraction_is_read_to_its_last_bit_in_both_encodings() {
+    for fraction in [-9.183_549_615_799_121e-41, 0.1, 1e-320, f64::MIN_POSITIVE, f64::MAX] {
+        let value = json!({ "comment": { "text": "a", "ext": { "x": fraction } } });
+        for read in [json(value.to_string()), msgpack(rmp_serde::to_vec_named(&value).unwrap())] {
+            let Ok(ClientMessage::Comment(comment)) = read else { panic!("{read:?}") };
+            let bits = comment.ext.unwrap()["x"].as_f64().unwrap().to_bits();
+            assert_eq!(bits, fraction.to_bits(), "{fraction:e}");
+        }
+    }
+}
+
 /// JSON values with our keys in them, so that random ones get past the first key.
 fn values() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
