@@ -1,7 +1,7 @@
 //! Client messages in both encodings.
 //!
-//! Promises: no input panics; what is read is what is there, in either encoding the same; a message ends where its
-//! encoding says; a refusal says what is wrong in short ASCII that never repeats what the client sent.
+//! Promises: no input panics; what is read is what is there, in either encoding the same; nothing counts twice; a message
+//! ends where its encoding says; a refusal says what is wrong in short ASCII that never repeats what the client sent.
 
 use serde_json::{Map, Value, json};
 use volley::protocol::encode::{self, Encoding};
@@ -73,8 +73,21 @@ pub fn written(message: &ClientMessage) -> Value {
 }
 
 fn same_in_msgpack(message: &ClientMessage) {
+    no_field_counts_twice(message);
     let bytes = encode::value(&written(message), Encoding::Msgpack);
     assert_eq!(parse(&bytes, Encoding::Msgpack).as_ref(), Ok(message), "{bytes:02x?}");
+}
+
+fn no_field_counts_twice(message: &ClientMessage) {
+    let again = match message {
+        ClientMessage::Comment(_) => "{\"text\":\"\",",
+        ClientMessage::Like(_) => "{\"count\":1,",
+        ClientMessage::Auth(_) => "{\"token\":\"\",",
+        ClientMessage::Rendition(_) => return,
+    };
+    let twice = written(message).to_string().replacen(":{", &format!(":{again}"), 1);
+    let read = parse(twice.as_bytes(), Encoding::Json);
+    assert!(matches!(read, Err(ParseError::BadPayload { .. })), "{read:?} out of {twice}");
 }
 
 fn same_in_json(message: &ClientMessage) {

@@ -144,7 +144,7 @@ impl Kind {
             Self::Data => {
                 Err(Wrong::Text("this version keeps the log in memory only; the one value is `memory`".into()))
             }
-            Self::Filter => check_filter(text).map(|()| Value::Text(text.into())),
+            Self::Filter => read_filter(text).map(Value::Text),
             Self::Origins => {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 origins::read(parts).map(Value::Texts).map_err(Wrong::Text)
@@ -244,11 +244,16 @@ fn read_number(text: &str, unit: Unit) -> Result<u64, Wrong> {
     Ok(scaled / base)
 }
 
-fn check_filter(text: &str) -> Result<(), Wrong> {
-    if text.is_empty() {
+/// A filter without white space around its directives. tracing-subscriber counts a directive's bytes without what stands before
+/// it and cuts it with: `warn, volley` would be about a module called " volley", and `, 店=` would be a panic.
+fn read_filter(text: &str) -> Result<String, Wrong> {
+    let directives: Vec<&str> = text.split(',').map(str::trim).filter(|directive| !directive.is_empty()).collect();
+    if directives.is_empty() {
         return Err(Wrong::Type("nothing".into()));
     }
-    tracing_subscriber::EnvFilter::try_new(text).map(drop).map_err(|error| Wrong::Text(error.to_string()))
+    let filter = directives.join(",");
+    tracing_subscriber::EnvFilter::try_new(&filter).map_err(|error| Wrong::Text(error.to_string()))?;
+    Ok(filter)
 }
 
 fn type_name(value: &DeValue<'_>) -> &'static str {

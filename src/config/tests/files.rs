@@ -181,6 +181,21 @@ fn origins_are_brought_into_the_browsers_form_or_refused() {
 }
 
 #[test]
+fn a_filter_may_have_spaces_after_its_commas_and_any_characters() {
+    let cases: &[(&str, Option<&str>)] = &[
+        ("warn, volley=debug", Some("warn,volley=debug")),
+        (" info , volley ,", Some("info,volley")),
+        ("warn,    商店=debug", Some("warn,商店=debug")),
+        (" , ", None),
+        (" 店=店", None),
+    ];
+    for (given, expected) in cases {
+        let filter = loaded(&format!("log.filter = \"{given}\"")).ok().map(|loaded| loaded.config.log.filter);
+        assert_eq!(filter.as_deref(), *expected, "{given:?}");
+    }
+}
+
+#[test]
 fn deep_nesting_is_an_error_not_a_stack_overflow() {
     let arrays = format!("tick_ms = {}{}", "[".repeat(100_000), "]".repeat(100_000));
     let tables = format!("x = {}1{}", "{a = ".repeat(50_000), "}".repeat(50_000));
