@@ -45,7 +45,8 @@ impl Rooms for OneRoom {
 struct Keep(Mutex<Vec<Upgraded>>);
 
 impl HandOver for Keep {
-    fn hand_over(&self, upgraded: Upgraded) -> Result<(), Upgraded> {
+    fn hand_over(&self, mut upgraded: Upgraded) -> Result<(), Upgraded> {
+        upgraded.stream.write_all(&upgraded.answer).expect("101");
         self.0.lock().push(upgraded);
         Ok(())
     }

@@ -115,7 +115,14 @@ fn on_sockets(count: usize) -> u64 {
             let viewer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (stream, _) = listener.accept().unwrap();
             stream.set_nonblocking(true).unwrap();
-            let new = NewConn { stream, leftover: Bytes::new(), encoding: Encoding::Json, caps, hello: () };
+            let new = NewConn {
+                stream,
+                answer: Bytes::new(),
+                leftover: Bytes::new(),
+                encoding: Encoding::Json,
+                caps,
+                hello: (),
+            };
             assert!(shards.accept(Box::new(new)).is_ok());
             viewer
         })

@@ -8,6 +8,21 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use viewer::{ENCODINGS, Seen, enter, number, text};
 
+/// Every write wakes the peer: a newcomer is woken once.
+#[test]
+fn the_answer_and_the_welcome_leave_in_one_write() {
+    let server = Server::start(|config| config.shards = 1);
+    let mut stream = std::net::TcpStream::connect(server.public).expect("connects");
+    stream.set_read_timeout(Some(common::PATIENCE)).expect("sets");
+    let request = "GET /v1/rooms/one/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    std::io::Write::write_all(&mut stream, request.as_bytes()).expect("writes");
+    let mut bytes = [0; 8_192];
+    let n = std::io::Read::read(&mut stream, &mut bytes).expect("reads");
+    let text = String::from_utf8_lossy(&bytes[..n]);
+    assert!(text.starts_with("HTTP/1.1 101 ") && text.contains(r#"{"welcome":{"#), "{text}");
+}
+
 #[test]
 fn all_viewers_see_the_same_show_in_the_same_order() {
     const VIEWERS: usize = 12;

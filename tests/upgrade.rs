@@ -47,6 +47,103 @@ fn a_bare_request_gets_json_and_nothing_it_did_not_ask_for() {
     assert!(upgraded.leftover.is_empty());
 }
 
+/// What an answer says, without what differs from one to the next: hyper adds the date.
+fn meaning(answer: &gateway_server::Answer) -> (u16, Vec<String>, String) {
+    let mut lines: Vec<String> =
+        answer.head.lines().skip(1).filter(|line| !line.starts_with("date:")).map(str::to_owned).collect();
+    lines.sort();
+    (answer.status, lines, answer.body.clone())
+}
+
+/// The first request of a connection takes the short way if it is a proper upgrade, a later one always hyper's.
+#[test]
+fn both_ways_to_an_upgrade_say_the_same() {
+    let mut config = config();
+    config.admission.origins = vec!["https://shop.test".into()];
+    let server = Server::start(&config);
+    let proper = upgrade(WS, "");
+    let with = |lines: &str| upgrade(WS, lines);
+    let rows: Vec<(String, u16)> = vec![
+        (proper.clone(), 101),
+        (with("Sec-WebSocket-Protocol: volley.v1.msgpack\r\n"), 101),
+        (with("Sec-WebSocket-Protocol: mqtt\r\nsec-websocket-protocol:volley.v1.json\r\n"), 101),
+        (with("Origin: https://shop.test\r\nCookie: a=\u{e4}\r\n"), 101),
+        (with("X-Empty:\r\nX-Tab: a\tb \r\nExpect: 100-continue\r\n"), 101),
+        (with(&"X: y\r\n".repeat(60)), 101),
+        (with("Sec-WebSocket-Protocol: volley.v1.json, volley.guest.0123456789abcdef\r\n"), 101),
+        (with("Sec-WebSocket-Protocol: volley.v1.json, volley.guest.short\r\n"), 400),
+        (upgrade("http://good.test/v1/rooms/demo/ws?epoch=9f3a&after=812&token=x", ""), 101),
+        (upgrade("/v1/rooms/%64emo/ws?rendition=viewer", ""), 101),
+        (format!("\r\n{proper}"), 101),
+        (proper.replace("\r\n", "\n"), 101),
+        (format!("{proper}first frames"), 101),
+        (with(&format!("X: {}\r\n", "y".repeat(8_000))), 101),
+        (with("Origin: https://evil.test\r\n"), 403),
+        (with("Origin:\r\n"), 403),
+        (with("Host: other.test\r\n"), 400),
+        (with("X: \u{e4}\r\n"), 400),
+        (with("X : y\r\n"), 400),
+        (with("X: a\r\n b\r\n"), 400),
+        (with(&"X: y\r\n".repeat(200)), 431),
+        (with("Content-Length: 0\r\n"), 400),
+        (with("Content-Length: 0\r\nContent-Length: 0\r\n"), 400),
+        (with("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), 400),
+        (with("Sec-WebSocket-Protocol: mqtt\r\n"), 400),
+        (with("Sec-WebSocket-Version: 13\r\n"), 426),
+        (proper.replace("GET ", "get "), 405),
+        (proper.replace("GET ", "POST "), 405),
+        (proper.replace("HTTP/1.1", "HTTP/1.0"), 400),
+        (proper.replace("Version: 13", "Version: 8"), 426),
+        (proper.replace("Upgrade: websocket", "Upgrade: h2c"), 426),
+        (upgrade("/v1/rooms/a.b/ws", ""), 400),
+        (upgrade("/v1/rooms/demo/ws?after=1", ""), 400),
+        (upgrade("/v1/rooms/demo/ws#here", ""), 101),
+        (upgrade("/v1/rooms/demo", ""), 404),
+        (upgrade("v1/rooms/demo/ws", ""), 400),
+    ];
+    for (request, status) in rows {
+        let first = server.ask(&request);
+        let first_way = (first.status == 101).then(|| handed_over(&server));
+        let mut client = server.connect();
+        client.send("GET /v1/rooms HTTP/1.1\r\nHost: good.test\r\n\r\n");
+        assert_eq!(client.answer().status, 200);
+        client.send(&request);
+        let later = client.answer();
+        let later_way = (later.status == 101).then(|| handed_over(&server));
+
+        assert_eq!(first.status, status, "{request:?}: {first:?}");
+        assert_eq!(meaning(&first), meaning(&later), "{request:?}");
+        let agreed = |way: &Option<Upgraded>| way.as_ref().map(|u| (u.encoding, resume(u), u.leftover.clone(), u.peer));
+        assert_eq!(agreed(&first_way), agreed(&later_way), "{request:?}");
+        assert!(later.status != 101 || later.header("date").is_some(), "the later one did not go hyper's way");
+    }
+    assert!(server.ask(&proper).header("date").is_none(), "a proper upgrade did not take the short way");
+    assert!(server.ask(with(&"X: y\r\n".repeat(60))).header("date").is_some(), "too many lines for the short way");
+}
+
+/// A page's socket may be opened before it is used.
+#[test]
+fn who_speaks_late_or_in_pieces_is_served_like_anybody() {
+    let server = Server::start(&config());
+    let request = upgrade(WS, "");
+    let mut late: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    wait_until("all are accepted", || server.permits.held() == 20);
+    for client in &mut late {
+        client.send(&request);
+        assert_eq!(client.answer().status, 101);
+    }
+    for _ in &late {
+        drop(handed_over(&server));
+    }
+    let mut pieces = server.connect();
+    pieces.stream.set_nodelay(true).unwrap();
+    for byte in request.as_bytes() {
+        pieces.send([*byte]);
+    }
+    assert_eq!(pieces.answer().status, 101);
+    assert!(handed_over(&server).leftover.is_empty());
+}
+
 #[test]
 fn the_first_known_subprotocol_of_the_client_wins() {
     let server = Server::start(&config());

@@ -73,7 +73,14 @@ pub fn main(mut args: impl Iterator<Item = String>) {
             for stream in accept(viewers) {
                 let caps =
                     Caps { message_bytes_max: 4_096, fragments_max: 16, backlog_bytes_max: 4_096, any_type: false };
-                let new = NewConn { stream, leftover: Bytes::new(), encoding: Encoding::Json, caps, hello: () };
+                let new = NewConn {
+                    stream,
+                    answer: Bytes::new(),
+                    leftover: Bytes::new(),
+                    encoding: Encoding::Json,
+                    caps,
+                    hello: (),
+                };
                 assert!(shards.accept(Box::new(new)).is_ok(), "the inbox takes all viewers");
             }
             std::thread::spawn(move || {

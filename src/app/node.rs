@@ -204,8 +204,8 @@ impl Node {
 /// Between a room's end in the registry and in the log another shard may open a new one: so many may overlap.
 const ROOMS_ENDING: usize = 1_024;
 
-/// HTTP is pages, upgrades and metrics: one thread took 10,000 upgrades in half a second. A second one showed no gain
-/// there, and would only share the cores with the shards.
+/// HTTP is pages, metrics and what is refused; proper upgrades are agreed to at the gateway's door. One thread took 10,000
+/// upgrades in half a second when it did them all; a second one would only share the cores with the shards.
 const HTTP_THREADS: usize = 1;
 
 fn shard_count(configured: usize) -> u16 {
@@ -294,7 +294,7 @@ struct ToShards {
 
 impl HandOver for ToShards {
     fn hand_over(&self, upgraded: Upgraded) -> Result<(), Upgraded> {
-        let Upgraded { stream, leftover, purpose, encoding, peer, permit } = upgraded;
+        let Upgraded { stream, answer, leftover, purpose, encoding, peer, permit } = upgraded;
         let caps = match &purpose {
             // Autobahn's messages are larger than any comment, and of both types.
             #[cfg(feature = "echo")]
@@ -303,10 +303,10 @@ impl HandOver for ToShards {
             }
             crate::gateway::Purpose::Watch { .. } => self.caps,
         };
-        let conn = NewConn { stream, leftover, encoding, caps, hello: Hello { purpose, permit } };
+        let conn = NewConn { stream, answer, leftover, encoding, caps, hello: Hello { purpose, permit } };
         self.shards.accept(Box::new(conn)).map_err(|conn| {
-            let NewConn { stream, leftover, encoding, hello, .. } = *conn;
-            Upgraded { stream, leftover, purpose: hello.purpose, encoding, peer, permit: hello.permit }
+            let NewConn { stream, answer, leftover, encoding, hello, .. } = *conn;
+            Upgraded { stream, answer, leftover, purpose: hello.purpose, encoding, peer, permit: hello.permit }
         })
     }
 }

@@ -1,15 +1,15 @@
-//! The accept loops, and what happens to sockets that are too many.
+//! What happens to sockets that are too many, when none can be accepted, and the admin side's accept loop. The public
+//! side's is in `door`.
 
 use super::Context;
 use super::answer::Answer;
 use super::connection;
 use super::permit::{Full, Permits};
-use crate::limits::{ACCEPT_PAUSE_MS_MAX, ADMIN_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, LINGER_MS, OVER_CAP_ANSWERS_MAX};
+use crate::limits::{ACCEPT_PAUSE_MS_MAX, ADMIN_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, LINGER_MS};
 use crate::metrics::{GatewayMetrics, Refusal};
 use axum::Router;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,38 +17,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
-
-/// Accepts until the shutdown begins.
-pub(super) async fn public(listener: TcpListener, context: Arc<Context>, pages: Router) {
-    let over_cap_answers = Arc::new(Semaphore::new(OVER_CAP_ANSWERS_MAX));
-    let mut errors = AcceptErrors::default();
-    let shutdown = context.state.shutdown.clone();
-    let mut stop = pin!(shutdown.begun());
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut stop => return,
-            accepted = listener.accept() => accepted,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                context.metrics.accept_errors.increment(1);
-                errors.wait(&error).await;
-                continue;
-            }
-        };
-        errors.pause_ms = 0;
-        context.metrics.accepts.increment(1);
-        match context.state.permits.take(peer.ip()) {
-            Ok(permit) => {
-                let (context, pages) = (context.clone(), pages.clone());
-                tokio::spawn(connection::public(stream, peer.ip(), permit, Instant::now(), context, pages));
-            }
-            Err(full) => turn_away(&context, stream, peer, full, &over_cap_answers),
-        }
-    }
-}
 
 /// Accepts until it is dropped.
 pub(super) async fn admin(listener: TcpListener, pages: Router) {
@@ -58,7 +26,7 @@ pub(super) async fn admin(listener: TcpListener, pages: Router) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                errors.pause_ms = 0;
+                errors.none();
                 // Beyond the bound: closed without a word, the next scrape comes soon.
                 let Ok(permit) = permits.take(peer.ip()) else {
                     metrics.refused(Refusal::Unanswered);
@@ -72,28 +40,36 @@ pub(super) async fn admin(listener: TcpListener, pages: Router) {
             }
             Err(error) => {
                 metrics.accept_errors.increment(1);
-                errors.wait(&error).await;
+                if let Some(pause) = errors.pause(&error) {
+                    sleep(pause).await;
+                }
             }
         }
     }
 }
 
 /// Says why, if not too many are being told so already.
-fn turn_away(context: &Context, stream: TcpStream, peer: SocketAddr, full: Full, answers: &Arc<Semaphore>) {
+pub(super) fn turn_away(
+    context: &Context,
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    full: Full,
+    answers: &Arc<Semaphore>,
+) {
     let answer = match full {
         Full::Address => Answer::address_full(),
         Full::Total => Answer::connections_full(),
     };
     context.metrics.refused(answer.counted);
     debug!(%peer, code = answer.code, "turned a connection away");
-    match answers.clone().try_acquire_owned() {
-        Ok(place) => {
+    match (answers.clone().try_acquire_owned(), TcpStream::from_std(stream)) {
+        (Ok(place), Ok(stream)) => {
             tokio::spawn(async move {
                 let _ = timeout(Duration::from_millis(LINGER_MS), tell(stream, &answer)).await;
                 drop(place);
             });
         }
-        Err(_) => context.metrics.refused(Refusal::Unanswered),
+        _ => context.metrics.refused(Refusal::Unanswered),
     }
 }
 
@@ -113,14 +89,20 @@ async fn tell(mut stream: TcpStream, answer: &Answer) {
 
 /// Keeps a listener that cannot accept from burning CPU and from flooding the log.
 #[derive(Default)]
-struct AcceptErrors {
+pub(super) struct AcceptErrors {
     pause_ms: u64,
     told: Option<Instant>,
     untold: u64,
 }
 
 impl AcceptErrors {
-    async fn wait(&mut self, error: &io::Error) {
+    /// One was accepted.
+    pub(super) fn none(&mut self) {
+        self.pause_ms = 0;
+    }
+
+    /// How long to wait before the next try, if at all.
+    pub(super) fn pause(&mut self, error: &io::Error) -> Option<Duration> {
         self.untold += 1;
         if self.told.is_none_or(|told| told.elapsed() >= Duration::from_secs(1)) {
             warn!(%error, times = self.untold, "cannot accept connections; check the descriptor limit (ulimit -n)");
@@ -129,10 +111,10 @@ impl AcceptErrors {
         }
         // A peer that was gone before it was accepted is its own affair: the next one may be well.
         if concerns_one_peer(error) {
-            return;
+            return None;
         }
         self.pause_ms = (self.pause_ms * 2).clamp(10, ACCEPT_PAUSE_MS_MAX);
-        sleep(Duration::from_millis(self.pause_ms)).await;
+        Some(Duration::from_millis(self.pause_ms))
     }
 }
 

@@ -1,10 +1,12 @@
-//! One connecting socket: reads requests until one of them is an upgrade, within bounds of time, and
-//! then hands the socket over or says why not.
+//! One connecting socket. Its first words may be an upgrade: then it is handed over on the spot. Else a task reads requests
+//! until one of them is an upgrade, within bounds of time, and hands the socket over or says why not.
 
 use super::Context;
+use super::agree::{self, Agreed};
 use super::answer::Answer;
-use super::handover::{Claim, Purpose, Upgraded};
-use super::handshake::{self, Handshake, Target};
+use super::direct;
+use super::handover::Upgraded;
+use super::handshake;
 use super::permit::Permit;
 use super::strict::Watched;
 use crate::clock;
@@ -15,8 +17,7 @@ use crate::protocol::encode::websocket_control;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -25,7 +26,7 @@ use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::future::{Future, Ready, poll_fn, ready};
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -34,8 +35,11 @@ use std::task::{self, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
+
+/// Bytes of the first read: a browser's upgrade request has 0.5–2 KiB. What is longer takes hyper's way.
+const FIRST_READ_BYTES: usize = 4_096;
 
 pub(super) fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
@@ -62,29 +66,73 @@ pub(super) struct Progress {
     /// A head could be read in two ways.
     pub(super) ambiguous: AtomicBool,
     /// An upgrade was answered with 101.
-    agreed: Mutex<Option<(Purpose, crate::protocol::encode::Encoding)>>,
+    agreed: Mutex<Option<Agreed>>,
 }
 
-/// Serves one socket of the public side.
-pub(super) async fn public(
-    stream: TcpStream,
+/// A socket of the public side that was accepted and is not upgraded.
+pub(super) struct Newcomer {
+    /// Non-blocking, on no poller of tokio.
+    pub(super) stream: std::net::TcpStream,
+    pub(super) accepted: Instant,
+    began_us: u64,
     peer: IpAddr,
     permit: Permit,
-    accepted: Instant,
-    context: Arc<Context>,
-    pages: Router,
-) {
-    let began_us = clock::now_us();
+}
+
+impl Newcomer {
+    /// Accepted just now.
+    pub(super) fn new(stream: std::net::TcpStream, peer: IpAddr, permit: Permit) -> Self {
+        Self { stream, accepted: Instant::now(), began_us: clock::now_us(), peer, permit }
+    }
+}
+
+/// Serves what the newcomer says first: on the spot if that is an upgrade, else by a task.
+///
+/// # Errors
+/// Gives it back when it has said nothing yet.
+pub(super) fn greet(mut newcomer: Newcomer, context: &Arc<Context>, pages: &Router) -> Result<(), Newcomer> {
+    let mut words = [0; FIRST_READ_BYTES];
+    let said = match newcomer.stream.read(&mut words) {
+        Ok(n) => n,
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Err(newcomer),
+        Err(_) => 0, // Hyper will find it again.
+    };
+    match direct::agree(context, &words[..said]) {
+        Some((agreed, taken)) => {
+            let leftover = Bytes::copy_from_slice(&words[taken..said]);
+            let Newcomer { stream, began_us, peer, permit, .. } = newcomer;
+            hand_over(agreed.upgraded(stream, leftover, peer, permit), context, began_us);
+        }
+        None => serve(newcomer, &words[..said], context, pages),
+    }
+    Ok(())
+}
+
+/// Makes a newcomer that has said `said` so far a task of the runtime.
+pub(super) fn serve(newcomer: Newcomer, said: &[u8], context: &Arc<Context>, pages: &Router) {
+    tokio::spawn(public(newcomer, Bytes::copy_from_slice(said), context.clone(), pages.clone()));
+}
+
+/// Serves one socket of the public side by hyper.
+async fn public(newcomer: Newcomer, said: Bytes, context: Arc<Context>, pages: Router) {
+    let Newcomer { stream, accepted, began_us, peer, permit } = newcomer;
+    let Ok(stream) = TcpStream::from_std(stream) else { return context.metrics.refused(Refusal::Broken) };
+    let patience = context.settings.handshake;
+    // A new socket is writable, but its poller does not know that yet; and hyper, once it has found an error in what was
+    // said, tries to write its answer once.
+    if timeout_at(accepted + patience, stream.writable()).await.is_err() {
+        return context.metrics.refused(Refusal::HandshakeTimeout);
+    }
     let progress = Arc::<Progress>::default();
     let front = Front { context: Some(context.clone()), pages, progress: progress.clone() };
-    let end = drive(stream, front, &progress, accepted, context.settings.handshake).await;
+    let end = drive(stream, said, front, &progress, accepted, patience).await;
     let metrics = &context.metrics;
     match end {
         End::TimedOut => metrics.refused(Refusal::HandshakeTimeout),
         End::Overstayed => metrics.refused(Refusal::Lifetime),
         End::Done { stream, leftover, clean } => {
             let agreed = progress.agreed.lock().take();
-            let Some((purpose, encoding)) = agreed else {
+            let Some(Agreed { purpose, encoding, .. }) = agreed else {
                 if !clean {
                     metrics.refused(Refusal::BadRequest);
                 }
@@ -92,14 +140,18 @@ pub(super) async fn public(
             };
             // Off tokio's poller: the shard has its own.
             let Ok(stream) = stream.into_std() else { return metrics.refused(Refusal::Broken) };
-            let upgraded = Upgraded { stream, leftover, purpose, encoding, peer, permit };
-            match context.state.hand_over.hand_over(upgraded) {
-                Ok(()) => metrics.handshake_seconds.record(seconds(clock::now_us() - began_us)),
-                Err(upgraded) => {
-                    metrics.refused(Refusal::InboxFull);
-                    close_overloaded(upgraded);
-                }
-            }
+            let answer = Bytes::new(); // Hyper has sent it.
+            hand_over(Upgraded { stream, answer, leftover, purpose, encoding, peer, permit }, &context, began_us);
+        }
+    }
+}
+
+fn hand_over(upgraded: Upgraded, context: &Context, began_us: u64) {
+    match context.state.hand_over.hand_over(upgraded) {
+        Ok(()) => context.metrics.handshake_seconds.record(seconds(clock::now_us() - began_us)),
+        Err(upgraded) => {
+            context.metrics.refused(Refusal::InboxFull);
+            close_overloaded(upgraded);
         }
     }
 }
@@ -109,7 +161,7 @@ pub(super) async fn admin(stream: TcpStream, pages: Router) {
     let progress = Arc::<Progress>::default();
     let front = Front { context: None, pages, progress: progress.clone() };
     let patience = Duration::from_secs(5);
-    if let End::Done { stream, .. } = drive(stream, front, &progress, Instant::now(), patience).await {
+    if let End::Done { stream, .. } = drive(stream, Bytes::new(), front, &progress, Instant::now(), patience).await {
         linger(stream).await;
     }
 }
@@ -121,8 +173,15 @@ fn seconds(us: u64) -> f64 {
 
 /// Runs hyper on the socket until it is done or its time is over: `patience` for the first request head,
 /// [`HTTP_CONNECTION_MS_MAX`] for everything, and `patience` again for what was going on then.
-async fn drive(stream: TcpStream, front: Front, progress: &Progress, accepted: Instant, patience: Duration) -> End {
-    let socket = Watched::new(stream, front.progress.clone());
+async fn drive(
+    stream: TcpStream,
+    said: Bytes,
+    front: Front,
+    progress: &Progress,
+    accepted: Instant,
+    patience: Duration,
+) -> End {
+    let socket = Watched::new(stream, said, front.progress.clone());
     let mut conn = http().serve_connection(TokioIo::new(socket), front);
     let mut deadline = pin!(sleep_until(accepted + patience));
     let mut closing = false;
@@ -177,7 +236,8 @@ pub(super) async fn linger(mut stream: TcpStream) {
 fn close_overloaded(mut upgraded: Upgraded) {
     let mut payload = Close::Overload.code().to_be_bytes().to_vec();
     payload.extend_from_slice(Close::Overload.reason().as_bytes());
-    let _ = upgraded.stream.write(&websocket_control(&payload, Control::Close));
+    let close = websocket_control(&payload, Control::Close);
+    let _ = upgraded.stream.write(&[&upgraded.answer[..], &close[..]].concat());
     let _ = upgraded.stream.shutdown(std::net::Shutdown::Write);
 }
 
@@ -235,21 +295,18 @@ impl Front {
     fn answer(&self, request: &Request<Incoming>) -> Result<Option<Response<Body>>, Answer> {
         if self.progress.ambiguous.load(Ordering::Relaxed) {
             let message = "more than one Content-Length or Transfer-Encoding in a request";
-            return Err(bad_request(message));
+            return Err(agree::bad_request(message));
         }
-        if request.version() == Version::HTTP_11 && request.headers().get_all(HOST).iter().count() != 1 {
-            return Err(bad_request("an HTTP/1.1 request has one Host header"));
-        }
-        // Cookies are never read, and some sites put other bytes there.
-        if request.headers().iter().any(|(name, value)| name != COOKIE && value.to_str().is_err()) {
-            return Err(bad_request("a header holds bytes that are not printable ASCII"));
-        }
+        agree::proper(request)?;
         if let Some(context) = &self.context {
             if context.state.shutdown.has_begun() {
                 return Err(Answer::draining());
             }
             if let Some(target) = handshake::target(request.uri().path()) {
-                return self.upgrade(context, request, &target).map(Some);
+                let agreed = agree::upgrade(context, request, &target)?;
+                let response = agreed.response();
+                *self.progress.agreed.lock() = Some(agreed);
+                return Ok(Some(response));
             }
         }
         if !request.body().is_end_stream() {
@@ -258,49 +315,11 @@ impl Front {
         }
         Ok(None)
     }
-
-    /// Agrees to an upgrade, claims the room, and leaves both for the time after the 101.
-    fn upgrade(
-        &self,
-        context: &Context,
-        request: &Request<Incoming>,
-        target: &Target<'_>,
-    ) -> Result<Response<Body>, Answer> {
-        let Handshake { room, encoding, protocol_asked, accept, resume, guest } =
-            handshake::check(request, target, &context.settings.origins)?;
-        let purpose = match room {
-            Some(room) => {
-                let room = Claim::new(&context.state.rooms, &room).map_err(|_| Answer::rooms_full())?;
-                Purpose::Watch { room, resume, guest }
-            }
-            #[cfg(feature = "echo")]
-            None => Purpose::Echo,
-            #[cfg(not(feature = "echo"))]
-            None => unreachable!("without the echo endpoint every target is a room"),
-        };
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        let accept = HeaderValue::from_str(&accept).expect("base64 is printable");
-        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-        if protocol_asked {
-            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(encoding.subprotocol()));
-        }
-        *self.progress.agreed.lock() = Some((purpose, encoding));
-        Ok(response)
-    }
-}
-
-fn bad_request(message: &'static str) -> Answer {
-    Answer::new(StatusCode::BAD_REQUEST, "bad_request", message).and_close()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
 
     const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -317,7 +336,7 @@ mod tests {
             stream.readable().await.unwrap();
             let progress = Arc::<Progress>::default();
             let front = Front { context: None, pages: Router::new(), progress: progress.clone() };
-            let end = drive(stream, front, &progress, Instant::now() - age, PATIENCE).await;
+            let end = drive(stream, Bytes::new(), front, &progress, Instant::now() - age, PATIENCE).await;
             client.set_nonblocking(true).unwrap();
             let mut read = [0; 4096];
             let n = client.read(&mut read).unwrap_or(0);

@@ -9,11 +9,14 @@ use std::fmt;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 
-/// A socket whose upgrade was answered with 101.
+/// A socket whose upgrade was agreed to.
 #[derive(Debug)]
 pub struct Upgraded {
     /// Non-blocking, with the configured socket options, on no poller.
     pub stream: TcpStream,
+    /// The 101, if it is not sent yet: goes out before anything else, best in one write with what comes next. At most
+    /// 256 bytes.
+    pub answer: Bytes,
     /// What the client sent behind its request; the beginning of its first frames. At most 16 KiB.
     pub leftover: Bytes,
     /// Why it came.

@@ -30,6 +30,10 @@ pub(super) struct Bound {
 }
 
 impl Bound {
+    pub(super) fn into_mio(self) -> mio::net::TcpListener {
+        mio::net::TcpListener::from_std(self.listener)
+    }
+
     pub(super) fn into_tokio(self) -> io::Result<tokio::net::TcpListener> {
         tokio::net::TcpListener::from_std(self.listener)
     }

@@ -1,13 +1,17 @@
 //! The front door: accepts sockets, answers HTTP, checks upgrades, and hands upgraded sockets over.
 //!
-//! One task per connecting socket, which ends with the hand-over: an idle viewer costs nothing here.
-//! Whatever is not an upgrade goes to the router that the caller brings.
+//! A viewer that brings a proper upgrade request is served by the door's thread on the spot; everybody else is a task,
+//! which ends with the hand-over or the connection. An idle viewer costs nothing here. Whatever is not an upgrade goes to
+//! the router that the caller brings.
 //!
 //! Does not know: shards, frames, what the pages are, or what happens on a socket after the hand-over.
 
 mod accept;
+mod agree;
 mod answer;
 mod connection;
+mod direct;
+mod door;
 mod handover;
 mod handshake;
 mod listener;
@@ -91,9 +95,15 @@ impl Public {
     /// # Errors
     /// Only if the runtime does not take the socket.
     pub async fn serve(self, state: State, pages: Router) -> std::io::Result<()> {
-        let listener = self.listener.into_tokio()?;
+        let listener = self.listener.into_mio();
         let context = Arc::new(Context { state, settings: self.settings, metrics: GatewayMetrics::new() });
-        accept::public(listener, context, pages).await;
+        let shutdown = context.state.shutdown.clone();
+        let (door, latch) = door::Door::new(listener, context, pages)?;
+        let closed = door.open()?;
+        shutdown.begun().await;
+        drop(latch);
+        // An error would be a door that is gone already.
+        let _ = closed.await;
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! request smuggling), so they are refused. No endpoint here takes a body: what is read is heads only.
 
 use super::connection::Progress;
+use bytes::Bytes;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,14 +17,16 @@ use tokio::net::TcpStream;
 /// A socket whose incoming heads are watched.
 pub(super) struct Watched {
     stream: TcpStream,
+    /// What was read from it before, and comes first.
+    said: Bytes,
     heads: Heads,
     progress: Arc<Progress>,
 }
 
 impl Watched {
     /// Marks `progress` as ambiguous, for good, when a head has more than one framing header.
-    pub(super) fn new(stream: TcpStream, progress: Arc<Progress>) -> Self {
-        Self { stream, heads: Heads::default(), progress }
+    pub(super) fn new(stream: TcpStream, said: Bytes, progress: Arc<Progress>) -> Self {
+        Self { stream, said, heads: Heads::default(), progress }
     }
 
     pub(super) fn into_inner(self) -> TcpStream {
@@ -35,7 +38,13 @@ impl AsyncRead for Watched {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let outcome = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let outcome = if this.said.is_empty() {
+            Pin::new(&mut this.stream).poll_read(cx, buf)
+        } else {
+            let n = this.said.len().min(buf.remaining());
+            buf.put_slice(&this.said.split_to(n));
+            Poll::Ready(Ok(()))
+        };
         if this.heads.feed(&buf.filled()[before..]) {
             this.progress.ambiguous.store(true, Ordering::Relaxed);
         }

@@ -41,6 +41,9 @@ impl<T: Tenant> Worker<T> {
             return;
         }
         entry.insert(Conn::new(fd, generation, new.encoding, new.caps, self.now_us));
+        if !new.answer.is_empty() {
+            self.unanswered.insert(index, new.answer);
+        }
         let to = ConnRef { shard: self.number, index, generation };
         let draining = self.deadline_us.is_some();
         let (tenant, conns, mut cx) = self.split();
@@ -144,6 +147,7 @@ impl<T: Tenant> Worker<T> {
 
     fn remove(&mut self, index: u32) {
         let conn = self.conns.remove(index as usize);
+        self.unanswered.remove(&index);
         // Closing the descriptor takes it out of the poll.
         drop(conn);
         self.load.connections.fetch_sub(1, Ordering::Relaxed);

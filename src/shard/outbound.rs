@@ -95,6 +95,10 @@ impl<T: Tenant> Worker<T> {
     /// One or more whole frames, before whatever the room has for the connection.
     pub(super) fn write(&mut self, index: u32, frame: Bytes) {
         let now_us = self.now_us;
+        let frame = match self.take_answer(index) {
+            Some(answer) => [answer, frame].concat().into(),
+            None => frame,
+        };
         let Some(conn) = self.conns.get_mut(index as usize) else { return };
         if let Some(lag) = &mut conn.lag {
             if !lag.add_control(&frame, conn.caps.backlog_bytes_max as usize) && !conn.is_closing() {
@@ -111,6 +115,24 @@ impl<T: Tenant> Worker<T> {
             Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS | Errno::NOMEM) => self.cut_control(index, frame, now_us),
             Err(_) => self.hang_up(index),
         }
+    }
+
+    /// What a newcomer was not sent yet. Every peer that waits makes the peers' core wake once per write, so it goes
+    /// with the welcome.
+    fn take_answer(&mut self, index: u32) -> Option<Bytes> {
+        if self.unanswered.is_empty() { None } else { self.unanswered.remove(&index) }
+    }
+
+    /// Newcomers for whom this cycle brought nothing else.
+    pub(super) fn answer_the_unanswered(&mut self) {
+        if self.unanswered.is_empty() {
+            return;
+        }
+        let mut alone = std::mem::take(&mut self.unanswered);
+        for (index, answer) in alone.drain() {
+            self.write(index, answer);
+        }
+        self.unanswered = alone;
     }
 
     /// The answer to a ping: only the newest waits.

@@ -29,6 +29,9 @@ pub struct Caps {
 pub struct NewConn<H> {
     /// Non-blocking, with its options set.
     pub stream: std::net::TcpStream,
+    /// What the peer waits for and was not sent yet: goes out in one write with the first thing that is written to
+    /// it in the same duty cycle, or else alone at the cycle's end.
+    pub answer: Bytes,
     /// Bytes that came behind the upgrade request.
     pub leftover: Bytes,
     /// Text or binary.

@@ -12,16 +12,20 @@ use super::wheel::{Hint, Wheel};
 use crate::clock;
 use crate::limits::{PASS_SLICE_SENDS, READ_BUFFER_BYTES, SPILL_ENTRIES_MAX, SPILL_FRAMES_MAX};
 use crate::metrics::ShardMetrics;
+use bytes::Bytes;
 use crossbeam::utils::CachePadded;
 use mio::{Events, Poll};
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Messages taken from the inbox in one cycle; the rest waits until sockets were served.
 const INBOX_BATCH: usize = 1_024;
+
+/// Rounds of messages to ourselves in one cycle.
+const OWN_ROUNDS: usize = 2;
 
 /// Events taken from one poll.
 const EVENTS: usize = 1_024;
@@ -79,6 +83,8 @@ pub(super) struct Worker<T: Tenant> {
     pub(super) output: Vec<u8>,
     /// Connections that had more to read than one turn takes.
     pub(super) unread: VecDeque<(u32, u32)>,
+    /// What newcomers of this cycle were not sent yet, by connection.
+    pub(super) unanswered: HashMap<u32, Bytes>,
     commands: Vec<Command<T::Mail>>,
     due: Vec<Hint>,
     /// Set by [`Message::Bye`]: when to end at the latest.
@@ -109,6 +115,7 @@ impl<T: Tenant> Worker<T> {
             read_buffer: vec![0; READ_BUFFER_BYTES].into(),
             output: Vec::new(),
             unread: VecDeque::new(),
+            unanswered: HashMap::new(),
             commands: Vec::new(),
             due: Vec::new(),
             deadline_us: None,
@@ -131,6 +138,7 @@ impl<T: Tenant> Worker<T> {
             self.pass();
             self.turn_the_wheel();
             self.carry_out();
+            self.answer_the_unanswered();
             self.empty_the_spill();
             self.report.cycle(began_us, clock::now_us(), self.conns.len(), self.rooms.laggards(), self.inbox.len());
             if self.deadline_us.is_some_and(|deadline| self.conns.is_empty() || self.now_us >= deadline) {
@@ -183,10 +191,13 @@ impl<T: Tenant> Worker<T> {
             let Some(message) = self.inbox.pop() else { break };
             self.take(message);
         }
-        // What we sent to ourselves up to now; what this leads to waits for the next cycle.
-        for _ in 0..self.spill[own].len() {
-            let Some(message) = self.spill[own].pop_front() else { break };
-            self.take(message);
+        // What we sent to ourselves up to now, and what this led to: a newcomer's join and its welcome. More waits for
+        // the next cycle.
+        for _ in 0..OWN_ROUNDS {
+            for _ in 0..self.spill[own].len() {
+                let Some(message) = self.spill[own].pop_front() else { break };
+                self.take(message);
+            }
         }
     }
 

@@ -56,6 +56,8 @@ impl HandOver for TestShard {
         if self.full.load(Ordering::SeqCst) {
             return Err(upgraded);
         }
+        let mut upgraded = upgraded;
+        upgraded.stream.write_all(&upgraded.answer).unwrap();
         self.kept.lock().unwrap().push(upgraded);
         Ok(())
     }

@@ -1,0 +1,94 @@
+//! What both ways to an upgrade share: what every request has to be, the agreement, and the 101 that says so.
+
+use super::Context;
+use super::answer::Answer;
+use super::handover::{Claim, Purpose, Upgraded};
+use super::handshake::{self, Handshake, Target};
+use super::permit::Permit;
+use crate::protocol::encode::Encoding;
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use std::net::{IpAddr, TcpStream};
+
+/// An upgrade that was agreed to: what the socket is for, and what the 101 says.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    pub(super) purpose: Purpose,
+    pub(super) encoding: Encoding,
+    protocol_asked: bool,
+    accept: String,
+}
+
+/// Checks what every request has to be, wherever it goes.
+pub(super) fn proper<B>(request: &Request<B>) -> Result<(), Answer> {
+    if request.version() == Version::HTTP_11 && request.headers().get_all(HOST).iter().count() != 1 {
+        return Err(bad_request("an HTTP/1.1 request has one Host header"));
+    }
+    // Cookies are never read, and some sites put other bytes there.
+    if request.headers().iter().any(|(name, value)| name != COOKIE && value.to_str().is_err()) {
+        return Err(bad_request("a header holds bytes that are not printable ASCII"));
+    }
+    Ok(())
+}
+
+/// Agrees to an upgrade and claims the room.
+pub(super) fn upgrade<B>(context: &Context, request: &Request<B>, target: &Target<'_>) -> Result<Agreed, Answer> {
+    let Handshake { room, encoding, protocol_asked, accept, resume, guest } =
+        handshake::check(request, target, &context.settings.origins)?;
+    let purpose = match room {
+        Some(room) => {
+            let room = Claim::new(&context.state.rooms, &room).map_err(|_| Answer::rooms_full())?;
+            Purpose::Watch { room, resume, guest }
+        }
+        #[cfg(feature = "echo")]
+        None => Purpose::Echo,
+        #[cfg(not(feature = "echo"))]
+        None => unreachable!("without the echo endpoint every target is a room"),
+    };
+    Ok(Agreed { purpose, encoding, protocol_asked, accept })
+}
+
+impl Agreed {
+    /// The 101, for hyper.
+    pub(super) fn response(&self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        let accept = HeaderValue::from_str(&self.accept).expect("base64 is printable");
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        if self.protocol_asked {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(self.encoding.subprotocol()));
+        }
+        response
+    }
+
+    /// The socket with everything that was agreed, the 101 unsent.
+    pub(super) fn upgraded(self, stream: TcpStream, leftover: Bytes, peer: IpAddr, permit: Permit) -> Upgraded {
+        let answer = self.bytes().into();
+        let Self { purpose, encoding, .. } = self;
+        Upgraded { stream, answer, leftover, purpose, encoding, peer, permit }
+    }
+
+    /// The 101 as bytes.
+    fn bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(192);
+        out.extend_from_slice(
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ",
+        );
+        out.extend_from_slice(self.accept.as_bytes());
+        if self.protocol_asked {
+            out.extend_from_slice(b"\r\nsec-websocket-protocol: ");
+            out.extend_from_slice(self.encoding.subprotocol().as_bytes());
+        }
+        out.extend_from_slice(b"\r\n\r\n");
+        out
+    }
+}
+
+pub(super) fn bad_request(message: &'static str) -> Answer {
+    Answer::new(StatusCode::BAD_REQUEST, "bad_request", message).and_close()
+}
