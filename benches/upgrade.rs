@@ -57,6 +57,15 @@ fn cpu_us() -> f64 {
     Duration::new(now.tv_sec.cast_unsigned(), u32::try_from(now.tv_nsec).expect("below 10^9")).as_secs_f64() * 1e6
 }
 
+/// CPU of the gateway's own thread, which serves proper upgrades.
+fn door_us() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("on Linux").flatten();
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let door = |path: &std::path::PathBuf| read(path.join("comm")).trim_end() == "door";
+    let ns = |path: std::path::PathBuf| read(path.join("schedstat")).split(' ').next().and_then(|ns| ns.parse().ok());
+    tasks.map(|task| task.path()).filter(door).filter_map(ns).fold(0.0, |sum, ns: f64| sum + ns / 1e3)
+}
+
 /// Upgrades one after the other, a few at a time on the way, from another thread.
 fn connect_all(address: SocketAddr) -> std::thread::JoinHandle<Vec<TcpStream>> {
     std::thread::spawn(move || {
@@ -104,7 +113,8 @@ fn gateway() -> f64 {
         while keep.0.lock().len() < UPGRADES {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let cost = (cpu_us() - before) / UPGRADES as f64;
+        // The door is this run's: the last one's thread has ended with its runtime.
+        let cost = (cpu_us() - before + door_us()) / UPGRADES as f64;
         drop(clients.join());
         cost
     })
