@@ -127,7 +127,7 @@ fn somebody_who_missed_nothing_is_told_so_and_gets_only_what_is_new() {
         let mut client = back(&server, &epoch, last, subprotocol);
         assert_eq!(verdict(&client), (true, None));
         assert_eq!(number(&client.welcome, "last"), last);
-        talker.comment("new", "new");
+        talker.comment(&format!("new-{subprotocol}"), "new");
         let mut seen = Seen::after(&client.welcome, Some(last));
         seen.until(&mut client, "new");
         assert_eq!(seen.texts(), ["new"]);
@@ -182,9 +182,9 @@ fn further_back_than_one_resume_covers_is_too_old_in_events_and_in_bytes() {
     let epoch = text(&talker.welcome, "epoch").to_owned();
     let say = |talker: &mut Client, count: u64, said: &str| {
         let one = viewer::message(ENCODINGS[0], &viewer::payload(ENCODINGS[0], &json!({"comment": {"text": said}})));
-        for _ in 0..count / 50 {
+        for n in 0..count / 50 {
             talker.raw(&one.repeat(49)).unwrap();
-            talker.comment("mark", said);
+            talker.comment(&format!("mark-{count}-{n}"), said);
         }
     };
     say(&mut talker, 2_050, "x");

@@ -175,13 +175,13 @@ fn a_newcomer_gets_the_newest_comments_and_totals_and_then_goes_on_whole() {
         assert_eq!(number(snapshot, "likes"), 9);
         assert!(number(snapshot, "online") >= 2);
         let mut seen = Seen::after(&welcome, None);
-        talker.comment("next", "next");
+        talker.comment(&format!("next-{subprotocol}"), "next");
         seen.until(&mut newcomer, "next");
         assert_eq!(seen.texts(), ["next"], "nothing of the snapshot comes again");
         assert_eq!(seen.likes, 9);
         // The next newcomer of the loop expects the same five.
         for n in 9..=13 {
-            talker.comment(&format!("r{n}"), &n.to_string());
+            talker.comment(&format!("r{n}-{subprotocol}"), &n.to_string());
         }
     }
 }
