@@ -123,3 +123,42 @@ impl IntoResponse for Refused {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ids::Hex64;
+
+    const PAGE: &str = include_str!("../../docs/api.md");
+
+    #[test]
+    fn every_refusal_is_documented_with_its_status_and_what_comes_with_it() {
+        let all = [
+            Refused::BadRoom,
+            Refused::BadQuery("x".to_owned()),
+            Refused::NoSuchRoom,
+            Refused::TooOld { first: 1 },
+            Refused::Ahead { last: 1 },
+            Refused::EpochChanged { epoch: Hex64(1) },
+            Refused::OldHttp,
+            Refused::PagesFull,
+            Refused::ExportsFull,
+            Refused::Unavailable,
+        ];
+        for refused in &all {
+            let (status, code, message) = refused.parts();
+            let detail = refused.detail().map_or("–".to_owned(), |(name, _)| format!("`{name}`"));
+            let row = format!("| {} | `{code}` |", status.as_u16());
+            let row = PAGE.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{row} is not there"));
+            assert!(row.ends_with(&format!("| {detail} |")), "{row}");
+            assert_eq!(refused.retry_after().is_some(), status.is_server_error() && code != "http_version", "{row}");
+            assert!(!message.is_empty());
+        }
+        // A new refusal does not compile here until it is in the list above.
+        match &all[0] {
+            Refused::BadRoom | Refused::BadQuery(_) | Refused::NoSuchRoom | Refused::TooOld { .. } => {}
+            Refused::Ahead { .. } | Refused::EpochChanged { .. } | Refused::OldHttp | Refused::PagesFull => {}
+            Refused::ExportsFull | Refused::Unavailable => {}
+        }
+    }
+}

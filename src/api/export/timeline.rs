@@ -13,9 +13,12 @@ pub(super) struct Timeline {
 impl Timeline {
     /// The record's comment and its time in milliseconds; `None` for other events.
     pub(super) fn place<'r>(&mut self, record: &'r Record) -> Option<(&'r Comment, u64)> {
-        let Event::Comment(comment) = &record.event else { return None };
-        let began_ms = *self.began_ms.get_or_insert(record.at_ms);
-        // The log's times never fall.
-        Some((comment, comment.media_ms.unwrap_or(record.at_ms - began_ms)))
+        match &record.event {
+            Event::Comment(comment) => {
+                let began_ms = *self.began_ms.get_or_insert(record.at_ms);
+                Some((comment, comment.media_ms.unwrap_or(record.at_ms.saturating_sub(began_ms))))
+            }
+            Event::Likes { .. } => None,
+        }
     }
 }
