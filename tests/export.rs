@@ -37,8 +37,7 @@ fn read(mut stream: TcpStream) -> (String, Vec<u8>) {
 /// The chunks joined, and whether the last one, which is empty, came.
 fn unchunk(mut bytes: &[u8]) -> (String, bool) {
     let mut whole = Vec::new();
-    loop {
-        let Some(at) = bytes.windows(2).position(|end| end == b"\r\n") else { break };
+    while let Some(at) = bytes.windows(2).position(|end| end == b"\r\n") {
         let length = usize::from_str_radix(std::str::from_utf8(&bytes[..at]).unwrap(), 16).unwrap();
         if length == 0 {
             return (String::from_utf8(whole).unwrap(), true);

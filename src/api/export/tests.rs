@@ -35,11 +35,11 @@ fn export_of(
     log: &Arc<dyn Log>,
     room: &RoomId,
     stalled: Duration,
-) -> (Pin<Box<dyn Future<Output = Result<(), Cut>> + Send>>, Pieces<()>) {
+) -> (impl Future<Output = Result<(), Cut>> + use<>, Pieces<()>) {
     let (run, first) = Run::begin(&**log, room.clone(), Format::Bilibili).unwrap();
     let (pieces, body) = mpsc::channel(1);
     let feed = Feed { archive: Archive::new(log.clone()), run, pieces, stalled };
-    (Box::pin(feed.run(first)), Pieces::new(body, ()))
+    (feed.run(first), Pieces::new(body, ()))
 }
 
 const LONG: Duration = Duration::from_secs(60);
