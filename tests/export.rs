@@ -156,8 +156,9 @@ fn a_log_that_goes_in_the_middle_leaves_a_transfer_that_shows_it() {
     let mut head = [0; 100];
     stream.read_exact(&mut head).unwrap();
     talk(&mut talker, 4_000);
+    let mut ids = 0..;
     server.eventually("the first events are gone", |server| {
-        talker.comment("x", "tick");
+        talker.comment(&format!("x{}", ids.next().unwrap()), "tick");
         let (_, page) = server.get(server.public, "/v1/rooms/rolling/events?limit=1");
         serde_json::from_str::<Value>(&page).unwrap()["first"].as_u64().unwrap() > 4_000
     });
@@ -177,8 +178,8 @@ fn too_many_exports_at_once_are_refused_with_a_hint_and_counted() {
     talk(&mut talker, 3_000);
     let hoarded: Vec<TcpStream> =
         (0..EXPORTS_MAX).map(|_| request(&server, "GET /v1/rooms/big/export HTTP/1.1")).collect();
-    server
-        .eventually("all places are taken", |server| server.metric("volley_exports_running", "") == EXPORTS_MAX as f64);
+    server.eventually("all have begun", |server| server.metric("volley_exports_total", "") == EXPORTS_MAX as f64);
+    assert_eq!(server.metric("volley_exports_running", ""), EXPORTS_MAX as f64);
     let (head, body) = read(request(&server, "GET /v1/rooms/big/export HTTP/1.1"));
     assert!(head.starts_with("http/1.1 503 ") && head.contains("\r\nretry-after: 30\r\n"), "{head}");
     assert!(String::from_utf8_lossy(&body).contains("\"overloaded\""));

@@ -125,8 +125,9 @@ fn a_position_that_is_not_there_is_said_with_what_is() {
     let mut talker = server.join("short");
     say(&mut talker, 0..200);
     // The log is trimmed with its room's ticks.
+    let mut ids = 0..;
     server.eventually("the log is trimmed", |server| {
-        talker.comment("x", "tick");
+        talker.comment(&format!("x{}", ids.next().unwrap()), "tick");
         page(server, "/v1/rooms/short/events?limit=1").first > 100
     });
     let whole = page(&server, "/v1/rooms/short/events?limit=1000");
