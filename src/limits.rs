@@ -153,3 +153,28 @@ pub const REPLAY_EVENTS: usize = 2_000;
 
 /// A batch that the log has had for this long without an answer makes its room refuse further comments.
 pub const APPEND_SLOW_US: u64 = 1_000_000;
+
+/// Events of a history page when nothing else is asked for: a screenful of a chat.
+pub const PAGE_EVENTS_DEFAULT: usize = 100;
+
+/// Events of one history page, whatever is asked for; also of one piece of an export.
+pub const PAGE_EVENTS_MAX: usize = 1_000;
+
+/// Bytes of one history page, as the log counts them; also of one piece of an export. 1,000 ordinary comments fit.
+pub const PAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// History pages that are being read, or sent and not yet taken: 16 MiB of pages, about twice that with their JSON.
+pub const PAGES_MAX: usize = 64;
+
+/// Reads of logs at one time for the HTTP API. They share the device with the appends.
+pub const LOG_READS_MAX: usize = 4;
+
+/// Exports that run at one time. Each holds two pieces at most, and may take minutes.
+pub const EXPORTS_MAX: usize = 4;
+
+/// A piece of an export that is not taken within this ends the export: 256 KiB in 30 s is slower than any phone.
+pub const EXPORT_STALLED_MS: u64 = 30_000;
+
+/// An answer of unknown length may outlive [`HTTP_CONNECTION_MS_MAX`] while its reader takes at least this much in
+/// six times the patience with a handshake (30 s by default).
+pub const HTTP_STREAM_BYTES_MIN: u64 = 64 * 1024;

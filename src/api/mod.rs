@@ -1,15 +1,22 @@
-//! HTTP resources: the pages and the room list for everybody; metrics, health and every room's figures
-//! for operators.
+//! HTTP resources: the pages, the room list and rooms' histories for everybody; metrics, health and every
+//! room's figures for operators.
 //!
-//! Does not know: sockets, upgrades, shards, how anything is counted.
+//! Does not know: sockets, upgrades, shards, how anything is counted, or how a log is stored.
 
+mod archive;
+mod body;
 mod error;
+mod export;
+mod history;
 mod ops;
 mod pages;
+mod query;
+mod refused;
 mod rooms;
 
 pub use pages::File;
 
+use crate::log::Log;
 use crate::metrics::Exporter;
 use crate::room::registry::RoomHandle;
 use crate::shutdown::Shutdown;
@@ -33,6 +40,8 @@ pub struct State {
     pub verdicts: Box<dyn Fn() -> Vec<Verdict> + Send + Sync>,
     /// Whether the process works.
     pub health: Box<dyn Fn() -> Health + Send + Sync>,
+    /// Rooms' logs. Read on threads that may wait.
+    pub log: Arc<dyn Log>,
     /// What was counted.
     pub exporter: Exporter,
     /// Whether the process stops.
@@ -65,14 +74,18 @@ impl Listening {
     }
 }
 
-/// For everybody: pages and the room list. Admin paths are not here.
+/// For everybody: pages, the room list, histories. Admin paths are not here.
 pub fn public(state: Arc<State>) -> Router {
     let list = Arc::new(rooms::List::default());
+    let history = Arc::new(history::History::new(state.log.clone()));
+    let exports = Arc::new(export::Exports::new(history.clone()));
     let router = Router::new()
         .route("/", get(pages::index))
         .route("/rooms/{room}", get(pages::watch))
         .route("/assets/{*path}", get(pages::asset))
-        .route("/v1/rooms", get(move || async move { rooms::top(&state, &list) }));
+        .route("/v1/rooms", get(move || async move { rooms::top(&state, &list) }))
+        .route("/v1/rooms/{room}/events", get(history::events).with_state(history))
+        .route("/v1/rooms/{room}/export", get(export::export).with_state(exports));
     finish(router)
 }
 

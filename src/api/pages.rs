@@ -54,7 +54,7 @@ pub(super) async fn index(headers: HeaderMap) -> Response {
 }
 
 /// What the path says; no `Ok` when its percent-encoding is not text.
-type Named = Result<Path<String>, PathRejection>;
+pub(super) type Named = Result<Path<String>, PathRejection>;
 
 pub(super) async fn watch(room: Named, headers: HeaderMap) -> Response {
     match room {

@@ -93,9 +93,10 @@ impl Node {
         let shards_count = shard_count(config.shards);
         let registry = Arc::new(Registry::new(shards_count, config.room.rooms_max));
         let admission = Arc::new(Admission::new(&config));
+        let log: Arc<dyn Log> = Arc::new(MemoryLog::new(config.room.rooms_max + ROOMS_ENDING, rand::random()));
         let shared = Shared {
             registry: registry.clone(),
-            log: Arc::new(MemoryLog::new(config.room.rooms_max + ROOMS_ENDING, rand::random())) as Arc<dyn Log>,
+            log: log.clone(),
             rooms: room_settings(&config),
             admission: admission.clone(),
             auth: Arc::new(Guests),
@@ -126,6 +127,7 @@ impl Node {
                 let shards = shards.clone();
                 move || health(shards.oldest_cycle_us())
             }),
+            log,
             exporter: exporter.clone(),
             shutdown: shutdown.clone(),
             listening: listening.clone(),

@@ -10,7 +10,10 @@ use super::handshake;
 use super::permit::Permit;
 use super::strict::Watched;
 use crate::clock;
-use crate::limits::{HTTP_CONNECTION_MS_MAX, HTTP_DISCARD_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, LINGER_MS};
+use crate::limits::{
+    HTTP_CONNECTION_MS_MAX, HTTP_DISCARD_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_STREAM_BYTES_MIN,
+    LINGER_MS,
+};
 use crate::metrics::Refusal;
 use crate::protocol::codes::Close;
 use crate::protocol::encode::websocket_control;
@@ -30,7 +33,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{self, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,6 +43,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 /// Bytes of the first read: a browser's upgrade request has 0.5–2 KiB. What is longer takes hyper's way.
 const FIRST_READ_BYTES: usize = 4_096;
+
+/// How many times the patience with a handshake a stream's reader has for [`HTTP_STREAM_BYTES_MIN`].
+const STREAM_PATIENCE: u32 = 6;
 
 pub(super) fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
@@ -67,6 +73,20 @@ pub(super) struct Progress {
     pub(super) ambiguous: AtomicBool,
     /// An upgrade was answered with 101.
     agreed: Mutex<Option<Agreed>>,
+    /// An answer whose length nobody knows yet was begun.
+    streams: AtomicBool,
+    /// Bytes that the socket took.
+    written: AtomicU64,
+}
+
+impl Progress {
+    /// Counts what a write took, and passes it on.
+    pub(super) fn wrote(&self, outcome: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = outcome {
+            self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        outcome
+    }
 }
 
 /// A socket of the public side that was accepted and is not upgraded.
@@ -172,7 +192,8 @@ fn seconds(us: u64) -> f64 {
 }
 
 /// Runs hyper on the socket until it is done or its time is over: `patience` for the first request head,
-/// [`HTTP_CONNECTION_MS_MAX`] for everything, and `patience` again for what was going on then.
+/// [`HTTP_CONNECTION_MS_MAX`] for everything, and `patience` again for what was going on then. A stream may go on as
+/// long as its reader takes [`HTTP_STREAM_BYTES_MIN`] in each [`STREAM_PATIENCE`] of it.
 async fn drive(
     stream: TcpStream,
     said: Bytes,
@@ -185,6 +206,7 @@ async fn drive(
     let mut conn = http().serve_connection(TokioIo::new(socket), front);
     let mut deadline = pin!(sleep_until(accepted + patience));
     let mut closing = false;
+    let mut written = 0;
     let clean = loop {
         tokio::select! {
             biased;
@@ -194,14 +216,20 @@ async fn drive(
                     return End::TimedOut;
                 }
                 let end = accepted + Duration::from_millis(HTTP_CONNECTION_MS_MAX).max(patience);
-                if closing {
+                let streams = progress.streams.load(Ordering::Relaxed);
+                let taken = progress.written.load(Ordering::Relaxed) - written;
+                if closing && (!streams || taken < HTTP_STREAM_BYTES_MIN) {
                     return End::Overstayed;
+                } else if closing {
+                    written += taken;
+                    deadline.as_mut().reset(Instant::now() + patience * STREAM_PATIENCE);
                 } else if Instant::now() < end {
                     deadline.as_mut().reset(end);
                 } else {
                     closing = true;
+                    written += taken;
                     Pin::new(&mut conn).graceful_shutdown();
-                    deadline.as_mut().reset(end + patience);
+                    deadline.as_mut().reset(end + if streams { patience * STREAM_PATIENCE } else { patience });
                 }
             }
         }
@@ -276,7 +304,15 @@ impl Service<Request<Incoming>> for Front {
         self.progress.head_seen.store(true, Ordering::Relaxed);
         let response = match self.answer(&request) {
             Ok(None) => {
-                return Reply::Routed(Box::pin(TowerToHyperService::new(self.pages.clone()).call(request)));
+                let answering = TowerToHyperService::new(self.pages.clone()).call(request);
+                let progress = self.progress.clone();
+                return Reply::Routed(Box::pin(async move {
+                    let response = answering.await?;
+                    if response.body().size_hint().exact().is_none() {
+                        progress.streams.store(true, Ordering::Relaxed);
+                    }
+                    Ok(response)
+                }));
             }
             Ok(Some(response)) => response,
             Err(answer) => {
@@ -326,6 +362,11 @@ mod tests {
     /// Drives a connection that was accepted `age` ago, on which a client has said `words`; returns how it
     /// ended and what the client got to read.
     fn end(words: &str, age: Duration) -> (End, String) {
+        end_with(Router::new(), words, age, false)
+    }
+
+    /// The same with pages; the client reads all the time or only after the end.
+    fn end_with(pages: Router, words: &str, age: Duration, reads: bool) -> (End, String) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -335,8 +376,13 @@ mod tests {
             // The kernel may tell of the words a moment after the connection.
             stream.readable().await.unwrap();
             let progress = Arc::<Progress>::default();
-            let front = Front { context: None, pages: Router::new(), progress: progress.clone() };
+            let front = Front { context: None, pages, progress: progress.clone() };
+            let mut reader = client.try_clone().unwrap();
+            let reader = reads.then(|| std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink())));
             let end = drive(stream, Bytes::new(), front, &progress, Instant::now() - age, PATIENCE).await;
+            if reader.is_some() {
+                return (end, String::new()); // The reader ends with the socket.
+            }
             client.set_nonblocking(true).unwrap();
             let mut read = [0; 4096];
             let n = client.read(&mut read).unwrap_or(0);
@@ -359,6 +405,46 @@ mod tests {
         let (end, read) = end(&format!("{REQUEST}GET / HTTP/1.1\r\nHo"), LIFETIME);
         assert!(!matches!(end, End::TimedOut), "its first request was there");
         assert!(read.starts_with("HTTP/1.1 404 "), "{read}");
+    }
+
+    /// 64 KiB at a time, every 20 ms, so many times.
+    struct Stream {
+        left: u32,
+        pause: Pin<Box<tokio::time::Sleep>>,
+    }
+
+    impl hyper::body::Body for Stream {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut task::Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
+            std::task::ready!(self.pause.as_mut().poll(cx));
+            self.pause.as_mut().reset(Instant::now() + Duration::from_millis(20));
+            self.left = self.left.saturating_sub(1);
+            Poll::Ready((self.left > 0).then(|| Ok(hyper::body::Frame::data(vec![0; 64 * 1024].into()))))
+        }
+    }
+
+    fn streaming(pieces: u32) -> Router {
+        let stream = move || async move {
+            Body::new(Stream { left: pieces, pause: Box::pin(tokio::time::sleep(Duration::ZERO)) })
+        };
+        Router::new().route("/", axum::routing::get(stream))
+    }
+
+    #[test]
+    fn a_stream_goes_on_beyond_the_lifetime_while_its_reader_takes_it() {
+        // Twice as long as a reader has for one minimum.
+        let (end, _) = end_with(streaming(60), REQUEST, LIFETIME, true);
+        assert!(matches!(end, End::Done { clean: true, .. }), "it was cut");
+    }
+
+    #[test]
+    fn a_stream_that_nobody_takes_is_cut() {
+        let (end, _) = end_with(streaming(u32::MAX), REQUEST, LIFETIME, false);
+        assert!(matches!(end, End::Overstayed), "it ended by itself");
     }
 
     #[test]

@@ -10,10 +10,12 @@
 #![allow(clippy::disallowed_macros, reason = "the one module that names metrics")]
 
 mod figures;
+mod history;
 pub mod scrape;
 
 pub use ::metrics::{Counter, Gauge, Histogram};
 pub use figures::{Closes, Gaps, GatewayMetrics, Refusal, RoomMetrics, Seconds, ShardMetrics, ShedCounters};
+pub use history::HistoryMetrics;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
@@ -75,6 +77,7 @@ pub fn install() -> Result<Exporter, AlreadyTaken> {
             let handle = recorder.handle();
             ::metrics::set_global_recorder(recorder).map_err(|_| AlreadyTaken)?;
             figures::describe();
+            history::describe();
             Ok(Exporter { handle })
         })
         .clone()
@@ -113,6 +116,7 @@ mod tests {
     fn every_metric_has_a_help_text_and_a_proper_name() {
         let exporter = install().unwrap();
         let (_shard, _room, _gateway) = (ShardMetrics::new(0), RoomMetrics::new(), GatewayMetrics::new());
+        let _history = HistoryMetrics::new();
         let text = exporter.render();
         let helped: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# HELP ")?.split(' ').next()).collect();
         let typed = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split_once(' '));

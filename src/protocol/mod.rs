@@ -7,6 +7,7 @@ pub mod codes;
 pub mod encode;
 pub mod event;
 pub mod frame;
+pub mod history;
 pub mod ids;
 pub mod local;
 pub mod message;

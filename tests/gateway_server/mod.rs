@@ -103,6 +103,7 @@ impl Server {
                 true => Health::Stuck("shard 0 has not moved for 9 s".into()),
                 false => Health::Working,
             }),
+            log: Arc::new(volley::log::memory::MemoryLog::new(1, 1)),
             exporter: volley::metrics::install().unwrap(),
             shutdown: shutdown.clone(),
             listening: listening.clone(),

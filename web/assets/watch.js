@@ -21,6 +21,7 @@ document.title = `${room} · Volley`;
 $("room-name").textContent = room;
 $("chat").dataset.empty = t("chatEmpty");
 $("home").href = link("/");
+if (isRoom(room)) $("download").href = `/v1/rooms/${room}/export?format=bilibili-xml`;
 
 /** The same guest in every tab and after a reload, where the browser lets us remember it. */
 function guestKey() {

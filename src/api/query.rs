@@ -1,0 +1,102 @@
+//! Query strings of the history API, read strictly: a parameter that we know is there once and right, or it is
+//! refused by its name. Unknown ones are ignored and never repeated.
+
+use super::refused::Refused;
+use crate::limits::{OFFSET_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX};
+use crate::protocol::ids::{Epoch, Offset};
+
+/// The values of the parameters `names`, percent-decoded, in their order.
+pub(super) fn parse<const N: usize>(query: &str, names: [&str; N]) -> Result<[Option<String>; N], Refused> {
+    let mut values = [const { None }; N];
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let Some(at) = names.iter().position(|known| *known == name) else { continue };
+        let value = decode(value).ok_or_else(|| Refused::BadQuery(format!("{name}: broken percent-encoding")))?;
+        if values[at].replace(value).is_some() {
+            return Err(Refused::BadQuery(format!("{name} is there twice")));
+        }
+    }
+    Ok(values)
+}
+
+/// `after`: `None` begins at the first retained event; so does 0, which lies before every event.
+pub(super) fn after(text: Option<&str>) -> Result<Option<Offset>, Refused> {
+    let Some(text) = text else { return Ok(None) };
+    let offset = if is_number(text) { text.parse().ok().filter(|offset| *offset <= OFFSET_MAX) } else { None };
+    let offset: Offset =
+        offset.ok_or_else(|| Refused::BadQuery("after must be a whole number from 0 to 2^53 - 1".to_owned()))?;
+    Ok((offset > 0).then_some(offset))
+}
+
+/// `limit`: more than [`PAGE_EVENTS_MAX`] is that.
+pub(super) fn limit(text: Option<&str>) -> Result<usize, Refused> {
+    let Some(text) = text else { return Ok(PAGE_EVENTS_DEFAULT) };
+    // What is too large for a number is too large anyway.
+    let limit = if is_number(text) { text.parse().unwrap_or(usize::MAX) } else { 0 };
+    match limit {
+        0 => Err(Refused::BadQuery(format!(
+            "limit must be a whole number from 1 on; at most {PAGE_EVENTS_MAX} are given"
+        ))),
+        limit => Ok(limit.min(PAGE_EVENTS_MAX)),
+    }
+}
+
+/// `epoch`: the log that is meant; `None`: whichever there is.
+pub(super) fn epoch(text: Option<&str>) -> Result<Option<Epoch>, Refused> {
+    let Some(text) = text else { return Ok(None) };
+    match Epoch::parse(text) {
+        Some(epoch) => Ok(Some(epoch)),
+        None => Err(Refused::BadQuery("epoch must be 1 to 16 hex digits, as the server said it".to_owned())),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Decodes `%XX`; `None` when it is broken or not UTF-8.
+fn decode(text: &str) -> Option<String> {
+    let mut pieces = text.split('%');
+    let mut out = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2)?;
+        // `from_str_radix` would take a sign.
+        let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+        out.push(u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)?);
+        out.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_decoded_or_refused() {
+        for (text, value) in [("", ""), ("a+b", "a+b"), ("%31%32", "12"), ("a%e4%b8%adb", "a中b")] {
+            assert_eq!(decode(text).as_deref(), Some(value), "{text}");
+        }
+        for text in ["%", "%1", "%zz", "%+1", "1%", "%ff", "%e4%b8", "%中"] {
+            assert_eq!(decode(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_whole_or_refused_and_limits_are_clamped() {
+        for (text, expected) in [("0", None), ("1", Some(1)), ("007", Some(7)), ("9007199254740991", Some(OFFSET_MAX))]
+        {
+            assert_eq!(after(Some(text)), Ok(expected), "{text}");
+        }
+        for text in ["", "-1", "+1", "1.5", "1e3", " 1", "x", "9007199254740992", "99999999999999999999", "١"] {
+            assert!(matches!(after(Some(text)), Err(Refused::BadQuery(m)) if m.starts_with("after ")), "{text}");
+        }
+        for (text, expected) in [("1", 1), ("1000", 1_000), ("1001", 1_000), ("99999999999999999999999", 1_000)] {
+            assert_eq!(limit(Some(text)), Ok(expected), "{text}");
+        }
+        for text in ["", "0", "-1", "1.5", "ten", "0x10"] {
+            assert!(matches!(limit(Some(text)), Err(Refused::BadQuery(m)) if m.starts_with("limit ")), "{text}");
+        }
+        assert_eq!(limit(None), Ok(PAGE_EVENTS_DEFAULT));
+    }
+}

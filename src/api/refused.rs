@@ -1,0 +1,164 @@
+//! Why history is not given: one table of answers for pages and exports.
+
+use crate::limits::{EXPORTS_MAX, PAGES_MAX};
+use crate::log::ReadError;
+use crate::protocol::ids::{BadRoomId, Epoch, Offset};
+use axum::Json;
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// A refusal; documented in `docs/api.md`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The path names no room id.
+    BadRoom,
+    /// A parameter is wrong; the message begins with its name.
+    BadQuery(String),
+    /// Neither open nor stored.
+    NoSuchRoom,
+    /// The asked position is below what is retained.
+    TooOld { first: Offset },
+    /// The asked position is above the newest.
+    Ahead { last: Offset },
+    /// The asked epoch is not the log's.
+    EpochChanged { epoch: Epoch },
+    /// Only HTTP/1.1 shows a reader that a transfer was cut.
+    OldHttp,
+    /// As many pages as may be are under way.
+    PagesFull,
+    /// As many exports as may run do.
+    ExportsFull,
+    /// The store failed, or the log moved faster than it could be read.
+    Unavailable,
+}
+
+impl From<ReadError> for Refused {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooOld { first } => Self::TooOld { first },
+            ReadError::Ahead { last } => Self::Ahead { last },
+            ReadError::Unknown => Self::NoSuchRoom,
+            ReadError::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl From<BadRoomId> for Refused {
+    fn from(_: BadRoomId) -> Self {
+        Self::BadRoom
+    }
+}
+
+impl Refused {
+    fn parts(&self) -> (StatusCode, &'static str, String) {
+        let (status, code, message) = match self {
+            Self::BadRoom => (StatusCode::BAD_REQUEST, "bad_room", BadRoomId.to_string()),
+            Self::BadQuery(message) => (StatusCode::BAD_REQUEST, "bad_payload", message.clone()),
+            Self::NoSuchRoom => (StatusCode::NOT_FOUND, "no_such_room", "there is no log of such a room".into()),
+            Self::TooOld { first } => {
+                (StatusCode::GONE, "too_old", format!("after: the log begins at {first}; leave it out to begin there"))
+            }
+            Self::Ahead { last } => (StatusCode::CONFLICT, "ahead", format!("after: the log ends at {last}")),
+            Self::EpochChanged { epoch } => {
+                (StatusCode::CONFLICT, "epoch_changed", format!("epoch: this log is {epoch}; begin anew"))
+            }
+            Self::OldHttp => (
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "http_version",
+                "an export needs HTTP/1.1: in HTTP/1.0 a transfer that was cut looks whole".into(),
+            ),
+            Self::PagesFull => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                format!("{PAGES_MAX} pages are under way, as many as may be; try again"),
+            ),
+            Self::ExportsFull => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                format!("{EXPORTS_MAX} exports are running, as many as may; try again later"),
+            ),
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "storage_unavailable",
+                "the log cannot be read now; try again in some seconds".into(),
+            ),
+        };
+        (status, code, message)
+    }
+
+    /// What a program needs beside the code.
+    fn detail(&self) -> Option<(&'static str, Value)> {
+        match self {
+            Self::TooOld { first } => Some(("first", json!(first))),
+            Self::Ahead { last } => Some(("last", json!(last))),
+            Self::EpochChanged { epoch } => Some(("epoch", json!(epoch))),
+            _ => None,
+        }
+    }
+
+    /// Seconds after which a retry may succeed.
+    fn retry_after(&self) -> Option<&'static str> {
+        match self {
+            Self::PagesFull => Some("1"),
+            Self::Unavailable => Some("5"),
+            Self::ExportsFull => Some("30"),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (status, code, message) = self.parts();
+        let mut error = json!({ "code": code, "message": message });
+        if let Some((name, value)) = self.detail() {
+            error[name] = value;
+        }
+        let mut response = (status, [(CACHE_CONTROL, "no-store")], Json(json!({ "error": error }))).into_response();
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ids::Hex64;
+
+    const PAGE: &str = include_str!("../../docs/api.md");
+
+    #[test]
+    fn every_refusal_is_documented_with_its_status_and_what_comes_with_it() {
+        let all = [
+            Refused::BadRoom,
+            Refused::BadQuery("x".to_owned()),
+            Refused::NoSuchRoom,
+            Refused::TooOld { first: 1 },
+            Refused::Ahead { last: 1 },
+            Refused::EpochChanged { epoch: Hex64(1) },
+            Refused::OldHttp,
+            Refused::PagesFull,
+            Refused::ExportsFull,
+            Refused::Unavailable,
+        ];
+        for refused in &all {
+            let (status, code, message) = refused.parts();
+            let detail = refused.detail().map_or("–".to_owned(), |(name, _)| format!("`{name}`"));
+            let row = format!("| {} | `{code}` |", status.as_u16());
+            let row = PAGE.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{row} is not there"));
+            assert!(row.ends_with(&format!("| {detail} |")), "{row}");
+            assert_eq!(refused.retry_after().is_some(), status.is_server_error() && code != "http_version", "{row}");
+            assert!(!message.is_empty());
+        }
+        // A new refusal does not compile here until it is in the list above.
+        match &all[0] {
+            Refused::BadRoom | Refused::BadQuery(_) | Refused::NoSuchRoom | Refused::TooOld { .. } => {}
+            Refused::Ahead { .. } | Refused::EpochChanged { .. } | Refused::OldHttp | Refused::PagesFull => {}
+            Refused::ExportsFull | Refused::Unavailable => {}
+        }
+    }
+}
