@@ -69,30 +69,28 @@ pub fn judge_rate(rate: Rate, sends: &Sends, names: &Names, findings: &mut Findi
     }
 }
 
-/// Window beginnings with their values, as a tree: add one to all up to a place, ask for the greatest.
+/// Windows by where they begin, as a tree: add one to all up to a place, ask for the greatest. A window is
+/// looked at once the comment with whose send it begins lies in it.
 struct Fullest {
     leaves: usize,
+    values: Vec<f64>,
     most: Vec<f64>,
+    /// What was added to all below a node, and is not in their `most`.
     added: Vec<f64>,
 }
 
 impl Fullest {
-    fn new(values: impl ExactSizeIterator<Item = f64>) -> Self {
+    fn new(values: impl Iterator<Item = f64>) -> Self {
+        let values: Vec<f64> = values.collect();
         let leaves = values.len().next_power_of_two();
-        let mut most = vec![f64::NEG_INFINITY; 2 * leaves];
-        for (at, value) in values.enumerate() {
-            most[leaves + at] = value;
-        }
-        for node in (1..leaves).rev() {
-            most[node] = most[2 * node].max(most[2 * node + 1]);
-        }
-        Self { leaves, most, added: vec![0.0; 2 * leaves] }
+        Self { leaves, values, most: vec![f64::NEG_INFINITY; 2 * leaves], added: vec![0.0; 2 * leaves] }
     }
 
-    /// A comment that was sent `upto` lies in every window that begins there or before.
+    /// The comment sent at place `upto` is answered: it lies in every window that begins there or before.
     fn add_upto(&mut self, upto: usize) {
         let mut node = self.leaves + upto;
-        self.most[node] += 1.0;
+        self.added[node] += 1.0;
+        self.most[node] = self.values[upto] + self.added[node];
         while node > 1 {
             if node % 2 == 1 {
                 self.most[node - 1] += 1.0;
@@ -179,12 +177,14 @@ mod tests {
             let mut values: Vec<u64> = (0..n).map(|_| next(50)).collect();
             values.sort_unstable();
             let mut fullest = Fullest::new(values.iter().map(|v| *v as f64));
-            let mut counted = values.clone();
-            for _ in 0..n {
-                let upto = next(n as u64) as usize;
+            let mut left: Vec<usize> = (0..n).collect();
+            let mut done = Vec::new();
+            while !left.is_empty() {
+                let upto = left.remove(next(left.len() as u64) as usize);
                 fullest.add_upto(upto);
-                counted[..=upto].iter_mut().for_each(|v| *v += 1);
-                assert_eq!(fullest.most(), *counted.iter().max().unwrap() as f64);
+                done.push(upto);
+                let count = |from: usize| values[from] + done.iter().filter(|at| **at >= from).count() as u64;
+                assert_eq!(fullest.most(), done.iter().map(|from| count(*from)).max().unwrap() as f64);
             }
         }
     }
