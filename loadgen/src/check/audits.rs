@@ -221,16 +221,16 @@ impl Audits {
         for (log, ledgers) in &by_log {
             nothing_is_absent(logs, *log, ledgers, &deleted, names, findings);
         }
-        // The fullest one is the truth for counting: where others differ, S1 has said so.
-        let fullest: Map<LogId, &Ledger<'_>> = by_log
-            .iter()
-            .filter_map(|(log, ledgers)| Some((*log, *ledgers.iter().max_by_key(|ledger| ledger.offsets.len())?)))
-            .collect();
+        // All nodes together are the truth for counting: where one differs, S1 has said so.
+        let joined: Vec<Audit> = by_log.values().filter_map(|ledgers| join(ledgers)).collect();
+        let joined: Vec<Ledger<'_>> = joined.iter().map(|audit| Ledger::new(audit, lane)).collect();
+        let mut whole: Map<LogId, &Ledger<'_>> = by_log.iter().map(|(log, ledgers)| (*log, ledgers[0])).collect();
+        whole.extend(joined.iter().map(|ledger| (ledger.audit.log, ledger)));
         let gone = |log: LogId, from: u64, to: u64| {
             deleted.iter().filter(|(of, offset)| *of == log && *offset > from && *offset <= to).count() as u64
         };
         for page in &self.pages {
-            let Some(ledger) = fullest.get(&page.log).filter(|l| l.covers(page.after, page.to, page.t)) else {
+            let Some(ledger) = whole.get(&page.log).filter(|l| l.covers(page.after, page.to, page.t)) else {
                 continue;
             };
             findings.checked(Rule::S1);
@@ -244,7 +244,7 @@ impl Audits {
             }
         }
         for span in ended.iter().filter(|ended| ended.span.to > ended.span.from) {
-            let Some(ledger) = fullest.get(&span.log) else { continue };
+            let Some(ledger) = whole.get(&span.log) else { continue };
             if ledger.covers(span.span.from, span.span.to, span.span.to_t) {
                 judge_span(span, ledger, gone(span.log, span.span.from, span.span.to), names, findings);
             }
@@ -332,6 +332,20 @@ impl Audits {
             format!("{excused} acknowledged comments are gone with a log that a fault damaged, which is excused");
         if excused > 0 { vec![note] } else { Vec::new() }
     }
+}
+
+/// The logs of several nodes as one.
+fn join(ledgers: &[&Ledger<'_>]) -> Option<Audit> {
+    let (first, rest) = ledgers.split_first().filter(|(_, rest)| !rest.is_empty())?;
+    let Audit { node, log, first, last, t, line, .. } = *first.audit;
+    let mut joined = Audit { node, log, first, last, t, line, items: ledgers[0].items.clone(), goes_on: false };
+    for ledger in rest {
+        joined.first = joined.first.min(ledger.audit.first);
+        joined.last = joined.last.max(ledger.audit.last);
+        joined.t = joined.t.max(ledger.audit.t);
+        joined.items.extend_from_slice(&ledger.items);
+    }
+    Some(joined)
 }
 
 fn is_it(item: &Seen, said: &Said) -> bool {

@@ -257,6 +257,9 @@ impl Lifetimes {
     pub fn frame(&mut self, frame: &Frame<'_>, here: &mut Here<'_>) {
         let at = self.find(&frame.who, frame.room.as_deref(), here.names);
         self.all[at].must_be_open(&frame.who, here);
+        if self.all[at].log.is_none() {
+            return; // Nobody knows which log this is; that has been said.
+        }
         let counts = self.all[at].continues(frame, here);
         if counts == Counts::Anew {
             // What is not continued cannot be added up: the ledger begins again here.
