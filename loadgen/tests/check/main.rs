@@ -1,7 +1,9 @@
 //! The checker itself is checked: good histories pass, each mutation is reported under its number, the program says it right.
 
+mod history;
 mod mutations;
 mod program;
+mod room;
 mod show;
 
 use loadgen::check::{Checker, Options, Rate, Rule, Verdict};

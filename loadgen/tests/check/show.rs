@@ -4,6 +4,7 @@
 //! a hole, fall behind; frames that shed, merge and raise; gifts on the guaranteed lane; deletions; pages; tokens
 //! that end; two nodes' audits; and in one seed of three a log that loses its end to a fault.
 
+use crate::room::{Room, Stored, Wish};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -32,113 +33,6 @@ impl Dice {
     }
     pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
-    }
-}
-
-#[derive(Clone)]
-struct Stored {
-    offset: u64,
-    author: Option<String>,
-    id: Option<String>,
-    hash: Option<String>,
-    kind: &'static str,
-    lane: &'static str,
-}
-
-impl Stored {
-    fn item(&self, times: u64) -> Value {
-        let mut item = vec![json!(self.offset), json!(self.author), json!(self.id), json!(self.hash), json!(times)];
-        if self.kind != "comment" || self.lane != "normal" {
-            item.push(json!(self.kind));
-        }
-        if self.lane != "normal" {
-            item.push(json!(self.lane));
-        }
-        json!(item)
-    }
-}
-
-/// A comment that a client wants to be stored.
-#[derive(Clone)]
-struct Wish {
-    client: usize,
-    author: String,
-    id: Option<String>,
-    hash: String,
-    attempt: u64,
-    /// Its answer does not come: the connection is cut before.
-    is_cut: bool,
-}
-
-struct Room {
-    name: String,
-    epoch: String,
-    log: Vec<Stored>,
-    digests: BTreeMap<u64, u64>,
-    likes: u64,
-    inbox: Vec<Wish>,
-    deleted: Vec<u64>,
-}
-
-impl Room {
-    fn last(&self) -> u64 {
-        self.log.last().map_or(0, |stored| stored.offset)
-    }
-
-    fn append(&mut self, dice: &mut Dice, mut stored: Stored) -> u64 {
-        stored.offset = self.last() + 1 + dice.below(2) as u64;
-        let text = format!("{:?}{:?}{:?}{}", stored.author, stored.id, stored.hash, stored.offset);
-        let before = self.digests.values().next_back().copied().unwrap_or(7);
-        let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        self.digests.insert(stored.offset, text.bytes().fold(before, mix));
-        let offset = stored.offset;
-        self.log.push(stored);
-        offset
-    }
-
-    /// Frames for the log after `prev` up to `last`: what is shown, raised and shed, as the selection does it.
-    fn frame(&self, prev: u64, last: u64, shown_max: usize, merges: &mut BTreeMap<String, u64>) -> Value {
-        let mut items: Vec<(Stored, u64)> = Vec::new();
-        let mut raises: BTreeMap<u64, u64> = BTreeMap::new();
-        let mut shed: BTreeMap<&str, u64> = BTreeMap::new();
-        let at = |offset: u64| self.log.partition_point(|stored| stored.offset <= offset);
-        for stored in &self.log[at(prev)..at(last)] {
-            if stored.kind == "likes" {
-                continue;
-            }
-            if stored.kind == "comment"
-                && stored.lane == "normal"
-                && let Some(text) = &stored.hash
-            {
-                let here = items.iter_mut().find(|(s, _)| s.hash.as_ref() == Some(text) && s.kind == "comment");
-                if let Some((_, times)) = here {
-                    *times += 1;
-                    continue;
-                }
-                if let Some(offset) = merges.get(text) {
-                    *raises.entry(*offset).or_default() += 1;
-                    continue;
-                }
-                if items.len() >= shown_max {
-                    *shed.entry(if stored.offset % 3 == 0 { "low" } else { "normal" }).or_default() += 1;
-                    continue;
-                }
-                merges.insert(text.clone(), stored.offset);
-            }
-            items.push((stored.clone(), 1));
-        }
-        let items: Vec<Value> = items.iter().map(|(stored, times)| stored.item(*times)).collect();
-        let mut frame = json!({ "prev": prev, "last": last, "items": items, "likes": self.likes });
-        if let Some((_, digest)) = self.digests.range(..=last).next_back() {
-            frame["digest"] = json!(format!("{digest:016x}"));
-        }
-        if !raises.is_empty() {
-            frame["raises"] = json!(raises.into_iter().collect::<Vec<_>>());
-        }
-        if !shed.is_empty() {
-            frame["shed"] = json!(shed);
-        }
-        frame
     }
 }
 
