@@ -262,9 +262,8 @@ impl Audits {
                     continue;
                 }
                 deleted.insert((id, deletion.offset));
-                let Some(version) = log.at(deletion.offset) else { continue };
-                let (asked, line) = version.asked;
-                if asked > deletion.t {
+                let shown = log.at(deletion.offset).map(|version| version.asked).max();
+                if let Some((_, line)) = shown.filter(|(asked, _)| *asked > deletion.t) {
                     findings.wrong(Rule::S15, Some(line), || {
                         let (offset, room) = (deletion.offset, names.get(log.room));
                         format!("{offset} of {room} is shown here; it was deleted in line {}", deletion.line)

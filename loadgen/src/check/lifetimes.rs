@@ -21,7 +21,6 @@ const LATE_MAX: usize = 64;
 struct CatchUp {
     to: u64,
     asked: u64,
-    is_begun: bool,
 }
 
 #[derive(Debug)]
@@ -34,6 +33,8 @@ struct Lifetime {
     /// Between a welcome and a close.
     is_open: bool,
     catch_up: Option<CatchUp>,
+    /// The next frame is the first one after a welcome that promised to continue.
+    is_first: bool,
     live_since: Option<u64>,
     /// The greatest offset that was delivered of this log.
     newest: u64,
@@ -109,6 +110,7 @@ impl Lifetimes {
             position: 0,
             is_open: false,
             catch_up: None,
+            is_first: false,
             live_since: None,
             newest: 0,
             recent: VecDeque::new(),
@@ -148,6 +150,7 @@ impl Lifetimes {
         lifetime.heard = (here.t, here.line);
         (lifetime.is_open, lifetime.catch_up, lifetime.live_since) = (true, None, None);
         let had = lifetime.log.map(|log| (log, lifetime.position));
+        lifetime.is_first = welcome.recovered;
         if welcome.recovered {
             lifetime.resume(welcome, log, had, asked, here);
         } else {
@@ -243,6 +246,7 @@ impl Lifetimes {
             });
         }
         lifetime.heard = (here.t, here.line);
+        lifetime.is_first = false;
         self.end_span(at, End::Slow);
         let lifetime = &mut self.all[at];
         lifetime.position = lifetime.position.max(gap.to);
@@ -413,7 +417,7 @@ impl Lifetime {
             lies(format!("it is at {position} and the room at {}", welcome.last));
         }
         self.position = position;
-        self.catch_up = (position < welcome.last).then_some(CatchUp { to: welcome.last, asked, is_begun: false });
+        self.catch_up = (position < welcome.last).then_some(CatchUp { to: welcome.last, asked });
     }
 
     /// S2 and S12: the frame continues the position.
@@ -424,21 +428,20 @@ impl Lifetime {
             here.findings
                 .wrong(Rule::S2, Some(here.line), || format!("a frame {}–{} for {client}", frame.prev, frame.last));
         }
-        let is_first = self.catch_up.as_mut().map(|catch_up| !std::mem::replace(&mut catch_up.is_begun, true));
+        let is_first = std::mem::take(&mut self.is_first);
         if frame.prev == position {
             return Counts::On;
         }
         let (prev, last) = (frame.prev, frame.last);
-        match is_first {
-            Some(true) => here.findings.wrong(Rule::S12, Some(here.line), || {
-                format!("{client} came back at {position}, and the first frame is {prev}–{last}")
-            }),
-            Some(false) => here.findings.wrong(Rule::S12, Some(here.line), || {
-                format!("{client} is brought back and at {position}, and the next frame is {prev}–{last}")
-            }),
-            None => here.findings.wrong(Rule::S2, Some(here.line), || {
+        if is_first || self.catch_up.is_some() {
+            let which = if is_first { "first" } else { "next" };
+            here.findings.wrong(Rule::S12, Some(here.line), || {
+                format!("{client} is brought back and at {position}, and the {which} frame is {prev}–{last}")
+            });
+        } else {
+            here.findings.wrong(Rule::S2, Some(here.line), || {
                 format!("a frame {prev}–{last} for {client}, which is at {position}")
-            }),
+            });
         }
         if prev > position { Counts::Anew } else { Counts::Not }
     }

@@ -46,8 +46,16 @@ impl Seen {
         self.kind == Name::NONE
     }
 
+    /// All that is left of a deleted comment.
+    fn is_blank(&self) -> bool {
+        self.is_comment() && self.hash == Name::NONE && self.author == Name::NONE
+    }
+
     /// The same event; a deleted text agrees with every text.
     fn agrees(&self, other: &Self) -> bool {
+        if self.is_comment() && other.is_comment() && (self.is_blank() || other.is_blank()) {
+            return true;
+        }
         let hash =
             self.hash == other.hash || (self.is_comment() && (self.hash == Name::NONE || other.hash == Name::NONE));
         hash && (self.author, self.id, self.kind, self.lane) == (other.author, other.id, other.kind, other.lane)
@@ -123,10 +131,11 @@ impl Log {
         self.by_id.get(&(author, id)).copied()
     }
 
-    /// The first version at an offset.
-    pub fn at(&self, offset: u64) -> Option<&Version> {
-        let slot = self.slots.get(&offset).filter(|slot| slot.version > 0)?;
-        self.versions.get(slot.version as usize - 1)
+    /// Every version at an offset, the first one first.
+    pub fn at(&self, offset: u64) -> impl Iterator<Item = &Version> {
+        let first = self.slots.get(&offset).filter(|slot| slot.version > 0).map(|slot| slot.version - 1);
+        let others = self.contradictions.get(&offset).into_iter().flatten().copied();
+        first.into_iter().chain(others).filter_map(|at| self.versions.get(at as usize))
     }
 
     /// A comment at `offset` was acknowledged.
@@ -247,8 +256,12 @@ impl Logs {
         }
         version.was_shown |= new.was_shown;
         version.asked = version.asked.max(asked);
-        if version.seen.hash == Name::NONE {
-            version.seen.hash = seen.hash;
+        let was_blank = version.seen.is_blank();
+        if version.seen.hash == Name::NONE && !seen.is_blank() {
+            version.seen = seen;
+        }
+        if was_blank && known == first {
+            log.first_place(seen, line, names, findings);
         }
         ack_t
     }

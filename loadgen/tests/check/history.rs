@@ -49,13 +49,15 @@ impl History {
             .find(|i| stream.contains(&kind(&self.lines[*i])) && text(&self.lines[*i], "client") == client)
     }
 
-    /// A frame that moves its client on, after the resume if there was one, and before another frame.
+    /// A frame that moves its client on, between two frames, and not what a resume brings back.
     pub fn is_live_frame(&self, at: usize) -> bool {
         let line = &self.lines[at];
         let client = text(line, "client");
+        let is_own = |l: &&Value| text(l, "client") == client && ["frame", "gap", "welcome"].contains(&kind(l));
         let follows_frame = || {
-            let welcome = self.lines[..at].iter().rfind(|l| kind(l) == "welcome" && text(l, "client") == client);
-            welcome.is_some_and(|welcome| number(line, "prev") >= number(welcome, "last"))
+            let mut before = self.lines[..at].iter().rev().filter(is_own);
+            before.next().is_some_and(|l| kind(l) == "frame")
+                && before.find(|l| kind(l) == "welcome").is_some_and(|l| number(line, "prev") >= number(l, "last"))
         };
         kind(line) == "frame"
             && number(line, "last") > number(line, "prev")

@@ -89,18 +89,13 @@ pub(super) const CASES: &[Case] = &[
             };
             let at = h.pick(|h, at| kind(&h.lines[at]) == "deleted" && shows(h, &h.lines[at]).is_some())?;
             let (offset, room) = (number(&h.lines[at], "offset"), text(&h.lines[at], "room"));
-            let original = h
-                .lines
-                .iter()
-                .filter(|l| text(l, "room") == room)
-                .flat_map(items)
-                .find(|item| item[0] == offset && !item[3].is_null())?[3]
-                .clone();
+            let mut of_room = h.lines.iter().filter(|l| text(l, "room") == room).flat_map(items);
+            let original = of_room.find(|item| item[0] == offset && !item[3].is_null())?.clone();
             let shown = shows(h, &h.lines[at])?;
-            items_mut(&mut h.lines[shown])
-                .iter_mut()
-                .filter(|item| item[0] == offset)
-                .for_each(|item| item[3] = original.clone());
+            let deleted = items_mut(&mut h.lines[shown]).iter_mut().find(|item| item[0] == offset)?;
+            for name in 1..4 {
+                deleted[name] = original[name].clone();
+            }
             Some(())
         },
     },

@@ -231,4 +231,26 @@ pub(super) const CASES: &[Case] = &[
             Some(())
         },
     },
+    Case {
+        name: "the first frame after a resume that had nothing to bring is dropped",
+        must: &[S12],
+        may: &[L2],
+        mutate: |h| {
+            let next = |h: &History, at: usize| h.next_of(at).filter(|next| kind(&h.lines[*next]) == "frame");
+            let moves = |line: &Value| number(line, "last") > number(line, "prev");
+            let brings_nothing = |h: &History, at: usize| {
+                let frame = next(h, at).filter(|frame| {
+                    number(&h.lines[*frame], "prev") == number(&h.lines[at], "last") && moves(&h.lines[*frame])
+                })?;
+                next(h, frame).map(|_| frame)
+            };
+            let at = h.pick(|h, at| {
+                let line = &h.lines[at];
+                kind(line) == "welcome" && fields(line)["recovered"] == true && brings_nothing(h, at).is_some()
+            })?;
+            let frame = brings_nothing(h, at)?;
+            h.lines.remove(frame);
+            Some(())
+        },
+    },
 ];
