@@ -124,3 +124,22 @@ fn what_is_not_known_is_skipped_and_said() {
     assert_eq!(ran.code, 0, "{}", ran.out);
     assert!(ran.out.contains("note: 2 events `vote` are skipped"), "{}", ran.out);
 }
+
+#[test]
+fn every_example_of_the_documentation_is_an_event() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/history.md")).expect("the page");
+    let lines: String =
+        page.lines().filter(|line| line.starts_with("{\"t\":")).map(|line| format!("{line}\n")).collect();
+    let mut reader = loadgen::history::Reader::new(lines.as_bytes());
+    let mut kinds = std::collections::BTreeSet::new();
+    while let Some(line) = reader.read().expect("an event") {
+        let event = line.event.expect("a known event");
+        let value = serde_json::to_value(&event).expect("JSON");
+        kinds.extend(value.as_object().expect("an object").keys().cloned());
+    }
+    assert_eq!(kinds.len(), 19, "{kinds:?}");
+    for rule in loadgen::check::Rule::ALL {
+        let row = format!("| {} | {} |", rule.number(), rule.name());
+        assert!(page.contains(&row), "the page lacks {row}");
+    }
+}
