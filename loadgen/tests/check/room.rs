@@ -17,7 +17,7 @@ pub struct Stored {
 impl Stored {
     pub fn item(&self, times: u64) -> Value {
         // Of a deleted comment the text is gone, and sometimes all but its place.
-        let is_blank = self.kind == "comment" && self.hash.is_none() && self.offset % 2 == 0;
+        let is_blank = self.kind == "comment" && self.hash.is_none() && self.offset.is_multiple_of(2);
         let name = |name: &Option<String>| if is_blank { json!(null) } else { json!(name) };
         let mut item = vec![json!(self.offset), name(&self.author), name(&self.id), json!(self.hash), json!(times)];
         if self.kind != "comment" || self.lane != "normal" {
