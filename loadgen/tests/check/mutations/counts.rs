@@ -189,7 +189,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "a client comes back late",
         must: &[L1],
-        may: &[L2],
+        may: &[L2, S15],
         mutate: |h| {
             let back = |h: &History, at: usize| h.next_of(at).filter(|next| kind(&h.lines[*next]) == "welcome");
             let at = h.pick(|h, at| {
