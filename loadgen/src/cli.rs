@@ -2,10 +2,11 @@
 //!
 //! Does not know: how a scenario is run.
 
+use crate::check::CheckArgs;
 use crate::plan::Line;
 use crate::recording::{self, OnBroken, Recording};
 use crate::scenario::{SOCKETS_PER_ADDRESS, Scenario, Script, Stall, processes_for};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use volley::protocol::encode::Encoding;
@@ -15,7 +16,11 @@ use volley::protocol::ids::RoomId;
 /// what the viewers saw. Without flags: 1,000 viewers, 50 comments/s, 500 likes/s, 15 s, on ws://127.0.0.1:8080.
 #[derive(Debug, Parser)]
 #[command(name = "loadgen", version, max_term_width = 110, allow_negative_numbers = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// Something else than a run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// The server: ws://HOST:PORT
     #[arg(long, default_value = "ws://127.0.0.1:8080")]
     pub url: String,
@@ -85,6 +90,13 @@ pub struct Args {
     /// No progress line
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// What else this program does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Check a history that clients wrote: see docs/history.md
+    Check(CheckArgs),
 }
 
 /// `--encoding`.

@@ -5,10 +5,12 @@
 //! conductor starts, times and joins them, the ledger judges what they saw, the report says it.
 
 pub mod admin;
+pub mod check;
 pub mod children;
 pub mod cli;
 pub mod clock;
 pub mod conductor;
+pub mod history;
 pub mod ledger;
 pub mod plan;
 pub mod proc;

@@ -1,13 +1,13 @@
-//! The program: flags → scenario → run → table, JSON and exit code.
+//! The program: flags → scenario → run → table, JSON and exit code; or `check` and a history → verdict.
 //!
-//! Exit codes: 0 everything is accounted for · 1 something is missing or wrong, nobody connected, or the run
+//! Exit codes of a run: 0 everything is accounted for · 1 something is missing or wrong, nobody connected, or the run
 //! failed · 64 usage · 65 a broken recording.
 
 use clap::Parser;
-use loadgen::cli::{Args, CliError};
+use loadgen::cli::{Args, CliError, Command};
 use loadgen::progress::Line;
 use loadgen::report::Outcome;
-use loadgen::{children, conductor};
+use loadgen::{check, children, conductor};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -30,6 +30,9 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
+    if let Some(Command::Check(check)) = &args.command {
+        return check::run(check).into();
+    }
     let (scenario, recording) = match args.scenario() {
         Ok(chosen) => chosen,
         Err(error @ CliError::Usage(_)) => return fail(EXIT_USAGE, &error.to_string()),

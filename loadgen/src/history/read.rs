@@ -1,0 +1,73 @@
+//! Lines into events, one at a time: memory for the longest line, not for the history.
+
+use super::{Event, fields};
+use std::io::{BufRead, Read};
+
+/// The longest line: an audit of some millions of events. Longer ones are to be split with `more`.
+pub const LINE_BYTES_MAX: u64 = 1 << 30;
+
+/// A line that is no event, or could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct Broken {
+    /// From 1.
+    pub line: u64,
+    /// In words.
+    pub why: String,
+}
+
+/// One line.
+#[derive(Debug)]
+pub struct Line<'a> {
+    /// From 1.
+    pub number: u64,
+    /// When, in nanoseconds.
+    pub t_ns: u64,
+    /// What; or the name of an event that this program does not know.
+    pub event: Result<Event<'a>, String>,
+}
+
+/// Reads a history.
+#[derive(Debug)]
+pub struct Reader<R> {
+    from: R,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// A history out of `from`.
+    pub fn new(from: R) -> Self {
+        Self { from, line: Vec::new(), number: 0 }
+    }
+
+    /// The next line that is not blank; none at the end.
+    ///
+    /// # Errors
+    /// [`Broken`]; reading on continues with the line after it.
+    pub fn read(&mut self) -> Result<Option<Line<'_>>, Broken> {
+        loop {
+            self.line.clear();
+            self.number += 1;
+            let number = self.number;
+            let broken = |why: String| Broken { line: number, why };
+            let read = self.from.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut self.line);
+            match read.map_err(|error| broken(format!("cannot be read: {error}")))? {
+                0 => return Ok(None),
+                n if n as u64 == LINE_BYTES_MAX && self.line.last() != Some(&b'\n') => {
+                    return Err(broken(format!("longer than {LINE_BYTES_MAX} bytes; split audits with \"more\":true")));
+                }
+                _ => {}
+            }
+            if !self.line.trim_ascii().is_empty() {
+                break;
+            }
+        }
+        let number = self.number;
+        let (t_ns, event) = fields::parse(&self.line).map_err(|why| Broken { line: number, why })?;
+        Ok(Some(Line { number, t_ns, event }))
+    }
+}
+
+#[cfg(test)]
+mod tests;
