@@ -178,3 +178,15 @@ pub const EXPORT_STALLED_MS: u64 = 30_000;
 /// An answer of unknown length may outlive [`HTTP_CONNECTION_MS_MAX`] while its reader takes at least this much in
 /// six times the patience with a handshake (30 s by default).
 pub const HTTP_STREAM_BYTES_MIN: u64 = 64 * 1024;
+
+/// Appends and orders that may wait for the storage thread: every room of a full node twice. More are answered `overloaded`.
+pub const LOG_QUEUE_MAX: usize = 20_000;
+
+/// Bytes of events that may wait for it, about: two seconds of 100,000 comments a second. More are answered `overloaded`.
+pub const LOG_QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// Appends and orders in one transaction…
+pub const LOG_GROUP_MAX: usize = 10_000;
+
+/// …and bytes of events in it, about: a tenth of a second of work for a device that writes 100 MB a second.
+pub const LOG_GROUP_BYTES_MAX: usize = 8 << 20;

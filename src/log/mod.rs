@@ -3,6 +3,7 @@
 //! Does not know: rooms' rules, frames, sockets, configuration files.
 
 pub mod digest;
+pub mod disk;
 pub mod memory;
 #[cfg(test)]
 pub mod suite;

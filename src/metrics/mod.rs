@@ -11,11 +11,14 @@
 
 mod figures;
 mod history;
+mod log;
 pub mod scrape;
 
 pub use ::metrics::{Counter, Gauge, Histogram};
 pub use figures::{Closes, Gaps, GatewayMetrics, Refusal, RoomMetrics, Seconds, ShardMetrics, ShedCounters};
 pub use history::HistoryMetrics;
+
+pub use log::LogMetrics;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
@@ -64,6 +67,13 @@ const HANDSHAKE_BUCKETS: &[f64] =
 /// Frames joined in one catch-up: up to the ring's default of 64, and above it for larger rings.
 const LAG_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
+/// A commit of the log: 0.1 ms where nothing is synced, some milliseconds on a good device, seconds on one that fails.
+const COMMIT_BUCKETS: &[f64] =
+    &[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Events in one commit: one comment up to a whole node's tick.
+const GROUP_BUCKETS: &[f64] = &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0];
+
 /// Makes this process count. Handles made earlier count nothing. Safe to call again: everybody gets
 /// the same exporter.
 ///
@@ -78,6 +88,7 @@ pub fn install() -> Result<Exporter, AlreadyTaken> {
             ::metrics::set_global_recorder(recorder).map_err(|_| AlreadyTaken)?;
             figures::describe();
             history::describe();
+            log::describe();
             Ok(Exporter { handle })
         })
         .clone()
@@ -90,6 +101,8 @@ fn builder() -> PrometheusBuilder {
         (figures::TICK_SECONDS, SECONDS_BUCKETS),
         (figures::HANDSHAKE_SECONDS, HANDSHAKE_BUCKETS),
         (figures::LAG_FRAMES, LAG_BUCKETS),
+        (log::COMMIT_SECONDS, COMMIT_BUCKETS),
+        (log::GROUP_EVENTS, GROUP_BUCKETS),
     ]
     .into_iter()
     .fold(PrometheusBuilder::new(), |builder, (name, buckets)| {
@@ -117,6 +130,7 @@ mod tests {
         let exporter = install().unwrap();
         let (_shard, _room, _gateway) = (ShardMetrics::new(0), RoomMetrics::new(), GatewayMetrics::new());
         let _history = HistoryMetrics::new();
+        let _log = LogMetrics::new();
         let text = exporter.render();
         let helped: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# HELP ")?.split(' ').next()).collect();
         let typed = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split_once(' '));

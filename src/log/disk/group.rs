@@ -1,0 +1,227 @@
+//! One group commit: what was asked for since the last one, by all rooms of the node, as one transaction.
+//!
+//! Rooms are changed on copies; only when the commit is through do the copies take the place of what the rooms know
+//! ([`Written::publish`]). So a transaction that fails leaves no trace in memory either.
+//!
+//! Does not know: when a group begins, what a failed commit means.
+
+use super::ids::Ids;
+use super::retention;
+use super::room::{OpenRoom, RetainOrder};
+use super::row::{RoomRow, cost, insert_event};
+use super::{Command, Open};
+use crate::limits::{OFFSET_MAX, RETAIN_EVENTS_MAX};
+use crate::log::{AppendError, Delivery, OpenError, Opened, Record, Ticket, digest};
+use crate::protocol::event::Event;
+use crate::protocol::ids::RoomId;
+use rusqlite::Connection;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Events that retention drops in one group at most, over all rooms: what one room may drop by one order. Rooms that come
+/// too late get their turn with their next order.
+const GROUP_RETAIN_EVENTS_MAX: usize = RETAIN_EVENTS_MAX;
+
+/// What a transaction has done so far, to be told when it is committed.
+pub(super) struct Written {
+    outcomes: Vec<Outcome>,
+    /// By room number.
+    touched: HashMap<i64, Touched>,
+    /// Whether there is a transaction at all: a group of empty batches needs none.
+    pub(super) began: bool,
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+    pub(super) dropped: usize,
+    /// Rooms that were made.
+    pub(super) created: Vec<i64>,
+    /// Rooms whose head changed: number, epoch, last.
+    pub(super) heads: Vec<RoomRow>,
+    retain_left: usize,
+}
+
+struct Touched {
+    room: Arc<OpenRoom>,
+    row: RoomRow,
+    /// Differs from what the transaction has stored.
+    is_dirty: bool,
+}
+
+enum Outcome {
+    Appended { room: Arc<OpenRoom>, ticket: Ticket, records: Arc<[Record]> },
+    Refused { room: Arc<OpenRoom>, ticket: Ticket },
+    Opened { open: Open, answer: Result<(Opened, RoomRow), OpenError> },
+}
+
+impl Written {
+    pub(super) fn new() -> Self {
+        Self {
+            outcomes: Vec::new(),
+            touched: HashMap::new(),
+            began: false,
+            events: 0,
+            bytes: 0,
+            dropped: 0,
+            created: Vec::new(),
+            heads: Vec::new(),
+            retain_left: GROUP_RETAIN_EVENTS_MAX,
+        }
+    }
+
+    /// Does one command inside the transaction.
+    pub(super) fn write(&mut self, conn: &Connection, ids: &mut Ids, command: &Command) -> rusqlite::Result<()> {
+        match command {
+            Command::Append { room, ticket, events, now_ms, .. } => self.append(conn, room, *ticket, events, *now_ms),
+            Command::Retain { room } => self.retain(conn, room),
+            Command::Open(open) => self.open(conn, ids, open),
+            Command::Wake => Ok(()),
+        }
+    }
+
+    /// Stores the rooms' rows: the last act before the commit.
+    pub(super) fn flush(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        for touched in self.touched.values_mut().filter(|touched| touched.is_dirty) {
+            touched.row.store(conn)?;
+            touched.is_dirty = false;
+        }
+        self.heads.extend(self.touched.values().map(|touched| touched.row.clone()));
+        Ok(())
+    }
+
+    /// The transaction is in the log: everybody learns it, in order.
+    pub(super) fn publish(self) {
+        for (_, touched) in self.touched {
+            *touched.room.row.lock() = touched.row;
+        }
+        for outcome in self.outcomes {
+            match outcome {
+                Outcome::Appended { room, ticket, records } => {
+                    room.deliver(Delivery::Appended { ticket: Some(ticket), records });
+                }
+                Outcome::Refused { room, ticket } => {
+                    room.deliver(Delivery::Failed { ticket, error: AppendError::Unavailable });
+                }
+                Outcome::Opened { open, answer } => open.answer(answer),
+            }
+        }
+    }
+
+    fn begin(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        if !self.began {
+            conn.execute_batch("BEGIN IMMEDIATE")?;
+            self.began = true;
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, room: &Arc<OpenRoom>) -> &mut Touched {
+        let row = || room.row.lock().clone();
+        let id = room.row.lock().id;
+        self.touched.entry(id).or_insert_with(|| Touched { room: Arc::clone(room), row: row(), is_dirty: false })
+    }
+
+    fn append(
+        &mut self,
+        conn: &Connection,
+        room: &Arc<OpenRoom>,
+        ticket: Ticket,
+        events: &[Event],
+        now_ms: u64,
+    ) -> rusqlite::Result<()> {
+        if let Some(order) = room.take_retention() {
+            self.retain_by(conn, room, order)?;
+        }
+        let last = self.touched.get(&room.row.lock().id).map_or(0, |touched| touched.row.last);
+        if events.is_empty() || events.len() as u64 > OFFSET_MAX - last.max(room.row.lock().last) {
+            let (room, records) = (Arc::clone(room), Arc::default());
+            self.outcomes.push(match events {
+                [] => Outcome::Appended { room, ticket, records },
+                _ => Outcome::Refused { room, ticket },
+            });
+            return Ok(());
+        }
+        self.begin(conn)?;
+        let touched = self.touch(room);
+        touched.is_dirty = true;
+        let row = &mut touched.row;
+        row.at_ms = row.at_ms.max(now_ms);
+        let mut records = Vec::with_capacity(events.len());
+        let mut bytes = 0;
+        for event in events {
+            let offset = row.last + 1;
+            row.digest = digest::extend(row.digest, offset, event);
+            let record = Record { offset, at_ms: row.at_ms, digest: row.digest, event: event.clone() };
+            // Maps of JSON values always serialise; were it otherwise, the batch must fail and not end in part.
+            let body = serde_json::to_string(event)
+                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+            insert_event(conn, row.id, &record, &body)?;
+            bytes += cost(body.len());
+            row.last = offset;
+            records.push(record);
+        }
+        row.events += events.len();
+        row.bytes += bytes;
+        self.events += events.len();
+        self.bytes += bytes;
+        self.outcomes.push(Outcome::Appended { room: Arc::clone(room), ticket, records: records.into() });
+        Ok(())
+    }
+
+    fn retain(&mut self, conn: &Connection, room: &Arc<OpenRoom>) -> rusqlite::Result<()> {
+        room.take_retention().map_or(Ok(()), |order| self.retain_by(conn, room, order))
+    }
+
+    fn retain_by(&mut self, conn: &Connection, room: &Arc<OpenRoom>, order: RetainOrder) -> rusqlite::Result<()> {
+        let left = self.retain_left;
+        let touched = self.touch(room);
+        let same_base = touched.row.base.as_ref() == Some(&order.base);
+        let (was_dirty, before) = (touched.is_dirty, touched.row.clone());
+        let mut row = before;
+        if !self.began {
+            self.begin(conn)?;
+        }
+        let gone = retention::trim(conn, &mut row, &order.retention, order.now_ms, Some(&order.base), left)?;
+        row.base = Some(order.base);
+        let touched = self.touch(room);
+        touched.row = row;
+        touched.is_dirty = was_dirty || gone > 0 || !same_base;
+        self.retain_left -= gone;
+        self.dropped += gone;
+        Ok(())
+    }
+
+    fn open(&mut self, conn: &Connection, ids: &mut Ids, open: &Open) -> rusqlite::Result<()> {
+        self.begin(conn)?;
+        // What this group appended to an earlier opening of the room has to be seen here.
+        for touched in self.touched.values_mut().filter(|touched| touched.is_dirty && touched.room.name == open.name) {
+            touched.row.store(conn)?;
+            touched.is_dirty = false;
+        }
+        let found = match RoomRow::by_name(conn, &open.name)? {
+            Some(mut row) => {
+                row.opened_ms = open.now_ms;
+                row.store(conn)?;
+                Some(row)
+            }
+            None => match ids.take() {
+                Some(id) => {
+                    let row = RoomRow::new(id, open.name.clone(), ids.epoch(), open.now_ms);
+                    row.store(conn)?;
+                    self.created.push(id);
+                    self.heads.push(row.clone());
+                    Some(row)
+                }
+                None => None,
+            },
+        };
+        let answer = found.map_or(Err(OpenError::Full), |row| {
+            Ok((Opened { head: row.head(), digest: row.digest_before, base: row.base.clone() }, row))
+        });
+        self.outcomes.push(Outcome::Opened { open: open.clone(), answer });
+        Ok(())
+    }
+
+    /// The rooms that are written to, for a log line.
+    pub(super) fn names(&self) -> Vec<RoomId> {
+        self.touched.values().map(|touched| touched.room.name.clone()).collect()
+    }
+}

@@ -1,0 +1,148 @@
+//! A few connections that only read, for reads of history beside the storage thread.
+//!
+//! Each read is one transaction and sees the log as it stood at one moment. While a reader is at it, a checkpoint cannot
+//! finish, so reads are short: their limits are their bound.
+//!
+//! Does not know: who is open, the storage thread.
+
+use super::row::{EVENT_COLUMNS, EventRow, RoomRow, cost};
+use super::schema;
+use crate::log::{Head, Limit, ReadError, Record};
+use crate::protocol::ids::{Offset, RoomId};
+use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+/// Connections at one time; more readers wait. Reads are served from few threads, and each connection holds a cache.
+const CONNECTIONS_MAX: usize = 4;
+
+static SELECT: LazyLock<String> = LazyLock::new(|| {
+    format!("SELECT {EVENT_COLUMNS} FROM events WHERE room = ?1 AND offset > ?2 ORDER BY offset LIMIT ?3")
+});
+
+/// See the module's page.
+pub(super) struct Readers {
+    path: PathBuf,
+    vfs: Option<String>,
+    pool: Mutex<Pool>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Connection>,
+    /// Lent out now.
+    lent: usize,
+    /// None is lent while the storage thread sets up anew.
+    is_paused: bool,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf, vfs: Option<String>) -> Self {
+        Self { path, vfs, pool: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// The records after `after`.
+    pub(super) fn read(&self, room: &RoomId, after: Offset, limit: Limit) -> Result<Vec<Record>, ReadError> {
+        self.with(|conn| read(conn, room, after, limit))?
+    }
+
+    /// The stored head.
+    pub(super) fn head(&self, room: &RoomId) -> Result<Option<Head>, ReadError> {
+        self.with(|conn| Ok(RoomRow::by_name(conn, room)?.map(|row| row.head())))
+    }
+
+    /// Closes all connections, waits for those at work, and lets nobody in before [`Self::resume`].
+    pub(super) fn pause(&self) {
+        let mut pool = self.pool.lock();
+        pool.is_paused = true;
+        while pool.lent > 0 {
+            self.changed.wait(&mut pool);
+        }
+        pool.idle.clear();
+    }
+
+    pub(super) fn resume(&self) {
+        self.pool.lock().is_paused = false;
+        self.changed.notify_all();
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, ReadError> {
+        let mut pool = self.pool.lock();
+        while pool.is_paused || pool.lent >= CONNECTIONS_MAX {
+            self.changed.wait(&mut pool);
+        }
+        pool.lent += 1;
+        let idle = pool.idle.pop();
+        drop(pool);
+        let done = idle.map_or_else(|| schema::reader(&self.path, self.vfs.as_deref()), Ok).and_then(|conn| {
+            conn.execute_batch("BEGIN")?;
+            let found = work(&conn);
+            conn.execute_batch("ROLLBACK")?;
+            found.map(|found| (found, conn))
+        });
+        let mut pool = self.pool.lock();
+        pool.lent -= 1;
+        let done = match done {
+            Ok((found, conn)) => {
+                pool.idle.push(conn);
+                Ok(found)
+            }
+            // The connection goes too: what is wrong with it may stay with it.
+            Err(error) => {
+                tracing::error!(%error, "the log cannot be read");
+                Err(ReadError::Unavailable)
+            }
+        };
+        drop(pool);
+        self.changed.notify_all();
+        done
+    }
+}
+
+/// Within a transaction, so that the bounds and the rows are of one moment.
+fn read(
+    conn: &Connection,
+    room: &RoomId,
+    after: Offset,
+    limit: Limit,
+) -> rusqlite::Result<Result<Vec<Record>, ReadError>> {
+    let Some(row) = RoomRow::by_name(conn, room)? else { return Ok(Err(ReadError::Unknown)) };
+    if after > row.last {
+        return Ok(Err(ReadError::Ahead { last: row.last }));
+    }
+    if after + 1 < row.first {
+        return Ok(Err(ReadError::TooOld { first: row.first }));
+    }
+    let mut select = conn.prepare_cached(&SELECT)?;
+    let count = i64::try_from(limit.events).unwrap_or(i64::MAX);
+    let mut rows = select.query((row.id, after, count))?;
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    while let Some(found) = rows.next()? {
+        // What was damaged since the start is an error here; at the next start it is healed.
+        let checked = EventRow::of(found)?.and_then(|event| {
+            event.check()?;
+            bytes += cost(event.body.len());
+            let follows = event.offset == after + 1 + records.len() as u64;
+            if follows { Ok(event) } else { Err(super::row::Damage::Missing) }
+        });
+        let checked = checked.and_then(|event| {
+            if records.is_empty() || bytes <= limit.bytes { event.record().map(Some) } else { Ok(None) }
+        });
+        match checked {
+            Ok(Some(record)) => records.push(record),
+            Ok(None) => return Ok(Ok(records)),
+            Err(damage) => {
+                tracing::error!(%room, offset = after + 1 + records.len() as u64, why = %damage, "the log is damaged; a restart heals it");
+                return Ok(Err(ReadError::Unavailable));
+            }
+        }
+    }
+    let reached = after + records.len() as u64;
+    if reached < row.last && records.len() < limit.events {
+        tracing::error!(%room, offset = reached + 1, "the log is damaged: a record is missing; a restart heals it");
+        return Ok(Err(ReadError::Unavailable));
+    }
+    Ok(Ok(records))
+}

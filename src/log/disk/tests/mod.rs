@@ -1,0 +1,45 @@
+//! The disk log: the contract of every log, and what only a log that outlives its process promises.
+
+use super::*;
+use std::sync::Mutex as StdMutex;
+
+/// A directory of its own for each test, gone after it.
+pub(super) struct Scratch(pub(super) PathBuf);
+
+impl Scratch {
+    pub(super) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("volley-log-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(super) fn options(&self) -> Options {
+        Options {
+            directory: self.0.join("data"),
+            durability: Durability::Fsync,
+            open_max: 100,
+            stored_max: 1_000,
+            age_ms: u64::MAX,
+            vfs: None,
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The suite gets a log and no say in when it ends: the directories go when the test process does.
+fn make(rooms_max: usize) -> Arc<dyn Log> {
+    static KEPT: StdMutex<Vec<Scratch>> = StdMutex::new(Vec::new());
+    let scratch = Scratch::new();
+    let log = DiskLog::start(&Options { open_max: rooms_max, ..scratch.options() }).unwrap();
+    KEPT.lock().unwrap().push(scratch);
+    Arc::new(log)
+}
+
+crate::log::suite::log_suite!(make);

@@ -1,0 +1,497 @@
+//! The storage thread: gathers what is asked for, commits it, tells everybody, tidies up.
+//!
+//! Does not know: what an event means; how damage is healed.
+
+use super::group::Written;
+use super::heads::Heads;
+use super::ids::Ids;
+use super::recovery::Stored;
+use super::{Command, Durability, Options, Shared, retention, schema};
+use crate::clock;
+use crate::limits::{LOG_GROUP_BYTES_MAX, LOG_GROUP_MAX, RETAIN_EVENTS_MAX};
+use crate::log::{AppendError, Delivery, OpenError};
+use crossbeam::channel::Receiver;
+use rusqlite::{Connection, ErrorCode};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A commit begins at the earliest so long after the one before it began. Rooms tick shifted against each other: of 300 rooms at
+/// 100 ms one ticks every 0.3 ms, and without this each would have a sync of its own. A batch that comes alone does not wait.
+const PACE_US: u64 = 10_000;
+
+/// The WAL is copied into the database when about so much was written to it: reading it again after a crash stays
+/// far below a second, and one copy serves some hundred commits.
+const CHECKPOINT_BYTES: usize = 8 << 20;
+
+/// A WAL that is not empty is copied after this long in any case.
+const CHECKPOINT_US: u64 = 30_000_000;
+
+/// A page of the database: what a changed row costs the WAL at least.
+const PAGE_BYTES: usize = 4_096;
+
+/// Between two looks at closed rooms, and between two tries to settle what is in doubt.
+const MAINTENANCE_US: u64 = 1_000_000;
+const SETTLE_PAUSE: Duration = Duration::from_millis(200);
+
+/// Closed rooms that one look goes through: 100,000 of them in a quarter of an hour, each for a few microseconds.
+const SWEEP_ROOMS: usize = 128;
+
+/// Rooms that are looked through for one that can make place for a new one.
+const EVICT_ROOMS: usize = 1_024;
+
+/// At most one line a second says that the store fails.
+const COMPLAIN_US: u64 = 1_000_000;
+
+/// See the module's page.
+pub(super) struct Writer {
+    conn: Connection,
+    heads: Heads,
+    ids: Ids,
+    shared: Arc<Shared>,
+    commands: Receiver<Command>,
+    /// Taken out of the queue while something was in doubt, and not yet done.
+    backlog: VecDeque<Command>,
+    database: PathBuf,
+    vfs: Option<String>,
+    is_synced: bool,
+    age_ms: u64,
+    /// When the last commit began; `None` before the first.
+    began_us: Option<u64>,
+    /// About what the WAL holds.
+    wal_bytes: usize,
+    checkpoint_us: u64,
+    maintenance_us: u64,
+    complained_us: Option<u64>,
+    /// The closed rooms up to this number were looked at.
+    swept_to: i64,
+    evicted_to: i64,
+    /// SQLite's memory of what is copied cannot be trusted.
+    must_reconnect: bool,
+}
+
+/// Why a transaction is not in the log.
+enum Failure {
+    /// It surely is not.
+    Sure(rusqlite::Error),
+    /// It may be, after a crash.
+    Doubt(rusqlite::Error),
+}
+
+impl Writer {
+    pub(super) fn new(
+        stored: Stored,
+        shared: Arc<Shared>,
+        commands: Receiver<Command>,
+        database: PathBuf,
+        options: &Options,
+    ) -> Self {
+        let Stored { conn, heads, ids } = stored;
+        Self {
+            conn,
+            heads,
+            ids,
+            shared,
+            commands,
+            backlog: VecDeque::new(),
+            database,
+            vfs: options.vfs.clone(),
+            is_synced: options.durability == Durability::Fsync,
+            age_ms: options.age_ms,
+            began_us: None,
+            wal_bytes: 0,
+            checkpoint_us: clock::now_us(),
+            maintenance_us: clock::now_us(),
+            complained_us: None,
+            swept_to: 0,
+            evicted_to: 0,
+            must_reconnect: false,
+        }
+    }
+
+    /// Until the log is stopped; then what was taken before is stored.
+    pub(super) fn run(mut self) {
+        loop {
+            let is_stopping = self.shared.is_stopping.load(Ordering::Acquire);
+            let group = self.gather();
+            let was_empty = group.is_empty();
+            self.commit(group);
+            if was_empty && is_stopping {
+                break;
+            }
+            self.tidy();
+        }
+        self.finish();
+    }
+
+    /// What the next transaction does. Waits for something to do, but not beyond the next look at closed rooms.
+    fn gather(&mut self) -> Vec<Command> {
+        let mut group: Vec<Command> = Vec::new();
+        let mut bytes = 0;
+        let mut add = |group: &mut Vec<Command>, command: Command| {
+            if let Command::Append { bytes: more, .. } = &command {
+                bytes += more;
+            }
+            group.push(command);
+            bytes < LOG_GROUP_BYTES_MAX && group.len() < LOG_GROUP_MAX
+        };
+        while let Some(command) = self.backlog.pop_front() {
+            if !add(&mut group, command) {
+                return group;
+            }
+        }
+        if group.is_empty() {
+            let idle_us = if self.shared.is_stopping.load(Ordering::Acquire) { 0 } else { MAINTENANCE_US };
+            match self.commands.recv_timeout(Duration::from_micros(idle_us)) {
+                Ok(command) => drop(add(&mut group, command)),
+                Err(_) => return group,
+            }
+        }
+        let begin_us = self.began_us.map_or(0, |us| us + PACE_US);
+        loop {
+            let wait_us = begin_us.saturating_sub(clock::now_us());
+            let next = if wait_us > 0 {
+                self.commands.recv_timeout(Duration::from_micros(wait_us)).ok()
+            } else {
+                self.commands.try_recv().ok()
+            };
+            match next {
+                Some(command) => {
+                    if !add(&mut group, command) {
+                        return group;
+                    }
+                }
+                None if clock::now_us() < begin_us => {}
+                None => return group,
+            }
+        }
+    }
+
+    /// Stores a group and tells everybody what became of it.
+    fn commit(&mut self, group: Vec<Command>) {
+        if group.is_empty() {
+            return;
+        }
+        self.began_us = Some(clock::now_us());
+        if self.ids.is_full() && group.iter().any(|command| matches!(command, Command::Open(_))) {
+            self.make_place();
+        }
+        let bytes = |command: &Command| if let Command::Append { bytes, .. } = command { *bytes } else { 0 };
+        let queued = group.iter().map(bytes).sum();
+        self.store(group);
+        self.shared.queued_bytes.fetch_sub(queued, Ordering::AcqRel);
+        self.shared.metrics.queue_depth.set(self.commands.len() as f64);
+    }
+
+    fn store(&mut self, group: Vec<Command>) {
+        let began_us = clock::now_us();
+        match self.transact(&group) {
+            Ok(written) => {
+                self.count(&written, began_us);
+                for row in &written.heads {
+                    if let Err(error) = self.heads.note(row.id, row.epoch, row.last) {
+                        self.complain("the side file cannot be written", &error);
+                        break;
+                    }
+                }
+                written.publish();
+            }
+            Err(Failure::Sure(error)) if is_damage(&error) && group.len() > 1 => {
+                // One room's damage is that room's alone.
+                for command in group {
+                    self.store(vec![command]);
+                }
+            }
+            Err(Failure::Sure(error)) => {
+                self.complain("a batch cannot be stored", &error);
+                fail(group);
+                if code(&error) == Some(ErrorCode::DiskFull) {
+                    // What is copied out of the WAL makes its space free for the next batch.
+                    self.checkpoint_us = 0;
+                    self.wal_bytes = self.wal_bytes.max(1);
+                }
+            }
+            Err(Failure::Doubt(error)) => {
+                self.complain("a commit failed and is in doubt; nothing is taken until it is settled", &error);
+                if self.settle() {
+                    fail(group);
+                }
+            }
+        }
+    }
+
+    /// One transaction; when it fails, nothing of it is left in memory.
+    fn transact(&mut self, group: &[Command]) -> Result<Written, Failure> {
+        let mut written = Written::new();
+        let wrote = group
+            .iter()
+            .try_for_each(|command| written.write(&self.conn, &mut self.ids, command))
+            .and_then(|()| written.flush(&self.conn));
+        let done = match wrote {
+            Err(error) => Err(Failure::Sure(error)),
+            Ok(()) if written.began => commit(&self.conn),
+            Ok(()) => Ok(()),
+        };
+        match done {
+            Ok(()) => Ok(written),
+            Err(failure) => {
+                self.roll_back();
+                for id in &written.created {
+                    self.ids.give_back(*id);
+                }
+                self.shared.metrics.failures.increment(1);
+                tracing::debug!(rooms = ?written.names(), "not stored");
+                Err(failure)
+            }
+        }
+    }
+
+    /// SQLite rolls back by itself after most errors of a commit.
+    fn roll_back(&mut self) {
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            self.complain("a transaction cannot be rolled back", &error);
+        }
+    }
+
+    /// Writes over the frames that are in doubt (see the module's page of the log), until that is certain. Holds all
+    /// answers; only when the log is stopped does it give up, and then nobody is told anything. Says whether it is certain.
+    fn settle(&mut self) -> bool {
+        self.shared.is_in_doubt.store(true, Ordering::Release);
+        loop {
+            let done = self
+                .conn
+                .execute_batch("BEGIN IMMEDIATE; UPDATE meta SET value = value + 1 WHERE name = 'settled';")
+                .map_err(Failure::Doubt)
+                .and_then(|()| commit(&self.conn));
+            let Err(Failure::Sure(error) | Failure::Doubt(error)) = done else { break };
+            self.roll_back();
+            self.complain("a failed commit is still in doubt", &error);
+            self.refuse_opens();
+            if self.shared.is_stopping.load(Ordering::Acquire) {
+                return false;
+            }
+            std::thread::park_timeout(SETTLE_PAUSE);
+        }
+        self.shared.metrics.settled.increment(1);
+        self.shared.is_in_doubt.store(false, Ordering::Release);
+        tracing::warn!("the commit in doubt is settled: it is not in the log");
+        true
+    }
+
+    /// Who waits for a room to open is not kept waiting for a broken device.
+    fn refuse_opens(&mut self) {
+        let waiting = std::mem::take(&mut self.backlog).into_iter().chain(self.commands.try_iter());
+        let mut kept = VecDeque::new();
+        for command in waiting {
+            match command {
+                Command::Open(open) => open.answer(Err(OpenError::Unavailable)),
+                other => kept.push_back(other),
+            }
+        }
+        self.backlog = kept;
+    }
+
+    fn count(&mut self, written: &Written, began_us: u64) {
+        let metrics = &self.shared.metrics;
+        metrics.dropped.increment(written.dropped as u64);
+        if written.began {
+            metrics.commit_seconds.record(clock::now_us().saturating_sub(began_us) as f64 / 1e6);
+            metrics.events.increment(written.events as u64);
+            metrics.bytes.increment(written.bytes as u64);
+            metrics.group_events.record(written.events as f64);
+            // Each room's events end on a page of their own, and its row stands on another.
+            self.wal_bytes += written.bytes + written.heads.len() * 2 * PAGE_BYTES;
+        }
+    }
+
+    /// What keeps the store small and its WAL short; never more than a bounded piece.
+    fn tidy(&mut self) {
+        let now_us = clock::now_us();
+        if self.must_reconnect {
+            self.reconnect();
+        }
+        let is_due = self.wal_bytes > 0 && now_us.saturating_sub(self.checkpoint_us) > CHECKPOINT_US;
+        if self.wal_bytes >= CHECKPOINT_BYTES || is_due {
+            self.checkpoint();
+        }
+        if now_us.saturating_sub(self.maintenance_us) > MAINTENANCE_US {
+            self.maintenance_us = now_us;
+            self.sweep();
+            self.shared.metrics.stored_rooms.set(self.ids.used() as f64);
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        self.checkpoint_us = clock::now_us();
+        match schema::checkpoint(&self.conn, "PASSIVE") {
+            // A reader held some of it: soon again.
+            Ok(is_all) => self.wal_bytes = if is_all { 0 } else { self.wal_bytes / 2 },
+            Err(error) => {
+                self.complain("the write-ahead log cannot be copied into the database", &error);
+                self.wal_bytes = 1;
+                self.must_reconnect = code(&error) != Some(ErrorCode::DiskFull);
+            }
+        }
+        if let Err(error) = self.heads.sync() {
+            self.complain("the side file cannot be synced", &error);
+        }
+    }
+
+    /// Closes everything and sets it up anew, so that SQLite reads the whole WAL again.
+    fn reconnect(&mut self) {
+        self.shared.readers.pause();
+        // The old connection has to be gone before the new one comes, or they would share what is to be forgotten.
+        let closed = Connection::open_in_memory().map(|empty| std::mem::replace(&mut self.conn, empty));
+        drop(closed);
+        match schema::writer(&self.database, self.vfs.as_deref(), self.is_synced) {
+            Ok(conn) => {
+                self.conn = conn;
+                self.must_reconnect = false;
+            }
+            Err(error) => self.complain("the database cannot be opened again", &error),
+        }
+        self.shared.readers.resume();
+    }
+
+    /// Drops what is too old in some closed rooms, and some events of rooms that are gone.
+    fn sweep(&mut self) {
+        let now_ms = clock::wall_ms();
+        let after = self.swept_to;
+        let done = self.in_transaction(|writer| {
+            let (gone, free) = retention::sweep_doomed(&writer.conn, RETAIN_EVENTS_MAX)?;
+            let (rooms, next) = retention::rooms_after(&writer.conn, after, SWEEP_ROOMS)?;
+            let mut left = RETAIN_EVENTS_MAX.saturating_sub(gone);
+            let age = crate::log::Retention { age_ms: writer.age_ms, events: usize::MAX, bytes: usize::MAX };
+            for mut row in rooms {
+                if writer.shared.rooms.contains_key(&row.name) {
+                    continue;
+                }
+                if retention::is_expired(&row, writer.age_ms, now_ms) {
+                    retention::doom(&writer.conn, row.id)?;
+                } else if let Some(base) = row.base.clone() {
+                    let some = retention::trim(&writer.conn, &mut row, &age, now_ms, Some(&base), left)?;
+                    if some > 0 {
+                        row.store(&writer.conn)?;
+                        left -= some;
+                    }
+                }
+            }
+            Ok((free, next, RETAIN_EVENTS_MAX - left))
+        });
+        if let Some((free, next, dropped)) = done {
+            self.free(free);
+            self.swept_to = next.unwrap_or(0);
+            self.shared.metrics.dropped.increment(dropped as u64);
+            self.wal_bytes += dropped * 64;
+        }
+    }
+
+    /// The bound on stored rooms is reached: some closed room that is empty or expired goes.
+    fn make_place(&mut self) {
+        let now_ms = clock::wall_ms();
+        let after = self.evicted_to;
+        let done = self.in_transaction(|writer| {
+            let (rooms, next) = retention::rooms_after(&writer.conn, after, EVICT_ROOMS)?;
+            let is_closed = |row: &&super::RoomRow| !writer.shared.rooms.contains_key(&row.name);
+            let is_spare = |row: &&super::RoomRow| row.events == 0 || retention::is_expired(row, writer.age_ms, now_ms);
+            for row in rooms.iter().filter(is_closed).filter(is_spare).take(EVICT_ROOMS / 16) {
+                retention::doom(&writer.conn, row.id)?;
+            }
+            let mut free = Vec::new();
+            let mut left = RETAIN_EVENTS_MAX;
+            while let (gone, Some(id)) = retention::sweep_doomed(&writer.conn, left)? {
+                free.push(id);
+                left -= gone;
+            }
+            Ok((free, next))
+        });
+        if let Some((free, next)) = done {
+            self.evicted_to = next.unwrap_or(0);
+            for id in free {
+                self.free(Some(id));
+            }
+        }
+    }
+
+    /// A transaction whose outcome nobody waits for: when it is in doubt, the next commit writes over it.
+    fn in_transaction<T>(&mut self, work: impl FnOnce(&Self) -> rusqlite::Result<T>) -> Option<T> {
+        let done = self
+            .conn
+            .execute_batch("BEGIN IMMEDIATE")
+            .and_then(|()| work(self))
+            .map_err(Failure::Sure)
+            .and_then(|done| commit(&self.conn).map(|()| done));
+        match done {
+            Ok(done) => Some(done),
+            Err(Failure::Sure(error) | Failure::Doubt(error)) => {
+                self.roll_back();
+                self.complain("the store cannot be tidied up", &error);
+                None
+            }
+        }
+    }
+
+    fn free(&mut self, id: Option<i64>) {
+        let Some(id) = id else { return };
+        if let Err(error) = self.heads.forget(id) {
+            self.complain("the side file cannot be written", &error);
+        }
+        self.ids.give_back(id);
+    }
+
+    /// The last act: everything into the database, so that the one file is all there is.
+    fn finish(&mut self) {
+        if self.shared.is_in_doubt.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(error) = schema::checkpoint(&self.conn, "TRUNCATE") {
+            self.complain("the write-ahead log cannot be copied into the database", &error);
+        }
+        if let Err(error) = self.heads.sync() {
+            self.complain("the side file cannot be synced", &error);
+        }
+    }
+
+    fn complain(&mut self, what: &str, error: &dyn std::fmt::Display) {
+        let now_us = clock::now_us();
+        if self.complained_us.is_none_or(|us| now_us.saturating_sub(us) >= COMPLAIN_US) {
+            self.complained_us = Some(now_us);
+            tracing::error!(%error, database = %self.database.display(), "{what}");
+        }
+    }
+}
+
+/// Ends the transaction, and tells the ways apart in which that can fail.
+fn commit(conn: &Connection) -> Result<(), Failure> {
+    conn.execute_batch("COMMIT").map_err(|error| match code(&error) {
+        // The frame with the commit mark is the last to be written, and the write that failed is the last that was tried.
+        Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy) => Failure::Sure(error),
+        _ => Failure::Doubt(error),
+    })
+}
+
+/// The batches are surely not in the log.
+fn fail(group: Vec<Command>) {
+    for command in group {
+        match command {
+            Command::Append { room, ticket, .. } => {
+                room.deliver(Delivery::Failed { ticket, error: AppendError::Unavailable });
+            }
+            Command::Open(open) => open.answer(Err(OpenError::Unavailable)),
+            // The next order comes with the room's next batches.
+            Command::Retain { .. } | Command::Wake => {}
+        }
+    }
+}
+
+fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
+    error.sqlite_error_code()
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(code(error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
