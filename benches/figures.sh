@@ -16,7 +16,7 @@ load() {
   local name=$1 round server
   shift
   for round in $(seq "$rounds"); do
-    taskset -c 0 ./target/release/volley --listen $public --admin $admin --shards 1 ${settings:-} >/dev/null 2>"$out/server.log" &
+    taskset -c 0 ./target/release/volley --listen $public --admin $admin --shards 1 --data memory ${settings:-} >/dev/null 2>"$out/server.log" &
     server=$!
     until curl -sf "http://$admin/readyz" >/dev/null; do read -rt 0.1 <> <(:) || true; done
     taskset -c 1 ./target/release/loadgen --url ws://$public --pid "$server" "$@" --json "$out/$name-$round.json" >"$out/$name-$round.txt" 2>&1 ||

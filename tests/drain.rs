@@ -40,7 +40,7 @@ fn collect(mut stream: impl Read + Send + 'static) -> Receiver<String> {
 impl Program {
     /// On free ports; returns when it says that it is ready.
     fn start(arguments: &[&str]) -> Self {
-        let free = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--shards", "2"];
+        let free = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--shards", "2", "--data", "memory"];
         let mut child = volley(&[&free[..], arguments].concat()).spawn().expect("starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let (addresses, found) = channel();

@@ -6,6 +6,7 @@
 //! Does not know: a room's rules, a frame's bytes, a request's meaning; it only joins those who do.
 
 mod homes;
+mod log_command;
 pub mod logging;
 mod mail;
 pub mod node;
@@ -29,6 +30,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(loaded) => say(&config::show::to_toml(&loaded)),
             Err(errors) => fail(EXIT_CONFIG, &errors.to_string()),
         },
+        Ok(Command::ShowLog(args)) => log_command::run(&args, false),
+        Ok(Command::VerifyLog(args)) => log_command::run(&args, true),
         Ok(Command::DocumentConfig) => say(&config::show::to_markdown()),
         Err(exit) if exit.code == 0 => say(&exit.text),
         Err(exit) => fail(exit.code, &exit.text),

@@ -3,9 +3,10 @@
 use super::tenant::{Hello, Node as Tenant, Shared};
 use crate::api;
 use crate::clock;
-use crate::config::{Config, ConfigErrors, Loaded, Rate, capacity};
+use crate::config::{Config, ConfigErrors, Data, Durability, Loaded, Rate, capacity};
 use crate::gateway::{BindError, Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
 use crate::limits::{CONTROL_BACKLOG_BYTES_MAX, FRAGMENTS_MAX};
+use crate::log::disk::{self, DiskError, DiskLog};
 use crate::log::memory::MemoryLog;
 use crate::log::{Log, Retention};
 use crate::metrics;
@@ -47,6 +48,9 @@ pub enum StartError {
     /// The system has no more threads or descriptors.
     #[error("cannot start: {0}; free some descriptors or threads and try again")]
     System(#[from] std::io::Error),
+    /// The log cannot be opened.
+    #[error("{0}")]
+    Log(#[from] DiskError),
     /// Another metrics recorder is installed.
     #[error("cannot start: {0}")]
     Metrics(#[from] metrics::AlreadyTaken),
@@ -57,6 +61,7 @@ pub struct Node {
     runtime: Runtime,
     shards: Shards<Tenant>,
     threads: Vec<JoinHandle<()>>,
+    store: Store,
     shutdown: Shutdown,
     public: SocketAddr,
     admin: SocketAddr,
@@ -91,9 +96,10 @@ impl Node {
         let (public, admin) = (gateway.public.address(), gateway.admin.address());
         let exporter = metrics::install()?;
         let shards_count = shard_count(config.shards);
+        let store = Store::open(&config)?;
         let registry = Arc::new(Registry::new(shards_count, config.room.rooms_max));
         let admission = Arc::new(Admission::new(&config));
-        let log: Arc<dyn Log> = Arc::new(MemoryLog::new(config.room.rooms_max + ROOMS_ENDING, rand::random()));
+        let log = store.log();
         let shared = Shared {
             registry: registry.clone(),
             log: log.clone(),
@@ -136,7 +142,7 @@ impl Node {
         runtime.spawn(log_failure("public", gateway.public.serve(state, api::public(api_state))));
         runtime.spawn(upkeep(exporter, admission));
         listening.begin();
-        Ok(Self { runtime, shards, threads, shutdown, public, admin, drain_ms: config.drain_ms })
+        Ok(Self { runtime, shards, threads, store, shutdown, public, admin, drain_ms: config.drain_ms })
     }
 
     /// Where viewers connect.
@@ -172,12 +178,14 @@ impl Node {
             }
         }
         self.say_goodbye();
-        let Self { runtime, shards, threads, .. } = self;
+        let Self { runtime, shards, threads, store, .. } = self;
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a shard ended by a panic");
             }
         }
+        // Nobody appends any more.
+        store.stop();
         runtime.shutdown_timeout(Duration::from_millis(500));
         shards.connections()
     }
@@ -199,6 +207,45 @@ impl Node {
     fn insist(&self, shard: u16, message: impl Fn() -> Message<Tenant>) {
         while self.shards.send(shard, message()).is_err() {
             std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The log, and how it ends.
+enum Store {
+    Memory(Arc<MemoryLog>),
+    Disk(Arc<DiskLog>),
+}
+
+impl Store {
+    fn open(config: &Config) -> Result<Self, DiskError> {
+        let open_max = config.room.rooms_max + ROOMS_ENDING;
+        Ok(match &config.data {
+            Data::Memory => Self::Memory(Arc::new(MemoryLog::new(open_max, rand::random()))),
+            Data::Directory(directory) => Self::Disk(Arc::new(DiskLog::start(&disk::Options {
+                directory: directory.clone(),
+                durability: match config.durability {
+                    Durability::Fsync => disk::Durability::Fsync,
+                    Durability::Write => disk::Durability::Write,
+                },
+                open_max,
+                stored_max: config.room.stored_max + ROOMS_ENDING,
+                age_ms: config.room.log_age_s * 1_000,
+                vfs: None,
+            })?)),
+        })
+    }
+
+    fn log(&self) -> Arc<dyn Log> {
+        match self {
+            Self::Memory(log) => log.clone(),
+            Self::Disk(log) => log.clone(),
+        }
+    }
+
+    fn stop(self) {
+        if let Self::Disk(log) = self {
+            log.stop();
         }
     }
 }

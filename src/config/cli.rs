@@ -21,6 +21,10 @@ pub enum Command {
     ShowConfig(Args),
     /// Print the documentation of all keys as Markdown.
     DocumentConfig,
+    /// Print the rooms of the log.
+    ShowLog(Args),
+    /// Look through the log for damage.
+    VerifyLog(Args),
 }
 
 /// Ends the process before it began: help, the version, or a usage error.
@@ -55,6 +59,17 @@ enum Verb {
         #[arg(long)]
         markdown: bool,
     },
+    /// Print the rooms of the log on disk: heads, sizes, epochs. Only reads; a server may be running on it
+    Log {
+        #[command(subcommand)]
+        action: Option<LogVerb>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LogVerb {
+    /// Check every record; exit code 1 when something is damaged
+    Verify,
 }
 
 /// The flags, as they were written.
@@ -69,9 +84,12 @@ pub struct Args {
     /// Admin address: metrics and health [default: 127.0.0.1:8081]
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     pub admin: Option<String>,
-    /// Where the log lives; this version knows `memory` alone
+    /// Where the log lives [default: ./volley-data]
     #[arg(long, global = true, value_name = "DIR|memory")]
     pub data: Option<String>,
+    /// `fsync` or `write`: when a comment counts as kept [default: fsync]
+    #[arg(long, global = true, value_name = "WHEN")]
+    pub durability: Option<String>,
     /// The rooms' tick, 5 to 2000 ms [default: 100]
     #[arg(long, global = true, value_name = "MS", allow_hyphen_values = true)]
     pub tick: Option<String>,
@@ -108,6 +126,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
         None | Some(Verb::Serve) => Command::Serve(cli.args),
         Some(Verb::Config { markdown: false }) => Command::ShowConfig(cli.args),
         Some(Verb::Config { markdown: true }) => Command::DocumentConfig,
+        Some(Verb::Log { action: None }) => Command::ShowLog(cli.args),
+        Some(Verb::Log { action: Some(LogVerb::Verify) }) => Command::VerifyLog(cli.args),
     })
 }
 
@@ -118,6 +138,7 @@ pub(super) fn apply(state: &mut State, args: &Args) {
         ("--listen", "listen", &args.listen),
         ("--admin", "admin", &args.admin),
         ("--data", "data", &args.data),
+        ("--durability", "durability", &args.durability),
         ("--tick", "tick_ms", &args.tick),
         ("--shards", "shards", &args.shards),
         ("--drain", "drain_ms", &args.drain),

@@ -72,7 +72,8 @@ const DAY_S: u64 = 86_400;
 keys! {
     listen, Kind::Address, "Public address: pages and WebSockets. Port 0 takes a free one.";
     admin, Kind::Address, "Admin address: metrics and health. Keep it off the internet.";
-    data, Kind::Data, "Where the log lives. `memory`: gone with the process.";
+    data, Kind::Data, "Where the log lives: a directory, which is made if its parent exists. `memory`: gone with the process.";
+    durability, Kind::Word(&["fsync", "write"]), "When a comment counts as kept. `fsync`: once the disk has it, which a power loss does not undo. `write`: once the operating system has it, which survives the death of the process only.";
     tick_ms, ms(5, 2_000), "The rooms' tick: one frame per room in each. Shorter is livelier and costs a send per viewer and tick.";
     shards, count(0, 256), "Threads that serve connections; 0: one per core.";
     no_rate_limits, Kind::Flag, "For benchmarks: admission limits and the display budget are off.";
@@ -91,13 +92,14 @@ keys! {
     admission.like_count_max, count(1, 1_000_000), "Most likes in one message.";
 
     room.rooms_max, count(1, 10_000_000), "Rooms at one time. A connection to another one is refused.";
+    room.stored_max, count(1, 10_000_000), "Rooms in a log on disk, open or not. When they are as many, closed ones that are empty or expired make place; if there are none, a new room is refused.";
     room.idle_s, seconds(1, 365 * DAY_S), "A room without connections is forgotten after this long.";
     room.batch_events_max, count(1, 1_000_000), "Comments that wait for one tick of a room; more are answered `overloaded`.";
     room.frame_events_max, count(1, 100_000), "Comments shown in one frame; the rest of the tick is shed, and counted in that frame.";
     room.snapshot_events, count(0, 10_000), "Newest comments that a newcomer gets.";
-    room.log_events_max, count(1, 1_000_000_000), "Events that a room's log keeps; the oldest go first.";
-    room.log_bytes_max, bytes(64 * KIB, 1 << 40), "Bytes of events that a room's log keeps.";
-    room.log_age_s, seconds(1, 3_650 * DAY_S), "How long a room's log keeps an event.";
+    room.log_events_max, count(1, 1_000_000_000), "Events that a room's log keeps; the oldest go first. In memory 100000 unless set.";
+    room.log_bytes_max, bytes(64 * KIB, 1 << 40), "Bytes of events that a room's log keeps. In memory 16 MiB unless set.";
+    room.log_age_s, seconds(1, 3_650 * DAY_S), "How long a room's log keeps an event. In memory one day unless set.";
     room.counters_ms, ms(5, 10 * MINUTE_MS), "In a quiet room, changed counters (likes, online) are sent at most this often.";
     room.heartbeat_ms, ms(100, HOUR_MS), "Without a frame for this long a room sends a heartbeat.";
 

@@ -25,7 +25,7 @@ mod value;
 mod tests;
 
 pub use error::{ConfigError, ConfigErrors};
-pub use model::{Admission, Config, Connection, Data, LogConfig, LogFormat, Rate, Rates, Room};
+pub use model::{Admission, Config, Connection, Data, Durability, LogConfig, LogFormat, Rate, Rates, Room};
 pub use state::{Loaded, Origin, Provenance};
 
 use std::ffi::OsString;
@@ -59,6 +59,9 @@ pub fn load(
     }
     env::apply(&mut state, variables);
     cli::apply(&mut state, args);
+    if state.config().data == Data::Memory {
+        model::MEMORY_DEFAULTS.iter().for_each(|(path, value)| state.default_to(path, *value));
+    }
     relations::check(&mut state);
     state.finish()
 }

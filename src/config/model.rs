@@ -3,6 +3,7 @@
 //! Every field has its row in [`super::keys`]; a test proves it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Everything that can be configured. [`Default`] is what a fresh `volley` runs with.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Where the log lives.
     pub data: Data,
+    /// When an append to a log on disk counts as done.
+    pub durability: Durability,
     /// The rooms' tick, 5–2000 ms.
     pub tick_ms: u64,
     /// Shard threads; 0: one per core.
@@ -35,12 +38,30 @@ pub struct Config {
 }
 
 /// Where the log lives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(test, derive(serde::Serialize))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize), serde(untagged))]
 pub enum Data {
     /// In memory: gone with the process.
-    #[default]
     Memory,
+    /// On disk, in this directory.
+    Directory(PathBuf),
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self::Directory("./volley-data".into())
+    }
+}
+
+/// When an append to a log on disk counts as done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub enum Durability {
+    /// The device has it.
+    #[default]
+    Fsync,
+    /// The operating system has it.
+    Write,
 }
 
 /// Logging.
@@ -93,6 +114,8 @@ pub struct Admission {
 pub struct Room {
     /// Rooms at one time.
     pub rooms_max: usize,
+    /// Rooms that a log on disk holds, open or not.
+    pub stored_max: usize,
     /// A room without connections is forgotten after this long.
     pub idle_s: u64,
     /// Comments that wait for one tick; more are answered `overloaded`.
@@ -170,7 +193,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
-            data: Data::Memory,
+            data: Data::default(),
+            durability: Durability::default(),
             tick_ms: 100,
             shards: 0,
             no_rate_limits: false,
@@ -183,6 +207,10 @@ impl Default for Config {
         }
     }
 }
+
+/// Defaults that are others when the log is in memory: what a busy room may hold there, and for how long.
+pub(super) const MEMORY_DEFAULTS: &[(&str, u64)] =
+    &[("room.log_events_max", 100_000), ("room.log_bytes_max", 16 << 20), ("room.log_age_s", 86_400)];
 
 impl Default for LogConfig {
     fn default() -> Self {
@@ -209,13 +237,14 @@ impl Default for Room {
     fn default() -> Self {
         Self {
             rooms_max: 10_000,
+            stored_max: 100_000,
             idle_s: 300,
             batch_events_max: 2_000,
             frame_events_max: 200,
             snapshot_events: 20,
-            log_events_max: 100_000,
-            log_bytes_max: 16 << 20,
-            log_age_s: 86_400,
+            log_events_max: 1_000_000,
+            log_bytes_max: 256 << 20,
+            log_age_s: 7 * 86_400,
             counters_ms: 1_000,
             heartbeat_ms: 15_000,
         }

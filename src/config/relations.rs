@@ -30,6 +30,10 @@ pub(super) fn check(state: &mut State) {
         // Otherwise one tick's append would already push out its own beginning.
         state.conflict(["room.batch_events_max", "room.log_events_max"], "at most");
     }
+    if config.room.stored_max < config.room.rooms_max {
+        // Otherwise a room that may be opened could not be stored.
+        state.conflict(["room.stored_max", "room.rooms_max"], "at least");
+    }
     if config.room.snapshot_events > config.room.log_events_max {
         state.conflict(["room.snapshot_events", "room.log_events_max"], "at most");
     }

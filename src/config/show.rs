@@ -56,7 +56,7 @@ Volley runs without any configuration. Four sources can change it, each stronger
 2. a TOML file: `--config FILE`, or `VOLLEY_CONFIG=FILE`;
 3. the environment: a key's path in upper case, joined with `_`, after `VOLLEY_`:
    `rates.comments_per_user.per_s` is `VOLLEY_RATES_COMMENTS_PER_USER_PER_S`; a list's items are separated by commas;
-4. flags: `--listen`, `--admin`, `--data`, `--tick`, `--shards`, `--drain`, `--no-rate-limits`, `--log-format`, `--log`, and
+4. flags: `--listen`, `--admin`, `--data`, `--durability`, `--tick`, `--shards`, `--drain`, `--no-rate-limits`, `--log-format`, `--log`, and
    `--set KEY=VALUE` for any key, as often as needed.
 
 `volley config` prints the effective configuration, each value with where it came from. What it prints is a valid file.

@@ -93,6 +93,14 @@ impl Default for State {
 }
 
 impl State {
+    /// Gives a number that nobody set another default.
+    pub(super) fn default_to(&mut self, path: &str, value: u64) {
+        let at = KEYS.iter().position(|key| key.path == path).expect("a key of the table");
+        if self.origins[at] == Origin::Default {
+            (KEYS[at].set)(&mut self.config, Value::Number(value));
+        }
+    }
+
     /// Sets the key at index `at` of the table, or notes why not. `key` and `given` are as the source wrote them.
     pub(super) fn set(&mut self, at: usize, key: &str, given: &str, origin: Origin, value: Result<Value, Wrong>) {
         let row: &Key = &KEYS[at];

@@ -1,7 +1,7 @@
 //! One setting's value: its kind, how it is read from text and from TOML, how it is written.
 
 use super::error::Problem;
-use super::model::{Data, LogFormat};
+use super::model::{Data, Durability, LogFormat};
 use super::origins;
 use std::fmt;
 use std::net::SocketAddr;
@@ -84,6 +84,9 @@ impl Wrong {
     }
 }
 
+/// Linux' own bound.
+const PATH_BYTES_MAX: usize = 4_096;
+
 const DURATIONS_MS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZES_BYTES: [(&str, u64); 11] = [
     ("B", 1),
@@ -140,10 +143,12 @@ impl Kind {
             Self::Number { unit, .. } => read_number(text, unit).map(Value::Number),
             Self::Word(words) if words.contains(&text) => Ok(Value::Text(text.into())),
             Self::Word(_) => Err(wrong()),
-            Self::Data if text == "memory" => Ok(Value::Text(text.into())),
-            Self::Data => {
-                Err(Wrong::Text("this version keeps the log in memory only; the one value is `memory`".into()))
+            Self::Data if text.is_empty() => Err(wrong()),
+            Self::Data if text.chars().any(char::is_control) => {
+                Err(Wrong::Text("a path has no control characters".into()))
             }
+            Self::Data if text.len() > PATH_BYTES_MAX => Err(Wrong::Text("no path is that long".into())),
+            Self::Data => Ok(Value::Text(text.into())),
             Self::Filter => read_filter(text).map(Value::Text),
             Self::Origins => {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
@@ -288,7 +293,7 @@ impl fmt::Display for Kind {
                 }
                 Ok(())
             }
-            Self::Data => f.write_str("\"memory\""),
+            Self::Data => f.write_str("a directory, or \"memory\""),
             Self::Filter => f.write_str("a log filter, such as \"info\" or \"warn,volley=debug\""),
             Self::Origins => f.write_str("a list of origins, such as [\"https://shop.example\"]"),
         }
@@ -373,4 +378,7 @@ field!(String, it => Value::Text(it.clone()), Value::Text(text) => text);
 field!(Vec<String>, it => Value::Texts(it.clone()), Value::Texts(texts) => texts);
 field!(LogFormat, it => Value::Text(match it { LogFormat::Text => "text", LogFormat::Json => "json" }.into()),
     Value::Text(text) => if text == "json" { LogFormat::Json } else { LogFormat::Text });
-field!(Data, it => Value::Text(match it { Data::Memory => "memory" }.into()), Value::Text(_) => Data::Memory);
+field!(Durability, it => Value::Text(match it { Durability::Fsync => "fsync", Durability::Write => "write" }.into()),
+    Value::Text(text) => if text == "write" { Durability::Write } else { Durability::Fsync });
+field!(Data, it => Value::Text(match it { Data::Memory => "memory".into(), Data::Directory(path) => path.display().to_string() }),
+    Value::Text(text) => if text == "memory" { Data::Memory } else { Data::Directory(text.into()) });

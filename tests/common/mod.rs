@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, client};
 use volley::app::Node;
-use volley::config::Config;
+use volley::config::{Config, Data};
 
 /// How long a test waits for something that has to come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,6 +36,7 @@ impl Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             drain_ms: 1_000,
+            data: Data::Memory,
             shards: 2,
             ..Config::default()
         };

@@ -74,11 +74,7 @@ fn bad_files_are_answered_with_place_key_value_and_reason() {
             "volley.toml:1:1: listen = \"localhost:8080\": expected an IP address with port, such as \"127.0.0.1:8080\" or \
              \"[::]:8080\", found something else",
         ),
-        (
-            "data = \"/var/lib/volley\"",
-            "volley.toml:1:1: data = \"/var/lib/volley\": this version keeps the log in memory only; the one value is \
-             `memory`",
-        ),
+        ("data = \"\"", "volley.toml:1:1: data = \"\": expected a directory, or \"memory\", found nothing"),
         (
             "log.format = \"xml\"",
             "volley.toml:1:5: log.format = \"xml\": expected \"text\" or \"json\", found something else",

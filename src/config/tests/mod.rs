@@ -44,7 +44,7 @@ fn other_value(key: &keys::Key) -> Value {
         (Kind::Word(words), Value::Text(text)) => {
             Value::Text((*words.iter().find(|word| **word != text).expect("two words")).into())
         }
-        (Kind::Data, value) => value,
+        (Kind::Data, _) => Value::Text("/srv/volley".into()),
         (Kind::Filter, _) => Value::Text("volley=debug,warn".into()),
         (Kind::Origins, _) => Value::Texts(vec!["https://a.example".into(), "http://b.example:8080".into()]),
         (kind, value) => panic!("{}: {kind} with {value}", key.path),

@@ -58,6 +58,17 @@ pub enum DiskError {
         /// What is not.
         other: PathBuf,
     },
+    /// There is no log to look at.
+    #[error("there is no log in {0}; --data names the directory that a server writes")]
+    Empty(PathBuf),
+    /// SQLite cannot read on.
+    #[error("{path} is damaged ({why}); the next start of the server heals what can be healed")]
+    Unreadable {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        why: String,
+    },
     /// Not even a part of it can be read.
     #[error(
         "{path} is damaged and nothing of it can be read ({why}); restore it from a backup, or move it away to begin an empty log"
@@ -165,11 +176,6 @@ impl Directory {
 /// The database of a directory that somebody else may own.
 pub(super) fn database_of(directory: &Path) -> PathBuf {
     directory.join(DATABASE)
-}
-
-/// The side file of a directory that somebody else may own.
-pub(super) fn heads_of(directory: &Path) -> PathBuf {
-    directory.join(HEADS)
 }
 
 pub(super) fn system(directory: &Path, what: &'static str, error: &dyn std::fmt::Display) -> DiskError {

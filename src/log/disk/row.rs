@@ -21,7 +21,7 @@ pub(super) fn cost(body_bytes: usize) -> usize {
 
 /// Why a row is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Damage {
+pub enum Damage {
     /// The bytes are not those that were written.
     #[error("a checksum does not fit")]
     Sum,
