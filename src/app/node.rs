@@ -231,6 +231,7 @@ impl Store {
                 open_max,
                 stored_max: config.room.stored_max + ROOMS_ENDING,
                 age_ms: config.room.log_age_s * 1_000,
+                checkpoint_bytes: disk::CHECKPOINT_BYTES,
                 vfs: None,
             })?)),
         })

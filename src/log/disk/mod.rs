@@ -97,9 +97,15 @@ pub struct Options {
     pub stored_max: usize,
     /// How long closed rooms keep an event; a closed room with nothing younger goes entirely.
     pub age_ms: u64,
+    /// The write-ahead log is copied into the database when about so much was written to it.
+    pub checkpoint_bytes: usize,
     /// A SQLite VFS other than the default, for tests.
     pub vfs: Option<String>,
 }
+
+/// What [`Options::checkpoint_bytes`] should be: reading so much again after a crash stays far below a second, and one copy
+/// serves some hundred commits.
+pub const CHECKPOINT_BYTES: usize = 8 << 20;
 
 /// See the module's page. Ends in good order when it is dropped or [`DiskLog::stop`]ped.
 pub struct DiskLog {

@@ -22,10 +22,6 @@ use std::time::Duration;
 /// 100 ms one ticks every 0.3 ms, and without this each would have a sync of its own. A batch that comes alone does not wait.
 const PACE_US: u64 = 10_000;
 
-/// The WAL is copied into the database when about so much was written to it: reading it again after a crash stays
-/// far below a second, and one copy serves some hundred commits.
-const CHECKPOINT_BYTES: usize = 8 << 20;
-
 /// A WAL that is not empty is copied after this long in any case.
 const CHECKPOINT_US: u64 = 30_000_000;
 
@@ -58,6 +54,7 @@ pub(super) struct Writer {
     vfs: Option<String>,
     is_synced: bool,
     age_ms: u64,
+    checkpoint_bytes: usize,
     /// When the last commit began; `None` before the first.
     began_us: Option<u64>,
     /// About what the WAL holds.
@@ -100,6 +97,7 @@ impl Writer {
             vfs: options.vfs.clone(),
             is_synced: options.durability == Durability::Fsync,
             age_ms: options.age_ms,
+            checkpoint_bytes: options.checkpoint_bytes,
             began_us: None,
             wal_bytes: 0,
             checkpoint_us: clock::now_us(),
@@ -315,7 +313,7 @@ impl Writer {
             self.reconnect();
         }
         let is_due = self.wal_bytes > 0 && now_us.saturating_sub(self.checkpoint_us) > CHECKPOINT_US;
-        if self.wal_bytes >= CHECKPOINT_BYTES || is_due {
+        if self.wal_bytes >= self.checkpoint_bytes || is_due {
             self.checkpoint();
         }
         if now_us.saturating_sub(self.maintenance_us) > MAINTENANCE_US {

@@ -3,8 +3,9 @@
 //! An implementation gives a factory (`rooms_max` → an empty log) and writes `log_suite!(factory);`. Deliveries may come within
 //! the call or later from another thread: the tests wait for them, with a deadline.
 
+pub(crate) mod durable;
 mod retention;
-mod rig;
+pub(crate) mod rig;
 
 pub(crate) use retention::*;
 pub(crate) use rig::comment;

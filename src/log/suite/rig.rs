@@ -1,6 +1,6 @@
 //! A sink that a test empties, and the words that the tests of the contract use.
 
-use crate::log::{Base, Delivery, Head, Limit, Log, Record, Retention, Sink};
+use crate::log::{AppendError, Base, Delivery, Head, Limit, Log, Record, Retention, Sink};
 use crate::protocol::event::{Comment, Event, Style, User};
 use crate::protocol::ids::{Offset, RoomId};
 use parking_lot::{Condvar, Mutex};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// A sink of a given capacity that a test empties.
 #[derive(Default)]
-pub(super) struct Collector {
+pub(crate) struct Collector {
     queue: Mutex<VecDeque<Delivery>>,
     arrived: Condvar,
     capacity: Mutex<usize>,
@@ -29,16 +29,16 @@ impl Sink for Collector {
 }
 
 impl Collector {
-    pub(super) fn new(capacity: usize) -> Arc<Self> {
+    pub(crate) fn new(capacity: usize) -> Arc<Self> {
         Arc::new(Self { capacity: Mutex::new(capacity), ..Self::default() })
     }
 
-    pub(super) fn widen(&self) {
+    pub(crate) fn widen(&self) {
         *self.capacity.lock() = usize::MAX;
     }
 
     /// The next delivery that succeeded; calls the log now and then, as an actor does.
-    pub(super) fn next(&self, log: &dyn Log, room: &RoomId) -> (Option<u64>, Arc<[Record]>) {
+    pub(crate) fn next(&self, log: &dyn Log, room: &RoomId) -> (Option<u64>, Arc<[Record]>) {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let mut queue = self.queue.lock();
@@ -55,8 +55,22 @@ impl Collector {
         }
     }
 
+    /// The outcome of the next append: its ticket, and its records or why there are none.
+    pub(crate) fn outcome(&self) -> (u64, Result<Arc<[Record]>, AppendError>) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut queue = self.queue.lock();
+        loop {
+            match queue.pop_front() {
+                Some(Delivery::Appended { ticket, records }) => return (ticket.expect("ours"), Ok(records)),
+                Some(Delivery::Failed { ticket, error }) => return (ticket, Err(error)),
+                None => assert!(Instant::now() < deadline, "no outcome within 10 s"),
+            }
+            self.arrived.wait_for(&mut queue, Duration::from_millis(50));
+        }
+    }
+
     /// Nothing more comes (as far as a short wait can tell).
-    pub(super) fn assert_quiet(&self, log: &dyn Log, room: &RoomId) {
+    pub(crate) fn assert_quiet(&self, log: &dyn Log, room: &RoomId) {
         log.nudge(room);
         let mut queue = self.queue.lock();
         if queue.is_empty() {
@@ -66,7 +80,7 @@ impl Collector {
     }
 }
 
-pub(super) fn room(name: &str) -> RoomId {
+pub(crate) fn room(name: &str) -> RoomId {
     RoomId::new(name).unwrap()
 }
 
@@ -76,22 +90,22 @@ pub(crate) fn comment(user: &str, text: &str) -> Comment {
     Comment { user, id: None, text: text.into(), style: Style::default(), media_ms: None, ext: None }
 }
 
-pub(super) fn said(text: &str) -> Event {
+pub(crate) fn said(text: &str) -> Event {
     Event::Comment(comment("u", text))
 }
 
-pub(super) fn all(log: &dyn Log, room: &RoomId, after: Offset) -> Vec<Record> {
+pub(crate) fn all(log: &dyn Log, room: &RoomId, after: Offset) -> Vec<Record> {
     log.read(room, after, Limit::events(usize::MAX)).unwrap()
 }
 
-pub(super) fn head(log: &dyn Log, room: &RoomId) -> Head {
+pub(crate) fn head(log: &dyn Log, room: &RoomId) -> Head {
     log.head(room).unwrap().expect("the log has the room")
 }
 
 /// Retains with a base that covers everything that was delivered, and waits until it is done: an answer to an append
 /// after it says so.
 /// Says how many records went.
-pub(super) fn retain(log: &dyn Log, room: &RoomId, sink: &Collector, retention: &Retention, now_ms: u64) -> usize {
+pub(crate) fn retain(log: &dyn Log, room: &RoomId, sink: &Collector, retention: &Retention, now_ms: u64) -> usize {
     let before = retained(log, room);
     log.retain(room, retention, now_ms, base(head(log, room).last));
     settle(log, room, sink);
@@ -99,28 +113,28 @@ pub(super) fn retain(log: &dyn Log, room: &RoomId, sink: &Collector, retention: 
 }
 
 /// What was asked for before is done: the log answers in order.
-pub(super) fn settle(log: &dyn Log, room: &RoomId, sink: &Collector) {
+pub(crate) fn settle(log: &dyn Log, room: &RoomId, sink: &Collector) {
     log.append(room, 1 << 40, vec![], 0).unwrap();
     assert_eq!(sink.next(log, room).0, Some(1 << 40));
 }
 
-pub(super) fn retained(log: &dyn Log, room: &RoomId) -> usize {
+pub(crate) fn retained(log: &dyn Log, room: &RoomId) -> usize {
     all(log, room, head(log, room).first - 1).len()
 }
 
-pub(super) fn base(offset: Offset) -> Base {
+pub(crate) fn base(offset: Offset) -> Base {
     Base { offset, state: bytes::Bytes::copy_from_slice(&offset.to_le_bytes()) }
 }
 
-pub(super) fn numbered(range: std::ops::Range<u64>) -> Vec<Event> {
+pub(crate) fn numbered(range: std::ops::Range<u64>) -> Vec<Event> {
     range.map(|add| Event::Likes { add }).collect()
 }
 
-pub(super) fn number(record: &Record) -> u64 {
+pub(crate) fn number(record: &Record) -> u64 {
     match record.event {
         Event::Likes { add } => add,
         Event::Comment(_) => panic!("not a number"),
     }
 }
 
-pub(super) const EVERYTHING: Retention = Retention { age_ms: u64::MAX, events: usize::MAX, bytes: usize::MAX };
+pub(crate) const EVERYTHING: Retention = Retention { age_ms: u64::MAX, events: usize::MAX, bytes: usize::MAX };

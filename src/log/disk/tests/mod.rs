@@ -1,5 +1,9 @@
 //! The disk log: the contract of every log, and what only a log that outlives its process promises.
 
+mod damage;
+mod faults;
+mod faulty;
+
 use super::*;
 use std::sync::Mutex as StdMutex;
 
@@ -22,6 +26,7 @@ impl Scratch {
             open_max: 100,
             stored_max: 1_000,
             age_ms: u64::MAX,
+            checkpoint_bytes: CHECKPOINT_BYTES,
             vfs: None,
         }
     }
@@ -43,3 +48,10 @@ fn make(rooms_max: usize) -> Arc<dyn Log> {
 }
 
 crate::log::suite::log_suite!(make);
+crate::log::suite::durable::durable_suite!(make_again);
+
+/// The same directory again, after the process that had it is gone as far as the log can tell.
+fn make_again() -> impl Fn() -> Arc<dyn Log> {
+    let scratch = Scratch::new();
+    move || Arc::new(DiskLog::start(&scratch.options()).unwrap())
+}

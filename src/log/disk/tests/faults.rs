@@ -1,0 +1,208 @@
+//! A device that fails: what is delivered is kept, what failed is not, and what is not known is not said.
+
+use super::faulty::{Faults, VFS};
+use super::*;
+use crate::log::suite::rig::{Collector, all, number, numbered, room};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::time::{Duration, Instant};
+
+/// A log on a device that fails on command, with the room `r` open.
+struct Rig {
+    // Ends first.
+    log: DiskLog,
+    scratch: Scratch,
+    faults: Arc<Faults>,
+    sink: Arc<Collector>,
+    copies: usize,
+}
+
+impl Rig {
+    fn new(change: impl FnOnce(&mut Options)) -> Self {
+        let scratch = Scratch::new();
+        let mut options = scratch.options();
+        // Made first, so that the device has it all.
+        DiskLog::start(&options).unwrap().stop();
+        let faults = Faults::watch(&options.directory);
+        options.vfs = Some(VFS.into());
+        change(&mut options);
+        let (log, sink) = (DiskLog::start(&options).unwrap(), Collector::new(usize::MAX));
+        log.open(&room("r"), sink.clone()).unwrap();
+        Self { scratch, faults, log, sink, copies: 0 }
+    }
+
+    fn append(&self, number: u64, count: u64) -> Result<(), AppendError> {
+        self.log.append(&room("r"), number, numbered(number..number + count), 1)
+    }
+
+    /// Appends one batch and says whether it was delivered.
+    fn try_append(&self, number: u64, count: u64) -> bool {
+        match self.append(number, count) {
+            Ok(()) => {
+                let (ticket, outcome) = self.sink.outcome();
+                assert_eq!(ticket, number);
+                outcome.is_ok()
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// What is in the log after a power loss now.
+    fn after_power_loss(&mut self) -> Vec<u64> {
+        self.copies += 1;
+        let copy = self.scratch.0.join(format!("copy-{}", self.copies));
+        self.faults.power_loss(&copy);
+        self.numbers_in(copy)
+    }
+
+    /// What is in the log after the process was killed now.
+    fn after_kill(&mut self) -> Vec<u64> {
+        self.copies += 1;
+        let copy = self.scratch.0.join(format!("copy-{}", self.copies));
+        std::fs::create_dir(&copy).unwrap();
+        for name in ["volley.db", "volley.db-wal", "volley.heads"] {
+            std::fs::copy(self.scratch.options().directory.join(name), copy.join(name)).unwrap();
+        }
+        self.numbers_in(copy)
+    }
+
+    fn numbers_in(&self, directory: PathBuf) -> Vec<u64> {
+        let log = DiskLog::start(&Options { directory, ..self.scratch.options() }).unwrap();
+        let head = log.head(&room("r")).unwrap().unwrap();
+        assert_eq!(head.epoch, self.log.head(&room("r")).unwrap().unwrap().epoch, "nothing that was told is lost");
+        all(&log, &room("r"), 0).iter().map(number).collect()
+    }
+
+    fn eventually(&self, what: &str, condition: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !condition() {
+            assert!(Instant::now() < deadline, "never happened: {what}");
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+}
+
+#[test]
+fn a_batch_whose_sync_failed_is_gone_for_good_when_its_sender_is_told() {
+    // The device took nothing of it, all of it, or every second page.
+    for torn in [0, 1, 2] {
+        let mut rig = Rig::new(|_| {});
+        assert!(rig.try_append(1, 1));
+        rig.faults.torn_every.lock().unwrap().push_back(torn);
+        rig.faults.failing_syncs.store(1, Ordering::SeqCst);
+        assert!(!rig.try_append(100, 300), "the sync failed");
+        assert_eq!(rig.after_power_loss(), [1], "torn {torn}");
+        assert_eq!(rig.after_kill(), [1], "torn {torn}");
+        assert!(rig.try_append(2, 1), "and it goes on");
+        assert_eq!(rig.after_power_loss(), [1, 2], "torn {torn}");
+    }
+}
+
+#[test]
+fn while_nobody_can_know_nobody_is_told() {
+    let mut rig = Rig::new(|_| {});
+    assert!(rig.try_append(1, 1));
+    // The first sync fails although the device took everything; from then on it takes nothing.
+    rig.faults.torn_every.lock().unwrap().push_back(1);
+    rig.faults.failing_syncs.store(usize::MAX, Ordering::SeqCst);
+    rig.append(2, 1).unwrap();
+    let syncs = rig.faults.syncs.load(Ordering::SeqCst);
+    rig.eventually("two tries to settle it", || rig.faults.syncs.load(Ordering::SeqCst) > syncs + 2);
+    assert_eq!(rig.after_power_loss(), [1, 2], "to say that it failed would have been a lie");
+    rig.sink.assert_quiet(&rig.log, &room("r"));
+    assert_eq!(rig.append(3, 1), Err(AppendError::Unavailable));
+    assert_eq!(rig.log.open(&room("other"), rig.sink.clone()), Err(OpenError::Unavailable));
+    rig.faults.failing_syncs.store(0, Ordering::SeqCst);
+    let (ticket, outcome) = rig.sink.outcome();
+    assert_eq!((ticket, outcome.err()), (2, Some(AppendError::Unavailable)));
+    assert_eq!(rig.after_power_loss(), [1], "now it is true");
+    rig.eventually("it takes batches again", || rig.try_append(4, 1));
+    assert_eq!(rig.after_power_loss(), [1, 4]);
+}
+
+#[test]
+fn a_full_disk_is_answered_at_once_and_heals_by_itself() {
+    let mut rig = Rig::new(|_| {});
+    assert!(rig.try_append(1, 1));
+    rig.faults.is_full.store(true, Ordering::SeqCst);
+    for number in 2..5 {
+        assert!(!rig.try_append(number, 50));
+    }
+    assert_eq!(all(&rig.log, &room("r"), 0).len(), 1, "reading goes on");
+    assert_eq!(rig.after_kill(), [1]);
+    rig.faults.is_full.store(false, Ordering::SeqCst);
+    assert!(rig.try_append(9, 1), "the first batch after it");
+    assert_eq!(rig.after_power_loss(), [1, 9]);
+}
+
+#[test]
+fn a_checkpoint_whose_sync_failed_loses_nothing() {
+    // A checkpoint after every commit.
+    let mut rig = Rig::new(|options| options.checkpoint_bytes = 1);
+    let mut expected = Vec::new();
+    *rig.faults.sync_of.lock().unwrap() = "volley.db";
+    for number in 1..20 {
+        if number % 3 == 0 {
+            rig.faults.failing_syncs.store(1, Ordering::SeqCst);
+        }
+        assert!(rig.try_append(number, 1), "the write-ahead log has it");
+        expected.push(number);
+        assert_eq!(rig.after_power_loss(), expected);
+    }
+}
+
+#[test]
+fn a_slow_device_holds_up_no_append_and_one_commit_serves_all_that_waited() {
+    let rig = Rig::new(|_| {});
+    assert!(rig.try_append(1, 1));
+    let sinks: Vec<_> = (0..20).map(|n| (room(&format!("r{n}")), Collector::new(usize::MAX))).collect();
+    for (name, sink) in &sinks {
+        rig.log.open(name, sink.clone()).unwrap();
+    }
+    rig.faults.close_gate();
+    let syncs = rig.faults.syncs.load(Ordering::SeqCst);
+    rig.append(2, 1).unwrap();
+    rig.eventually("the sync began", || rig.faults.syncs.load(Ordering::SeqCst) > syncs);
+    // The storage thread is stuck in the device: everybody else goes on.
+    for (name, _) in &sinks {
+        rig.log.append(name, 7, numbered(0..3), 1).unwrap();
+    }
+    assert_eq!(all(&rig.log, &room("r"), 0).len(), 1, "history can be read meanwhile");
+    for (name, sink) in &sinks {
+        sink.assert_quiet(&rig.log, name);
+    }
+    rig.faults.open_gate();
+    assert!(rig.sink.outcome().1.is_ok());
+    for (_, sink) in &sinks {
+        assert_eq!(sink.outcome().1.unwrap().len(), 3);
+    }
+    assert_eq!(rig.faults.syncs.load(Ordering::SeqCst), syncs + 2, "one commit for twenty rooms");
+}
+
+#[test]
+fn whatever_fails_and_whenever_the_power_goes_the_log_is_what_was_told() {
+    for seed in 0..12 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let checkpoint_bytes = [1, 60_000, CHECKPOINT_BYTES][seed as usize % 3];
+        let mut rig = Rig::new(|options| options.checkpoint_bytes = checkpoint_bytes);
+        *rig.faults.sync_of.lock().unwrap() = ["", "-wal", "volley.db"][random.random_range(0..3)];
+        let mut expected = Vec::new();
+        for step in 1..25 {
+            if random.random_ratio(1, 3) {
+                let torn = (0..4).map(|_| random.random_range(0..4));
+                rig.faults.torn_every.lock().unwrap().extend(torn);
+                rig.faults.failing_syncs.store(random.random_range(1..4), Ordering::SeqCst);
+            }
+            rig.faults.is_full.store(random.random_ratio(1, 8), Ordering::SeqCst);
+            let (number, count) = (step * 1_000, random.random_range(1..200));
+            if rig.try_append(number, count) {
+                expected.extend(number..number + count);
+            }
+            if random.random_ratio(1, 4) {
+                assert_eq!(rig.after_power_loss(), expected, "seed {seed}, step {step}");
+            }
+        }
+        rig.faults.is_full.store(false, Ordering::SeqCst);
+        assert_eq!(rig.after_kill(), expected, "seed {seed}");
+    }
+}
