@@ -199,6 +199,12 @@ pub(super) fn new_epoch() -> Epoch {
 /// SQLite's own structure is damaged, not only what stands in it.
 pub(super) fn is_structural(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode;
+    // A file that ends inside a page.
+    let is_short =
+        error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ);
+    if is_short {
+        return true;
+    }
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
         || matches!(error, rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::QueryReturnedNoRows)
 }

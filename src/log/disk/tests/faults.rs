@@ -152,6 +152,32 @@ fn a_checkpoint_whose_sync_failed_loses_nothing() {
 }
 
 #[test]
+fn what_a_failed_checkpoint_copied_is_copied_again() {
+    let mut rig = Rig::new(|options| options.checkpoint_bytes = 200_000);
+    let mut expected = Vec::new();
+    let mut append = |rig: &Rig, number: u64, count: u64| {
+        assert!(rig.try_append(number, count));
+        expected.extend(number..number + count);
+    };
+    append(&rig, 10_000, 1_500);
+    // A reader holds the log as it is now: the checkpoint can copy so far, does not sync yet, and remembers how far it came.
+    let reader = schema::reader(&rig.scratch.options().directory.join("volley.db"), Some(VFS)).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM events;").unwrap();
+    append(&rig, 20_000, 1_500);
+    reader.execute_batch("COMMIT").unwrap();
+    drop(reader);
+    // The next one copies the rest, and its sync fails: what the first one copied is lost with it.
+    *rig.faults.sync_of.lock().unwrap() = "volley.db";
+    rig.faults.failing_syncs.store(1, Ordering::SeqCst);
+    append(&rig, 30_000, 2_500);
+    rig.eventually("the failed sync", || rig.faults.failing_syncs.load(Ordering::SeqCst) == 0);
+    // Another one, and a batch that writes over the beginning of the write-ahead log.
+    append(&rig, 40_000, 3_000);
+    append(&rig, 50_000, 1);
+    assert!(rig.after_power_loss() == expected, "the copy has a hole");
+}
+
+#[test]
 fn a_slow_device_holds_up_no_append_and_one_commit_serves_all_that_waited() {
     let rig = Rig::new(|_| {});
     assert!(rig.try_append(1, 1));
