@@ -105,7 +105,7 @@ pub struct Options {
 
 /// What [`Options::checkpoint_bytes`] should be: reading so much again after a crash stays far below a second, and one copy
 /// serves some hundred commits.
-pub const CHECKPOINT_BYTES: usize = 8 << 20;
+pub const CHECKPOINT_BYTES: usize = 32 << 20;
 
 /// See the module's page. Ends in good order when it is dropped or [`DiskLog::stop`]ped.
 pub struct DiskLog {

@@ -26,7 +26,7 @@ const WRITER_CACHE_KIB: i64 = 8_192;
 const READER_CACHE_KIB: i64 = 1_024;
 
 /// What the WAL file shrinks to when it begins anew.
-const WAL_BYTES_KEPT: i64 = 16 << 20;
+const WAL_BYTES_KEPT: i64 = 64 << 20;
 
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
