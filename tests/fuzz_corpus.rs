@@ -65,6 +65,11 @@ fn variables_and_flags_are_taken_or_answered_by_name() {
 }
 
 #[test]
+fn a_damaged_log_gives_back_its_beginnings_or_refuses() {
+    replay("log_recovery");
+}
+
+#[test]
 fn a_stream_means_the_same_however_it_is_cut() {
     replay("websocket");
 }

@@ -56,7 +56,9 @@ pub fn sources(data: &[u8]) {
     variables.sort();
     variables.dedup_by(|a, b| a.0 == b.0);
     let args = match cli::parse(arguments) {
-        Ok(Command::Serve(args) | Command::ShowConfig(args)) => args,
+        Ok(Command::Serve(args) | Command::ShowConfig(args) | Command::ShowLog(args) | Command::VerifyLog(args)) => {
+            args
+        }
         Ok(Command::DocumentConfig) => return,
         Err(exit) => {
             assert!([0, cli::EXIT_USAGE].contains(&exit.code) && !exit.text.trim().is_empty(), "{exit:?}");

@@ -9,6 +9,7 @@
 mod admission;
 mod config;
 mod cut;
+mod log;
 mod messages;
 mod reference;
 mod text;
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "text", run: text::normalise },
     Target { name: "config_file", run: config::file },
     Target { name: "config_sources", run: config::sources },
+    Target { name: "log_recovery", run: log::recover },
     Target { name: "websocket", run: websocket::receive },
 ];
 

@@ -20,7 +20,7 @@ pub(super) fn run(args: &Args, verify: bool) -> ExitCode {
         return fail(EXIT_CONFIG, "a log in memory ends with its server; --data must name a directory");
     };
     match report(directory, verify) {
-        Ok((text, damaged)) if damaged == 0 => say(&text),
+        Ok((text, 0)) => say(&text),
         Ok((text, damaged)) => {
             let _ = say(&text);
             fail(1, &format!("{damaged} of these are damaged; the server heals them at its next start"))
@@ -36,8 +36,8 @@ fn report(directory: &Path, verify: bool) -> Result<(String, usize), DiskError> 
     let (mut rooms, mut events, mut bytes, mut damaged) = (0_usize, 0_usize, 0_usize, 0);
     let _ = writeln!(
         out,
-        "{:<24} {:<16} {:>10} {:>10} {:>10} {:>12}  {}",
-        "room", "epoch", "first", "last", "events", "bytes", "newest at (ms)"
+        "{:<24} {:<16} {:>10} {:>10} {:>10} {:>12}  newest at (ms)",
+        "room", "epoch", "first", "last", "events", "bytes"
     );
     while let Some(room) = inspector.next(verify)? {
         let newest = if room.at_ms == 0 { "-".to_owned() } else { room.at_ms.to_string() };

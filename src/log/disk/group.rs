@@ -9,7 +9,7 @@ use super::ids::Ids;
 use super::retention;
 use super::room::{OpenRoom, RetainOrder};
 use super::row::{RoomRow, cost, insert_event};
-use super::{Command, Open};
+use super::{Answer, Command, Open};
 use crate::limits::{OFFSET_MAX, RETAIN_EVENTS_MAX};
 use crate::log::{AppendError, Delivery, OpenError, Opened, Record, Ticket, digest};
 use crate::protocol::event::Event;
@@ -49,7 +49,7 @@ struct Touched {
 enum Outcome {
     Appended { room: Arc<OpenRoom>, ticket: Ticket, records: Arc<[Record]> },
     Refused { room: Arc<OpenRoom>, ticket: Ticket },
-    Opened { open: Open, answer: Result<(Opened, RoomRow), OpenError> },
+    Opened { open: Open, answer: Answer },
 }
 
 impl Written {
@@ -214,7 +214,8 @@ impl Written {
             },
         };
         let answer = found.map_or(Err(OpenError::Full), |row| {
-            Ok((Opened { head: row.head(), digest: row.digest_before, base: row.base.clone() }, row))
+            let opened = Opened { head: row.head(), digest: row.digest_before, base: row.base.clone() };
+            Ok(Box::new((opened, row)))
         });
         self.outcomes.push(Outcome::Opened { open: open.clone(), answer });
         Ok(())

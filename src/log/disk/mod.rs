@@ -154,16 +154,19 @@ enum Command {
     Wake,
 }
 
+/// How an opening went: what the caller is told, and the room's row.
+type Answer = Result<Box<(Opened, RoomRow)>, OpenError>;
+
 /// A room to be opened, and who waits for it.
 #[derive(Clone)]
 struct Open {
     name: RoomId,
     now_ms: u64,
-    reply: Sender<Result<(Opened, RoomRow), OpenError>>,
+    reply: Sender<Answer>,
 }
 
 impl Open {
-    fn answer(self, answer: Result<(Opened, RoomRow), OpenError>) {
+    fn answer(self, answer: Answer) {
         // Who asked waits for it; only a panic there could have ended that.
         let _ = self.reply.send(answer);
     }
@@ -262,7 +265,8 @@ impl Log for DiskLog {
         let sent = shared.queue.send(Command::Open(open)).map_err(|_| OpenError::Unavailable);
         let answered = sent.and_then(|()| answer.recv().unwrap_or(Err(OpenError::Unavailable)));
         match answered {
-            Ok((opened, row)) => {
+            Ok(answer) => {
+                let (opened, row) = *answer;
                 shared.rooms.insert(room.clone(), Place::Open(Arc::new(OpenRoom::new(row, sink))));
                 Ok(opened)
             }

@@ -125,10 +125,9 @@ fn copy(
         };
         let row = match walk.end(known, new_epoch) {
             Ok(row) => row,
-            Err(Cure { row: None, .. }) => continue,
             Err(cure) => {
-                let row = cure.row.clone().expect("looked at above");
-                cures.push(cure);
+                let Some(row) = cure.row.clone() else { continue };
+                cures.push(*cure);
                 row
             }
         };

@@ -76,7 +76,7 @@ pub(in crate::log::disk) fn scan(
             side.advance()?;
         }
         if let Err(cure) = walk.end(look(known.as_mut(), id)?, &epoch) {
-            found.cures.push(cure);
+            found.cures.push(*cure);
         }
     }
     orphans(&mut side, None, &doomed, &mut found.cures)?;

@@ -121,11 +121,11 @@ impl Walk {
         mut self,
         known: Option<Known>,
         epoch: impl Fn() -> Epoch,
-    ) -> Result<RoomRow, Cure> {
+    ) -> Result<RoomRow, Box<Cure>> {
         let row = match &self.claim {
             Claim::Name(row) => {
                 let row = self.rebuilt(row.clone(), epoch());
-                return Err(Cure { id: row.id, at: row.last + 1, row: Some(row), why: Why::Row });
+                return Err(Box::new(Cure { id: row.id, at: row.last + 1, row: Some(row), why: Why::Row }));
             }
             Claim::Whole(row) => row.clone(),
         };
@@ -138,7 +138,7 @@ impl Walk {
         }
         if let Some((at, damage)) = self.bad {
             let row = self.cut(row, epoch());
-            return Err(Cure { id: row.id, row: Some(row), at, why: Why::Record(damage) });
+            return Err(Box::new(Cure { id: row.id, row: Some(row), at, why: Why::Record(damage) }));
         }
         let why = match known {
             Some(Known::Head(epoch, last)) if epoch == row.epoch && last > row.last => Why::LostTail(last),
@@ -146,7 +146,7 @@ impl Walk {
             Some(Known::Damaged) | None => Why::Unknown,
         };
         let at = row.last + 1;
-        Err(Cure { id: row.id, row: Some(RoomRow { epoch: epoch(), ..row }), at, why })
+        Err(Box::new(Cure { id: row.id, row: Some(RoomRow { epoch: epoch(), ..row }), at, why }))
     }
 
     /// The room up to where its records hold.

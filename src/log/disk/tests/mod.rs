@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod faulty;
+mod upkeep;
 
 use super::*;
 use std::sync::Mutex as StdMutex;
