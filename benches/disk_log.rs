@@ -5,6 +5,8 @@
 //! a batch each per 100 ms; as much as it takes; the start with 1,000,000 events in 1,000 rooms, with the memory that it leaves.
 //! With `--test` everything is done once and small.
 
+#![allow(missing_docs, clippy::print_stdout)]
+
 use parking_lot::{Condvar, Mutex};
 use std::fs::File;
 use std::io::Write;

@@ -4,7 +4,7 @@
 //! subscribers who have seen more would take what comes next for what they have. So after each commit the newest
 //! offset of each room in it is written here too. What the process wrote survives its death, so after a SIGKILL the two
 //! agree exactly; after a power loss this file may be behind, never ahead (it is written after the commit is durable), and
-//! being behind says nothing. A room whose log ends before its entry here has lost its tail.
+//! being behind says nothing. A room's first entry is synced before its opening is answered, so that a missing one is damage. A room whose log ends before its entry here has lost its tail.
 //!
 //! One 32-byte entry per room number, so that none crosses a sector: epoch, offset, CRC-32 of the two and the number.
 //! Entry 0 is the header: magic, the database's instance, CRC-32. An entry of zeros says nothing.

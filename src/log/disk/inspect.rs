@@ -153,6 +153,7 @@ fn verify_room(conn: &Connection, row: &RoomRow) -> rusqlite::Result<Option<Stri
             return wrong(Damage::Digest);
         }
     }
-    let known = Some(super::heads::Known::Nothing);
+    // The side file is for the next start.
+    let known = Some(super::heads::Known::Head(row.epoch, row.last));
     Ok(walk.end(known, Epoch::default).err().map(|cure| format!("at offset {}: {}", cure.at, cure.why)))
 }

@@ -194,6 +194,12 @@ impl Writer {
                         break;
                     }
                 }
+                if self.is_synced
+                    && !written.created.is_empty()
+                    && let Err(error) = self.heads.sync()
+                {
+                    self.complain("the side file cannot be synced", &error);
+                }
                 written.publish();
             }
             Err(Failure::Sure(error)) if is_damage(&error) && group.len() > 1 => {

@@ -179,6 +179,9 @@ fn renew_heads(directory: &Directory, conn: &Connection, heads: Option<Heads>, c
                     None => heads.forget(cure.id)?,
                 }
             }
+            if !cures.is_empty() {
+                heads.sync()?;
+            }
             Ok(heads)
         }
         None => {

@@ -142,8 +142,10 @@ impl Walk {
         }
         let why = match known {
             Some(Known::Head(epoch, last)) if epoch == row.epoch && last > row.last => Why::LostTail(last),
-            Some(Known::Nothing | Known::Head(..)) => return Ok(row),
-            Some(Known::Damaged) | None => Why::Unknown,
+            Some(Known::Head(..)) => return Ok(row),
+            // Its entry was synced before its opening was answered: without one, either nobody was told of this epoch, or
+            // the side file is damaged.
+            Some(Known::Nothing | Known::Damaged) | None => Why::Unknown,
         };
         let at = row.last + 1;
         Err(Box::new(Cure { id: row.id, row: Some(RoomRow { epoch: epoch(), ..row }), at, why }))

@@ -143,6 +143,7 @@ fn register() {
     }
 }
 
+// SAFETY: SQLite calls it with the arguments that its own functions of this place get.
 unsafe extern "C" fn open(
     _vfs: *mut ffi::sqlite3_vfs,
     name: ffi::sqlite3_filename,
@@ -181,6 +182,7 @@ fn entry(file: *mut ffi::sqlite3_file) -> (*const ffi::sqlite3_io_methods, Arc<F
     (entry.methods as *const _, entry.faults.clone(), entry.name.clone())
 }
 
+// SAFETY: SQLite calls it with the arguments that its own functions of this place get.
 unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, count: c_int, at: i64) -> c_int {
     let (methods, faults, name) = entry(file);
     if faults.is_full.load(Ordering::SeqCst) {
@@ -191,6 +193,7 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, co
     unsafe { ((*methods).xWrite.unwrap())(file, from, count, at) }
 }
 
+// SAFETY: SQLite calls it with the arguments that its own functions of this place get.
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     let (methods, faults, name) = entry(file);
     if !faults.on_sync(&name) {
@@ -200,12 +203,14 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     unsafe { ((*methods).xSync.unwrap())(file, flags) }
 }
 
+// SAFETY: SQLite calls it with the arguments that its own functions of this place get.
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: i64) -> c_int {
     let (methods, ..) = entry(file);
     // SAFETY: as in `write`.
     unsafe { ((*methods).xTruncate.unwrap())(file, size) }
 }
 
+// SAFETY: SQLite calls it with the arguments that its own functions of this place get.
 unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
     let found = FILES.lock().unwrap().remove(&(file as usize)).unwrap();
     // SAFETY: as in `write`; the default VFS gets its own methods back before it closes the file.
