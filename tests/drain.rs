@@ -388,10 +388,16 @@ impl Drop for Logging {
 
 /// Starts the program with its log in `format` and finds its public address in the log.
 fn started_logging(format: &str) -> (Logging, SocketAddr) {
-    let mut child =
-        volley(&["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain", "100", "--log-format", format])
-            .spawn()
-            .expect("starts");
+    let mut child = volley(&[
+        "--listen=127.0.0.1:0",
+        "--admin=127.0.0.1:0",
+        "--data=memory",
+        "--drain=100",
+        "--log-format",
+        format,
+    ])
+    .spawn()
+    .expect("starts");
     let _out = collect(child.stdout.take().unwrap());
     let (lines, errors) = channel();
     let stderr = BufReader::new(child.stderr.take().unwrap());
