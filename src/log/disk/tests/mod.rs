@@ -6,7 +6,6 @@ mod faulty;
 mod upkeep;
 
 use super::*;
-use std::sync::Mutex as StdMutex;
 
 /// A directory of its own for each test, gone after it.
 pub(super) struct Scratch(pub(super) PathBuf);
@@ -39,13 +38,41 @@ impl Drop for Scratch {
     }
 }
 
-/// The suite gets a log and no say in when it ends: the directories go when the test process does.
+/// A log whose directory goes with it: the suite gets a log and nothing else.
+struct Alone {
+    // Ends first.
+    log: DiskLog,
+    _scratch: Scratch,
+}
+
+impl Log for Alone {
+    fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Opened, OpenError> {
+        self.log.open(room, sink)
+    }
+    fn append(&self, room: &RoomId, ticket: Ticket, events: Vec<Event>, now_ms: u64) -> Result<(), AppendError> {
+        self.log.append(room, ticket, events, now_ms)
+    }
+    fn read(&self, room: &RoomId, after: Offset, limit: Limit) -> Result<Vec<Record>, ReadError> {
+        self.log.read(room, after, limit)
+    }
+    fn head(&self, room: &RoomId) -> Result<Option<Head>, ReadError> {
+        self.log.head(room)
+    }
+    fn nudge(&self, room: &RoomId) {
+        self.log.nudge(room);
+    }
+    fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64, base: Base) {
+        self.log.retain(room, retention, now_ms, base);
+    }
+    fn close(&self, room: &RoomId) {
+        self.log.close(room);
+    }
+}
+
 fn make(rooms_max: usize) -> Arc<dyn Log> {
-    static KEPT: StdMutex<Vec<Scratch>> = StdMutex::new(Vec::new());
     let scratch = Scratch::new();
     let log = DiskLog::start(&Options { open_max: rooms_max, ..scratch.options() }).unwrap();
-    KEPT.lock().unwrap().push(scratch);
-    Arc::new(log)
+    Arc::new(Alone { log, _scratch: scratch })
 }
 
 crate::log::suite::log_suite!(make);
