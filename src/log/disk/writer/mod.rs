@@ -299,6 +299,7 @@ impl Writer {
         let metrics = &self.shared.metrics;
         metrics.dropped.increment(written.dropped as u64);
         if written.began {
+            metrics.commits.increment(1);
             metrics.commit_seconds.record(clock::now_us().saturating_sub(began_us) as f64 / 1e6);
             metrics.events.increment(written.events as u64);
             metrics.bytes.increment(written.bytes as u64);

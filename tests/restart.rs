@@ -1,0 +1,104 @@
+//! A restart on the disk log: everybody goes on where they were, whoever was acknowledged is kept.
+
+mod common;
+mod viewer;
+
+use common::{Client, Server};
+use serde_json::Value;
+use std::path::PathBuf;
+use viewer::{ENCODINGS, Seen, enter, number, text};
+use volley::config::Data;
+
+/// A directory that is gone after the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("volley-restart-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("makes a directory");
+        Self(path)
+    }
+
+    fn server(&self) -> Server {
+        Server::start(|config| {
+            config.no_rate_limits = true;
+            config.tick_ms = 10;
+            config.data = Data::Directory(self.0.join("data"));
+        })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed stays in the system's own directory for such things.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn guest(server: &Server, query: &str) -> Client {
+    enter(server, "life", query, "volley.v1.json, volley.guest.0123456789abcdef0123")
+}
+
+#[test]
+fn a_viewer_goes_on_where_it_stopped_and_a_sender_gets_the_first_answer() {
+    let scratch = Scratch::new("resume");
+    let server = scratch.server();
+    let mut client = guest(&server, "");
+    let epoch = text(&client.welcome, "epoch").to_owned();
+    let mut seen = Seen::after(&client.welcome, None);
+    let first = client.comment("c1", "one");
+    seen.until(&mut client, "one");
+    client.send(r#"{"like":{"count":7}}"#);
+    let acks: Vec<_> = (2..=9).map(|n| client.comment(&format!("c{n}"), &n.to_string())).collect();
+    assert!(server.metric("volley_log_commits_total", "") >= 2.0, "each ack was preceded by a commit");
+    server.drain();
+
+    let server = scratch.server();
+    let mut client = guest(&server, &format!("?epoch={epoch}&after={}", seen.position));
+    assert_eq!((&client.welcome["recovered"], text(&client.welcome, "epoch")), (&Value::Bool(true), &*epoch));
+    let mut resumed = Seen::after(&client.welcome, Some(seen.position));
+    resumed.until(&mut client, "9");
+    assert_eq!(resumed.texts(), ["2", "3", "4", "5", "6", "7", "8", "9"]);
+    assert_eq!(resumed.likes, 7);
+    assert_eq!(client.comment("c1", "one"), first);
+    assert_eq!(client.comment("c9", "9"), acks[7]);
+    let next = client.comment("c10", "ten");
+    assert!(number(&next, "offset") > number(&acks[7], "offset"));
+}
+
+#[test]
+fn history_is_there_before_anybody_has_come_back() {
+    let scratch = Scratch::new("history");
+    let server = scratch.server();
+    let mut client = guest(&server, "");
+    client.comment("c1", "one");
+    let last = number(&client.comment("c2", "two"), "offset");
+    let epoch = text(&client.welcome, "epoch").to_owned();
+    server.drain();
+
+    let server = scratch.server();
+    let (status, page) = server.get(server.public, "/v1/rooms/life/events");
+    let page: Value = serde_json::from_str(&page).expect("JSON");
+    assert_eq!((status, text(&page, "epoch"), number(&page, "last")), (200, &*epoch, last));
+    let texts: Vec<_> =
+        page["events"].as_array().unwrap().iter().map(|event| text(&event["comment"], "text")).collect();
+    assert_eq!(texts, ["one", "two"]);
+    let (status, xml) = server.get(server.public, "/v1/rooms/life/export?format=bilibili-xml");
+    assert!(status == 200 && xml.contains(">one</d>") && xml.contains("</i>"), "{xml}");
+    let (_, rooms) = server.get(server.public, "/v1/rooms");
+    assert!(rooms.contains(r#""total":0"#), "looking at history opens no room: {rooms}");
+}
+
+#[test]
+fn the_room_of_one_directory_is_not_that_of_another() {
+    let (here, there) = (Scratch::new("here"), Scratch::new("there"));
+    let epoch = {
+        let server = here.server();
+        let mut client = guest(&server, "");
+        client.comment("c1", "one");
+        text(&client.welcome, "epoch").to_owned()
+    };
+    let server = there.server();
+    let client = enter(&server, "life", &format!("?epoch={epoch}&after=1"), ENCODINGS[1]);
+    assert_eq!((&client.welcome["recovered"], text(&client.welcome, "reason")), (&Value::Bool(false), "epoch_changed"));
+}
