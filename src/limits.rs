@@ -103,21 +103,51 @@ pub const READS_PER_TURN: usize = 4;
 /// what the largest batch adds per tick, so that retention always wins.
 pub const RETAIN_EVENTS_MAX: usize = 10_000;
 
-/// Events that one resume covers; further back is `too_old`. 2,000 is 10 s of the busiest frames.
+/// Records of the log that one page of a resume covers: 1 s of the busiest room, a few milliseconds to read and encode.
 pub const RESUME_EVENTS_MAX: usize = 2_000;
 
-/// Bytes that one resume covers: a storm of 10,000 resumes then needs at most 2.5 GB of sends, and a
-/// viewer never waits for more history than it can read.
+/// Bytes of events in one page, about. One page is what a viewer that catches up holds at most, and what a socket takes
+/// in four to eight writes.
 pub const RESUME_BYTES_MAX: usize = 256 * 1024;
 
-/// Resumes of one moment that a room remembers encoded, so that a storm from one position is encoded
-/// once. Positions are frame ends: 32 of them are 3 s of frames.
-pub const CATCH_UPS_MAX: usize = 32;
+/// Pages that a shard remembers for the rooms that live on it, so that a storm from few positions reads and encodes each
+/// stretch once. When full the oldest goes.
+pub const CATCH_UPS_MAX: usize = 256;
 
-/// Bytes of the remembered resumes: four of the largest.
-pub const CATCH_UP_BYTES_MAX: usize = 4 * RESUME_BYTES_MAX;
+/// Bytes of those: 64 of the largest.
+pub const CATCH_UP_BYTES_MAX: usize = 64 * RESUME_BYTES_MAX;
 
-/// Bytes of events in a newcomer's snapshot, about: what a socket's first send takes at once.
+/// Pages of a shard's rooms that are being read at one time; further requests wait at the shard, at most one per
+/// connection. Enough to keep every librarian busy, few enough that the opening of a room never waits behind many.
+pub const CATCH_UPS_IN_FLIGHT: usize = 16;
+
+/// How far back a page that begins within a log time looks at most for what was shown of that time before.
+pub const PAGE_LOOKBACK_EVENTS: u64 = 16_384;
+
+/// Comments without effect (retries of one that is in the log) whose offsets a room remembers, so that no page shows them.
+/// On one node there are next to none: a retry is answered before it gets to the log.
+pub const VOIDS_MAX: usize = 4_096;
+
+/// Threads that wait for the log's device in the shards' place. They sleep more than they work: four keep a device's
+/// queue filled, and more would only take CPU from the shards in a storm.
+pub const LIBRARIANS: usize = 4;
+
+/// Jobs that may wait for a librarian: as many rooms as open at once after a restart. Beyond it joins to rooms that
+/// are not open are closed with 1013.
+pub const LIBRARY_JOBS: usize = 4_096;
+
+/// Joins, comments and likes that wait on one shard for rooms that are being opened: more than arrive in a second. Beyond
+/// it they are refused.
+pub const OPENING_WAIT_MAX: usize = 32_768;
+
+/// Of those, how many are played at once when the room is open, before others get their turn: 1,024 × 3 µs.
+pub const OPENING_PLAY: usize = 1_024;
+
+/// Catching-up connections that a shard serves before live frames get their turn: each takes what its socket buffer holds,
+/// so this is 2 MiB or a few milliseconds.
+pub const CATCH_UP_TURNS: usize = 32;
+
+/// Bytes of events in the snapshot of a newcomer who asks for nothing, about: what a socket's first send takes at once.
 pub const SNAPSHOT_BYTES_MAX: usize = 16 * 1024;
 
 /// Messages refused for their rate within [`RATE_REFUSAL_WINDOW_MS`] that close a connection with 4029:
@@ -147,6 +177,9 @@ pub const HISTORY_MAX: usize = 200;
 
 /// Bytes of those, about.
 pub const HISTORY_BYTES_MAX: usize = 64 * 1024;
+
+/// Lengths of history for which one moment's welcome is remembered encoded.
+pub const WELCOMES_MAX: usize = 8;
 
 /// Records of a log that are read at once when a room is opened.
 pub const REPLAY_EVENTS: usize = 2_000;

@@ -12,10 +12,11 @@ use volley::protocol::codes::Close;
 use volley::protocol::encode::{self, Encoding, Variant};
 use volley::protocol::frame::{EncodedFrame, RoomKey};
 use volley::protocol::local::ConnRef;
+use volley::protocol::message::ResumeFailure;
 use volley::shard::handle::{Message, Shards};
 use volley::shard::pass::{Slot, Slots, Wire};
 use volley::shard::ring::Ring;
-use volley::shard::tenant::{Caps, Command, Cx, Inbound, NewConn, Tenant};
+use volley::shard::tenant::{Caps, Command, Cx, Inbound, NewConn, ResumeSource, Tenant};
 use volley::shard::worker::Settings;
 
 /// The system's allocator, counted.
@@ -158,7 +159,7 @@ impl Tenant for Everybody {
     fn open(&mut self, cx: &mut Cx<'_, ()>, conn: ConnRef, _: Encoding, (): ()) -> Result<(), Close> {
         cx.commands.push(Command::Watch { conn, room: ROOM });
         let welcome = encode::websocket_frame(b"{}", Encoding::Json);
-        cx.commands.push(Command::Subscribe { conn, variant: Variant::default(), welcome, last: 0 });
+        cx.commands.push(Command::Subscribe { conn, variant: Variant::default(), welcome, last: 0, likes: 0 });
         Ok(())
     }
     fn message(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, (): &mut (), _: Inbound<'_>) {}
@@ -172,6 +173,12 @@ impl Tenant for Everybody {
     fn due_us(&self) -> Option<u64> {
         None
     }
+    fn welcome(&mut self, _: ConnRef, _: u64, _: ResumeSource) -> Bytes {
+        unreachable!("nobody comes back")
+    }
+    fn not_resumed(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, _: ResumeFailure) {}
+    fn forget(&mut self, _: ConnRef) {}
+    fn page(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, (): &(), _: u64) {}
     fn flush(&mut self, _: &mut Cx<'_, ()>) {}
     fn bye(&mut self, (): &(), _: Encoding, _: u64) -> Bytes {
         Bytes::new()

@@ -11,8 +11,9 @@ use volley::protocol::codes::Close;
 use volley::protocol::encode::{self, Encoding, Variant};
 use volley::protocol::frame::{EncodedFrame, RoomKey};
 use volley::protocol::local::ConnRef;
+use volley::protocol::message::ResumeFailure;
 use volley::shard::handle::Shards;
-use volley::shard::tenant::{Caps, Command, Cx, Inbound, NewConn, Tenant};
+use volley::shard::tenant::{Caps, Command, Cx, Inbound, NewConn, ResumeSource, Tenant};
 use volley::shard::worker::Settings;
 
 const ROOM: RoomKey = RoomKey(1);
@@ -184,7 +185,7 @@ impl Tenant for Publisher {
     fn open(&mut self, cx: &mut Cx<'_, ()>, conn: ConnRef, _: Encoding, (): ()) -> Result<(), Close> {
         cx.commands.push(Command::Watch { conn, room: ROOM });
         let welcome = encode::websocket_frame(b"{}", Encoding::Json);
-        cx.commands.push(Command::Subscribe { conn, variant: Variant::default(), welcome, last: self.last });
+        cx.commands.push(Command::Subscribe { conn, variant: Variant::default(), welcome, last: self.last, likes: 0 });
         Ok(())
     }
 
@@ -215,6 +216,12 @@ impl Tenant for Publisher {
         Some(self.next_us)
     }
 
+    fn welcome(&mut self, _: ConnRef, _: u64, _: ResumeSource) -> Bytes {
+        unreachable!("nobody comes back")
+    }
+    fn not_resumed(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, _: ResumeFailure) {}
+    fn forget(&mut self, _: ConnRef) {}
+    fn page(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, (): &(), _: u64) {}
     fn flush(&mut self, _: &mut Cx<'_, ()>) {}
 
     fn bye(&mut self, (): &(), _: Encoding, _: u64) -> Bytes {

@@ -1,13 +1,22 @@
 //! The room actors that live on one shard, and when each wants to run.
+//!
+//! Nothing here waits for the log's device: rooms are opened and pages are made by librarians, and who came meanwhile
+//! waits in a bounded line.
 
-use super::mail::{Joined, Mail, Newcomer};
+use super::desk::{Desk, PageKey};
+use super::library::{Job, Library};
+use super::mail::{Joined, Made, Mail, Newcomer, Opened};
+use super::openings::{Openings, Wait};
 use crate::clock;
-use crate::log::{Log, OpenError};
+use crate::limits::OPENING_PLAY;
 use crate::metrics::RoomMetrics;
-use crate::protocol::ids::{Epoch, Offset};
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::event::Comment;
+use crate::protocol::ids::ClientId;
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::protocol::message::ServerMessage;
-use crate::room::actor::{Actor, Effect, Settings};
+use crate::protocol::message::{ErrorMessage, ResumeFailure, ServerMessage};
+use crate::protocol::page::EncodedPage;
+use crate::room::actor::{Actor, Effect};
 use crate::room::registry::{Registry, RoomHandle};
 use crate::shard::tenant::{Command, Cx};
 use std::collections::{BTreeSet, HashMap};
@@ -40,55 +49,188 @@ struct Figures {
 pub(super) struct Homes {
     homes: HashMap<RoomKey, Home>,
     due: BTreeSet<(u64, RoomKey)>,
+    openings: Openings,
+    desk: Desk,
     registry: Arc<Registry>,
-    log: Arc<dyn Log>,
-    settings: Settings,
+    library: Library,
     waker: Waker,
     metrics: RoomMetrics,
     effects: Vec<Effect>,
+    /// Nothing new is taken: the process stops.
+    draining: bool,
 }
 
+/// The hint with `overloaded` when a room cannot take something now: a few ticks.
+pub(super) const BUSY_RETRY_MS: u64 = 500;
+
 impl Homes {
-    pub(super) fn new(registry: Arc<Registry>, log: Arc<dyn Log>, settings: Settings, waker: Waker) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, library: Library, waker: Waker) -> Self {
         Self {
             homes: HashMap::new(),
             due: BTreeSet::new(),
+            openings: Openings::default(),
+            desk: Desk::default(),
             registry,
-            log,
-            settings,
+            library,
             waker,
             metrics: RoomMetrics::new(),
             effects: Vec::new(),
+            draining: false,
         }
     }
 
     /// When the first of them wants to run.
     pub(super) fn due_us(&self) -> Option<u64> {
+        if self.openings.is_due() {
+            return Some(0);
+        }
         self.due.first().map(|(due_us, _)| *due_us)
     }
 
     /// Lets a newcomer in, opening the room if this is its first one.
-    pub(super) fn join(&mut self, cx: &mut Cx<'_, Mail>, who: Newcomer, resume: Option<(Epoch, Offset)>) {
+    pub(super) fn join(&mut self, cx: &mut Cx<'_, Mail>, who: Box<Newcomer>) {
         let key = who.room.key;
-        if !self.homes.contains_key(&key)
-            && let Err(error) = self.open(&who.room, cx.now_us)
-        {
-            self.metrics.rooms_refused.increment(1);
-            tracing::error!(room = %who.room.id, %error, "the room's log cannot be opened");
-            cx.commands.push(Command::Mail { shard: who.to.shard, mail: Mail::Refused { to: who.to } });
-            return;
+        if !self.openings.holds(key) {
+            if self.homes.contains_key(&key) {
+                return self.let_in(cx, *who);
+            }
+            let job = Job::Open { room: who.room.clone(), waker: self.waker.clone() };
+            if self.library.submit(job).is_err() {
+                self.metrics.rooms_refused.increment(1);
+                return refuse(cx, who.to);
+            }
+            self.openings.begin(key);
         }
-        let (to, encoding, now_us) = (who.to, who.encoding, cx.now_us);
-        let mut who = Some(who);
-        self.call(cx, key, |actor, out| actor.join(to, encoding, resume, now_us, out), &mut who);
+        self.wait(cx, key, Wait::Join(who));
     }
 
-    fn open(&mut self, room: &Arc<RoomHandle>, now_us: u64) -> Result<(), OpenError> {
-        let actor = Actor::open(room.clone(), self.log.clone(), self.settings.clone(), self.waker.clone(), now_us)?;
-        let told = figures(room);
-        self.homes.insert(room.key, Home { actor, room: room.clone(), due_us: None, told });
-        self.metrics.rooms.increment(1.0);
-        Ok(())
+    /// Takes a comment to its room.
+    pub(super) fn comment(&mut self, cx: &mut Cx<'_, Mail>, from: ConnRef, room: RoomKey, comment: Box<Comment>) {
+        if self.openings.holds(room) {
+            return self.wait(cx, room, Wait::Comment { from, comment });
+        }
+        let (id, now_us) = (comment.id.clone(), cx.now_us);
+        if self.draining || !self.with(cx, room, |actor, out| actor.comment(from, *comment, now_us, out)) {
+            reply(cx, from, gone(id));
+        }
+    }
+
+    /// Takes likes to their room.
+    pub(super) fn like(&mut self, cx: &mut Cx<'_, Mail>, from: ConnRef, room: RoomKey, count: u64) {
+        if self.openings.holds(room) {
+            return self.wait(cx, room, Wait::Like { from, count });
+        }
+        let now_us = cx.now_us;
+        if self.draining || !self.with(cx, room, |actor, out| actor.like(from, count, now_us, out)) {
+            reply(cx, from, gone(None));
+        }
+    }
+
+    fn let_in(&mut self, cx: &mut Cx<'_, Mail>, who: Newcomer) {
+        let Newcomer { to, resume, history, .. } = who;
+        let (key, now_us) = (who.room.key, cx.now_us);
+        self.call(cx, key, |actor, out| actor.join(to, resume, history, now_us, out), &mut Some(who));
+    }
+
+    fn wait(&mut self, cx: &mut Cx<'_, Mail>, room: RoomKey, wait: Wait) {
+        // Who waits to join is told to come back with everybody else.
+        if self.draining && !matches!(wait, Wait::Join(_)) {
+            return turn_away(cx, wait);
+        }
+        if let Err(wait) = self.openings.add(room, wait) {
+            self.library.metrics().refused.increment(1);
+            turn_away(cx, wait);
+        }
+    }
+
+    /// A librarian has opened a room, or could not.
+    pub(super) fn opened(&mut self, cx: &mut Cx<'_, Mail>, opened: Opened) {
+        let Opened { room, actor } = opened;
+        let key = room.key;
+        match actor {
+            Ok(actor) => {
+                let told = figures(&room);
+                self.homes.insert(key, Home { actor, room, due_us: None, told });
+                self.metrics.rooms.increment(1.0);
+                self.openings.opened(key);
+                // Also clears what was said of comings and goings while nobody listened.
+                self.presence(cx, key);
+                self.play(cx);
+            }
+            Err(error) => {
+                self.metrics.rooms_refused.increment(1);
+                tracing::error!(room = %room.id, %error, "the room's log cannot be opened");
+                for wait in self.openings.fail(key) {
+                    turn_away(cx, wait);
+                }
+            }
+        }
+    }
+
+    /// Plays some of what came for rooms before they were open.
+    pub(super) fn play(&mut self, cx: &mut Cx<'_, Mail>) {
+        for _ in 0..OPENING_PLAY {
+            let Some((key, wait)) = self.openings.next() else { return };
+            let now_us = cx.now_us;
+            match wait {
+                Wait::Join(who) => self.let_in(cx, *who),
+                Wait::Comment { from, comment } => {
+                    self.with(cx, key, |actor, out| actor.comment(from, *comment, now_us, out));
+                }
+                Wait::Like { from, count } => {
+                    self.with(cx, key, |actor, out| actor.like(from, count, now_us, out));
+                }
+            }
+        }
+    }
+
+    /// Somebody who catches up needs a page.
+    pub(super) fn read(&mut self, cx: &mut Cx<'_, Mail>, to: ConnRef, key: PageKey) {
+        let metrics = self.library.metrics();
+        if let Some(page) = self.desk.find(key) {
+            metrics.pages_known.increment(1);
+            return self.hand_out(cx, key.0, vec![to], &Ok(Some(page)));
+        }
+        if self.desk.wait(key, to) {
+            metrics.pages_read.increment(1);
+            self.ask_librarians(cx);
+        } else {
+            metrics.pages_joined.increment(1);
+        }
+    }
+
+    /// A librarian has made a page, or could not.
+    pub(super) fn made(&mut self, cx: &mut Cx<'_, Mail>, made: Made) {
+        let Made { room, after, encoding, page } = made;
+        self.arrived(cx, (room, after, encoding), &page.map(Some));
+        self.ask_librarians(cx);
+    }
+
+    fn ask_librarians(&mut self, cx: &mut Cx<'_, Mail>) {
+        while let Some(key) = self.desk.next() {
+            let (room, after, encoding) = key;
+            let home = self.homes.get(&room);
+            let request = home.and_then(|home| Some((home, home.actor.page_request(after, encoding)?)));
+            let Some((home, request)) = request else {
+                self.arrived(cx, key, &Ok(None));
+                continue;
+            };
+            if self.library.submit(Job::Page { room: home.room.clone(), request }).is_err() {
+                self.arrived(cx, key, &Err(ResumeFailure::Unavailable));
+            }
+        }
+    }
+
+    fn arrived(&mut self, cx: &mut Cx<'_, Mail>, key: PageKey, page: &Page) {
+        let waiting = self.desk.arrived(key, page);
+        self.hand_out(cx, key.0, waiting, page);
+    }
+
+    fn hand_out(&self, cx: &mut Cx<'_, Mail>, room: RoomKey, waiting: Vec<ConnRef>, page: &Page) {
+        let online = self.homes.get(&room).map_or(0, |home| home.room.online());
+        for to in waiting {
+            cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Page { to, page: page.clone(), online } });
+        }
     }
 
     /// Calls the actor of `room`; answers `false` when there is none.
@@ -154,12 +296,20 @@ impl Homes {
                 self.due.remove(&(due_us, key));
             }
             home.actor.close();
+            self.desk.end(key);
             self.metrics.rooms.decrement(1.0);
         }
     }
 
-    /// Ends every open tick now.
+    /// The process stops: ends every open tick now, and refuses what waits. Who waits to join is told to come back
+    /// with everybody else.
     pub(super) fn flush(&mut self, cx: &mut Cx<'_, Mail>) {
+        self.draining = true;
+        for wait in self.openings.empty() {
+            if !matches!(wait, Wait::Join(_)) {
+                turn_away(cx, wait);
+            }
+        }
         let keys: Vec<RoomKey> = self.homes.keys().copied().collect();
         let now_us = cx.now_us;
         for key in keys {
@@ -224,12 +374,39 @@ fn carry_out(cx: &mut Cx<'_, Mail>, room: &RoomHandle, effect: Effect, who: &mut
             }
         }
         Effect::Reply { to, message } => reply(cx, to, message),
-        Effect::Joined { to, last, recovered, reason, tail, catch_up } => {
+        Effect::Joined { to, last, likes, after, reason, tail } => {
             let Some(who) = who.take() else { return };
-            let joined = Joined { who, last, recovered, reason, tail, catch_up };
+            let reason = reason.or(who.refused);
+            let joined = Joined { who, last, likes, after, reason, tail };
             cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Joined(Box::new(joined)) });
         }
     }
+}
+
+/// A page for somebody; see [`Mail::Page`].
+type Page = Result<Option<Arc<EncodedPage>>, ResumeFailure>;
+
+/// Whoever waited for a room is not let in, or has to say it again.
+fn turn_away(cx: &mut Cx<'_, Mail>, wait: Wait) {
+    match wait {
+        Wait::Join(who) => refuse(cx, who.to),
+        Wait::Comment { from, comment } => reply(cx, from, gone(comment.id)),
+        Wait::Like { from, .. } => reply(cx, from, gone(None)),
+    }
+}
+
+fn refuse(cx: &mut Cx<'_, Mail>, to: ConnRef) {
+    cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Refused { to } });
+}
+
+/// The answer to what came for a room that cannot take it.
+pub(super) fn gone(id: Option<ClientId>) -> ServerMessage {
+    ServerMessage::Error(ErrorMessage {
+        id,
+        code: ErrorCode::Overloaded,
+        message: "the room cannot take it now; send it again later".into(),
+        retry_after_ms: Some(BUSY_RETRY_MS),
+    })
 }
 
 /// Answers a connection on whatever shard.

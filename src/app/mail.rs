@@ -1,23 +1,31 @@
-//! What tenants of different shards tell each other. Small: an inbox holds 65,536 of them.
+//! What tenants of different shards, and the librarians, tell each other. Small: an inbox holds 65,536 of them.
 
+use crate::log::OpenError;
 use crate::protocol::encode::Encoding;
 use crate::protocol::event::{Comment, User};
 use crate::protocol::ids::{Epoch, Offset, SessionId};
 use crate::protocol::local::{ConnRef, RoomKey};
 use crate::protocol::message::{ResumeFailure, ServerMessage};
+use crate::protocol::page::EncodedPage;
+use crate::room::actor::Actor;
 use crate::room::registry::RoomHandle;
 use crate::room::welcome::WelcomeTail;
-use bytes::Bytes;
 use std::sync::Arc;
 
 /// One message.
 pub enum Mail {
     /// To the home: somebody wants to follow the room.
-    Join {
+    Join(Box<Newcomer>),
+    /// To the home: somebody who catches up needs the page after `after`.
+    Read {
         /// Who.
-        who: Box<Newcomer>,
-        /// Where they left off.
-        resume: Option<(Epoch, Offset)>,
+        to: ConnRef,
+        /// Where.
+        room: RoomKey,
+        /// The position that the page continues.
+        after: Offset,
+        /// How it reads.
+        encoding: Encoding,
     },
     /// To the home: a comment, admitted.
     Comment {
@@ -47,6 +55,19 @@ pub enum Mail {
         /// Where.
         room: RoomKey,
     },
+    /// From a librarian to the home: the room is open, or cannot be opened.
+    Opened(Box<Opened>),
+    /// From a librarian to the home: a page, or why there is none.
+    Made(Box<Made>),
+    /// To the shard of somebody who catches up: a page.
+    Page {
+        /// Who.
+        to: ConnRef,
+        /// It; `None` when there is nothing after the position yet.
+        page: Result<Option<Arc<EncodedPage>>, ResumeFailure>,
+        /// How many watch the room.
+        online: u64,
+    },
     /// To the newcomer's shard: they are in.
     Joined(Box<Joined>),
     /// To a connection's shard: an answer.
@@ -75,22 +96,48 @@ pub struct Newcomer {
     pub session: SessionId,
     /// Who it is.
     pub user: User,
+    /// Where they left off.
+    pub resume: Option<(Epoch, Offset)>,
+    /// Why what they missed cannot be brought, if that was found out already.
+    pub refused: Option<ResumeFailure>,
+    /// How many of the newest comments they want to see, if they said so.
+    pub history: Option<usize>,
+}
+
+/// What became of the opening of a room.
+pub struct Opened {
+    /// The room.
+    pub room: Arc<RoomHandle>,
+    /// Its actor.
+    pub actor: Result<Actor, OpenError>,
+}
+
+/// What became of a page.
+pub struct Made {
+    /// Where.
+    pub room: RoomKey,
+    /// The position that it continues.
+    pub after: Offset,
+    /// How it is written.
+    pub encoding: Encoding,
+    /// It.
+    pub page: Result<Arc<EncodedPage>, ResumeFailure>,
 }
 
 /// Somebody is in: everything that their welcome needs.
 pub struct Joined {
     /// Who.
     pub who: Newcomer,
-    /// The position that the welcome brings them to.
+    /// The position that the welcome tells.
     pub last: Offset,
-    /// Whether everything after the asked position follows.
-    pub recovered: bool,
+    /// Likes up to there.
+    pub likes: u64,
+    /// The position that they come back to, if everything after it is to be brought.
+    pub after: Option<Offset>,
     /// Why not.
     pub reason: Option<ResumeFailure>,
     /// The welcome's shared part.
     pub tail: Arc<WelcomeTail>,
-    /// What they missed.
-    pub catch_up: Option<Bytes>,
 }
 
 const _: () = assert!(size_of::<Mail>() <= 48, "65,536 of them are preallocated per shard");

@@ -5,11 +5,14 @@
 //!
 //! Does not know: a room's rules, a frame's bytes, a request's meaning; it only joins those who do.
 
+mod desk;
 mod homes;
+mod library;
 mod log_command;
 pub mod logging;
 mod mail;
 pub mod node;
+mod openings;
 mod tenant;
 
 pub use node::{Node, StartError};

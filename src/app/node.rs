@@ -1,11 +1,13 @@
 //! One node, started and stopped: also how tests run a whole server in their own process.
 
+use super::library::{Librarians, Library, Tools};
+use super::mail::Mail;
 use super::tenant::{Hello, Node as Tenant, Shared};
 use crate::api;
 use crate::clock;
 use crate::config::{Config, ConfigErrors, Data, Durability, Loaded, Rate, capacity};
 use crate::gateway::{BindError, Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
-use crate::limits::{CONTROL_BACKLOG_BYTES_MAX, FRAGMENTS_MAX};
+use crate::limits::{CONTROL_BACKLOG_BYTES_MAX, FRAGMENTS_MAX, LIBRARIANS};
 use crate::log::disk::{self, DiskError, DiskLog};
 use crate::log::memory::MemoryLog;
 use crate::log::{Log, Retention};
@@ -21,7 +23,7 @@ use crate::shard::worker::Settings as ShardSettings;
 use crate::shutdown::Shutdown;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -29,6 +31,9 @@ use tokio::runtime::Runtime;
 
 /// Within this the rooms end their open ticks at a drain.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A read of the log that is under way at the end of a drain gets this long.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// After the hints are sent, connections get this long to hear their close frames (they linger 1 s each).
 const GOODBYE_US: u64 = 5_000_000;
@@ -61,6 +66,9 @@ pub struct Node {
     runtime: Runtime,
     shards: Shards<Tenant>,
     threads: Vec<JoinHandle<()>>,
+    librarians: Librarians,
+    /// The shards have ended: nobody takes mail any more.
+    stopped: Arc<AtomicBool>,
     store: Store,
     shutdown: Shutdown,
     public: SocketAddr,
@@ -92,25 +100,40 @@ impl Node {
     /// # Errors
     /// [`StartError`]; then nothing runs.
     pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, Store::open)
+    }
+
+    /// The same on a log of the caller's, which may wait for its device in `open` and `read`.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing runs.
+    pub fn start_on(config: Config, log: Arc<dyn Log>) -> Result<Self, StartError> {
+        Self::start_with(config, |_| Ok(Store::Other(log)))
+    }
+
+    fn start_with(
+        config: Config,
+        open_store: impl FnOnce(&Config) -> Result<Store, DiskError>,
+    ) -> Result<Self, StartError> {
         let gateway = Gateway::bind(&config)?;
         let (public, admin) = (gateway.public.address(), gateway.admin.address());
         let exporter = metrics::install()?;
         let shards_count = shard_count(config.shards);
-        let store = Store::open(&config)?;
+        let store = open_store(&config)?;
         let registry = Arc::new(Registry::new(shards_count, config.room.rooms_max));
         let admission = Arc::new(Admission::new(&config));
         let log = store.log();
-        let shared = Shared {
-            registry: registry.clone(),
-            log: log.clone(),
-            rooms: room_settings(&config),
-            admission: admission.clone(),
-            auth: Arc::new(Guests),
-        };
+        let (library, vacancy) = Library::new();
+        let shared =
+            Shared { registry: registry.clone(), library, admission: admission.clone(), auth: Arc::new(Guests) };
         let (shards, threads) =
             Shards::start(usize::from(shards_count), shard_settings(&config), move |number, shards| {
                 Tenant::new(number, shards, shared.clone())
             })?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let deliver = Box::new(deliver(shards.clone(), stopped.clone()));
+        let librarians =
+            vacancy.fill(LIBRARIANS, Tools { log: log.clone(), rooms: room_settings(&config), deliver })?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
         let shutdown = Shutdown::default();
         let state = State {
@@ -142,7 +165,18 @@ impl Node {
         runtime.spawn(log_failure("public", gateway.public.serve(state, api::public(api_state))));
         runtime.spawn(upkeep(exporter, admission));
         listening.begin();
-        Ok(Self { runtime, shards, threads, store, shutdown, public, admin, drain_ms: config.drain_ms })
+        Ok(Self {
+            runtime,
+            shards,
+            threads,
+            librarians,
+            stopped,
+            store,
+            shutdown,
+            public,
+            admin,
+            drain_ms: config.drain_ms,
+        })
     }
 
     /// Where viewers connect.
@@ -178,13 +212,15 @@ impl Node {
             }
         }
         self.say_goodbye();
-        let Self { runtime, shards, threads, store, .. } = self;
+        let Self { runtime, shards, threads, librarians, stopped, store, .. } = self;
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a shard ended by a panic");
             }
         }
-        // Nobody appends any more.
+        stopped.store(true, Ordering::Release);
+        librarians.stop(READ_TIMEOUT);
+        // Nobody reads or appends any more.
         store.stop();
         runtime.shutdown_timeout(Duration::from_millis(500));
         shards.connections()
@@ -215,6 +251,7 @@ impl Node {
 enum Store {
     Memory(Arc<MemoryLog>),
     Disk(Arc<DiskLog>),
+    Other(Arc<dyn Log>),
 }
 
 impl Store {
@@ -241,6 +278,7 @@ impl Store {
         match self {
             Self::Memory(log) => log.clone(),
             Self::Disk(log) => log.clone(),
+            Self::Other(log) => log.clone(),
         }
     }
 
@@ -257,6 +295,20 @@ const ROOMS_ENDING: usize = 1_024;
 /// HTTP is pages, metrics and what is refused; proper upgrades are agreed to at the gateway's door. One thread took 10,000
 /// upgrades in half a second when it did them all; a second one would only share the cores with the shards.
 const HTTP_THREADS: usize = 1;
+
+/// To the inbox of a shard, which may be full for a moment.
+fn deliver(shards: Shards<Tenant>, stopped: Arc<AtomicBool>) -> impl Fn(u16, Mail) + Send + Sync {
+    move |shard, mail| {
+        let mut message = Message::Mail(mail);
+        while let Err(back) = shards.send(shard, message) {
+            if stopped.load(Ordering::Acquire) {
+                return;
+            }
+            message = back;
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+}
 
 fn shard_count(configured: usize) -> u16 {
     let count = if configured == 0 { std::thread::available_parallelism().map_or(1, Into::into) } else { configured };

@@ -3,38 +3,34 @@
 //! This is where the layers meet: admission reads what a connection says, mail takes it to the room's home, effects of
 //! the room become commands to shards.
 
-use super::homes::{Homes, Waker, reply};
+use super::homes::{BUSY_RETRY_MS, Homes, Waker, gone};
+use super::library::Library;
 use super::mail::{Joined, Mail, Newcomer};
 use crate::gateway::{Claim, Permit, Purpose};
-use crate::log::Log;
+use crate::metrics::ResumeMetrics;
 use crate::policy::admission::{Admission, Admitted, SessionMeter};
 use crate::policy::auth::Authenticator;
 use crate::protocol::codes::{Close, ErrorCode};
 use crate::protocol::encode::{self, Encoding, Rendition, Variant};
 use crate::protocol::event::User;
-use crate::protocol::ids::{ClientId, Hex64};
+use crate::protocol::ids::{ClientId, Epoch, Hex64, Offset};
 use crate::protocol::local::ConnRef;
-use crate::protocol::message::{Bye, ErrorMessage, ServerMessage};
-use crate::room::actor::Settings;
+use crate::protocol::message::{Bye, ErrorMessage, ResumeFailure, ServerMessage};
 use crate::room::registry::Registry;
 use crate::shard::handle::{Message, Shards};
-use crate::shard::tenant::{Command, Cx, Inbound, Tenant};
-use bytes::{Bytes, BytesMut};
+use crate::shard::tenant::{Command, Cx, Inbound, ResumeSource, Tenant};
+use bytes::Bytes;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// The hint with `overloaded` when a shard is behind: a few ticks.
-const BUSY_RETRY_MS: u64 = 500;
 
 /// What every shard's tenant shares.
 #[derive(Clone)]
 pub struct Shared {
     /// The node's rooms.
     pub registry: Arc<Registry>,
-    /// Their log.
-    pub log: Arc<dyn Log>,
-    /// Their bounds and pace.
-    pub rooms: Settings,
+    /// Who reads their log.
+    pub library: Library,
     /// Limits for what clients say.
     pub admission: Arc<Admission>,
     /// Who clients are.
@@ -47,6 +43,12 @@ pub struct Hello {
     pub purpose: Purpose,
     /// Counts the connection.
     pub permit: Permit,
+}
+
+/// What a newcomer asked for.
+struct Wish {
+    resume: Option<(Epoch, Offset)>,
+    history: Option<usize>,
 }
 
 /// What is kept per connection.
@@ -74,6 +76,9 @@ pub struct Watch {
 pub struct Node {
     shared: Shared,
     homes: Homes,
+    /// Who comes back and waits to be brought what they missed.
+    returning: HashMap<ConnRef, Box<Joined>>,
+    metrics: ResumeMetrics,
     /// Set when a wake-up of an actor found the inbox full: then all are looked at.
     lost_wake: Arc<AtomicBool>,
     /// Nothing new is taken: the process stops.
@@ -91,11 +96,12 @@ impl Node {
                 shards.nudge(number);
             }
         });
-        let homes = Homes::new(shared.registry.clone(), shared.log.clone(), shared.rooms.clone(), waker);
-        Self { shared, homes, lost_wake, draining: false }
+        let homes = Homes::new(shared.registry.clone(), shared.library.clone(), waker);
+        let (returning, metrics) = (HashMap::new(), ResumeMetrics::new());
+        Self { shared, homes, returning, metrics, lost_wake, draining: false }
     }
 
-    fn watch(&mut self, cx: &mut Cx<'_, Mail>, to: ConnRef, watch: Watch, resume: Option<(Hex64, u64)>) -> Session {
+    fn watch(&mut self, cx: &mut Cx<'_, Mail>, to: ConnRef, watch: Watch, wish: Wish) -> Session {
         let room = watch.claim.room().clone();
         let (key, home) = (room.key, room.home);
         // Before the home hears of the join: from then on it sends frames here.
@@ -106,21 +112,34 @@ impl Node {
             encoding: watch.variant.encoding,
             session: Hex64(rand::random()),
             user: watch.user.clone(),
+            resume: wish.resume,
+            refused: None,
+            history: wish.history,
         };
         cx.commands.push(Command::Watch { conn: to, room: key });
-        cx.commands.push(Command::Mail { shard: home, mail: Mail::Join { who: Box::new(who), resume } });
+        cx.commands.push(Command::Mail { shard: home, mail: Mail::Join(Box::new(who)) });
         Session::Watch(watch)
     }
 
-    fn joined(cx: &mut Cx<'_, Mail>, joined: Joined) {
-        let Joined { who, last, recovered, reason, tail, catch_up } = joined;
-        let payload = tail.compose(who.encoding, &who.room.id, who.session, &who.user, recovered, reason);
-        let mut welcome = BytesMut::from(&encode::websocket_frame(&payload, who.encoding)[..]);
-        if let Some(catch_up) = catch_up {
-            welcome.extend_from_slice(&catch_up);
-        }
+    fn joined(&mut self, cx: &mut Cx<'_, Mail>, joined: Box<Joined>) {
+        let Joined { who, last, likes, after, reason, tail } = &*joined;
+        let (conn, last, likes) = (who.to, *last, *likes);
         let variant = Variant { rendition: Rendition::Viewer, encoding: who.encoding };
-        cx.commands.push(Command::Subscribe { conn: who.to, variant, welcome: welcome.freeze(), last });
+        if let Some(after) = *after {
+            cx.commands.push(Command::Resume { conn, variant, after, last, likes });
+            self.returning.insert(conn, joined);
+            return;
+        }
+        match reason {
+            None => {}
+            Some(ResumeFailure::EpochChanged) => self.metrics.epoch_changed.increment(1),
+            Some(ResumeFailure::TooOld) => self.metrics.too_old.increment(1),
+            Some(ResumeFailure::Ahead) => self.metrics.ahead.increment(1),
+            Some(ResumeFailure::Unavailable) => self.metrics.unavailable.increment(1),
+        }
+        let payload = tail.compose(who.encoding, &who.room.id, who.session, &who.user, false, *reason);
+        let welcome = encode::websocket_frame(&payload, who.encoding);
+        cx.commands.push(Command::Subscribe { conn, variant, welcome, last, likes });
     }
 
     fn busy(&self, cx: &Cx<'_, Mail>, home: u16, id: Option<ClientId>) -> Option<ErrorMessage> {
@@ -140,15 +159,6 @@ impl Node {
     }
 }
 
-fn gone(id: Option<ClientId>) -> ServerMessage {
-    ServerMessage::Error(ErrorMessage {
-        id,
-        code: ErrorCode::Overloaded,
-        message: "the room is being closed; reconnect and send it again".into(),
-        retry_after_ms: Some(BUSY_RETRY_MS),
-    })
-}
-
 impl Tenant for Node {
     type Hello = Hello;
     type Session = Session;
@@ -165,7 +175,7 @@ impl Tenant for Node {
         match purpose {
             #[cfg(feature = "echo")]
             Purpose::Echo => Ok(Session::Echo { _permit: permit }),
-            Purpose::Watch { room: claim, resume, guest } => {
+            Purpose::Watch { room: claim, resume, history, guest } => {
                 if self.draining {
                     return Err(Close::Drain);
                 }
@@ -173,7 +183,7 @@ impl Tenant for Node {
                 let variant = Variant { rendition: Rendition::Viewer, encoding };
                 let meter = SessionMeter::default();
                 let watch = Watch { claim, user: identity.user, variant, meter, _permit: permit };
-                Ok(self.watch(cx, conn, watch, resume))
+                Ok(self.watch(cx, conn, watch, Wish { resume, history }))
             }
         }
     }
@@ -211,7 +221,8 @@ impl Tenant for Node {
         cx.commands.push(Command::Mail { shard: home, mail });
     }
 
-    fn closed(&mut self, cx: &mut Cx<'_, Mail>, _: ConnRef, session: Session) {
+    fn closed(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: Session) {
+        self.forget(conn);
         #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
         let Session::Watch(watch) = session else { return };
         let room = watch.claim.room();
@@ -222,36 +233,37 @@ impl Tenant for Node {
     }
 
     fn mail(&mut self, cx: &mut Cx<'_, Mail>, mail: Mail) {
-        let now_us = cx.now_us;
         match mail {
-            Mail::Join { who, resume } => self.homes.join(cx, *who, resume),
-            Mail::Comment { from, room, comment } => {
-                let id = comment.id.clone();
-                if self.draining || !self.homes.with(cx, room, |actor, out| actor.comment(from, *comment, now_us, out))
-                {
-                    reply(cx, from, gone(id));
-                }
-            }
-            Mail::Like { from, room, count } => {
-                if self.draining || !self.homes.with(cx, room, |actor, out| actor.like(from, count, now_us, out)) {
-                    reply(cx, from, gone(None));
-                }
-            }
+            Mail::Join(who) => self.homes.join(cx, who),
+            Mail::Read { to, room, after, encoding } => self.homes.read(cx, to, (room, after, encoding)),
+            Mail::Comment { from, room, comment } => self.homes.comment(cx, from, room, comment),
+            Mail::Like { from, room, count } => self.homes.like(cx, from, room, count),
+            Mail::Opened(opened) => self.homes.opened(cx, *opened),
+            Mail::Made(made) => self.homes.made(cx, *made),
+            Mail::Page { to, page, online } => cx.commands.push(Command::Page { conn: to, page, online }),
             Mail::Presence { room } => self.homes.presence(cx, room),
             Mail::Delivered { room } => self.homes.run(cx, room),
-            Mail::Joined(joined) => Self::joined(cx, *joined),
+            Mail::Joined(joined) => self.joined(cx, joined),
             Mail::Reply { to, message } => cx.commands.push(Command::Say { to, message }),
             Mail::Refused { to } => cx.commands.push(Command::Close { conn: to, close: Close::Overload }),
         }
     }
 
     fn is_answer(mail: &Mail) -> bool {
-        matches!(mail, Mail::Joined(_) | Mail::Reply { .. } | Mail::Refused { .. })
+        match mail {
+            Mail::Joined(_) | Mail::Reply { .. } | Mail::Refused { .. } | Mail::Page { .. } => true,
+            // At most one per connection, and it was let in.
+            Mail::Read { .. } => true,
+            // Librarians wait by themselves.
+            Mail::Opened(_) | Mail::Made(_) => true,
+            Mail::Join(_) | Mail::Comment { .. } | Mail::Like { .. } => false,
+            Mail::Presence { .. } | Mail::Delivered { .. } => false,
+        }
     }
 
     fn undelivered(&mut self, cx: &mut Cx<'_, Mail>, mail: Mail) {
         match mail {
-            Mail::Join { who, .. } => cx.commands.push(Command::Close { conn: who.to, close: Close::Overload }),
+            Mail::Join(who) => cx.commands.push(Command::Close { conn: who.to, close: Close::Overload }),
             Mail::Comment { from, comment, .. } => say(cx, from, gone(comment.id)),
             Mail::Like { from, .. } => say(cx, from, gone(None)),
             // Told again with the next change.
@@ -261,7 +273,13 @@ impl Tenant for Node {
                 }
             }
             Mail::Delivered { .. } => self.lost_wake.store(true, Ordering::Release),
-            Mail::Joined(_) | Mail::Reply { .. } | Mail::Refused { .. } => unreachable!("answers always wait"),
+            Mail::Joined(_)
+            | Mail::Reply { .. }
+            | Mail::Refused { .. }
+            | Mail::Page { .. }
+            | Mail::Read { .. }
+            | Mail::Opened(_)
+            | Mail::Made(_) => unreachable!("answers always wait"),
         }
     }
 
@@ -269,11 +287,42 @@ impl Tenant for Node {
         if self.lost_wake.swap(false, Ordering::AcqRel) {
             self.homes.run_all(cx);
         }
+        self.homes.play(cx);
         self.homes.run_due(cx);
     }
 
     fn due_us(&self) -> Option<u64> {
         if self.lost_wake.load(Ordering::Acquire) { Some(0) } else { self.homes.due_us() }
+    }
+
+    fn welcome(&mut self, conn: ConnRef, likes: u64, from: ResumeSource) -> Bytes {
+        match from {
+            ResumeSource::Ring => self.metrics.ring.increment(1),
+            ResumeSource::Pages => self.metrics.pages.increment(1),
+        }
+        let joined = self.returning.remove(&conn).expect("one that resumes is kept until it is welcomed or gone");
+        let Joined { who, tail, .. } = *joined;
+        let payload = tail.compose_recovered(who.encoding, &who.room.id, who.session, &who.user, likes);
+        encode::websocket_frame(&payload, who.encoding)
+    }
+
+    fn not_resumed(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, why: ResumeFailure) {
+        let Some(joined) = self.returning.remove(&conn) else { return };
+        // As a newcomer, and as of now: the room went on meanwhile.
+        let who = Newcomer { resume: None, refused: Some(why), ..joined.who };
+        cx.commands.push(Command::Mail { shard: who.room.home, mail: Mail::Join(Box::new(who)) });
+    }
+
+    fn forget(&mut self, conn: ConnRef) {
+        self.returning.remove(&conn);
+    }
+
+    fn page(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: &Session, after: Offset) {
+        #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
+        let Session::Watch(watch) = session else { return };
+        let (room, encoding) = (watch.claim.room(), watch.variant.encoding);
+        let mail = Mail::Read { to: conn, room: room.key, after, encoding };
+        cx.commands.push(Command::Mail { shard: room.home, mail });
     }
 
     fn flush(&mut self, cx: &mut Cx<'_, Mail>) {

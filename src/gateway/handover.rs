@@ -38,6 +38,8 @@ pub enum Purpose {
         room: Claim,
         /// Where it left off.
         resume: Option<(Epoch, Offset)>,
+        /// How many of the newest comments it wants to see, if it said so.
+        history: Option<usize>,
         /// The guest that it says it is.
         guest: Option<GuestKey>,
     },

@@ -3,7 +3,7 @@
 
 use super::answer::Answer;
 use super::origin::Allowed;
-use crate::limits::OFFSET_MAX;
+use crate::limits::{HISTORY_MAX, OFFSET_MAX};
 use crate::metrics::Refusal;
 use crate::protocol::encode::Encoding;
 use crate::protocol::ids::{Epoch, GuestKey, Offset, RoomId};
@@ -41,6 +41,7 @@ pub(super) struct Handshake {
     /// The value of `Sec-WebSocket-Accept`.
     pub(super) accept: String,
     pub(super) resume: Option<(Epoch, Offset)>,
+    pub(super) history: Option<usize>,
     pub(super) guest: Option<GuestKey>,
 }
 
@@ -88,6 +89,7 @@ pub(super) fn check<B>(request: &Request<B>, target: &Target<'_>, allowed: &Allo
         protocol_asked: encoding.is_some(),
         accept,
         resume: query.resume,
+        history: query.history,
         guest,
     })
 }
@@ -195,17 +197,19 @@ fn guest(headers: &HeaderMap) -> Result<Option<GuestKey>, Answer> {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Query {
     resume: Option<(Epoch, Offset)>,
+    history: Option<usize>,
 }
 
 impl Query {
     fn parse(query: &str) -> Result<Self, Answer> {
-        let (mut rendition, mut epoch, mut after) = (None, None, None);
+        let (mut rendition, mut epoch, mut after, mut history) = (None, None, None, None);
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let slot = match name {
                 "rendition" => &mut rendition,
                 "epoch" => &mut epoch,
                 "after" => &mut after,
+                "history" => &mut history,
                 _ => continue,
             };
             let value = percent_decode(value).ok_or_else(|| bad_payload(format!("{name}: broken percent-encoding")))?;
@@ -226,7 +230,7 @@ impl Query {
             (Some(_), None) => return Err(bad_payload("after is missing: epoch and after come together")),
             (None, Some(_)) => return Err(bad_payload("epoch is missing: epoch and after come together")),
         };
-        Ok(Self { resume })
+        Ok(Self { resume, history: history.map(|history| parse_history(&history)).transpose()? })
     }
 }
 
@@ -238,6 +242,14 @@ fn parse_after(text: &str) -> Result<Offset, Answer> {
     let digits = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     let offset = if digits { text.parse().ok().filter(|offset| *offset <= OFFSET_MAX) } else { None };
     offset.ok_or_else(|| bad_payload("after must be a whole number from 0 to 2^53 - 1"))
+}
+
+/// A whole number; more than anybody gets is as much as anybody gets.
+fn parse_history(text: &str) -> Result<usize, Answer> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(bad_payload(format!("history must be a whole number from 0 to {HISTORY_MAX}")));
+    }
+    Ok(text.parse().map_or(HISTORY_MAX, |count: usize| count.min(HISTORY_MAX)))
 }
 
 fn bad_payload(message: impl Into<Cow<'static, str>>) -> Answer {
@@ -294,6 +306,29 @@ mod tests {
             let answer = resume(query).unwrap_err();
             assert_eq!(answer.code, "bad_payload", "{query}");
             assert!(answer.message.starts_with(name), "{query}: {}", answer.message);
+        }
+    }
+
+    #[test]
+    fn a_history_is_a_number_clamped_or_refused_by_name() {
+        let history = |query: &str| Query::parse(query).map(|query| query.history);
+        for (query, count) in [
+            ("", None),
+            ("history=0", Some(0)),
+            ("history=7&x=1", Some(7)),
+            ("history=200", Some(200)),
+            ("history=201", Some(200)),
+            ("history=1000000000", Some(200)),
+            ("history=99999999999999999999999999", Some(200)),
+        ] {
+            assert_eq!(history(query).unwrap(), count, "{query}");
+        }
+        for query in
+            ["history=-1", "history=", "history", "history=x", "history=1.5", "history=+1", "history=1&history=1"]
+        {
+            let answer = history(query).unwrap_err();
+            assert_eq!(answer.code, "bad_payload", "{query}");
+            assert!(answer.message.starts_with("history"), "{query}: {}", answer.message);
         }
     }
 

@@ -85,11 +85,7 @@ pub fn value<T: Serialize>(value: &T, encoding: Encoding) -> Vec<u8> {
 
 /// A payload as one whole, unmasked WebSocket frame: text for JSON, binary for MessagePack.
 pub fn websocket_frame(payload: &[u8], encoding: Encoding) -> Bytes {
-    let opcode = match encoding {
-        Encoding::Json => OpCode::Data(Data::Text),
-        Encoding::Msgpack => OpCode::Data(Data::Binary),
-    };
-    with_header(payload, opcode)
+    with_header(payload, data(encoding))
 }
 
 /// A control frame (ping, pong, close), unmasked.
@@ -102,11 +98,27 @@ pub fn websocket_message(message: &ServerMessage, encoding: Encoding) -> Bytes {
     websocket_frame(&payload(message, encoding), encoding)
 }
 
+/// The header of a whole, unmasked WebSocket frame whose payload of `length` bytes follows in pieces.
+pub fn websocket_header(length: usize, encoding: Encoding) -> Vec<u8> {
+    header(length, data(encoding), 0)
+}
+
+fn data(encoding: Encoding) -> OpCode {
+    OpCode::Data(match encoding {
+        Encoding::Json => Data::Text,
+        Encoding::Msgpack => Data::Binary,
+    })
+}
+
 fn with_header(payload: &[u8], opcode: OpCode) -> Bytes {
-    let header = FrameHeader { is_final: true, rsv1: false, rsv2: false, rsv3: false, opcode, mask: None };
-    let length = payload.len() as u64;
-    let mut out = Vec::with_capacity(header.len(length) + payload.len());
-    header.format(length, &mut out).expect("a Vec takes every write");
+    let mut out = header(payload.len(), opcode, payload.len());
     out.extend_from_slice(payload);
     out.into()
+}
+
+fn header(length: usize, opcode: OpCode, more: usize) -> Vec<u8> {
+    let header = FrameHeader { is_final: true, rsv1: false, rsv2: false, rsv3: false, opcode, mask: None };
+    let mut out = Vec::with_capacity(header.len(length as u64) + more);
+    header.format(length as u64, &mut out).expect("a Vec takes every write");
+    out
 }

@@ -51,7 +51,7 @@ pub enum ShedClass {
 }
 
 /// A frame (or heartbeat) as bytes, encoded once per variant in use and shared by all subscribers.
-/// This type alone joins `room` and `shard`.
+/// This type and [`super::page::EncodedPage`] alone join `room` and `shard`.
 #[derive(Debug)]
 pub struct EncodedFrame {
     /// The room.
@@ -62,13 +62,15 @@ pub struct EncodedFrame {
     pub last: Offset,
     /// When the room handed it over: monotonic microseconds ([`crate::clock::now_us`] as the caller read it).
     pub published_us: u64,
+    /// The room's likes up to `last`, for those who are told totals before they get it.
+    pub likes: u64,
     bytes: [Bytes; VARIANTS],
 }
 
 impl EncodedFrame {
     /// A frame without bytes; add each variant in use with [`EncodedFrame::set`].
     pub fn new(room: RoomKey, prev: Offset, last: Offset, published_us: u64) -> Self {
-        Self { room, prev, last, published_us, bytes: Default::default() }
+        Self { room, prev, last, published_us, likes: 0, bytes: Default::default() }
     }
 
     /// Puts in the bytes of one variant: whole WebSocket frames, header included

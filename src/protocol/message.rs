@@ -124,10 +124,12 @@ pub struct Welcome {
 pub enum ResumeFailure {
     /// The log is another incarnation.
     EpochChanged,
-    /// The position is no longer retained, or further back than one resume covers.
+    /// The position is no longer retained.
     TooOld,
     /// The position is ahead of the log.
     Ahead,
+    /// The log cannot be read now.
+    Unavailable,
 }
 
 /// The room as it is now.

@@ -11,5 +11,6 @@ pub mod history;
 pub mod ids;
 pub mod local;
 pub mod message;
+pub mod page;
 mod parse;
 mod value;

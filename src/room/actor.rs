@@ -10,17 +10,17 @@
 pub use super::effect::Effect;
 pub use super::settings::Settings;
 
-use super::core::{Applied, Core, CoreSettings};
+use super::core::{Applied, Core, CoreSettings, Framed};
 use super::effect::{refusal, repeated};
 use super::grid::Grid;
 use super::inbox::Inbox;
 use super::pending::{Pending, Sender, Taken, Waiting};
 use super::registry::RoomHandle;
 use super::replay::replay;
-use super::resume::CatchUps;
+use super::resume::PageRequest;
 use super::welcome::WelcomeTail;
 use super::window::{Mark, Seen};
-use crate::limits::{APPEND_SLOW_US, OFFSET_MAX};
+use crate::limits::{APPEND_SLOW_US, OFFSET_MAX, WELCOMES_MAX};
 use crate::log::{AppendError, Delivery, Log, OpenError, Record, Ticket};
 use crate::policy::rate::Gcra;
 use crate::protocol::codes::ErrorCode;
@@ -30,7 +30,6 @@ use crate::protocol::frame::{EncodedFrame, Frame};
 use crate::protocol::ids::{Epoch, Offset};
 use crate::protocol::local::{ConnRef, RoomKey};
 use crate::protocol::message::{Heartbeat, ResumeFailure, ServerMessage};
-use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -69,8 +68,8 @@ pub struct Actor {
     idle_since_us: Option<u64>,
     /// Not before this is an expired room worth another wake.
     expiry_asked_us: u64,
-    tail: Option<Arc<WelcomeTail>>,
-    catch_ups: CatchUps,
+    /// The welcomes of this moment, by how many events they show.
+    tails: Vec<(usize, Arc<WelcomeTail>)>,
     ticks_late: u64,
     append_failures: u64,
 }
@@ -123,8 +122,7 @@ impl Actor {
             quiet_since_us: now_us,
             idle_since_us: Some(now_us),
             expiry_asked_us: 0,
-            tail: None,
-            catch_ups: CatchUps::default(),
+            tails: Vec::new(),
             ticks_late: 0,
             append_failures: 0,
             handle,
@@ -202,36 +200,34 @@ impl Actor {
     }
 
     /// Lets a subscriber in, from now or from where it was. Everything is said as of the last frame, so that
-    /// the next frame continues it exactly; comments of the open tick come with that frame.
+    /// the next frame continues it exactly; comments of the open tick come with that frame. A newcomer sees the newest
+    /// `history` comments, or as many as the room is set to.
     pub fn join(
         &mut self,
         to: ConnRef,
-        encoding: Encoding,
         resume: Option<(Epoch, Offset)>,
+        history: Option<usize>,
         now_us: u64,
         out: &mut Vec<Effect>,
     ) {
         self.presence_changed(now_us);
-        let last = self.core.framed().last;
-        let (recovered, reason, catch_up) = match resume.map(|(epoch, after)| self.resume(encoding, epoch, after)) {
-            None => (false, None, None),
-            Some(Ok(catch_up)) => (true, None, catch_up),
-            Some(Err(reason)) => (false, Some(reason), None),
+        let Framed { last, likes, .. } = *self.core.framed();
+        let (after, reason) = match resume {
+            None => (None, None),
+            Some((epoch, _)) if epoch != self.core.epoch() => (None, Some(ResumeFailure::EpochChanged)),
+            Some((_, after)) if after > last => (None, Some(ResumeFailure::Ahead)),
+            Some((_, after)) => (Some(after), None),
         };
-        out.push(Effect::Joined { to, last, recovered, reason, tail: self.welcome_tail(), catch_up });
+        // What a returner missed comes in frames: in a snapshot it would come twice.
+        let events = if after.is_some() { 0 } else { self.core.history(history) };
+        out.push(Effect::Joined { to, last, likes, after, reason, tail: self.welcome_tail(events) });
     }
 
-    fn resume(&mut self, encoding: Encoding, epoch: Epoch, after: Offset) -> Result<Option<Bytes>, ResumeFailure> {
-        let framed = *self.core.framed();
-        if epoch != self.core.epoch() {
-            Err(ResumeFailure::EpochChanged)
-        } else if after > framed.last {
-            Err(ResumeFailure::Ahead)
-        } else if after == framed.last {
-            Ok(None)
-        } else {
-            self.catch_ups.get(&*self.log, &self.handle.id, after, &framed, encoding).map(Some)
-        }
+    /// What it takes to make the page after `after`; `None` when no frame has told anything after it.
+    pub fn page_request(&self, after: Offset, encoding: Encoding) -> Option<PageRequest> {
+        let upto = self.core.framed().last;
+        let frame_events_max = self.settings.frame_events_max;
+        (after < upto).then(|| PageRequest { after, upto, encoding, frame_events_max, voids: self.core.voids() })
     }
 
     /// Somebody came or went. What follows from it (a frame of counters, the expiry) shows in
@@ -431,8 +427,7 @@ impl Actor {
     fn frame(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         let Some(frame) = self.core.tick(now_us, wall_ms, self.handle.online()) else { return };
         self.framed_slot = Some(self.grid.slot(now_us));
-        self.tail = None;
-        self.catch_ups.forget();
+        self.tails.clear();
         self.handle.figures.frames.fetch_add(1, Ordering::Relaxed);
         let Frame { prev, last, .. } = frame;
         let message = ServerMessage::Frame(frame);
@@ -452,6 +447,7 @@ impl Actor {
     fn publish(&mut self, message: &ServerMessage, prev: Offset, last: Offset, now_us: u64, out: &mut Vec<Effect>) {
         self.quiet_since_us = now_us;
         let mut encoded = EncodedFrame::new(self.handle.key, prev, last, now_us);
+        encoded.likes = self.core.framed().likes;
         let mut used = false;
         for variant in Variant::ALL.into_iter().filter(|variant| self.handle.uses(*variant)) {
             encoded.set(variant, encode::websocket_message(message, variant.encoding));
@@ -464,16 +460,19 @@ impl Actor {
 
     /// The shared tail of this moment: until a frame goes out, or `online` is off by more than a sixteenth
     /// (below 16 people each one counts).
-    fn welcome_tail(&mut self) -> Arc<WelcomeTail> {
+    fn welcome_tail(&mut self, events: usize) -> Arc<WelcomeTail> {
         let online = self.handle.online();
-        if let Some(tail) = &self.tail
-            && online.abs_diff(tail.online()) * 16 <= tail.online()
-        {
+        self.tails.retain(|(_, tail)| online.abs_diff(tail.online()) * 16 <= tail.online());
+        if let Some((_, tail)) = self.tails.iter().find(|(known, _)| *known == events) {
             return tail.clone();
         }
-        let last = self.core.framed().last;
-        let tail = WelcomeTail::new(self.core.epoch(), last, self.tick_ms(), self.core.snapshot(online));
-        self.tail.insert(Arc::new(tail)).clone()
+        if self.tails.len() == WELCOMES_MAX {
+            self.tails.remove(0);
+        }
+        let (last, snapshot) = (self.core.framed().last, self.core.snapshot(online, events));
+        let tail = Arc::new(WelcomeTail::new(self.core.epoch(), last, self.tick_ms(), snapshot));
+        self.tails.push((events, tail.clone()));
+        tail
     }
 
     fn publish_figures(&self) {

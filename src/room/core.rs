@@ -9,20 +9,21 @@
 use super::recent::Recent;
 use super::select::Selection;
 use super::window::{Mark, Seen, Window};
-use crate::limits::{IDS_AGE_MS, IDS_MAX, OFFSET_MAX};
+use crate::limits::{HISTORY_BYTES_MAX, HISTORY_MAX, IDS_AGE_MS, IDS_MAX, OFFSET_MAX, SNAPSHOT_BYTES_MAX, VOIDS_MAX};
 use crate::log::{Base, Record, digest};
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::frame::{Frame, FrameEvent};
 use crate::protocol::ids::{Digest, Epoch, Offset};
 use crate::protocol::message::{Outcome, Snapshot};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// What shapes a room's frames.
 #[derive(Clone, Copy, Debug)]
 pub struct CoreSettings {
     /// Comments shown in one frame; the rest of the tick is shed and counted.
     pub frame_events_max: usize,
-    /// Newest shown comments in a snapshot.
+    /// Newest shown comments in the snapshot of a newcomer who asks for nothing.
     pub snapshot_events: usize,
     /// When only `online` changed, at most one frame in this time.
     pub counters_us: u64,
@@ -73,6 +74,8 @@ pub struct Core {
     window: Window,
     selection: Selection,
     recent: Recent,
+    /// Offsets of the newest void comments.
+    voids: VecDeque<Offset>,
     framed: Framed,
     /// When a frame of counters alone may go out again.
     counters_from_us: u64,
@@ -89,7 +92,8 @@ impl Core {
             totals: Totals::default(),
             window: Window::new(IDS_MAX, IDS_AGE_MS),
             selection: Selection::new(settings.frame_events_max),
-            recent: Recent::new(settings.snapshot_events),
+            recent: Recent::new(settings.snapshot_events.max(HISTORY_MAX)),
+            voids: VecDeque::new(),
             framed: Framed { last: 0, digest: digest::EMPTY, likes: 0, online: 0, at_ms: 0 },
             counters_from_us: 0,
         }
@@ -156,6 +160,10 @@ impl Core {
         if let Some(mark) = &mark {
             let seen = self.window.seen(mark);
             if seen != Seen::New {
+                if self.voids.len() == VOIDS_MAX {
+                    self.voids.pop_front();
+                }
+                self.voids.push_back(record.offset);
                 return Applied::Void(seen);
             }
         }
@@ -205,9 +213,22 @@ impl Core {
         (online != self.framed.online).then_some(self.counters_from_us)
     }
 
-    /// What a newcomer needs at once, at the last frame's position.
-    pub fn snapshot(&self, online: u64) -> Snapshot {
-        Snapshot { likes: self.framed.likes, online, events: self.recent.to_vec() }
+    /// How many of the newest shown comments a newcomer gets who asks for `history` of them, or for nothing.
+    pub fn history(&self, history: Option<usize>) -> usize {
+        match history {
+            Some(count) => self.recent.count(count.min(HISTORY_MAX), HISTORY_BYTES_MAX),
+            None => self.recent.count(self.settings.snapshot_events, SNAPSHOT_BYTES_MAX),
+        }
+    }
+
+    /// What a newcomer needs at once, at the last frame's position, with the `events` newest shown comments.
+    pub fn snapshot(&self, online: u64, events: usize) -> Snapshot {
+        Snapshot { likes: self.framed.likes, online, events: self.recent.newest(events) }
+    }
+
+    /// The newest comments that earlier records made void, by offset, rising; at most [`VOIDS_MAX`].
+    pub fn voids(&self) -> Vec<Offset> {
+        self.voids.iter().copied().collect()
     }
 
     /// Where the last frame left the subscribers.

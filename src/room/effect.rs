@@ -7,7 +7,6 @@ use crate::protocol::frame::EncodedFrame;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::{Ack, ErrorMessage, ResumeFailure, ServerMessage};
-use bytes::Bytes;
 use std::sync::Arc;
 
 /// What the home shard does for the room.
@@ -25,21 +24,21 @@ pub enum Effect {
         /// An ack or an error.
         message: ServerMessage,
     },
-    /// A subscriber is in: the next frame it gets has `prev == last`.
+    /// A subscriber is in: the next live frame has `prev == last`.
     Joined {
         /// The connection.
         to: ConnRef,
-        /// The position that its welcome tells, and its cursor.
+        /// The position that its welcome tells.
         last: Offset,
-        /// Whether everything after the asked position follows.
-        recovered: bool,
-        /// Why not, if a position was asked for.
+        /// Likes up to `last`.
+        likes: u64,
+        /// The position that was asked for, if it is one of this log: everything after it is to be brought (from a
+        /// shard's ring, or in pages from the log), or it turns out that the log does not have it any more.
+        after: Option<Offset>,
+        /// Why not, if a position was asked for that is none.
         reason: Option<ResumeFailure>,
         /// The welcome's shared part.
         tail: Arc<WelcomeTail>,
-        /// One whole WebSocket frame in the joiner's encoding with everything between the asked position
-        /// and `last`; absent if that is nothing.
-        catch_up: Option<Bytes>,
     },
 }
 

@@ -21,7 +21,7 @@ pub mod window;
 
 mod recent;
 mod replay;
-mod resume;
+pub mod resume;
 pub mod welcome;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The newest shown events: what a newcomer sees at once.
 
-use crate::limits::SNAPSHOT_BYTES_MAX;
+use crate::limits::HISTORY_BYTES_MAX;
+use crate::protocol::event::Comment;
 use crate::protocol::frame::FrameEvent;
 use std::collections::VecDeque;
 
@@ -20,26 +21,36 @@ impl Recent {
     /// Takes a frame's events, oldest first; looks only at those that can stay.
     pub(super) fn extend(&mut self, events: &[FrameEvent]) {
         for event in &events[events.len().saturating_sub(self.events_max)..] {
-            let bytes = encoded_bytes(event);
+            let bytes = event.comment.as_ref().map_or(16, encoded_bytes);
             self.events.push_back((bytes, event.clone()));
             self.bytes += bytes;
-            while self.events.len() > self.events_max || self.bytes > SNAPSHOT_BYTES_MAX {
+            while self.events.len() > self.events_max || self.bytes > HISTORY_BYTES_MAX {
                 let Some((bytes, _)) = self.events.pop_front() else { break };
                 self.bytes -= bytes;
             }
         }
     }
 
-    /// Oldest first.
-    pub(super) fn to_vec(&self) -> Vec<FrameEvent> {
-        self.events.iter().map(|(_, event)| event.clone()).collect()
+    /// How many of the newest there are, up to `events_max` and about `bytes_max`.
+    pub(super) fn count(&self, events_max: usize, bytes_max: usize) -> usize {
+        let mut bytes = 0;
+        let fits = |(size, _): &&(usize, FrameEvent)| {
+            bytes += size;
+            bytes <= bytes_max
+        };
+        self.events.iter().rev().take(events_max).take_while(fits).count()
+    }
+
+    /// The newest `count`, oldest first.
+    pub(super) fn newest(&self, count: usize) -> Vec<FrameEvent> {
+        let begin = self.events.len().saturating_sub(count);
+        self.events.range(begin..).map(|(_, event)| event.clone()).collect()
     }
 }
 
-/// About what an event takes in JSON: its strings, and the names and numbers around them (a typical
+/// About what a comment's event takes in JSON: its strings, and the names and numbers around them (a typical
 /// comment has 90 bytes of those).
-pub(super) fn encoded_bytes(event: &FrameEvent) -> usize {
-    let Some(comment) = &event.comment else { return 16 };
+pub(super) fn encoded_bytes(comment: &Comment) -> usize {
     let ext = comment.ext.as_ref().map_or(0, |ext| serde_json::to_vec(&**ext).map_or(0, |json| json.len()));
     let id = comment.id.as_ref().map_or(0, |id| id.as_str().len());
     96 + comment.user.id.len() + comment.user.name.len() + comment.text.len() + id + ext
@@ -48,14 +59,22 @@ pub(super) fn encoded_bytes(event: &FrameEvent) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SNAPSHOT_BYTES_MAX;
     use crate::room::tests::shown;
+
+    fn offsets(recent: &Recent, count: usize) -> Vec<u64> {
+        recent.newest(count).iter().map(|event| event.offset).collect()
+    }
 
     #[test]
     fn keeps_the_newest_and_forgets_the_oldest() {
         let mut recent = Recent::new(3);
         recent.extend(&(1..=2).map(|o| shown(o, "x")).collect::<Vec<_>>());
         recent.extend(&(3..=9).map(|o| shown(o, "x")).collect::<Vec<_>>());
-        assert_eq!(recent.to_vec().iter().map(|e| e.offset).collect::<Vec<_>>(), [7, 8, 9]);
+        assert_eq!(offsets(&recent, 99), [7, 8, 9]);
+        assert_eq!(offsets(&recent, 2), [8, 9]);
+        assert_eq!(recent.count(99, usize::MAX), 3);
+        assert_eq!(recent.count(2, usize::MAX), 2);
     }
 
     #[test]
@@ -65,17 +84,20 @@ mod tests {
         for offset in 1..=100 {
             recent.extend(&[shown(offset, &long)]);
         }
-        let kept = recent.to_vec();
-        let json = serde_json::to_vec(&kept).unwrap().len();
-        assert!(json <= SNAPSHOT_BYTES_MAX + SNAPSHOT_BYTES_MAX / 8, "{json} bytes");
-        assert!(kept.len() >= 8, "only {} events of about 1.6 KiB", kept.len());
-        assert_eq!(kept.last().unwrap().offset, 100);
+        for bytes_max in [SNAPSHOT_BYTES_MAX, HISTORY_BYTES_MAX] {
+            let kept = recent.newest(recent.count(100, bytes_max));
+            let json = serde_json::to_vec(&kept).unwrap().len();
+            assert!(json <= bytes_max + bytes_max / 8, "{json} bytes");
+            assert!(kept.len() >= bytes_max / 2_048, "only {} events of about 1.6 KiB", kept.len());
+            assert_eq!(kept.last().unwrap().offset, 100);
+        }
+        assert_eq!(recent.count(100, usize::MAX), recent.count(100, HISTORY_BYTES_MAX), "no more are kept");
     }
 
     #[test]
     fn none_are_kept_when_none_are_asked_for() {
         let mut recent = Recent::new(0);
         recent.extend(&[shown(1, "x")]);
-        assert!(recent.to_vec().is_empty());
+        assert!(recent.newest(9).is_empty());
     }
 }

@@ -13,7 +13,7 @@ use crate::protocol::message::Outcome;
 use std::collections::BTreeMap;
 
 /// The choice, and what of it no frame has told yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Selection {
     events_max: usize,
     /// The log time that is being chosen from, and how many of it are shown.
@@ -29,13 +29,24 @@ impl Selection {
         Self { events_max, at_ms: 0, used: 0, shown: Vec::new(), shed: 0 }
     }
 
-    /// Decides about the next comment of the log.
-    pub fn offer(&mut self, offset: Offset, at_ms: u64, comment: &Comment) -> Outcome {
+    /// An empty choice goes on inside the log time `at_ms`, of which `used` comments were shown before.
+    pub fn resume(&mut self, at_ms: u64, used: usize) {
+        (self.at_ms, self.used) = (at_ms, used);
+    }
+
+    /// Whether the next comment of the log, of the log time `at_ms`, is shown; uses up its place.
+    pub fn admits(&mut self, at_ms: u64) -> bool {
         if self.at_ms != at_ms {
             (self.at_ms, self.used) = (at_ms, 0);
         }
-        if self.used < self.events_max {
-            self.used += 1;
+        let admitted = self.used < self.events_max;
+        self.used += usize::from(admitted);
+        admitted
+    }
+
+    /// Decides about the next comment of the log.
+    pub fn offer(&mut self, offset: Offset, at_ms: u64, comment: &Comment) -> Outcome {
+        if self.admits(at_ms) {
             self.shown.push(FrameEvent { offset, comment: Some(comment.clone()) });
             Outcome::Shown
         } else {

@@ -7,7 +7,7 @@
 use crate::protocol::encode::{self, Encoding};
 use crate::protocol::event::User;
 use crate::protocol::ids::{Epoch, Offset, RoomId, SessionId};
-use crate::protocol::message::{ResumeFailure, Snapshot};
+use crate::protocol::message::{ResumeFailure, ServerMessage, Snapshot, Welcome};
 use serde::Serialize;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -100,6 +100,23 @@ impl WelcomeTail {
         out
     }
 
+    /// The welcome of somebody to whom everything after its position follows: without events, and with the `likes` of
+    /// the position where it stands. Small, and of a moment and place of its own: encoded for each.
+    pub fn compose_recovered(
+        &self,
+        encoding: Encoding,
+        room: &RoomId,
+        session: SessionId,
+        you: &User,
+        likes: u64,
+    ) -> Vec<u8> {
+        let TailFields { epoch, last, tick_ms, snapshot: Snapshot { online, .. } } = self.fields;
+        let (room, you) = (room.clone(), you.clone());
+        let snapshot = Snapshot { likes, online, events: Vec::new() };
+        let welcome = Welcome { room, session, you, recovered: true, reason: None, epoch, last, tick_ms, snapshot };
+        encode::payload(&ServerMessage::Welcome(Box::new(welcome)), encoding)
+    }
+
     fn tail(&self, encoding: Encoding) -> &[u8] {
         let cell = match encoding {
             Encoding::Json => &self.json,
@@ -119,7 +136,6 @@ const OPEN_BYTES_MAX: usize = 11;
 mod tests {
     use super::*;
     use crate::protocol::ids::Hex64;
-    use crate::protocol::message::{ServerMessage, Welcome};
     use crate::room::tests::{comment, shown};
 
     fn both_ways(events: usize, recovered: bool, reason: Option<ResumeFailure>) {
@@ -157,6 +173,16 @@ mod tests {
         both_ways(0, false, None);
         both_ways(20, true, None);
         both_ways(300, false, Some(ResumeFailure::TooOld));
+    }
+
+    #[test]
+    fn a_returners_welcome_has_no_events_and_the_totals_of_its_position() {
+        let tail = WelcomeTail::new(Hex64(1), 5, 100, Snapshot { likes: 9, online: 3, events: vec![shown(5, "x")] });
+        let (room, you) = (RoomId::new("r").unwrap(), comment("u", "").user);
+        let welcome = tail.compose_recovered(Encoding::Json, &room, Hex64(2), &you, 7);
+        let Ok(ServerMessage::Welcome(welcome)) = serde_json::from_slice(&welcome) else { panic!("no welcome") };
+        assert!(welcome.recovered && welcome.reason.is_none() && welcome.snapshot.events.is_empty());
+        assert_eq!((welcome.last, welcome.epoch, welcome.snapshot.likes, welcome.snapshot.online), (5, Hex64(1), 7, 3));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! A laggard's backlog: what waits for one blocked socket, and its way back to the dense slots.
 //!
 //! Only the cut rest of one write and a bounded run of control answers are held here; frames stay in the room's
-//! ring, and the laggard is a cursor into it.
+//! ring, and the laggard is a cursor into it. One who comes back from further behind than the ring reaches holds one
+//! page of the past at a time, which it shares with others.
 
 use super::pass::{Tally, Wire};
 use super::ring::{Ring, Seq};
@@ -12,7 +13,7 @@ use crate::protocol::message::{Gap, GapReason, ServerMessage};
 use bytes::Bytes;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::io::IoSlice;
 
 /// Where a subscriber that is not caught up stands.
@@ -24,21 +25,42 @@ pub(super) struct Follow {
     pub cursor: Seq,
     /// The offset up to which it was sent (counting the cut rest as sent: it goes first).
     pub position: Offset,
+    /// What it resumed is promised whole up to here: until then it gets pages instead of a gap.
+    pub whole_until: Offset,
+}
+
+/// Where a subscriber stands that the ring does not reach (yet): it is brought pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chase {
+    /// What it gets.
+    pub variant: Variant,
+    /// The offset up to which it was sent, counting what waits.
+    pub position: Offset,
+    /// See [`Follow::whole_until`].
+    pub whole_until: Offset,
+    /// Whether its welcome was sent: not before the first page is here, which proves that the promise can be kept.
+    pub is_welcomed: bool,
+    /// Whether a page is on the way, or else a frame is waited for.
+    pub is_waiting: bool,
 }
 
 /// What waits for a blocked socket.
 #[derive(Debug, Default)]
 pub(super) struct Lag {
-    /// The rest of a frame that was cut: goes before everything else.
-    partial: Bytes,
-    /// Whether `partial` is the rest of a room's frame.
-    partial_is_delivery: bool,
+    /// The rest of a message that was cut, or a welcome and a page: goes before everything else.
+    rest: SmallVec<[Bytes; 3]>,
+    /// Whether `rest` ends with a room's frame.
+    rest_is_delivery: bool,
     /// Whole control answers; the first may be cut.
     control: Vec<u8>,
     /// The newest pong; older ones answer nothing that is still of interest.
     pong: Bytes,
-    /// Set for subscribers.
+    /// Set for subscribers whom the ring reaches.
     pub follow: Option<Follow>,
+    /// Set for those whom it does not.
+    pub chase: Option<Chase>,
+    /// Whether it stands in the queue of those who catch up.
+    pub is_queued: bool,
     /// When the socket last took something.
     pub moved_us: u64,
     /// Gaps announced during this lag that the connection has not counted yet.
@@ -59,9 +81,14 @@ pub(super) enum Flushed {
 }
 
 impl Lag {
+    /// A backlog to which something is about to be added.
+    pub(super) fn with_nothing(now_us: u64) -> Box<Self> {
+        Box::new(Self { moved_us: now_us, ..Self::default() })
+    }
+
     /// A backlog that begins with the rest of a write of one frame or control answer.
     pub(super) fn with_rest(rest: Bytes, now_us: u64) -> Box<Self> {
-        Box::new(Self { partial: rest, moved_us: now_us, ..Self::default() })
+        Box::new(Self { rest: smallvec![rest], moved_us: now_us, ..Self::default() })
     }
 
     /// A backlog of a subscriber whose last write took `sent` bytes of what waited from `cursor` on.
@@ -69,10 +96,34 @@ impl Lag {
         // A cursor that the ring no longer reaches gets its position from the gap that follows.
         let position = ring.position(cursor).unwrap_or(0);
         let mut lag = Self { moved_us: now_us, ..Self::default() };
-        let mut follow = Follow { variant, cursor, position };
+        let mut follow = Follow { variant, cursor, position, whole_until: 0 };
         lag.advance_frames(ring, &mut follow, sent);
         lag.follow = Some(follow);
         Box::new(lag)
+    }
+
+    /// Whether the room has something for it that it was not sent.
+    pub(super) fn is_behind(&self) -> bool {
+        self.follow.is_some() || self.chase.is_some()
+    }
+
+    /// Whether the socket is asked to take anything.
+    pub(super) fn is_waiting_for_socket(&self) -> bool {
+        !self.rest.is_empty() || !self.control.is_empty() || !self.pong.is_empty() || self.follow.is_some()
+    }
+
+    /// Adds a whole message that goes before control answers and frames.
+    pub(super) fn add_message(&mut self, message: Bytes) {
+        self.rest.push(message);
+    }
+
+    /// Adds whole frames in pieces, which end with a page.
+    pub(super) fn add_page(&mut self, pieces: impl IntoIterator<Item = Bytes>, now_us: u64) {
+        if !self.is_waiting_for_socket() {
+            self.moved_us = now_us; // Until now it waited for us.
+        }
+        self.rest.extend(pieces);
+        self.rest_is_delivery = true;
     }
 
     /// Adds a whole control frame; false when there is no room for it.
@@ -102,7 +153,7 @@ impl Lag {
         loop {
             if let (Some(ring), Some(mut follow)) = (ring, self.follow) {
                 self.skip_what_is_gone(ring, &mut follow);
-                self.follow = Some(follow);
+                self.follow = Some(follow).filter(|_| self.chase.is_none());
             }
             let frames: SmallVec<[&Bytes; JOIN_FRAMES_MAX]> = match (ring, self.follow) {
                 (Some(ring), Some(follow)) => ring
@@ -112,8 +163,8 @@ impl Lag {
                     .collect(),
                 _ => SmallVec::new(),
             };
-            let parts: SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX + 3]> = [&self.partial[..], &self.control, &self.pong]
-                .into_iter()
+            let parts: SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX + 5]> = (self.rest.iter().map(|bytes| &bytes[..]))
+                .chain([&self.control[..], &self.pong])
                 .chain(frames.iter().map(|bytes| &bytes[..]))
                 .filter(|part| !part.is_empty())
                 .map(IoSlice::new)
@@ -142,6 +193,11 @@ impl Lag {
         if lag <= ring.len() {
             return;
         }
+        if follow.position < follow.whole_until {
+            let Follow { variant, position, whole_until, .. } = *follow;
+            self.chase = Some(Chase { variant, position, whole_until, is_welcomed: true, is_waiting: false });
+            return;
+        }
         let keep = (ring.len() / 8).max(1);
         let Some(entry) = ring.newest(keep).next() else { return };
         let gap = Gap { from: follow.position, to: entry.prev, reason: GapReason::Slow };
@@ -155,22 +211,23 @@ impl Lag {
     /// `sent` bytes are gone; returns how many frames of the room are whole with that.
     fn advance(&mut self, ring: Option<&Ring>, mut sent: usize) -> u64 {
         let mut deliveries = 0;
-        if !self.partial.is_empty() {
-            let taken = sent.min(self.partial.len());
-            bytes::Buf::advance(&mut self.partial, taken);
+        while let Some(piece) = self.rest.first_mut() {
+            let taken = sent.min(piece.len());
+            bytes::Buf::advance(piece, taken);
             sent -= taken;
-            if !self.partial.is_empty() {
+            if !piece.is_empty() {
                 return 0;
             }
-            self.partial = Bytes::new();
-            deliveries += u64::from(std::mem::take(&mut self.partial_is_delivery));
+            self.rest.remove(0);
         }
+        deliveries += u64::from(std::mem::take(&mut self.rest_is_delivery));
         let taken = sent.min(self.control.len());
         self.control.drain(..taken);
         sent -= taken;
         if sent > 0 && !self.pong.is_empty() {
             let taken = sent.min(self.pong.len());
-            self.partial = std::mem::take(&mut self.pong).split_off(taken);
+            let cut = std::mem::take(&mut self.pong).split_off(taken);
+            self.rest.extend(Some(cut).filter(|cut| !cut.is_empty()));
             sent -= taken;
         }
         if let (Some(ring), Some(mut follow)) = (ring, self.follow) {
@@ -188,8 +245,8 @@ impl Lag {
             follow.cursor = follow.cursor.wrapping_add(1);
             follow.position = entry.last;
             if sent < bytes.len() {
-                self.partial = bytes.slice(sent..);
-                self.partial_is_delivery = true;
+                self.rest.push(bytes.slice(sent..));
+                self.rest_is_delivery = true;
                 break;
             }
             sent -= bytes.len();
@@ -200,7 +257,7 @@ impl Lag {
 
     /// The connection closes: frames no longer matter, but a cut frame must end before the close frame.
     pub(super) fn stop_following(&mut self) {
-        self.follow = None;
+        (self.follow, self.chase) = (None, None);
     }
 }
 
@@ -274,6 +331,45 @@ mod tests {
         assert!(text.contains(r#"{"gap":{"from":1,"to":29,"reason":"slow"}}"#), "{text}");
         assert_eq!(wire.got[wire.got.len() - 10..], [29; 10]);
         assert_eq!((lag.gaps, lag.gap_frames), (1, 28));
+    }
+
+    #[test]
+    fn what_is_promised_whole_becomes_pages_where_others_get_a_gap() {
+        let mut ring = Ring::new(8);
+        let start = ring.head();
+        push(&mut ring, 0);
+        let mut lag = Lag::after_cut(&ring, Variant::default(), start, 4, 0);
+        lag.follow.as_mut().unwrap().whole_until = 20;
+        (1..30).for_each(|n| push(&mut ring, n));
+        let mut wire = Narrow { room: 10_000, got: vec![] };
+        assert_eq!(lag.flush(1, Some(&ring), &mut wire, 5, &mut Tally::default()), Flushed::CaughtUp);
+        assert_eq!(wire.got, [0; 6], "the cut frame ends, and nothing else comes");
+        let chase = lag.chase.unwrap();
+        assert_eq!((chase.position, chase.whole_until, lag.follow, lag.gaps), (1, 20, None, 0));
+    }
+
+    #[test]
+    fn a_page_in_pieces_is_never_torn_by_an_answer_however_it_is_cut() {
+        for step in 1..12 {
+            let mut lag = Lag::with_rest(Bytes::from_static(b"cut"), 0);
+            let mut wire = Narrow { room: 0, got: vec![] };
+            let (mut tally, mut turns) = (Tally::default(), 0);
+            lag.add_page(
+                [Bytes::from_static(b"WELCOME"), Bytes::from_static(b"{head"), Bytes::from_static(b"tail}")],
+                0,
+            );
+            while lag.flush(1, None, &mut wire, 0, &mut tally) == Flushed::Blocked {
+                wire.room = step;
+                turns += 1;
+                if turns == 2 {
+                    assert!(lag.add_control(b"ACK", 99));
+                    lag.set_pong(Bytes::from_static(b"PONG"));
+                }
+            }
+            assert_eq!(wire.got, b"cutWELCOME{headtail}ACKPONG", "step {step}");
+            assert_eq!(tally.deliveries, 1);
+            assert!(!lag.is_waiting_for_socket());
+        }
     }
 
     #[test]

@@ -128,10 +128,14 @@ impl<T: Tenant> Worker<T> {
         self.leave_slot(index);
         let conn = &mut self.conns[index as usize];
         if let Some(lag) = &mut conn.lag {
-            if lag.follow.is_some() {
+            if lag.is_behind() {
                 self.rooms.lagging(conn.room, false);
             }
             lag.stop_following();
+            // One that waited for a page and not for its socket: no edge will come.
+            if !lag.is_waiting_for_socket() {
+                conn.lag = None;
+            }
         }
         let room = std::mem::replace(&mut conn.room, NONE);
         if room != NONE {

@@ -12,6 +12,7 @@ pub mod inbox;
 
 pub mod worker;
 
+mod catchup;
 mod conn;
 mod inbound;
 mod inspect;

@@ -43,7 +43,11 @@ impl<T: Tenant> Worker<T> {
             self.report.gaps_overload += u64::from(room.watchers);
         }
         room.slots.frame_came();
+        let has_parked = !room.parked.is_empty();
         self.rooms.make_due(index);
+        if has_parked {
+            self.unpark(index);
+        }
     }
 
     /// Visits slots of a room; returns the sends done (at least 1, so that budgets shrink).
@@ -101,9 +105,12 @@ impl<T: Tenant> Worker<T> {
         };
         let Some(conn) = self.conns.get_mut(index as usize) else { return };
         if let Some(lag) = &mut conn.lag {
+            let catches_up = lag.chase.is_some();
             if !lag.add_control(&frame, conn.caps.backlog_bytes_max as usize) && !conn.is_closing() {
                 self.report.control_overflow += 1;
                 self.close(index, Close::Slow);
+            } else if catches_up {
+                self.catch_up_later(index); // Its socket may be free, and then no edge comes.
             }
             return;
         }
@@ -119,7 +126,7 @@ impl<T: Tenant> Worker<T> {
 
     /// What a newcomer was not sent yet. Every peer that waits makes the peers' core wake once per write, so it goes
     /// with the welcome.
-    fn take_answer(&mut self, index: u32) -> Option<Bytes> {
+    pub(super) fn take_answer(&mut self, index: u32) -> Option<Bytes> {
         if self.unanswered.is_empty() { None } else { self.unanswered.remove(&index) }
     }
 
@@ -139,7 +146,12 @@ impl<T: Tenant> Worker<T> {
     pub(super) fn pong(&mut self, index: u32, frame: &[u8]) {
         let frame = Bytes::copy_from_slice(frame);
         match self.conns.get_mut(index as usize).and_then(|conn| conn.lag.as_mut()) {
-            Some(lag) => lag.set_pong(frame),
+            Some(lag) => {
+                lag.set_pong(frame);
+                if lag.chase.is_some() {
+                    self.catch_up_later(index);
+                }
+            }
             None => self.write(index, frame),
         }
     }
@@ -166,12 +178,12 @@ impl<T: Tenant> Worker<T> {
         if let Some(moved) = moved {
             self.conns[moved as usize].slot = place;
         }
-        Some(Follow { variant: slot.variant(), cursor: slot.cursor, position })
+        Some(Follow { variant: slot.variant(), cursor: slot.cursor, position, whole_until: 0 })
     }
 
-    fn begin_lag(&mut self, index: u32, lag: Box<Lag>) {
+    pub(super) fn begin_lag(&mut self, index: u32, lag: Box<Lag>) {
         let conn = &mut self.conns[index as usize];
-        if lag.follow.is_some() {
+        if lag.is_behind() {
             self.rooms.lagging(conn.room, true);
         }
         conn.lag = Some(lag);
@@ -184,6 +196,16 @@ impl<T: Tenant> Worker<T> {
 
     /// The socket may take bytes again.
     pub(super) fn writable(&mut self, index: u32) {
+        let lag = self.conns.get(index as usize).and_then(|conn| conn.lag.as_ref());
+        match lag.map(|lag| lag.chase.is_some()) {
+            Some(true) => self.catch_up_later(index),
+            Some(false) => self.flush(index),
+            None => {}
+        }
+    }
+
+    /// Writes what waits for the connection.
+    pub(super) fn flush(&mut self, index: u32) {
         let now_us = self.now_us;
         let Some(conn) = self.conns.get_mut(index as usize) else { return };
         let Some(mut lag) = conn.lag.take() else { return };
@@ -206,6 +228,7 @@ impl<T: Tenant> Worker<T> {
                 }
             }
             Flushed::CaughtUp if conn.is_closing() => self.half_close(index),
+            Flushed::CaughtUp if lag.chase.is_some() => self.chase(index, lag),
             Flushed::CaughtUp => {
                 if let Some(follow) = lag.follow {
                     let slot = Slot { fd, conn: index, cursor: follow.cursor, variant: follow.variant.index() as u8 };
@@ -237,8 +260,12 @@ impl<T: Tenant> Worker<T> {
         self.conns[index as usize].hints.blocked = false;
         self.writable(index);
         let Some(conn) = self.conns.get_mut(index as usize) else { return };
-        let Some(lag) = &conn.lag else { return };
-        if !conn.is_closing() && self.now_us.saturating_sub(lag.moved_us) >= self.settings.stalled_us {
+        let closing = conn.is_closing();
+        let Some(lag) = &mut conn.lag else { return };
+        if !lag.is_waiting_for_socket() {
+            lag.moved_us = self.now_us; // It waits for us.
+        }
+        if !closing && self.now_us.saturating_sub(lag.moved_us) >= self.settings.stalled_us {
             self.close(index, Close::Slow);
             return;
         }
@@ -248,7 +275,7 @@ impl<T: Tenant> Worker<T> {
     }
 
     /// Sends the welcome and makes the connection a subscriber that stands at `last`.
-    pub(super) fn subscribe(&mut self, to: ConnRef, variant: Variant, welcome: Bytes, last: Offset) {
+    pub(super) fn subscribe(&mut self, to: ConnRef, variant: Variant, welcome: Bytes, last: Offset, likes: u64) {
         let Some(index) = self.find(to) else { return };
         let conn = &self.conns[index as usize];
         if conn.is_closing() || conn.room == NONE || conn.slot != NONE {
@@ -258,11 +285,11 @@ impl<T: Tenant> Worker<T> {
         self.write(index, welcome);
         let Some(conn) = self.conns.get_mut(index as usize).filter(|conn| !conn.is_closing()) else { return };
         let room = self.rooms.get(room_index);
-        room.ring.start_at(last);
+        room.ring.start_at(last, likes);
         let cursor = room.ring.head();
         match &mut conn.lag {
             Some(lag) => {
-                lag.follow = Some(Follow { variant, cursor, position: last });
+                lag.follow = Some(Follow { variant, cursor, position: last, whole_until: 0 });
                 self.rooms.lagging(room_index, true);
             }
             None => {

@@ -20,12 +20,16 @@ pub struct Ring {
     capacity: usize,
     head: Seq,
     last: Option<Offset>,
+    /// The room's likes up to `last`.
+    likes: u64,
+    /// The newest announced gap, while it is here.
+    gap: Option<Seq>,
 }
 
 impl Ring {
     /// An empty ring of `capacity` entries (at least 1).
     pub fn new(capacity: usize) -> Self {
-        Self { entries: VecDeque::new(), capacity: capacity.max(1), head: 0, last: None }
+        Self { entries: VecDeque::new(), capacity: capacity.max(1), head: 0, last: None, likes: 0, gap: None }
     }
 
     /// Adds a frame. When its `prev` is not the ring's `last`, frames were lost on the way here (a full inbox):
@@ -33,11 +37,12 @@ impl Ring {
     pub fn push(&mut self, frame: Arc<EncodedFrame>) -> bool {
         let hole = self.last.filter(|last| frame.prev > *last);
         if let Some(from) = hole {
-            let gap =
-                gap_frame(frame.room, Gap { from, to: frame.prev, reason: GapReason::Overload }, frame.published_us);
-            self.put(Arc::new(gap));
+            let gap = Gap { from, to: frame.prev, reason: GapReason::Overload };
+            let entry = gap_frame(frame.room, gap, frame.published_us, self.likes);
+            self.gap = Some(self.head);
+            self.put(Arc::new(entry));
         }
-        self.last = Some(frame.last);
+        (self.last, self.likes) = (Some(frame.last), frame.likes);
         self.put(frame);
         hole.is_some()
     }
@@ -48,11 +53,38 @@ impl Ring {
         }
         self.entries.push_back(entry);
         self.head = self.head.wrapping_add(1);
+        self.gap = self.gap.filter(|gap| self.lag(*gap) <= self.entries.len());
     }
 
-    /// The room's position before the first frame came through here, as its home reported it to a joiner.
-    pub fn start_at(&mut self, last: Offset) {
-        self.last.get_or_insert(last);
+    /// The room's position before the first frame came through here, as its home reported it to a joiner, and its likes
+    /// there.
+    pub fn start_at(&mut self, last: Offset, likes: u64) {
+        if self.last.is_none() {
+            (self.last, self.likes) = (Some(last), likes);
+        }
+    }
+
+    /// The position after the newest frame.
+    pub fn last(&self) -> Offset {
+        self.last.unwrap_or(0)
+    }
+
+    /// The cursor of somebody who stands exactly at `position` and reads `variant`, if everything after it is here:
+    /// no frame is gone, lost on the way, or was made while nobody read that variant.
+    pub fn cursor(&self, position: Offset, variant: Variant) -> Option<Seq> {
+        let begin = self.entries.partition_point(|entry| entry.last <= position);
+        let cursor = self.head.wrapping_sub((self.entries.len() - begin) as Seq);
+        let is_exact = self.entries.get(begin).map_or(position == self.last(), |entry| entry.prev == position);
+        let has_gap = self.gap.is_some_and(|gap| self.lag(gap) <= self.lag(cursor));
+        let is_whole = is_exact && !has_gap && self.entries.range(begin..).all(|entry| !entry.get(variant).is_empty());
+        is_whole.then_some(cursor)
+    }
+
+    /// The most likes that may be told to somebody at `position` so that no frame after it tells less: those of the
+    /// first frame that ends after it, and the exact total where the newest ends.
+    pub fn likes(&self, position: Offset) -> u64 {
+        let next = self.entries.partition_point(|entry| entry.last <= position);
+        self.entries.get(next).map_or(self.likes, |entry| entry.likes)
     }
 
     /// The cursor of somebody who has everything.
@@ -97,8 +129,9 @@ impl Ring {
 }
 
 /// A gap announcement as a ring entry, in every variant.
-fn gap_frame(room: RoomKey, gap: Gap, published_us: u64) -> EncodedFrame {
+fn gap_frame(room: RoomKey, gap: Gap, published_us: u64, likes: u64) -> EncodedFrame {
     let mut entry = EncodedFrame::new(room, gap.from, gap.to, published_us);
+    entry.likes = likes;
     for variant in Variant::ALL {
         entry.set(variant, encode::websocket_message(&ServerMessage::Gap(gap), variant.encoding));
     }
@@ -155,9 +188,55 @@ mod tests {
     #[test]
     fn a_join_tells_an_empty_ring_where_the_room_is() {
         let mut ring = Ring::new(8);
-        ring.start_at(10);
+        ring.start_at(10, 3);
+        assert_eq!((ring.last(), ring.likes(10)), (10, 3));
         assert!(ring.push(frame(12, 13)), "a frame lost between join and first frame is announced too");
-        ring.start_at(99);
+        ring.start_at(99, 9);
         assert_eq!(ring.position(ring.head()), Some(13), "only an empty ring takes it");
+    }
+
+    /// `(prev, last)` frames in JSON alone, each with ten times its `last` in likes.
+    fn filled(capacity: usize, frames: &[(Offset, Offset)]) -> Ring {
+        let mut ring = Ring::new(capacity);
+        for (prev, last) in frames {
+            let mut frame = EncodedFrame::new(RoomKey(1), *prev, *last, 0);
+            frame.set(Variant::ALL[0], vec![b'x'].into());
+            frame.likes = last * 10;
+            ring.push(Arc::new(frame));
+        }
+        ring
+    }
+
+    #[test]
+    fn a_position_is_resumed_only_where_a_frame_continues_it_exactly() {
+        // A heartbeat is a frame that moves nothing.
+        let ring = filled(4, &[(0, 2), (2, 5), (5, 5), (5, 9), (9, 10)]);
+        let resumed = |position| ring.cursor(position, Variant::ALL[0]).map(|cursor| ring.lag(cursor));
+        assert_eq!([0, 1, 2, 3, 4].map(resumed), [None, None, Some(4), None, None]);
+        assert_eq!([5, 6, 8, 9, 10, 11].map(resumed), [Some(2), None, None, Some(1), Some(0), None]);
+        assert_eq!(ring.cursor(2, Variant::ALL[1]), None, "frames that were not encoded for it");
+        assert_eq!(ring.cursor(10, Variant::ALL[1]), Some(ring.head()), "nothing to send");
+    }
+
+    #[test]
+    fn nobody_resumes_across_an_announced_gap() {
+        let mut ring = filled(8, &[(0, 2), (2, 5), (7, 9)]);
+        let resumed = |ring: &Ring, position| ring.cursor(position, Variant::ALL[0]).map(|cursor| ring.lag(cursor));
+        assert_eq!([0, 2, 5, 7, 9].map(|position| resumed(&ring, position)), [None, None, None, Some(1), Some(0)]);
+        for n in 9..17 {
+            let mut frame = EncodedFrame::new(RoomKey(1), n, n + 1, 0);
+            frame.set(Variant::ALL[0], vec![b'x'].into());
+            ring.push(Arc::new(frame));
+        }
+        assert_eq!(resumed(&ring, 9), Some(8), "the gap is forgotten with its entry");
+    }
+
+    #[test]
+    fn likes_told_at_a_position_never_exceed_those_of_a_frame_after_it() {
+        let ring = filled(3, &[(0, 2), (2, 5), (5, 9), (9, 10)]);
+        assert_eq!(
+            [0, 2, 4, 5, 8, 9, 10, 99].map(|position| ring.likes(position)),
+            [50, 50, 50, 90, 90, 100, 100, 100]
+        );
     }
 }

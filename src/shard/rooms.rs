@@ -16,6 +16,8 @@ pub(super) struct LocalRoom {
     pub watchers: u32,
     /// Its laggards.
     pub laggards: u32,
+    /// Connections (index, generation) that catch up and can go on with the next frame.
+    pub parked: Vec<(u32, u32)>,
     /// Whether it stands in the queue of due rooms.
     queued: bool,
     /// When the pass under way began; monotonic microseconds.
@@ -48,6 +50,7 @@ impl Rooms {
                 slots: Slots::default(),
                 watchers: 0,
                 laggards: 0,
+                parked: Vec::new(),
                 queued: false,
                 pass_began_us: 0,
             }) as u32

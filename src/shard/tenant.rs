@@ -8,7 +8,8 @@ use crate::protocol::encode::{Encoding, Variant};
 use crate::protocol::frame::{EncodedFrame, RoomKey};
 use crate::protocol::ids::Offset;
 use crate::protocol::local::ConnRef;
-use crate::protocol::message::ServerMessage;
+use crate::protocol::message::{ResumeFailure, ServerMessage};
+use crate::protocol::page::EncodedPage;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -75,6 +76,31 @@ pub enum Command<M> {
         welcome: Bytes,
         /// The position that they bring it to.
         last: Offset,
+        /// The room's likes there.
+        likes: u64,
+    },
+    /// The same for somebody who comes back to `after`: sends the tenant's welcome and everything after that position,
+    /// from the room's ring where it reaches back, else in pages that the tenant brings ([`Tenant::page`]).
+    Resume {
+        /// Who.
+        conn: ConnRef,
+        /// What it gets.
+        variant: Variant,
+        /// The position that it has.
+        after: Offset,
+        /// The room's position when it was let in: up to here it is promised everything.
+        last: Offset,
+        /// The room's likes there.
+        likes: u64,
+    },
+    /// The page that [`Tenant::page`] was asked for.
+    Page {
+        /// For whom.
+        conn: ConnRef,
+        /// It, `None` when there is nothing after that position yet, or why there is none.
+        page: Result<Option<Arc<EncodedPage>>, ResumeFailure>,
+        /// The count of viewers to tell with it.
+        online: u64,
     },
     /// Closes with a code.
     Close {
@@ -109,6 +135,15 @@ pub struct Cx<'a, M> {
     pub commands: &'a mut Vec<Command<M>>,
     /// Shards whose inbox is so full that new work for them is to be refused.
     pub congested: &'a [bool],
+}
+
+/// Where what a returner missed comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResumeSource {
+    /// The shard's ring has all of it.
+    Ring,
+    /// The log, in pages.
+    Pages,
 }
 
 /// One inbound message.
@@ -168,6 +203,19 @@ pub trait Tenant: Sized {
 
     /// When [`Tenant::wake`] wants to be called next, in monotonic microseconds.
     fn due_us(&self) -> Option<u64>;
+
+    /// The resume of `conn` is whole: its welcome, as one WebSocket frame, with the `likes` of where it stands. Called
+    /// once per [`Command::Resume`], unless [`Tenant::not_resumed`] is, or the connection is gone.
+    fn welcome(&mut self, conn: ConnRef, likes: u64, from: ResumeSource) -> Bytes;
+
+    /// The resume of `conn` cannot be whole. It has been sent nothing.
+    fn not_resumed(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, why: ResumeFailure);
+
+    /// A [`Command::Resume`] came for a connection that is gone.
+    fn forget(&mut self, conn: ConnRef);
+
+    /// `conn` needs the page after `after`; answered by one [`Command::Page`], however late.
+    fn page(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, session: &Self::Session, after: Offset);
 
     /// Finishes what was gathered: the process stops, nothing new is taken from now on.
     fn flush(&mut self, cx: &mut Cx<'_, Self::Mail>);

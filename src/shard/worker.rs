@@ -85,6 +85,8 @@ pub(super) struct Worker<T: Tenant> {
     pub(super) unread: VecDeque<(u32, u32)>,
     /// What newcomers of this cycle were not sent yet, by connection.
     pub(super) unanswered: HashMap<u32, Bytes>,
+    /// Connections (index, generation) that catch up and have something to be written.
+    pub(super) catching: VecDeque<(u32, u32)>,
     commands: Vec<Command<T::Mail>>,
     due: Vec<Hint>,
     /// Set by [`Message::Bye`]: when to end at the latest.
@@ -116,6 +118,7 @@ impl<T: Tenant> Worker<T> {
             output: Vec::new(),
             unread: VecDeque::new(),
             unanswered: HashMap::new(),
+            catching: VecDeque::new(),
             commands: Vec::new(),
             due: Vec::new(),
             deadline_us: None,
@@ -136,6 +139,7 @@ impl<T: Tenant> Worker<T> {
             }
             self.read_the_unread();
             self.pass();
+            self.serve_catch_ups();
             self.turn_the_wheel();
             self.carry_out();
             self.answer_the_unanswered();
@@ -176,7 +180,10 @@ impl<T: Tenant> Worker<T> {
     }
 
     fn has_work(&self) -> bool {
-        self.rooms.is_due() || !self.unread.is_empty() || self.spill.iter().any(|spill| !spill.is_empty())
+        self.rooms.is_due()
+            || !self.unread.is_empty()
+            || !self.catching.is_empty()
+            || self.spill.iter().any(|spill| !spill.is_empty())
     }
 
     fn sleep_time(&self) -> Duration {
@@ -248,7 +255,11 @@ impl<T: Tenant> Worker<T> {
             Command::Reply { to, frame } => self.reply(to, frame),
             Command::Say { to, message } => self.say(to, &message),
             Command::Watch { conn, room } => self.watch(conn, room),
-            Command::Subscribe { conn, variant, welcome, last } => self.subscribe(conn, variant, welcome, last),
+            Command::Subscribe { conn, variant, welcome, last, likes } => {
+                self.subscribe(conn, variant, welcome, last, likes);
+            }
+            Command::Resume { conn, variant, after, last, likes } => self.resume(conn, variant, after, last, likes),
+            Command::Page { conn, page, online } => self.page(conn, page, online),
             Command::Close { conn, close } => {
                 if let Some(index) = self.find(conn) {
                     self.close(index, close);

@@ -4,13 +4,14 @@
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, client};
 use volley::app::Node;
 use volley::config::{Config, Data};
+use volley::log::Log;
 
 /// How long a test waits for something that has to come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,6 +32,18 @@ pub struct Server {
 impl Server {
     /// The defaults, changed by `change`. Connections are counted against a limit that this process can bear.
     pub fn start(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by(change, Node::start)
+    }
+
+    /// The same on a log of the test's.
+    pub fn start_on(log: Arc<dyn Log>, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by(change, |config| Node::start_on(config, log))
+    }
+
+    fn start_by(
+        change: impl FnOnce(&mut Config),
+        start: impl FnOnce(Config) -> Result<Node, volley::app::StartError>,
+    ) -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let mut config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -42,7 +55,7 @@ impl Server {
         };
         config.admission.connections_max = 4_000;
         change(&mut config);
-        let node = Node::start(config).expect("starts");
+        let node = start(config).expect("starts");
         let (public, admin) = (node.public_address(), node.admin_address());
         let mut server = Self { public, admin, node: Some(node), before: String::new(), _turn: turn };
         server.before = server.get(admin, "/metrics").1;

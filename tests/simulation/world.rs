@@ -8,11 +8,13 @@ use std::sync::Arc;
 use volley::log::Retention;
 use volley::protocol::encode::{Encoding, Variant};
 use volley::protocol::event::{Comment, Event, Style, User};
+use volley::protocol::frame::Frame;
 use volley::protocol::ids::{ClientId, Epoch, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
 use volley::protocol::message::{ErrorMessage, ResumeFailure, ServerMessage};
 use volley::room::actor::{Actor, Effect, Settings};
 use volley::room::registry::RoomHandle;
+use volley::room::resume;
 
 const TICK_US: u64 = 100_000;
 const JSON: Variant = Variant::ALL[0];
@@ -153,37 +155,54 @@ impl World {
                     }
                 }
                 Effect::Reply { to, message } => self.answer(to, message),
-                Effect::Joined { to, last, recovered, reason, tail, catch_up } => {
-                    let welcome = tail.compose(
-                        Encoding::Json,
-                        &RoomId::new("r").expect("a name"),
-                        volley::protocol::ids::Hex64(1),
-                        &user("v"),
-                        recovered,
-                        reason,
-                    );
+                Effect::Joined { to, last, likes, after, reason, tail } => {
+                    let told =
+                        self.viewers.iter().find(|viewer| viewer.conn == Some(to)).map_or(0, |viewer| viewer.likes);
+                    let pages = after.map_or(Err(reason), |after| self.pages(after, last, told).map_err(Some));
+                    let (room, session, you) =
+                        (RoomId::new("r").expect("a name"), volley::protocol::ids::Hex64(1), user("v"));
+                    let welcome = match &pages {
+                        Ok(_) => tail.compose_recovered(Encoding::Json, &room, session, &you, likes),
+                        Err(why) => tail.compose(Encoding::Json, &room, session, &you, false, *why),
+                    };
                     let Ok(ServerMessage::Welcome(welcome)) = serde_json::from_slice(&welcome) else {
                         panic!("no welcome")
                     };
                     let epoch = *self.epoch.get_or_insert(welcome.epoch);
                     assert_eq!(epoch, welcome.epoch, "S10: another epoch");
                     let viewer = self.viewers.iter_mut().find(|viewer| viewer.conn == Some(to)).expect("asked");
-                    if recovered {
-                        if let Some(bytes) = &catch_up {
-                            let ServerMessage::Frame(frame) = decode(bytes) else { panic!("no frame") };
-                            assert_eq!(frame.prev, viewer.position, "S12: the catch-up begins elsewhere");
-                            viewer.take(&frame);
+                    match pages {
+                        Ok(pages) => {
+                            for page in pages {
+                                assert_eq!(page.prev, viewer.position, "S12: a page begins elsewhere");
+                                viewer.take(&page);
+                            }
+                            assert_eq!(viewer.position, last, "S12: the pages end elsewhere");
                         }
-                        assert_eq!(viewer.position, last, "S12: the catch-up ends elsewhere");
-                    } else {
-                        let known = viewer.epoch.is_some();
-                        assert!(!known || reason == Some(ResumeFailure::TooOld), "S12: refused for {reason:?}");
-                        viewer.position = last;
+                        Err(why) => {
+                            let known = viewer.epoch.is_some();
+                            assert!(!known || why == Some(ResumeFailure::TooOld), "S12: refused for {why:?}");
+                            viewer.position = last;
+                        }
                     }
                     viewer.epoch = Some(epoch);
                 }
             }
         }
+    }
+
+    /// Everything after `after` up to `last`, as a librarian brings it, with totals that the viewer knows.
+    fn pages(&self, after: u64, last: u64, likes: u64) -> Result<Vec<Frame>, ResumeFailure> {
+        let (actor, handle) = self.room.as_ref().expect("it let somebody in");
+        let (mut position, mut pages) = (after, Vec::new());
+        while position < last {
+            let request = actor.page_request(position, Encoding::Json).expect("something to read");
+            let page = resume::page(&*self.disk, &handle.id, &request)?;
+            let ServerMessage::Frame(frame) = decode(&page.copy(likes, 0).concat()) else { panic!("no frame") };
+            position = frame.last;
+            pages.push(frame);
+        }
+        Ok(pages)
     }
 
     fn answer(&mut self, to: ConnRef, message: ServerMessage) {
@@ -290,7 +309,7 @@ impl World {
             handle.arrive(0, JSON);
         }
         let now_us = self.now_us;
-        self.call(|actor, out| actor.join(to, Encoding::Json, resume, now_us, out));
+        self.call(|actor, out| actor.join(to, resume, None, now_us, out));
     }
 
     fn leave(&mut self, n: usize) {

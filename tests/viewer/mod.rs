@@ -121,6 +121,11 @@ impl Seen {
         self.follow(client, |seen| seen.comments.iter().any(|(_, _, said)| said == text));
     }
 
+    /// Whether `text` was the last that came.
+    pub fn said_last(&self, text: &str) -> bool {
+        self.comments.last().is_some_and(|(.., said)| said == text)
+    }
+
     /// The texts alone.
     pub fn texts(&self) -> Vec<&str> {
         self.comments.iter().map(|(_, _, text)| text.as_str()).collect()

@@ -1,46 +1,51 @@
 //! Newcomers and those who come back.
 
 use super::lagging::LaggingLog;
-use super::rig::{JSON, Rig, TICK_US, decode_bytes, settings};
+use super::rig::{JSON, Rig, TICK_US, settings};
 use super::{asking, comment, conn};
-use crate::limits::{RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
-use crate::log::{Limit, Log, Retention};
+use crate::limits::{HISTORY_BYTES_MAX, HISTORY_MAX};
+use crate::log::{Limit, Log};
 use crate::protocol::encode::Encoding;
 use crate::protocol::event::Event;
-use crate::protocol::frame::Frame;
 use crate::protocol::ids::{Epoch, Hex64, Offset};
 use crate::protocol::message::{ResumeFailure, ServerMessage, Welcome};
-use crate::room::actor::{Effect, Settings};
+use crate::room::actor::Effect;
 use crate::room::core::{Core, CoreSettings};
 use crate::room::welcome::WelcomeTail;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 struct Joined {
     last: Offset,
-    recovered: bool,
+    likes: u64,
+    after: Option<Offset>,
     reason: Option<ResumeFailure>,
     tail: Arc<WelcomeTail>,
-    catch_up: Option<Frame>,
     welcome: Welcome,
 }
 
 impl Rig {
-    fn join(&mut self, encoding: Encoding, resume: Option<(Epoch, Offset)>) -> Joined {
+    fn join(&mut self, resume: Option<(Epoch, Offset)>) -> Joined {
+        self.join_with(resume, None)
+    }
+
+    fn join_with(&mut self, resume: Option<(Epoch, Offset)>, history: Option<usize>) -> Joined {
         let mut out = Vec::new();
-        self.actor.join(conn(9), encoding, resume, self.now_us, &mut out);
-        let [Effect::Joined { to, last, recovered, reason, tail, catch_up }] = &out[..] else { panic!("{out:?}") };
+        self.actor.join(conn(9), resume, history, self.now_us, &mut out);
+        let [Effect::Joined { to, last, likes, after, reason, tail }] = &out[..] else { panic!("{out:?}") };
         assert_eq!(*to, conn(9));
         let you = comment("me", "").user;
-        let payload = tail.compose(Encoding::Json, &self.handle.id, Hex64(1), &you, *recovered, *reason);
+        let payload = match after {
+            Some(_) => tail.compose_recovered(Encoding::Json, &self.handle.id, Hex64(1), &you, *likes),
+            None => tail.compose(Encoding::Json, &self.handle.id, Hex64(1), &you, false, *reason),
+        };
         let Ok(ServerMessage::Welcome(welcome)) = serde_json::from_slice(&payload) else { panic!("no welcome") };
-        assert_eq!((welcome.last, tail.last()), (*last, *last));
-        let catch_up = catch_up.as_ref().map(|bytes| {
-            let ServerMessage::Frame(frame) = decode_bytes(bytes, encoding) else { panic!("no frame") };
-            frame
-        });
-        let (last, recovered, reason, tail) = (*last, *recovered, *reason, tail.clone());
-        Joined { last, recovered, reason, tail, catch_up, welcome: *welcome }
+        assert_eq!((welcome.last, tail.last(), welcome.snapshot.likes), (*last, *last, *likes));
+        let (last, likes, after, reason, tail) = (*last, *likes, *after, *reason, tail.clone());
+        Joined { last, likes, after, reason, tail, welcome: *welcome }
+    }
+
+    fn offsets(&self, joined: &Joined) -> Vec<Offset> {
+        joined.welcome.snapshot.events.iter().map(|event| event.offset).collect()
     }
 
     fn epoch(&self) -> Epoch {
@@ -69,8 +74,8 @@ fn a_newcomer_gets_the_newest_comments_and_the_next_frame_continues() {
     rig.actor.like(conn(1), 4, rig.now_us, &mut rig.out);
     rig.run_for(TICK_US);
     rig.out.clear();
-    let joined = rig.join(Encoding::Json, None);
-    assert!(!joined.recovered && joined.reason.is_none() && joined.catch_up.is_none());
+    let joined = rig.join(None);
+    assert!(joined.after.is_none() && joined.reason.is_none());
     let Welcome { snapshot, tick_ms, epoch, .. } = joined.welcome;
     assert_eq!((tick_ms, epoch, snapshot.likes, snapshot.online), (100, rig.epoch(), 4, 1));
     assert_eq!(snapshot.events.iter().map(|e| e.offset).collect::<Vec<_>>(), [4, 5, 6, 7, 8]);
@@ -87,50 +92,31 @@ fn what_is_applied_but_not_framed_belongs_to_the_next_frame() {
     rig.log.foreign(vec![Event::Comment(asking("b", "waits")), Event::Likes { add: 5 }]);
     rig.run();
     assert_eq!(rig.frames().last().unwrap().last, 1);
-    let newcomer = rig.join(Encoding::Json, None);
+    let newcomer = rig.join(None);
     assert_eq!((newcomer.last, newcomer.welcome.snapshot.likes), (1, 0));
     assert_eq!(newcomer.welcome.snapshot.events.len(), 1);
-    let returner = rig.join(Encoding::Json, Some((rig.epoch(), 0)));
-    let caught_up = returner.catch_up.unwrap();
-    assert_eq!((caught_up.prev, caught_up.last, caught_up.events.len(), caught_up.likes), (0, 1, 1, 0));
+    let returner = rig.join(Some((rig.epoch(), 0)));
+    assert_eq!((returner.last, returner.likes, returner.after), (1, 0, Some(0)));
     rig.run_for(TICK_US);
     let next = rig.frames().remove(0);
     assert_eq!((next.prev, next.last, next.events.len(), next.likes), (1, 3, 1, 5));
 }
 
 #[test]
-fn a_returner_gets_exactly_what_it_missed_in_one_frame() {
-    for encoding in [Encoding::Json, Encoding::Msgpack] {
-        let mut rig = rig();
-        for n in 0..25 {
-            rig.actor.comment(conn(1), asking(&n.to_string(), "x"), rig.now_us, &mut rig.out); // 10 shown, 15 shed
-        }
-        rig.actor.like(conn(1), 3, rig.now_us, &mut rig.out);
-        rig.run_for(TICK_US);
-        rig.show(3);
-        let live = rig.frames();
-        for after in 0..=29 {
-            let joined = rig.join(encoding, Some((rig.epoch(), after)));
-            assert!(joined.recovered && joined.reason.is_none());
-            assert_eq!(joined.last, 29);
-            let Some(frame) = joined.catch_up else {
-                assert_eq!(after, 29, "nothing was missed");
-                continue;
-            };
-            assert_eq!((frame.prev, frame.last), (after, 29));
-            let expected: Vec<_> = (after + 1..=29).filter(|offset| *offset != 26).collect();
-            assert_eq!(frame.events.iter().map(|event| event.offset).collect::<Vec<_>>(), expected);
-            let newest = live.last().unwrap();
-            assert_eq!((frame.likes, frame.digest, frame.at), (3, newest.digest, newest.at));
-            assert!(frame.shed.is_empty(), "a resume leaves nothing out");
-        }
+fn a_returner_is_let_in_at_its_position_and_sees_nothing_twice() {
+    let mut rig = rig();
+    rig.show(8);
+    let epoch = rig.epoch();
+    for after in 0..=8 {
+        let joined = rig.join_with(Some((epoch, after)), Some(3));
+        assert_eq!((joined.last, joined.after, joined.reason), (8, Some(after), None));
+        assert!(joined.welcome.recovered && joined.welcome.snapshot.events.is_empty());
     }
 }
 
 #[test]
-fn a_resume_that_cannot_be_whole_says_why() {
-    let retention = Retention { age_ms: u64::MAX, events: 5, bytes: usize::MAX };
-    let mut rig = Rig::watched(LaggingLog::instant(), Settings { retention, ..settings() });
+fn a_position_of_another_log_or_of_the_future_says_so() {
+    let mut rig = rig();
     rig.show(10);
     let epoch = rig.epoch();
     let cases = [
@@ -138,42 +124,65 @@ fn a_resume_that_cannot_be_whole_says_why() {
         (Hex64(epoch.0 ^ 1), 99, ResumeFailure::EpochChanged),
         (epoch, 11, ResumeFailure::Ahead),
         (epoch, u64::MAX, ResumeFailure::Ahead),
-        (epoch, 4, ResumeFailure::TooOld),
-        (epoch, 0, ResumeFailure::TooOld),
     ];
     for (epoch, after, reason) in cases {
-        let joined = rig.join(Encoding::Json, Some((epoch, after)));
-        assert!(!joined.recovered && joined.catch_up.is_none());
-        assert_eq!(joined.reason, Some(reason), "{epoch} {after}");
-        assert_eq!(joined.welcome.snapshot.events.len(), 5, "the newest history instead");
+        let joined = rig.join(Some((epoch, after)));
+        assert_eq!((joined.after, joined.reason), (None, Some(reason)), "{epoch} {after}");
+        assert_eq!(rig.offsets(&joined), [6, 7, 8, 9, 10], "the newest history instead");
     }
-    assert!(rig.join(Encoding::Json, Some((epoch, 5))).recovered, "the last position that is whole");
 }
 
 #[test]
-fn a_resume_is_bounded_by_events() {
+fn a_newcomer_gets_as_much_history_as_it_asks_for_and_no_more_than_is_kept() {
     let mut rig = rig();
-    let events = RESUME_EVENTS_MAX as u64;
-    rig.log.foreign((0..=events).map(|_| Event::Comment(comment("u", "x"))).collect());
-    rig.run_for(TICK_US);
-    let epoch = rig.epoch();
-    assert_eq!(rig.join(Encoding::Msgpack, Some((epoch, 0))).reason, Some(ResumeFailure::TooOld));
-    let joined = rig.join(Encoding::Msgpack, Some((epoch, 1)));
-    assert_eq!(joined.catch_up.unwrap().events.len(), RESUME_EVENTS_MAX);
+    rig.show(HISTORY_MAX + 50);
+    let last = (HISTORY_MAX + 50) as u64;
+    for (asked, count) in [(0, 0), (1, 1), (7, 7), (HISTORY_MAX, HISTORY_MAX), (HISTORY_MAX + 1, HISTORY_MAX)] {
+        let joined = rig.join_with(None, Some(asked));
+        assert_eq!(rig.offsets(&joined), (last + 1 - count as u64..=last).collect::<Vec<_>>(), "history={asked}");
+    }
+    let unasked = rig.join(None);
+    assert_eq!(rig.offsets(&unasked).len(), 5, "as the room is set to");
+    let refused = rig.join_with(Some((rig.epoch(), last + 1)), Some(9));
+    assert_eq!(rig.offsets(&refused).len(), 9, "who cannot come back is a newcomer");
 }
 
 #[test]
-fn a_resume_is_bounded_by_bytes() {
+fn a_history_is_bounded_by_bytes_and_counts_shown_comments_alone() {
     let mut rig = rig();
     let long = "字".repeat(512);
-    let fits = RESUME_BYTES_MAX / (512 * 3 + 200);
-    for count in [fits, 2 * fits, 6 * fits] {
-        rig.log.foreign((0..count).map(|_| Event::Comment(comment("u", &long))).collect());
+    for _ in 0..HISTORY_MAX {
+        rig.actor.comment(conn(1), comment("u", &long), rig.now_us, &mut rig.out);
         rig.run_for(TICK_US);
-        let after = rig.frames().last().unwrap().prev;
-        let joined = rig.join(Encoding::Json, Some((rig.epoch(), after)));
-        assert_eq!(joined.recovered, count == fits, "{count} comments of 1.5 KiB");
-        assert_eq!(joined.reason, (count > fits).then_some(ResumeFailure::TooOld));
+    }
+    let joined = rig.join_with(None, Some(HISTORY_MAX));
+    let bytes = serde_json::to_vec(&joined.welcome.snapshot).unwrap().len();
+    assert!(bytes > HISTORY_BYTES_MAX / 2 && bytes <= HISTORY_BYTES_MAX + HISTORY_BYTES_MAX / 8, "{bytes} bytes");
+    for _ in 0..25 {
+        rig.actor.comment(conn(1), comment("u", "x"), rig.now_us, &mut rig.out); // 10 shown, 15 shed
+    }
+    rig.run_for(TICK_US);
+    let joined = rig.join_with(None, Some(11));
+    let last = HISTORY_MAX as u64;
+    assert_eq!(rig.offsets(&joined), (last..=last + 10).collect::<Vec<_>>());
+}
+
+#[test]
+fn each_length_of_history_is_encoded_once_a_moment() {
+    let mut rig = rig();
+    rig.show(20);
+    let lengths = [0, 3, 9, 20];
+    let first = lengths.map(|count| rig.join_with(None, Some(count)));
+    for _ in 0..1_000 {
+        for (joined, count) in first.iter().zip(lengths) {
+            assert!(Arc::ptr_eq(&joined.tail, &rig.join_with(None, Some(count)).tail));
+        }
+        assert!(Arc::ptr_eq(&first[3].tail, &rig.join_with(None, Some(150)).tail), "there are no more than 20");
+    }
+    assert!(first.iter().all(|joined| joined.tail.encodes() == 1));
+    for count in 0..=20 {
+        let joined = rig.join_with(None, Some(count));
+        assert_eq!(rig.offsets(&joined).len(), count, "also when few are remembered");
     }
 }
 
@@ -184,9 +193,9 @@ fn ten_thousand_joins_at_one_position_encode_the_tail_once() {
     for _ in 0..9_999 {
         rig.handle.arrive(0, JSON);
     }
-    let first = rig.join(Encoding::Json, None);
+    let first = rig.join(None);
     for _ in 0..9_999 {
-        let joined = rig.join(Encoding::Json, None);
+        let joined = rig.join(None);
         assert!(Arc::ptr_eq(&first.tail, &joined.tail));
     }
     assert_eq!(first.tail.encodes(), 1);
@@ -199,7 +208,7 @@ fn a_growing_crowd_sees_an_online_count_that_is_nearly_right() {
     let (mut tails, mut before) = (0, None);
     for arrived in 2..=10_000 {
         rig.handle.arrive(0, JSON);
-        let joined = rig.join(Encoding::Json, None);
+        let joined = rig.join(None);
         let told = joined.welcome.snapshot.online;
         assert!(told <= arrived && (arrived - told) * 16 <= told, "told {told} of {arrived}");
         tails += u32::from(before.is_none_or(|before| !Arc::ptr_eq(&before, &joined.tail)));
@@ -212,38 +221,11 @@ fn a_growing_crowd_sees_an_online_count_that_is_nearly_right() {
 fn a_frame_ends_the_old_welcome() {
     let mut rig = rig();
     rig.show(1);
-    let before = rig.join(Encoding::Json, None);
+    let before = rig.join(None);
     rig.show(1);
-    let after = rig.join(Encoding::Json, None);
+    let after = rig.join(None);
     assert_eq!((before.last, after.last), (1, 2));
     assert_eq!(after.welcome.snapshot.events.len(), 2);
-}
-
-#[test]
-fn a_storm_of_resumes_from_one_position_reads_the_log_once() {
-    let mut rig = rig();
-    rig.show(20);
-    let before = rig.log.reads.load(Ordering::Relaxed);
-    for _ in 0..1_000 {
-        assert!(rig.join(Encoding::Json, Some((rig.epoch(), 7))).recovered);
-        assert!(rig.join(Encoding::Msgpack, Some((rig.epoch(), 7))).recovered);
-    }
-    assert_eq!(rig.log.reads.load(Ordering::Relaxed) - before, 2, "once per encoding");
-    rig.show(1);
-    let joined = rig.join(Encoding::Json, Some((rig.epoch(), 7)));
-    assert_eq!(joined.catch_up.unwrap().last, 21, "a new frame is a new answer");
-}
-
-#[test]
-fn resumes_from_everywhere_are_answered_though_few_are_remembered() {
-    let mut rig = rig();
-    rig.show(100);
-    for _ in 0..2 {
-        for after in 0..100 {
-            let joined = rig.join(Encoding::Json, Some((rig.epoch(), after)));
-            assert_eq!(joined.catch_up.unwrap().events.len() as u64, 100 - after);
-        }
-    }
 }
 
 #[test]
@@ -257,11 +239,14 @@ fn a_reopened_room_goes_on_where_its_log_ends() {
     rig.actor.close();
 
     let mut rig = Rig::watched(log.clone(), settings());
-    let joined = rig.join(Encoding::Json, Some((epoch, 3)));
-    assert!(joined.recovered);
-    let caught_up = joined.catch_up.unwrap();
-    assert_eq!((caught_up.last, caught_up.likes, caught_up.digest), (8, 6, newest.digest));
-    assert_eq!(joined.welcome.snapshot.events.iter().map(|e| e.offset).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
+    let joined = rig.join(Some((epoch, 3)));
+    assert_eq!((joined.last, joined.likes, joined.after), (8, 6, Some(3)));
+    let page = rig.page(3, 99, Encoding::Json).unwrap();
+    assert_eq!((page.last, page.events.len(), page.digest), (8, 4, newest.digest));
+    let newcomer = rig.join(None);
+    assert_eq!(rig.offsets(&newcomer), [3, 4, 5, 6, 7]);
+    let asking = rig.join_with(None, Some(7));
+    assert_eq!(rig.offsets(&asking), [1, 2, 3, 4, 5, 6, 7], "the history is rebuilt");
     rig.show(1);
     let next = rig.frames().remove(0);
     assert_eq!((next.prev, next.last), (8, 9));

@@ -4,6 +4,7 @@ mod acting;
 mod histories;
 mod joins;
 mod lagging;
+mod pages;
 mod retries;
 mod rig;
 mod shows;

@@ -130,6 +130,34 @@ test("reconnect_resumes_where_it_was", () => {
   assert.deepEqual(heard.gap, []);
 });
 
+test("what_was_missed_may_come_in_any_number_of_frames", () => {
+  const { client, last, clock, heard, offsets } = connected({ last: 5 });
+  last().end(1006);
+  clock.pass(500);
+  const long = Array.from({ length: 2_000 }, (_, n) => 6 + n);
+  last().say(welcome({ recovered: true, last: 2_008 }, { likes: 3 }));
+  assert.equal(client.position, 5, "nothing is there yet");
+  last().say(frame(5, 2_005, long, { likes: 3, shed: { normal: 4 } }));
+  last().say(frame(2_005, 2_007, [2_007], { likes: 4 }));
+  last().say(frame(2_007, 2_008, [2_008], { likes: 4 }));
+  last().say(frame(2_008, 2_009, [2_009], { likes: 5 }));
+  assert.deepEqual(offsets(), [...long, 2_007, 2_008, 2_009]);
+  assert.deepEqual(heard.events.map(({ origin }) => origin), ["resumed", "resumed", "resumed", "live"]);
+  assert.deepEqual(heard.gap, []);
+  assert.equal(client.position, 2_009);
+});
+
+test("a_resume_that_is_cut_goes_on_at_the_last_page_that_came", () => {
+  const { last, clock } = connected({ last: 5 });
+  last().end(1006);
+  clock.pass(500);
+  last().say(welcome({ recovered: true, last: 900 }));
+  last().say(frame(5, 300, [6, 300]));
+  last().end(1006);
+  clock.pass(20_000);
+  assert.equal(last().url.searchParams.get("after"), "300");
+});
+
 test("failed_resume_says_so_and_never_looks_whole", () => {
   const { last, clock, heard, offsets } = connected({ last: 5 });
   last().end(1006);

@@ -1,0 +1,183 @@
+//! Where a shard's rooms hand out pages: what is known, what is being read, and who waits for it.
+//!
+//! Thousands come back to one position: the first one's page is read, the others wait for the same, and whoever comes
+//! later gets it at once. What a page says is true for ever, so it is forgotten only for room, or when the log has
+//! dropped what follows it.
+//!
+//! Does not know: logs, actors, how a page is made.
+
+use crate::limits::{CATCH_UP_BYTES_MAX, CATCH_UPS_IN_FLIGHT, CATCH_UPS_MAX};
+use crate::protocol::encode::Encoding;
+use crate::protocol::ids::Offset;
+use crate::protocol::local::{ConnRef, RoomKey};
+use crate::protocol::message::ResumeFailure;
+use crate::protocol::page::EncodedPage;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Names a page: the room, the position that it continues, how it is written.
+pub(super) type PageKey = (RoomKey, Offset, Encoding);
+
+/// See the module's page.
+#[derive(Default)]
+pub(super) struct Desk {
+    known: HashMap<PageKey, Arc<EncodedPage>>,
+    /// The keys of `known`, oldest first.
+    order: VecDeque<PageKey>,
+    bytes: usize,
+    /// Who waits for what: at most one entry per connection.
+    asked: HashMap<PageKey, Vec<ConnRef>>,
+    /// Pages that nobody reads yet.
+    line: VecDeque<PageKey>,
+    in_flight: usize,
+}
+
+impl Desk {
+    /// A page that is known.
+    pub(super) fn find(&self, key: PageKey) -> Option<Arc<EncodedPage>> {
+        self.known.get(&key).cloned()
+    }
+
+    /// Lets a connection wait for a page; says whether it is the first that asks for it.
+    pub(super) fn wait(&mut self, key: PageKey, to: ConnRef) -> bool {
+        let waiting = self.asked.entry(key).or_default();
+        waiting.push(to);
+        let is_first = waiting.len() == 1;
+        if is_first {
+            self.line.push_back(key);
+        }
+        is_first
+    }
+
+    /// A page that is to be read now; followed by one [`Desk::arrived`].
+    pub(super) fn next(&mut self) -> Option<PageKey> {
+        if self.in_flight == CATCH_UPS_IN_FLIGHT {
+            return None;
+        }
+        let key = self.line.pop_front()?;
+        self.in_flight += 1;
+        Some(key)
+    }
+
+    /// What became of a page: remembers it, and returns who waited for it.
+    pub(super) fn arrived(
+        &mut self,
+        key: PageKey,
+        page: &Result<Option<Arc<EncodedPage>>, ResumeFailure>,
+    ) -> Vec<ConnRef> {
+        self.in_flight -= 1;
+        match page {
+            Ok(Some(page)) => self.remember(key, page.clone()),
+            // Whoever was given a page before this one would be let down here too.
+            Err(ResumeFailure::TooOld) => self.forget(|(room, after, _)| *room == key.0 && *after <= key.1),
+            Ok(None) | Err(_) => {}
+        }
+        self.asked.remove(&key).unwrap_or_default()
+    }
+
+    /// The room is over.
+    pub(super) fn end(&mut self, room: RoomKey) {
+        self.forget(|(known, ..)| *known == room);
+    }
+
+    fn remember(&mut self, key: PageKey, page: Arc<EncodedPage>) {
+        self.bytes += page.len();
+        self.order.push_back(key);
+        self.known.insert(key, page); // Not known before: what is known is not asked for.
+        while self.known.len() > CATCH_UPS_MAX || self.bytes > CATCH_UP_BYTES_MAX {
+            let Some(oldest) = self.order.pop_front() else { return };
+            self.bytes -= self.known.remove(&oldest).map_or(0, |page| page.len());
+        }
+    }
+
+    fn forget(&mut self, gone: impl Fn(&PageKey) -> bool) {
+        let bytes = &mut self.bytes;
+        self.known.retain(|key, page| {
+            let goes = gone(key);
+            *bytes -= if goes { page.len() } else { 0 };
+            !goes
+        });
+        self.order.retain(|key| !gone(key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::frame::FrameEvent;
+    use crate::protocol::ids::Hex64;
+    use crate::protocol::page::Stretch;
+    use std::collections::BTreeMap;
+
+    const ROOM: RoomKey = RoomKey(1);
+
+    fn key(after: Offset) -> PageKey {
+        (ROOM, after, Encoding::Json)
+    }
+
+    fn conn(index: u32) -> ConnRef {
+        ConnRef { shard: 0, index, generation: 1 }
+    }
+
+    fn page(after: Offset, events: usize) -> Arc<EncodedPage> {
+        let events = vec![FrameEvent { offset: after + 1, comment: None }; events];
+        let stretch = Stretch { prev: after, last: after + 1, at: 0, digest: Hex64(0), events, shed: BTreeMap::new() };
+        Arc::new(EncodedPage::new(&stretch, Encoding::Json))
+    }
+
+    /// Asks for a page and lets it be read.
+    fn read(desk: &mut Desk, after: Offset, events: usize) {
+        assert!(desk.wait(key(after), conn(0)));
+        assert_eq!(desk.next(), Some(key(after)));
+        assert_eq!(desk.arrived(key(after), &Ok(Some(page(after, events)))), [conn(0)]);
+    }
+
+    #[test]
+    fn a_storm_from_one_position_is_one_read() {
+        let mut desk = Desk::default();
+        let firsts = (0..1_000).filter(|n| desk.wait(key(7), conn(*n))).count();
+        assert_eq!(firsts, 1);
+        assert_eq!((desk.next(), desk.next()), (Some(key(7)), None));
+        assert!(!desk.wait(key(7), conn(1_000)), "it is being read");
+        assert!(desk.wait((ROOM, 7, Encoding::Msgpack), conn(5)), "another encoding is another page");
+        assert_eq!(desk.arrived(key(7), &Ok(Some(page(7, 3)))).len(), 1_001);
+        assert!(desk.find(key(7)).is_some() && desk.find(key(8)).is_none());
+    }
+
+    #[test]
+    fn few_are_read_at_a_time_and_the_others_keep_their_place() {
+        let mut desk = Desk::default();
+        (0..100).for_each(|n| assert!(desk.wait(key(n), conn(0))));
+        let first: Vec<_> = std::iter::from_fn(|| desk.next()).collect();
+        assert_eq!(first.len(), CATCH_UPS_IN_FLIGHT);
+        desk.arrived(key(3), &Err(ResumeFailure::Unavailable));
+        assert_eq!((desk.next(), desk.next()), (Some(key(CATCH_UPS_IN_FLIGHT as u64)), None));
+        assert!(desk.find(key(3)).is_none(), "a failure is not remembered");
+        assert!(desk.wait(key(3), conn(1)), "and can be asked again");
+    }
+
+    #[test]
+    fn known_pages_are_bounded_by_number_and_bytes_and_the_oldest_goes() {
+        let mut desk = Desk::default();
+        (0..CATCH_UPS_MAX as u64 + 10).for_each(|n| read(&mut desk, n, 1));
+        assert_eq!((desk.known.len(), desk.order.len()), (CATCH_UPS_MAX, CATCH_UPS_MAX));
+        assert!(desk.find(key(9)).is_none() && desk.find(key(10)).is_some());
+        let large = CATCH_UP_BYTES_MAX / 3 / r#"{"offset":1000},"#.len();
+        (1_000..1_005).for_each(|n| read(&mut desk, n, large));
+        assert!(desk.bytes <= CATCH_UP_BYTES_MAX);
+        assert_eq!(desk.bytes, desk.known.values().map(|page| page.len()).sum::<usize>());
+        assert!(desk.find(key(1_004)).is_some() && desk.find(key(1_001)).is_none());
+    }
+
+    #[test]
+    fn what_retention_has_overtaken_is_forgotten_with_what_leads_to_it() {
+        let mut desk = Desk::default();
+        [0, 5, 9].into_iter().for_each(|after| read(&mut desk, after, 1));
+        desk.wait(key(7), conn(1));
+        assert_eq!(desk.next(), Some(key(7)));
+        assert_eq!(desk.arrived(key(7), &Err(ResumeFailure::TooOld)), [conn(1)]);
+        assert_eq!([0, 5, 9].map(|after| desk.find(key(after)).is_some()), [false, false, true]);
+        desk.end(ROOM);
+        assert!(desk.known.is_empty() && desk.order.is_empty() && desk.bytes == 0);
+    }
+}

@@ -1,0 +1,163 @@
+//! The librarians: threads that wait for the log's device, so that no shard ever does.
+//!
+//! They open rooms and make pages, and mail what they made to the room's home. The jobs wait in one bounded queue; a
+//! job that does not fit is given back, and its asker refuses politely.
+//!
+//! Does not know: who waits for what, or what becomes of it.
+
+use super::homes::Waker;
+use super::mail::{Made, Mail, Opened};
+use crate::clock;
+use crate::limits::LIBRARY_JOBS;
+use crate::log::{Log, OpenError};
+use crate::metrics::LibraryMetrics;
+use crate::protocol::message::ResumeFailure;
+use crate::room::actor::{Actor, Settings};
+use crate::room::registry::RoomHandle;
+use crate::room::resume::{self, PageRequest};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What a librarian is asked for.
+pub(super) enum Job {
+    /// To open a room: answered by [`Mail::Opened`].
+    Open {
+        /// Which.
+        room: Arc<RoomHandle>,
+        /// Wakes its home when the log delivers.
+        waker: Waker,
+    },
+    /// To make a page: answered by [`Mail::Made`].
+    Page {
+        /// Of which room.
+        room: Arc<RoomHandle>,
+        /// Which.
+        request: PageRequest,
+    },
+}
+
+/// Where jobs are handed in. Cheap to clone.
+#[derive(Clone)]
+pub struct Library {
+    jobs: Sender<Job>,
+    metrics: Arc<LibraryMetrics>,
+}
+
+/// The other end of a [`Library`], before anybody works there.
+pub struct Vacancy {
+    jobs: Receiver<Job>,
+    metrics: Arc<LibraryMetrics>,
+}
+
+impl Library {
+    /// A library without librarians.
+    pub fn new() -> (Self, Vacancy) {
+        let (sender, receiver) = bounded(LIBRARY_JOBS);
+        let metrics = Arc::new(LibraryMetrics::new());
+        (Self { jobs: sender, metrics: metrics.clone() }, Vacancy { jobs: receiver, metrics })
+    }
+
+    /// Hands a job in.
+    ///
+    /// # Errors
+    /// Gives it back when as many wait as may.
+    pub(super) fn submit(&self, job: Job) -> Result<(), Job> {
+        let submitted = self.jobs.try_send(job).map_err(|error| error.into_inner());
+        if submitted.is_err() {
+            self.metrics.refused.increment(1);
+        }
+        self.metrics.jobs.set(self.jobs.len() as f64);
+        submitted
+    }
+
+    /// What pages and openings are counted with.
+    pub(super) fn metrics(&self) -> &LibraryMetrics {
+        &self.metrics
+    }
+}
+
+/// What librarians work with.
+pub struct Tools {
+    /// The log that they read.
+    pub log: Arc<dyn Log>,
+    /// How rooms are opened.
+    pub rooms: Settings,
+    /// Takes a mail to a shard; may wait while its inbox is full.
+    pub deliver: Box<dyn Fn(u16, Mail) + Send + Sync>,
+}
+
+/// The threads.
+pub struct Librarians {
+    stop: Arc<AtomicBool>,
+    /// Disconnected when the last thread has ended.
+    working: Receiver<()>,
+}
+
+impl Vacancy {
+    /// Starts `count` librarians. They end with the last [`Library`].
+    ///
+    /// # Errors
+    /// When the system has no more threads.
+    pub fn fill(self, count: usize, tools: Tools) -> io::Result<Librarians> {
+        let (alive, working) = bounded(0);
+        let (stop, tools) = (Arc::new(AtomicBool::new(false)), Arc::new(tools));
+        for n in 0..count {
+            let (jobs, metrics) = (self.jobs.clone(), self.metrics.clone());
+            let (tools, stop, alive) = (tools.clone(), stop.clone(), alive.clone());
+            std::thread::Builder::new().name(format!("librarian-{n}")).spawn(move || {
+                for job in &jobs {
+                    metrics.jobs.set(jobs.len() as f64);
+                    if !stop.load(Ordering::Acquire) {
+                        work(job, &tools, &metrics);
+                    }
+                }
+                drop(tools);
+                drop(alive);
+            })?;
+        }
+        Ok(Librarians { stop, working })
+    }
+}
+
+impl Librarians {
+    /// Lets them end, when nobody can hand in jobs any more. One that still waits for its device after `patience` is
+    /// left to the end of the process.
+    pub fn stop(self, patience: Duration) {
+        self.stop.store(true, Ordering::Release);
+        if self.working.recv_timeout(patience) == Err(crossbeam::channel::RecvTimeoutError::Timeout) {
+            tracing::warn!("the log's device did not answer a reader in time");
+        }
+    }
+}
+
+fn work(job: Job, tools: &Tools, metrics: &LibraryMetrics) {
+    let began_us = clock::now_us();
+    let seconds = || clock::now_us().saturating_sub(began_us) as f64 / 1e6;
+    // A bug in one room's history must not take the others' readers with it.
+    match job {
+        Job::Open { room, waker } => {
+            let (log, settings) = (tools.log.clone(), tools.rooms.clone());
+            let open = || Actor::open(room.clone(), log, settings, waker, began_us);
+            let actor = catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+                tracing::error!(room = %room.id, "opening the room ended by a bug");
+                Err(OpenError::Unavailable)
+            });
+            metrics.open_seconds.record(seconds());
+            (tools.deliver)(room.home, Mail::Opened(Box::new(Opened { room: room.clone(), actor })));
+        }
+        Job::Page { room, request } => {
+            let make = || resume::page(&*tools.log, &room.id, &request).map(Arc::new);
+            let page = catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| {
+                tracing::error!(room = %room.id, after = request.after, "making a page ended by a bug");
+                Err(ResumeFailure::Unavailable)
+            });
+            metrics.page_seconds.record(seconds());
+            let made = Made { room: room.key, after: request.after, encoding: request.encoding, page };
+            (tools.deliver)(room.home, Mail::Made(Box::new(made)));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Pages of the past say what live frames said.
+
+use super::lagging::LaggingLog;
+use super::rig::{JSON, Rig, TICK_US, decode_bytes, settings};
+use super::{asking, comment, conn};
+use crate::limits::{OFFSET_MAX, RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
+use crate::log::{Limit, Log, ReadError, Retention};
+use crate::protocol::encode::Encoding;
+use crate::protocol::event::Event;
+use crate::protocol::frame::{Frame, FrameEvent, ShedClass};
+use crate::protocol::ids::Offset;
+use crate::protocol::message::{ResumeFailure, ServerMessage};
+use crate::room::actor::Settings;
+use crate::room::resume::page;
+use proptest::prelude::*;
+use std::sync::atomic::Ordering;
+
+impl Rig {
+    /// The page after `after` that ends at `upto` at the latest.
+    pub(super) fn page(&self, after: Offset, upto: Offset, encoding: Encoding) -> Result<Frame, ResumeFailure> {
+        let mut request = self.actor.page_request(after, encoding).expect("something after it");
+        request.upto = request.upto.min(upto);
+        let page = page(&*self.log, &self.handle.id, &request)?;
+        let ServerMessage::Frame(frame) = decode_bytes(&page.copy(5, 6).concat(), encoding) else { panic!("no frame") };
+        assert_eq!((frame.prev, frame.last), (page.prev, page.last));
+        assert_eq!((frame.likes, frame.online), (5, 6), "the totals of the copy");
+        Ok(frame)
+    }
+
+    /// All pages after `after`, each `step` offsets long at most.
+    fn pages(&self, after: Offset, step: Offset, encoding: Encoding) -> Vec<Frame> {
+        let mut pages = Vec::new();
+        let mut at = after;
+        while self.actor.page_request(at, encoding).is_some() {
+            let frame = self.page(at, at.saturating_add(step), encoding).unwrap();
+            assert_eq!(frame.prev, at);
+            assert!(frame.last > at);
+            at = frame.last;
+            pages.push(frame);
+        }
+        pages
+    }
+
+    /// Another node's comments: they have the log time of the batch before.
+    fn foreign(&mut self, count: usize, text: &str) {
+        self.log.foreign((0..count).map(|_| Event::Comment(comment("u", text))).collect());
+        self.run_for(TICK_US);
+    }
+}
+
+/// What frames show, leave out and prove.
+fn told(frames: &[Frame]) -> (Vec<&FrameEvent>, u64, Option<(Offset, u64)>) {
+    let shed = frames.iter().filter_map(|frame| frame.shed.get(&ShedClass::Normal)).sum();
+    let end = frames.last().map(|frame| (frame.last, frame.digest.0));
+    (frames.iter().flat_map(|frame| &frame.events).collect(), shed, end)
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Comments of ours, whose batch has a log time of its own.
+    Ours(u8),
+    /// Comments of another node at the log time of the batch before, each with one of few ids: most are void.
+    Foreign(Vec<u8>),
+    Likes,
+    Tick,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (1..9_u8).prop_map(Step::Ours),
+        3 => prop::collection::vec(0..40_u8, 1..9).prop_map(Step::Foreign),
+        1 => Just(Step::Likes),
+        4 => Just(Step::Tick),
+    ];
+    prop::collection::vec(step, 1..50)
+}
+
+proptest! {
+    #[test]
+    fn pages_of_any_length_from_any_frame_say_what_live_frames_said(steps in steps(), step in 1..12_u64, all in 1..7_usize) {
+        let mut rig = Rig::watched(LaggingLog::instant(), Settings { frame_events_max: all, ..settings() });
+        let mut said = 0;
+        for one in steps.into_iter().chain([Step::Ours(1), Step::Tick]) {
+            match one {
+                Step::Ours(count) => for _ in 0..count {
+                    said += 1;
+                    rig.actor.comment(conn(1), asking(&format!("ours-{said}"), "x"), rig.now_us, &mut rig.out);
+                },
+                Step::Foreign(ids) => {
+                    rig.log.foreign(ids.iter().map(|id| Event::Comment(asking(&format!("id-{id}"), "x"))).collect());
+                    rig.run();
+                }
+                Step::Likes => rig.actor.like(conn(1), 2, rig.now_us, &mut rig.out),
+                Step::Tick => drop(rig.run_for(TICK_US)),
+            }
+        }
+        rig.run_for(TICK_US);
+        let live = rig.frames();
+        for (n, frame) in live.iter().enumerate().filter(|(_, frame)| frame.last > frame.prev) {
+            for (encoding, step) in [(Encoding::Json, step), (Encoding::Msgpack, u64::MAX)] {
+                let pages = rig.pages(frame.prev, step, encoding);
+                prop_assert_eq!(told(&pages), told(&live[n..]), "from {} in steps of {}", frame.prev, step);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_page_is_bounded_by_events_and_ends_with_a_log_time() {
+    let mut rig = Rig::watched(LaggingLog::instant(), Settings { frame_events_max: usize::MAX, ..settings() });
+    let half = RESUME_EVENTS_MAX * 2 / 3;
+    for _ in 0..4 {
+        rig.actor.comment(conn(1), comment("u", "opens a log time"), rig.now_us, &mut rig.out);
+        rig.run_for(TICK_US);
+        rig.foreign(half - 1, "x");
+    }
+    for encoding in [Encoding::Json, Encoding::Msgpack] {
+        let pages = rig.pages(0, OFFSET_MAX, encoding);
+        assert!(pages.iter().all(|page| page.events.len() == half), "each ends where the next log time would not fit");
+        assert_eq!(pages.len(), 4);
+    }
+    rig.foreign(2 * RESUME_EVENTS_MAX, "of the same log time");
+    let pages = rig.pages(0, OFFSET_MAX, Encoding::Json);
+    assert!(pages.iter().all(|page| page.events.len() <= RESUME_EVENTS_MAX));
+    assert_eq!(told(&pages).0.len(), 4 * half + 2 * RESUME_EVENTS_MAX);
+}
+
+#[test]
+fn a_page_is_bounded_by_bytes_of_what_it_shows() {
+    let long = "字".repeat(512);
+    let mut rig = Rig::watched(LaggingLog::instant(), Settings { frame_events_max: usize::MAX, ..settings() });
+    rig.foreign(1_000, &long);
+    let pages = rig.pages(0, OFFSET_MAX, Encoding::Json);
+    assert_eq!(told(&pages).0.len(), 1_000);
+    for page in &pages {
+        let bytes = serde_json::to_vec(page).unwrap().len();
+        assert!(bytes <= RESUME_BYTES_MAX + RESUME_BYTES_MAX / 8, "{bytes} bytes");
+    }
+    assert!(pages.len() <= 1_000 * 1_800 / RESUME_BYTES_MAX + 1, "{} pages are too small", pages.len());
+
+    let mut rig = Rig::watched(LaggingLog::instant(), settings());
+    rig.foreign(1_000, &long);
+    let [page] = &rig.pages(0, OFFSET_MAX, Encoding::Json)[..] else { panic!("what is left out takes no room") };
+    assert_eq!((page.events.len(), page.shed[&ShedClass::Normal]), (10, 990));
+}
+
+#[test]
+fn a_page_never_tells_more_than_frames_have_told() {
+    let mut rig = Rig::watched(LaggingLog::new(), settings());
+    rig.log.foreign(vec![Event::Comment(asking("a", "framed"))]);
+    rig.run();
+    rig.log.foreign(vec![Event::Comment(asking("b", "waits"))]);
+    rig.run();
+    let page = rig.page(0, OFFSET_MAX, Encoding::Json).unwrap();
+    assert_eq!((page.last, page.events.len()), (1, 1));
+    assert!(rig.actor.page_request(1, Encoding::Json).is_none());
+    rig.run_for(TICK_US);
+    assert!(rig.actor.page_request(1, Encoding::Json).is_some());
+}
+
+#[test]
+fn a_page_is_one_read_of_the_log() {
+    let mut rig = Rig::watched(LaggingLog::instant(), settings());
+    for _ in 0..20 {
+        rig.actor.comment(conn(1), comment("u", "x"), rig.now_us, &mut rig.out);
+        rig.run_for(TICK_US);
+    }
+    let before = rig.log.reads.load(Ordering::Relaxed);
+    rig.page(7, OFFSET_MAX, Encoding::Json).unwrap();
+    assert_eq!(rig.log.reads.load(Ordering::Relaxed) - before, 1);
+}
+
+#[test]
+fn what_retention_dropped_is_too_old_and_the_oldest_position_is_whole() {
+    let retention = Retention { age_ms: u64::MAX, events: 5, bytes: usize::MAX };
+    let mut rig = Rig::watched(LaggingLog::instant(), Settings { retention, ..settings() });
+    for _ in 0..10 {
+        rig.actor.comment(conn(1), comment("u", "x"), rig.now_us, &mut rig.out);
+        rig.run_for(TICK_US);
+    }
+    let first = rig.log.head(&rig.handle.id).unwrap().unwrap().first;
+    assert_eq!(rig.log.read(&rig.handle.id, first - 2, Limit::events(1)), Err(ReadError::TooOld { first }));
+    for after in 0..first - 1 {
+        assert_eq!(rig.page(after, OFFSET_MAX, Encoding::Json).unwrap_err(), ResumeFailure::TooOld, "{after}");
+    }
+    let page = rig.page(first - 1, OFFSET_MAX, Encoding::Json).unwrap();
+    assert_eq!((page.prev, page.last, page.events.len()), (first - 1, 10, 5));
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_unavailable_not_empty() {
+    let mut rig = Rig::watched(LaggingLog::instant(), settings());
+    rig.foreign(3, "x");
+    rig.arrive(JSON);
+    let mut request = rig.actor.page_request(0, Encoding::Json).unwrap();
+    request.upto = 99;
+    let other = crate::protocol::ids::RoomId::new("unknown").unwrap();
+    assert_eq!(page(&*rig.log, &other, &request).unwrap_err(), ResumeFailure::Unavailable);
+    request.after = 3;
+    assert_eq!(page(&*rig.log, &rig.handle.id, &request).unwrap_err(), ResumeFailure::Unavailable, "lost its end");
+}
