@@ -98,3 +98,18 @@ fn a_bad_key_is_refused_and_one_alone_is_no_subprotocol() {
     assert_eq!(status("volley.guest.0123456789abcdef0"), Some(400));
     assert_eq!(status("volley.v1.json, volley.guest.0123456789abcdef0"), None);
 }
+
+/// Without rate limits a tool may say thousands of things before it reads its first answer.
+#[test]
+fn a_burst_from_one_connection_is_acknowledged_whole_when_rates_are_not_limited() {
+    const COUNT: usize = 1_500;
+    let server = server();
+    let mut client = guest(&server, ENCODINGS[0], KEY);
+    let long = "长".repeat(500);
+    let one = |n: usize| viewer::message(ENCODINGS[0], &viewer::comment(ENCODINGS[0], &format!("c{n}"), &long));
+    (0..COUNT).for_each(|n| client.raw(&one(n)).expect("writes"));
+    // Frames of some megabytes wait before the first answer is read.
+    server.eventually("all is in the log", |server| server.metric("volley_comments_total", "") >= COUNT as f64);
+    let acks: std::collections::BTreeSet<_> = (0..COUNT).map(|_| text(&client.next("ack"), "id").to_owned()).collect();
+    assert_eq!(acks.len(), COUNT);
+}

@@ -347,10 +347,18 @@ fn caps(config: &Config) -> Caps {
     Caps {
         message_bytes_max: u32::try_from(config.admission.message_bytes_max).unwrap_or(u32::MAX),
         fragments_max: FRAGMENTS_MAX,
-        backlog_bytes_max: CONTROL_BACKLOG_BYTES_MAX as u32,
+        // Without limits one connection may send thousands of comments in a tick, and is owed as many acks.
+        backlog_bytes_max: if config.no_rate_limits {
+            UNLIMITED_BACKLOG_BYTES
+        } else {
+            CONTROL_BACKLOG_BYTES_MAX as u32
+        },
         any_type: false,
     }
 }
+
+/// Answers that may wait for a blocked connection when rates are not limited: two ticks' full batches.
+const UNLIMITED_BACKLOG_BYTES: u32 = 1 << 20;
 
 fn health(oldest_cycle_us: u64) -> api::Health {
     let age_us = clock::now_us().saturating_sub(oldest_cycle_us);
