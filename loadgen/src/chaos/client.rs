@@ -97,6 +97,26 @@ pub struct Counts {
     pub unreadable: u64,
 }
 
+impl Counts {
+    /// Adds another crowd's.
+    pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.retried += other.retried;
+        self.acked += other.acked;
+        self.refused += other.refused;
+        self.unstored += other.unstored;
+        self.byes += other.byes;
+        self.unknown += other.unknown;
+        self.stray += other.stray;
+        self.frames += other.frames;
+        self.welcomes += other.welcomes;
+        self.recovered += other.recovered;
+        self.not_recovered.iter_mut().zip(other.not_recovered).for_each(|(mine, theirs)| *mine += theirs);
+        self.gaps += other.gaps;
+        self.unreadable += other.unreadable;
+    }
+}
+
 /// What a client works with.
 #[derive(Debug)]
 pub struct Desk<'a> {

@@ -63,6 +63,7 @@ pub struct Ground {
     pub server: Option<Server>,
     /// The clients, once they are there.
     pub crowd: Option<Crowd>,
+    more: Vec<Crowd>,
     /// The history.
     pub recorder: Recorder,
     /// Moments and victims.
@@ -112,6 +113,7 @@ impl Ground {
             recipe,
             server: None,
             crowd: None,
+            more: Vec::new(),
             recorder,
             dice,
             figures: Vec::new(),
@@ -175,13 +177,32 @@ impl Ground {
     /// # Errors
     /// They are not.
     pub fn invite(&mut self, clients: usize, rooms: usize) -> Result<(), Trouble> {
-        self.rooms = (0..rooms).map(|n| format!("room-{n}")).collect();
-        let plan =
-            Plan { server: self.recipe.addresses[0], rooms: self.rooms.clone(), clients, seed: self.dice.next() };
-        self.crowd = Some(Crowd::start(&plan, &self.recorder)?);
+        let crowd = self.gather("c", "room", clients, rooms)?;
+        self.crowd = Some(crowd);
         self.everybody_live()?;
-        self.pager = Some(Pager::start(&self.recorder, plan.server, self.rooms.clone(), Dice::new(self.seed)));
+        let (server, rooms) = (self.recipe.addresses[0], self.rooms.clone());
+        self.pager = Some(Pager::start(&self.recorder, server, rooms, Dice::new(self.seed)));
         Ok(())
+    }
+
+    /// Lets another crowd into rooms of its own, at its own pace.
+    ///
+    /// # Errors
+    /// They are not live within [`LIVE_WITHIN`].
+    pub fn invite_more(&mut self, name: &str, clients: usize, rooms: usize, per_s: f64) -> Result<(), Trouble> {
+        let crowd = self.gather(name, name, clients, rooms)?;
+        let instead = || format!("{} of {clients} clients `{name}` are live", crowd.live());
+        self.wait(LIVE_WITHIN, || crowd.live() == clients, instead)?;
+        crowd.pace(per_s, 0.0, 0.0);
+        self.more.push(crowd);
+        Ok(())
+    }
+
+    fn gather(&mut self, name: &str, room: &str, clients: usize, rooms: usize) -> Result<Crowd, Trouble> {
+        let rooms: Vec<String> = (0..rooms).map(|n| format!("{room}-{n}")).collect();
+        self.rooms.extend_from_slice(&rooms);
+        let (name, server, seed) = (name.to_owned(), self.recipe.addresses[0], self.dice.next());
+        Ok(Crowd::start(&Plan { name, server, rooms, clients, seed }, &self.recorder)?)
     }
 
     /// The crowd.
@@ -247,9 +268,12 @@ impl Ground {
     /// It did not come to a verdict.
     pub fn verdict(&mut self) -> Result<Verdict, Trouble> {
         self.pace(0.0, 0.0, 0.0)?;
-        let crowd = self.crowd()?;
-        let instead = || format!("{} of {} clients are live, or answers are missing", crowd.live(), crowd.clients());
-        self.wait(LIVE_WITHIN + Duration::from_secs(5), || crowd.is_settled(), instead)?;
+        self.more.iter().for_each(|crowd| crowd.pace(0.0, 0.0, 0.0));
+        for crowd in [self.crowd()?].into_iter().chain(&self.more) {
+            let instead =
+                || format!("{} of {} clients are live, or answers are missing", crowd.live(), crowd.clients());
+            self.wait(LIVE_WITHIN + Duration::from_secs(5), || crowd.is_settled(), instead)?;
+        }
         self.verdict_as_it_stands()
     }
 
@@ -272,10 +296,10 @@ impl Ground {
             self.figure("pages", pages);
         }
         let audited = audit::audit(&self.recorder, self.recipe.addresses[0], &self.rooms).map_err(Trouble::Fail)?;
-        let counts = match self.crowd.take() {
-            Some(crowd) => crowd.leave()?,
-            None => Counts::default(),
-        };
+        let mut counts = Counts::default();
+        for crowd in self.crowd.take().into_iter().chain(self.more.drain(..)) {
+            counts.add(&crowd.leave()?);
+        }
         self.server = None;
         self.figure("comments", counts.sent);
         self.figure("acknowledged", counts.acked);

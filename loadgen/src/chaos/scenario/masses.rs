@@ -85,6 +85,13 @@ pub(super) const ALL: &[Scenario] = &[
         "no CPU is burnt, viewers that are in are unaffected, one log line a second at most"
     ),
     scenario!(
+        "hot-room",
+        false,
+        hot_room,
+        "one room at its cap of 2,000 comments/s (3,000 are sent) beside 50 busy and 1,000 quiet rooms",
+        "the quiet rooms' p99 is at most twice what it is without"
+    ),
+    scenario!(
         "churn",
         false,
         churn,
@@ -92,6 +99,9 @@ pub(super) const ALL: &[Scenario] = &[
         "no leak of rooms, threads, descriptors or memory"
     ),
 ];
+
+/// The rooms beside the one at its cap.
+const QUIET_ROOMS: usize = 1_000;
 
 /// Who talks while masses listen: few, so that what is measured is the masses.
 const TALKERS: usize = 20;
@@ -376,6 +386,43 @@ fn few_descriptors(ground: &mut Ground) -> Result<(), Trouble> {
     }
     if inside.pause_max_ms > 1_000 || inside.live[0] != 300 {
         return fail(format!("{} of 300 are still in, longest pause {} ms", inside.live[0], inside.pause_max_ms));
+    }
+    whole(ground, mass)
+}
+
+fn hot_room(ground: &mut Ground) -> Result<(), Trouble> {
+    const P99_FLOOR_MS: u64 = 20;
+    // The room's limit stays as it is; those of people and connections would keep it from being reached.
+    ground.recipe.arguments.retain(|argument| argument != "--no-rate-limits");
+    for of in ["connection", "user"] {
+        ground.set(&format!("rates.comments_per_{of}.per_s"), "10000");
+        ground.set(&format!("rates.comments_per_{of}.burst"), "10000");
+    }
+    ground.start()?;
+    ground.invite(QUIET_ROOMS, QUIET_ROOMS)?;
+    ground.pace(200.0, 0.0, 0.0)?;
+    let mass = Mass::start(Plan {
+        server: ground.recipe.addresses[0],
+        rooms: (0..QUIET_ROOMS).map(|n| format!("room-{n}")).collect(),
+        viewers: vec![(Habit::Reads, QUIET_ROOMS)],
+        connect_per_s: 3_000.0,
+        seed: ground.dice.next(),
+    })?;
+    await_mass(ground, &mass, 30, "everybody", |shown| shown.live == [QUIET_ROOMS, 0])?;
+    ground.a_moment(1_000, 1_001);
+    mass.mark();
+    ground.a_moment(15_000, 15_001);
+    let idle = mass.shown().latency_ms;
+    ground.invite_more("busy", 200, 50, 1_000.0)?;
+    ground.invite_more("hot", 100, 1, 3_000.0)?;
+    ground.a_moment(3_000, 3_001);
+    mass.mark();
+    ground.a_moment(15_000, 15_001);
+    let busy = mass.shown().latency_ms;
+    ground.figure("quiet rooms' p99 alone", format!("{} ms", idle[1]));
+    ground.figure("beside the hot room", format!("{} ms", busy[1]));
+    if busy[1] > (idle[1] * 2).max(P99_FLOOR_MS) {
+        return fail(format!("the quiet rooms' p99 rose from {} to {} ms", idle[1], busy[1]));
     }
     whole(ground, mass)
 }
