@@ -395,3 +395,6 @@ fn item(event: &FrameEvent) -> Item<'_> {
         None => Item { offset: event.offset, kind: Some("other".into()), times: 1, ..Item::default() },
     }
 }
+
+#[cfg(test)]
+mod tests;

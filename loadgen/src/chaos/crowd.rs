@@ -129,3 +129,69 @@ impl Drop for Crowd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
+    use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+    use volley::protocol::encode::{Encoding, websocket_frame};
+
+    const WELCOME: &str = r#"{"welcome":{"room":"demo","session":"00000000000000a1","you":{"id":"g-1","name":"guest"},"recovered":false,
+        "epoch":"00000000000000e1","last":0,"tick_ms":100,"snapshot":{"likes":0,"online":1,"events":[]}}}"#;
+
+    /// Reads the request, and answers it with the upgrade and a welcome in one piece.
+    fn let_in(stream: &mut TcpStream) -> String {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        let request = String::from_utf8(request).unwrap();
+        let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+        let accept = derive_accept_key(key.as_bytes());
+        let mut answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: volley.v1.json\r\n\r\n"
+        )
+        .into_bytes();
+        answer.extend_from_slice(&websocket_frame(WELCOME.as_bytes(), Encoding::Json));
+        stream.write_all(&answer).unwrap();
+        request
+    }
+
+    #[test]
+    fn an_end_that_comes_with_the_last_bytes_is_noticed_and_the_same_guest_comes_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let path = std::env::temp_dir().join(format!("crowd-{}.jsonl", std::process::id()));
+        let recorder = Recorder::new(&path).unwrap();
+        let plan = Plan {
+            name: "c".into(),
+            server: listener.local_addr().unwrap(),
+            rooms: vec!["demo".into()],
+            clients: 1,
+            seed: 1,
+        };
+        let crowd = Crowd::start(&plan, &recorder).unwrap();
+        let guest = |request: &str| {
+            let line = request.lines().find(|line| line.contains("volley.guest.")).map(str::to_owned);
+            line.expect("it brings its key")
+        };
+        let (mut first, _) = listener.accept().unwrap();
+        let before = guest(&let_in(&mut first));
+        drop(first);
+        let (mut second, _) = listener.accept().unwrap();
+        let request = let_in(&mut second);
+        assert_eq!(guest(&request), before);
+        assert!(request.starts_with("GET /v1/rooms/demo/ws?epoch=00000000000000e1&after=0 "), "{request}");
+        let began = Instant::now();
+        while crowd.live() == 0 {
+            assert!(began.elapsed() < Duration::from_secs(20), "it is never live again");
+            std::thread::yield_now();
+        }
+        assert_eq!(crowd.leave().unwrap().welcomes, 2);
+        std::fs::remove_file(path).unwrap();
+    }
+}

@@ -188,29 +188,4 @@ fn names(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_chance_only_what_was_synced_remains() {
-        assert_eq!(mix(b"synced", b"synced and more", None), b"synced");
-        assert_eq!(mix(b"", b"never synced", None), b"");
-    }
-
-    #[test]
-    fn with_chance_a_sector_is_old_or_new_and_never_between() {
-        let (old, new) = (vec![1; 10 * SECTOR_BYTES], vec![2; 12 * SECTOR_BYTES + 7]);
-        let (mut grown, mut olds, mut news) = (0, 0, 0);
-        for seed in 0..64 {
-            let mixed = mix(&old, &new, Some(&mut Dice::new(seed)));
-            grown += usize::from(mixed.len() == new.len());
-            assert!(mixed.len() == old.len() || mixed.len() == new.len());
-            for sector in mixed.chunks(SECTOR_BYTES) {
-                assert!(sector.iter().all(|byte| *byte == sector[0]), "a torn sector");
-                olds += usize::from(sector[0] == 1);
-                news += usize::from(sector[0] == 2);
-            }
-        }
-        assert!(grown > 10 && grown < 54 && olds > 100 && news > 100, "{grown} {olds} {news}");
-    }
-}
+mod tests;
