@@ -73,15 +73,15 @@ impl Rig {
 fn what_was_not_answered_is_sent_again_with_its_id_and_text() {
     let mut rig = Rig::new();
     assert_eq!(rig.with(|client, desk| client.attempt(1, desk)), "");
-    assert_eq!(rig.with(|client, desk| client.say(desk)), None, "not in yet");
+    assert_eq!(rig.with(Client::say), None, "not in yet");
     assert_eq!(rig.welcome(0, false), Wish::Again);
-    let first = rig.with(|client, desk| client.say(desk)).unwrap();
-    let second = rig.with(|client, desk| client.say(desk)).unwrap();
+    let first = rig.with(Client::say).unwrap();
+    let second = rig.with(Client::say).unwrap();
     rig.hear(r#"{"ack":{"id":"m1","offset":1,"outcome":"shown"}}"#);
     rig.with(|client, desk| client.closed(None, desk));
     assert_eq!(rig.with(|client, desk| client.attempt(2, desk)), "?epoch=00000000000000e1&after=0");
     rig.welcome(0, true);
-    assert_eq!(rig.with(|client, desk| client.again(desk)), [second.clone()]);
+    assert_eq!(rig.with(Client::again), std::slice::from_ref(&second));
     assert_ne!(first, second);
     let expected = [
         "attempt",
@@ -121,7 +121,7 @@ fn an_answer_that_does_not_know_is_no_refusal() {
     let mut rig = Rig::new();
     rig.welcome(0, false);
     for _ in 0..2 {
-        rig.with(|client, desk| client.say(desk)).unwrap();
+        rig.with(Client::say).unwrap();
     }
     rig.hear(r#"{"error":{"id":"m1","code":"stale_id","message":"x"}}"#);
     rig.hear(r#"{"error":{"id":"m2","code":"storage_unavailable","message":"x"}}"#);
@@ -136,9 +136,9 @@ fn a_bye_says_when_to_come_back_and_too_much_unanswered_is_silence() {
     let mut rig = Rig::new();
     rig.welcome(0, false);
     for _ in 0..OPEN_MAX {
-        assert!(rig.with(|client, desk| client.say(desk)).is_some());
+        assert!(rig.with(Client::say).is_some());
     }
-    assert_eq!(rig.with(|client, desk| client.say(desk)), None);
+    assert_eq!(rig.with(Client::say), None);
     assert_eq!(rig.hear(r#"{"bye":{"code":1012,"after_ms":7400}}"#), Wish::ComeBack(7_400));
     rig.hear("nonsense");
     assert_eq!((rig.counts.byes, rig.counts.unreadable), (1, 1));
