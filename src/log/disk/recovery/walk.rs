@@ -43,6 +43,9 @@ pub enum Why {
     /// The side file has seen a later end.
     #[error("the log ended at {0} once: its tail is lost")]
     LostTail(Offset),
+    /// The side file knows the room in another epoch.
+    #[error("the log was in epoch {0} once: what came after it is lost")]
+    OtherEpoch(Epoch),
     /// Whether the tail is lost cannot be known.
     #[error("the side file of heads is missing or damaged: whether the log lost its tail cannot be known")]
     Unknown,
@@ -144,8 +147,10 @@ impl Walk {
             return Err(Box::new(Cure { id: row.id, row: Some(row), at, why: Why::Record(damage) }));
         }
         let why = match known {
-            Some(Known::Head(epoch, last)) if epoch == row.epoch && last > row.last => Why::LostTail(last),
-            Some(Known::Head(..)) => return Ok(row),
+            Some(Known::Head(epoch, last)) if epoch == row.epoch && last <= row.last => return Ok(row),
+            Some(Known::Head(epoch, last)) if epoch == row.epoch => Why::LostTail(last),
+            // Either the database lost the healing that began the other epoch, or nobody was told of this one yet.
+            Some(Known::Head(other, _)) => Why::OtherEpoch(other),
             // Its entry was synced before its opening was answered: without one, either nobody was told of this epoch, or
             // the side file is damaged.
             Some(Known::Nothing | Known::Damaged) | None => Why::Unknown,
