@@ -175,14 +175,23 @@ impl Ground {
     /// Lets `clients` into `rooms` rooms and waits until all are live.
     ///
     /// # Errors
-    /// They are not.
+    /// They are not within [`LIVE_WITHIN`].
     pub fn invite(&mut self, clients: usize, rooms: usize) -> Result<(), Trouble> {
+        self.invite_within(clients, rooms, LIVE_WITHIN).map(drop)
+    }
+
+    /// The same with another patience; returns how long it took.
+    ///
+    /// # Errors
+    /// They are not within `patience`.
+    pub fn invite_within(&mut self, clients: usize, rooms: usize, patience: Duration) -> Result<Duration, Trouble> {
         let crowd = self.gather("c", "room", clients, rooms)?;
+        let instead = || format!("{} of {clients} clients are live", crowd.live());
+        let took = self.wait(patience, || crowd.live() == clients, instead)?;
         self.crowd = Some(crowd);
-        self.everybody_live()?;
         let (server, rooms) = (self.recipe.addresses[0], self.rooms.clone());
         self.pager = Some(Pager::start(&self.recorder, server, rooms, Dice::new(self.seed)));
-        Ok(())
+        Ok(took)
     }
 
     /// Lets another crowd into rooms of its own, at its own pace.

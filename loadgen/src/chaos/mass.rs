@@ -25,8 +25,10 @@ pub enum Habit {
     Drips,
     /// Connects and says nothing.
     Mute,
-    /// Leaves as soon as it is in, and comes back to another room.
+    /// Leaves as soon as it is in, and comes back to the next of the rooms.
     Churns,
+    /// The same, each time to a room that is new.
+    Wanders,
 }
 
 /// What is wanted.

@@ -224,7 +224,11 @@ impl Floor {
         let room = match viewer.habit {
             Habit::Churns => {
                 self.churn += 1;
-                format!("churn-{}", self.churn)
+                self.plan.rooms[self.churn as usize % self.plan.rooms.len()].clone()
+            }
+            Habit::Wanders => {
+                self.churn += 1;
+                format!("new-{}", self.churn)
             }
             _ => self.plan.rooms[viewer.room].clone(),
         };
@@ -360,7 +364,7 @@ impl Floor {
                 viewer.epoch = Some(welcome.epoch.to_string());
                 viewer.stage = Stage::Live;
                 viewer.failures = 0;
-                if viewer.habit == Habit::Churns {
+                if matches!(viewer.habit, Habit::Churns | Habit::Wanders) {
                     viewer.epoch = None;
                     self.end(at, "left", now);
                 }
@@ -381,7 +385,7 @@ impl Floor {
         self.hang_up(at);
         let due_ns = match self.viewers[at].habit {
             Habit::Mute | Habit::Drips => u64::MAX,
-            Habit::Churns => now + (1e9 * self.viewers.len() as f64 / self.plan.connect_per_s) as u64,
+            Habit::Churns | Habit::Wanders => now + (1e9 * self.viewers.len() as f64 / self.plan.connect_per_s) as u64,
             Habit::Reads | Habit::Stalls => now + self.backoff(at),
         };
         self.viewers[at].due_ns = due_ns;

@@ -94,8 +94,15 @@ pub(super) const ALL: &[Scenario] = &[
     scenario!(
         "churn",
         false,
-        churn,
-        "2,000 connects and disconnects a second for 5 minutes, each into a new room",
+        |g| churn(g, Habit::Churns, 300),
+        "2,000 connects and disconnects a second for 5 minutes, in 100 rooms",
+        "no leak of threads, descriptors or memory"
+    ),
+    scenario!(
+        "churn-rooms",
+        false,
+        |g| churn(g, Habit::Wanders, 60),
+        "2,000 connects and disconnects a second for a minute, each into a new room that expires a second later",
         "no leak of rooms, threads, descriptors or memory"
     ),
 ];
@@ -399,7 +406,9 @@ fn hot_room(ground: &mut Ground) -> Result<(), Trouble> {
         ground.set(&format!("rates.comments_per_{of}.burst"), "10000");
     }
     ground.start()?;
-    ground.invite(QUIET_ROOMS, QUIET_ROOMS)?;
+    // Each new room's epoch is durable before its first visitor is welcomed.
+    let opened = ground.invite_within(QUIET_ROOMS, QUIET_ROOMS, Duration::from_secs(60))?;
+    ground.figure("1,000 new rooms opened in", format!("{:.1} s", opened.as_secs_f64()));
     ground.pace(200.0, 0.0, 0.0)?;
     let mass = Mass::start(Plan {
         server: ground.recipe.addresses[0],
@@ -427,9 +436,8 @@ fn hot_room(ground: &mut Ground) -> Result<(), Trouble> {
     whole(ground, mass)
 }
 
-fn churn(ground: &mut Ground) -> Result<(), Trouble> {
+fn churn(ground: &mut Ground, habit: Habit, seconds: u64) -> Result<(), Trouble> {
     const PER_S: f64 = 2_000.0;
-    const SECONDS: u64 = 300;
     ground.set("room.idle_s", "1");
     ground.set("room.rooms_max", "50000");
     ground.start()?;
@@ -444,15 +452,15 @@ fn churn(ground: &mut Ground) -> Result<(), Trouble> {
     let before = state(ground)?;
     let churning = Mass::start(Plan {
         server: ground.recipe.addresses[0],
-        rooms: vec!["room-0".into()],
-        viewers: vec![(Habit::Churns, 2_000)],
+        rooms: (0..100).map(|n| format!("churn-{n}")).collect(),
+        viewers: vec![(habit, 2_000)],
         connect_per_s: PER_S,
         seed: 3,
     })?;
     // Memory settles within the first third: what grows afterwards is a leak.
-    ground.a_moment(SECONDS * 1_000 / 3, SECONDS * 1_000 / 3 + 1);
+    ground.a_moment(seconds * 1_000 / 3, seconds * 1_000 / 3 + 1);
     let early = state(ground)?;
-    ground.a_moment(SECONDS * 2_000 / 3, SECONDS * 2_000 / 3 + 1);
+    ground.a_moment(seconds * 2_000 / 3, seconds * 2_000 / 3 + 1);
     let late = state(ground)?;
     let shown = churning.shown();
     drop(churning);
@@ -460,7 +468,8 @@ fn churn(ground: &mut Ground) -> Result<(), Trouble> {
     ground.a_moment(20_000, 20_001);
     let after = state(ground)?;
     let rooms = metric(ground, "volley_rooms", "")?;
-    ground.figure("connects a second", format!("{:.0}", shown.welcomes as f64 / SECONDS as f64));
+    let reached = shown.welcomes as f64 / seconds as f64;
+    ground.figure("connects a second", format!("{reached:.0}"));
     ground.figure("rooms afterwards", rooms);
     ground.figure("descriptors before, afterwards", format!("{}, {}", before[0], after[0]));
     ground.figure("threads before, afterwards", format!("{}, {}", before[1], after[1]));
@@ -468,6 +477,9 @@ fn churn(ground: &mut Ground) -> Result<(), Trouble> {
     ground.figure("resident before, after a third, at the end, afterwards", resident.join(", "));
     if after[0] > before[0] + 5 || after[1] > before[1] + 2 || rooms > 2.0 {
         return fail("descriptors, threads or rooms are not back at the baseline");
+    }
+    if reached < 0.9 * PER_S {
+        return fail(format!("only {reached:.0} connects a second were reached"));
     }
     if late[2] > early[2] + early[2] / 4 + 16 * MIB {
         return fail(format!("memory grows: {} after a third, {} at the end", resident[1], resident[2]));
