@@ -43,7 +43,7 @@ pub struct ChaosArgs {
     /// Write the results as JSON to stdout, the table to stderr
     #[arg(long)]
     pub json: bool,
-    /// Write the results as docs/reliability.md has them
+    /// Put the results into the table of docs/reliability.md, or of a page with the same marks
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
 }
@@ -73,7 +73,8 @@ pub fn run(args: &ChaosArgs) -> u8 {
     for scenario in &chosen {
         note(&format!("{:<28}{}", scenario.name, scenario.inject));
         let row = one(scenario, &binary, &base.join(scenario.name), seed, args.keep);
-        note(&format!("{:<28}{} after {:.0} s", "", row.state.word(), row.seconds));
+        let why = row.state.why().map_or(String::new(), |why| format!(": {}", why.lines().next().unwrap_or_default()));
+        note(&format!("{:<28}{} after {:.0} s{why}", "", row.state.word(), row.seconds));
         rows.push(row);
     }
     // Only if it is empty: failures left their folders in it.

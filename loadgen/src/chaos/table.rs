@@ -5,7 +5,6 @@
 use super::scenario::Scenario;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::path::Path;
 
 const TABLE_WIDTH: u16 = 130;
@@ -33,7 +32,8 @@ impl State {
         }
     }
 
-    fn why(&self) -> Option<&str> {
+    /// What it could not do, or what went wrong.
+    pub fn why(&self) -> Option<&str> {
         match self {
             Self::Passed => None,
             Self::Skipped(why) | Self::Failed(why) => Some(why),
@@ -88,7 +88,8 @@ pub fn json(rows: &[Row], seed: u64) -> Value {
     json!({ "seed": seed, "scenarios": rows.iter().map(one).collect::<Vec<_>>() })
 }
 
-/// Puts the results into the document at `path`, between its two marks; makes the document if there is none.
+/// Puts the results into the document at `path`, between its two marks; makes the document if there is none. Scenarios
+/// that were not run now keep the line that they have.
 ///
 /// # Errors
 /// It cannot be read or written, or has no marks.
@@ -99,27 +100,40 @@ pub fn write_markdown(path: &Path, rows: &[Row]) -> std::io::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => format!("{begin}\n{end}\n"),
         Err(error) => return Err(error),
     };
-    let parts = page.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
-    let Some((before, after)) = parts else {
+    let parts = page.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?)));
+    let Some((before, (known, after))) = parts else {
         return Err(std::io::Error::other(format!("it has no lines `{begin}` and `{end}`")));
     };
-    std::fs::write(path, format!("{before}{begin}\n{}{end}{after}", markdown(rows)))
+    std::fs::write(path, format!("{before}{begin}\n{}{end}{after}", markdown(rows, known)))
 }
 
-fn markdown(rows: &[Row]) -> String {
+fn markdown(rows: &[Row], known: &str) -> String {
     let mut text = format!("Machine: {}.\n\n", machine());
     text.push_str("| scenario | inject | result | figures | what it shows |\n|---|---|---|---|---|\n");
-    for row in rows {
-        let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
-        let result = match &row.state {
-            State::Skipped(why) => format!("skipped: {}", cell(why)),
-            state => state.word().to_owned(),
-        };
-        let Scenario { name, inject, shows, .. } = row.scenario;
-        let _ =
-            writeln!(text, "| `{name}` | {} | {result} | {} | {} |", cell(inject), cell(&row.figures()), cell(shows));
+    for Scenario { name, .. } in super::scenario::all() {
+        let begin = format!("| `{name}` |");
+        match (rows.iter().find(|row| row.scenario.name == name), known.lines().find(|line| line.starts_with(&begin))) {
+            (Some(row), _) => text.push_str(&line(row)),
+            (None, Some(line)) => text.push_str(&format!("{line}\n")),
+            (None, None) => {}
+        }
     }
     text
+}
+
+/// One scenario's line of the document.
+fn line(row: &Row) -> String {
+    let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+    let result = match &row.state {
+        State::Passed => "passed".to_owned(),
+        State::Skipped(why) => format!("skipped: {}", cell(why)),
+        // Without the folder that was kept: it is nobody's business elsewhere.
+        State::Failed(why) => {
+            format!("**failed**: {}", cell(why.split(" (kept: ").next().unwrap_or_default().trim_end()))
+        }
+    };
+    let Scenario { name, inject, shows, .. } = row.scenario;
+    format!("| `{name}` | {} | {result} | {} | {} |\n", cell(inject), cell(&row.figures()), cell(shows))
 }
 
 /// Cores, model and kernel, as Linux says them.
@@ -130,4 +144,38 @@ fn machine() -> String {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let version: String = release.trim().split('-').next().unwrap_or_default().to_owned();
     format!("{cores} cores ({}), Linux {version}; server and clients share them", model.unwrap_or("unknown").trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(at: usize, state: State) -> Row {
+        let scenario = crate::chaos::scenario::all()[at];
+        Row { scenario, state, figures: vec![("kills".into(), "3".into())], seconds: 1.5 }
+    }
+
+    #[test]
+    fn a_run_of_some_keeps_the_lines_of_the_others_in_order() {
+        let path = std::env::temp_dir().join(format!("table-{}.md", std::process::id()));
+        std::fs::write(&path, format!("above\n{}\n{}\nbelow\n", MARKS[0], MARKS[1])).unwrap();
+        write_markdown(&path, &[row(2, State::Passed), row(0, State::Failed("a|b (kept: here)".into()))]).unwrap();
+        write_markdown(&path, &[row(1, State::Skipped("no root".into())), row(2, State::Failed("late".into()))])
+            .unwrap();
+        let page = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        let said = ["**failed**: a\\|b | kills 3", "skipped: no root", "**failed**: late"];
+        assert!(lines.len() == 3 && lines.iter().zip(said).all(|(line, said)| line.contains(said)), "{page}");
+        assert!(page.starts_with("above\n") && page.ends_with("below\n") && !page.contains("kept:"));
+    }
+
+    #[test]
+    fn a_page_without_its_marks_is_not_written() {
+        let path = std::env::temp_dir().join(format!("table-{}-plain.md", std::process::id()));
+        std::fs::write(&path, "mine\n").unwrap();
+        assert!(write_markdown(&path, &[]).unwrap_err().to_string().contains("results: begin"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine\n");
+        std::fs::remove_file(&path).unwrap();
+    }
 }
