@@ -1,7 +1,7 @@
 //! The start: what a crash, a bad disk or a restored backup left becomes a log that can be trusted, or a clear refusal.
 //!
 //! 1. SQLite replays the write-ahead log; all of it goes into the database file.
-//! 2. Every row is looked at once ([`scan`]): checksums, that records follow one another, that each room's row fits its records,
+//! 2. Every row is looked at once ([`mod@scan`]): checksums, that records follow one another, that each room's row fits its records,
 //!    and that no room ends before the side file saw it end.
 //! 3. A room with damage keeps its longest valid beginning and gets a new epoch ([`heal`]). What is cut goes to the tables
 //!    `damaged_events` and `damaged_rooms`; nothing is deleted. All rooms in one transaction: a start that is killed begins again from the
