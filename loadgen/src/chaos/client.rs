@@ -88,8 +88,8 @@ pub struct Counts {
     /// …that continued exactly where the client was…
     pub recovered: u64,
     /// …and that could not, though the client asked: the log is another, or lost the position; the position is older
-    /// than what is kept or sent at once.
-    pub not_recovered: [u64; 3],
+    /// than what is kept; the log cannot be read.
+    pub not_recovered: [u64; 4],
     /// Gaps.
     pub gaps: u64,
     /// Messages that could not be read.
@@ -336,6 +336,7 @@ impl Client {
             Some(ResumeFailure::EpochChanged) => desk.counts.not_recovered[0] += 1,
             Some(ResumeFailure::Ahead) => desk.counts.not_recovered[1] += 1,
             Some(ResumeFailure::TooOld) => desk.counts.not_recovered[2] += 1,
+            Some(ResumeFailure::Unavailable) => desk.counts.not_recovered[3] += 1,
         }
         let reason = welcome.reason.map(|reason| Cow::Owned(format!("{reason:?}").to_lowercase()));
         desk.recorder.write(&Event::Welcome(Welcome {

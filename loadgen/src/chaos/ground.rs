@@ -319,7 +319,9 @@ impl Ground {
         }
         self.figure("in the log", audited);
         self.figure("resumed", counts.recovered);
-        for (reason, count) in ["epoch changed", "ahead", "too old"].into_iter().zip(counts.not_recovered) {
+        for (reason, count) in
+            ["epoch changed", "ahead", "too old", "unavailable"].into_iter().zip(counts.not_recovered)
+        {
             if count > 0 {
                 self.figure(&format!("not resumed ({reason})"), count);
             }
