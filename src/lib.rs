@@ -13,7 +13,7 @@
 //! L3  room  |  shard        (never import each other)
 //! L2  log       policy
 //! L1  protocol  config
-//! L0  limits    clock  metrics  shutdown
+//! L0  limits    clock  metrics  shutdown  faults
 //! ```
 
 // Only the library's own code; what it is and why stands in `clippy.toml`.
@@ -34,6 +34,7 @@ pub mod config;
 pub mod protocol;
 
 pub mod clock;
+pub mod faults;
 pub mod limits;
 pub mod metrics;
 pub mod shutdown;

@@ -2,6 +2,7 @@
 //!
 //! Does not know: how a scenario is run.
 
+use crate::chaos::ChaosArgs;
 use crate::check::CheckArgs;
 use crate::plan::Line;
 use crate::recording::{self, OnBroken, Recording};
@@ -97,6 +98,8 @@ pub struct Args {
 pub enum Command {
     /// Check a history that clients wrote: see docs/history.md
     Check(CheckArgs),
+    /// Break a server on purpose: see docs/reliability.md
+    Chaos(ChaosArgs),
 }
 
 /// `--encoding`.

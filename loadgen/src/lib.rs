@@ -5,6 +5,7 @@
 //! conductor starts, times and joins them, the ledger judges what they saw, the report says it.
 
 pub mod admin;
+pub mod chaos;
 pub mod check;
 pub mod children;
 pub mod cli;

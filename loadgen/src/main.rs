@@ -7,7 +7,7 @@ use clap::Parser;
 use loadgen::cli::{Args, CliError, Command};
 use loadgen::progress::Line;
 use loadgen::report::Outcome;
-use loadgen::{check, children, conductor};
+use loadgen::{chaos, check, children, conductor};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -30,8 +30,10 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
-    if let Some(Command::Check(check)) = &args.command {
-        return check::run(check).into();
+    match &args.command {
+        Some(Command::Check(check)) => return check::run(check).into(),
+        Some(Command::Chaos(chaos)) => return chaos::run(chaos).into(),
+        None => {}
     }
     let (scenario, recording) = match args.scenario() {
         Ok(chosen) => chosen,

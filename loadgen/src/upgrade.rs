@@ -27,9 +27,14 @@ impl Upgrade {
 
     /// The request for one room.
     pub fn request(&self, room: &str) -> Vec<u8> {
+        self.request_with(room, "", "")
+    }
+
+    /// The same with a query (`?…`) and more subprotocols (`, …`).
+    pub fn request_with(&self, room: &str, query: &str, subprotocols: &str) -> Vec<u8> {
         format!(
-            "GET /v1/rooms/{room}/ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
+            "GET /v1/rooms/{room}/ws{query} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Protocol: {}{subprotocols}\r\n\r\n",
             self.host, self.key, self.subprotocol
         )
         .into_bytes()

@@ -48,6 +48,8 @@ fn serve(args: &Args) -> ExitCode {
         Err(errors) => return fail(EXIT_CONFIG, &errors.to_string()),
     };
     logging::init(&loaded.config.log);
+    #[cfg(feature = "faults")]
+    crate::faults::on::check();
     let capacity = match node::raise_capacity(&mut loaded) {
         Ok(sentence) => sentence,
         Err(errors) => return fail(EXIT_CONFIG, &errors.to_string()),

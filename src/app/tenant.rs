@@ -6,6 +6,7 @@
 use super::homes::{BUSY_RETRY_MS, Homes, Waker, gone};
 use super::library::Library;
 use super::mail::{Joined, Mail, Newcomer};
+use crate::faults::fail_point;
 use crate::gateway::{Claim, Permit, Purpose};
 use crate::metrics::ResumeMetrics;
 use crate::policy::admission::{Admission, Admitted, SessionMeter};
@@ -189,6 +190,7 @@ impl Tenant for Node {
     }
 
     fn message(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: &mut Session, message: Inbound<'_>) {
+        fail_point!("received");
         #[cfg(feature = "echo")]
         if let Session::Echo { .. } = session {
             let encoding = if message.is_text { Encoding::Json } else { Encoding::Msgpack };
@@ -218,6 +220,7 @@ impl Tenant for Node {
                 return;
             }
         };
+        fail_point!("admitted");
         cx.commands.push(Command::Mail { shard: home, mail });
     }
 

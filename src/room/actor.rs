@@ -20,6 +20,7 @@ use super::replay::replay;
 use super::resume::PageRequest;
 use super::welcome::WelcomeTail;
 use super::window::{Mark, Seen};
+use crate::faults::{fail_point, planted, reset, swapped};
 use crate::limits::{APPEND_SLOW_US, OFFSET_MAX, WELCOMES_MAX};
 use crate::log::{AppendError, Delivery, Log, OpenError, Record, Ticket};
 use crate::policy::rate::Gcra;
@@ -27,9 +28,9 @@ use crate::protocol::codes::ErrorCode;
 use crate::protocol::encode::{self, Encoding, Variant};
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::frame::{EncodedFrame, Frame};
-use crate::protocol::ids::{Epoch, Offset};
+use crate::protocol::ids::{Epoch, Hex64, Offset};
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::protocol::message::{Heartbeat, ResumeFailure, ServerMessage};
+use crate::protocol::message::{Heartbeat, Outcome, ResumeFailure, ServerMessage};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -97,7 +98,8 @@ impl Actor {
         let inbox = Arc::new(Inbox::new(handle.key, waker));
         let opened = log.open(&handle.id, inbox.clone())?;
         let Settings { frame_events_max, snapshot_events, counters_us, .. } = settings;
-        let mut core = Core::new(CoreSettings { frame_events_max, snapshot_events, counters_us }, opened.head.epoch);
+        let epoch = Hex64(reset!(opened.head.epoch.0));
+        let mut core = Core::new(CoreSettings { frame_events_max, snapshot_events, counters_us }, epoch);
         if let Err(error) = replay(&mut core, &*log, &handle.id, &opened) {
             log.close(&handle.id);
             return Err(error);
@@ -172,9 +174,16 @@ impl Actor {
         if let Some(mark) = &mark {
             self.pending.insert(mark, self.tickets + 1, self.waiting.len());
         }
+        if planted!("ack_before_append")
+            && let Some(id) = &comment.id
+        {
+            let offset = self.core.last() + (self.flying.len() + self.events.len()) as u64 + 1;
+            out.push(repeated(from, id.clone(), Seen::Same { offset, outcome: Outcome::Shown }));
+        }
         self.waiting.push(Waiting::new(mark, Sender { from, id: comment.id.clone() }));
         self.events.push(Event::Comment(comment));
         self.gathered(now_us);
+        fail_point!("batched");
     }
 
     /// Adds likes to the open tick, or says why not.
@@ -349,6 +358,7 @@ impl Actor {
         self.tickets += 1;
         self.in_flight = Some(self.tickets);
         self.flying_since_us = now_us;
+        fail_point!("before_append");
         match self.log.append(&self.handle.id, self.tickets, events, wall_ms) {
             Ok(()) => self.take_deliveries(now_us, out),
             Err(error) => self.fail(error, now_us, out),
@@ -450,7 +460,8 @@ impl Actor {
         encoded.likes = self.core.framed().likes;
         let mut used = false;
         for variant in Variant::ALL.into_iter().filter(|variant| self.handle.uses(*variant)) {
-            encoded.set(variant, encode::websocket_message(message, variant.encoding));
+            let bytes = encode::websocket_message(message, variant.encoding);
+            encoded.set(variant, swapped!(self.handle.key.0, bytes));
             used = true;
         }
         if used {

@@ -9,6 +9,7 @@
 use super::recent::Recent;
 use super::select::Selection;
 use super::window::{Mark, Seen, Window};
+use crate::faults::planted;
 use crate::limits::{HISTORY_BYTES_MAX, HISTORY_MAX, IDS_AGE_MS, IDS_MAX, OFFSET_MAX, SNAPSHOT_BYTES_MAX, VOIDS_MAX};
 use crate::log::{Base, Record, digest};
 use crate::protocol::event::{Comment, Event};
@@ -180,12 +181,18 @@ impl Core {
         if !self.is_dirty() && self.counters_due_us(online).is_none_or(|due_us| now_us < due_us) {
             return None;
         }
-        let (events, shed) = self.selection.take();
+        let (mut events, shed) = self.selection.take();
         self.recent.extend(&events);
         let prev = self.framed.last;
-        let Self { last, digest, totals: Totals { likes, .. }, .. } = *self;
+        let Self { last, mut digest, totals: Totals { likes, .. }, .. } = *self;
         self.framed = Framed { last, digest, likes, online, at_ms };
         self.counters_from_us = now_us.saturating_add(self.settings.counters_us);
+        if planted!("silent_skip") {
+            events.retain(|event| event.offset % 97 != 0);
+        }
+        if planted!("lost_digest") {
+            digest.0 ^= 1;
+        }
         Some(Frame { prev, last, at: at_ms, digest, likes, online, events, shed })
     }
 

@@ -3,6 +3,7 @@
 //! Does not know: actors, subscribers.
 
 use super::core::Core;
+use crate::faults::fail_point;
 use crate::limits::{IDS_MAX, REPLAY_EVENTS};
 use crate::log::{Limit, Log, OpenError, Opened};
 use crate::protocol::ids::RoomId;
@@ -18,6 +19,7 @@ pub(super) fn replay(core: &mut Core, log: &dyn Log, room: &RoomId, opened: &Ope
     let needed = head.last.saturating_sub(2 * IDS_MAX as u64);
     let mut after = base.as_ref().map_or(0, |base| base.offset).min(needed).max(head.first.saturating_sub(1));
     while after < head.last {
+        fail_point!("in_recovery");
         let limit = Limit::events(REPLAY_EVENTS);
         let records = log.read(room, after, limit).map_err(|_| OpenError::Unavailable)?;
         let Some(newest) = records.last() else { return Err(OpenError::Unavailable) };

@@ -8,6 +8,7 @@
 //!
 //! Does not know: the log, senders, clocks.
 
+use crate::faults::planted;
 use crate::log::digest::fnv1a;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::message::Outcome;
@@ -105,6 +106,9 @@ impl Window {
 
     /// What is known of `mark`'s id.
     pub fn seen(&self, mark: &Mark) -> Seen {
+        if planted!("retry_stored_twice") {
+            return Seen::New;
+        }
         match self.known.get(&mark.key) {
             Some(known) if known.text == mark.text => Seen::Same { offset: known.offset, outcome: known.outcome },
             Some(known) => Seen::Conflict { offset: known.offset },

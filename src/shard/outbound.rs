@@ -6,6 +6,7 @@ use super::pass::{Left, Slot, Wire};
 use super::tenant::Tenant;
 use super::wheel::{Hint, Kind};
 use super::worker::Worker;
+use crate::faults::fail_point;
 use crate::protocol::codes::Close;
 use crate::protocol::encode::{self, Variant};
 use crate::protocol::frame::EncodedFrame;
@@ -26,6 +27,8 @@ const GAP_WINDOW_US: u64 = 60_000_000;
 impl<T: Tenant> Worker<T> {
     /// A frame of a room came.
     pub(super) fn frame(&mut self, frame: Arc<EncodedFrame>) {
+        // Acks of its comments went out before it.
+        fail_point!("acked_not_broadcast");
         self.report.frames += 1;
         let Some(index) = self.rooms.find(frame.room) else { return };
         // A slot has no position of its own: before the ring forgets what an unvisited slot lacks, finish the pass.

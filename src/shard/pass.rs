@@ -4,6 +4,7 @@
 //! waits for a subscriber goes in one vectored write. Where a pass starts rotates, so that nobody is always last.
 
 use super::ring::{Ring, Seq};
+use crate::faults::fail_point;
 use crate::limits::JOIN_FRAMES_MAX;
 use crate::protocol::encode::{VARIANTS, Variant};
 use rustix::fd::RawFd;
@@ -181,6 +182,7 @@ impl Slots {
             }
             let waiting = &parts[usize::from(slot.variant)][reach - lag..];
             tally.sends += 1;
+            fail_point!("in_broadcast");
             let (result, wanted) = match waiting {
                 [one] => (wire.send(slot.fd, one), one.len()),
                 several => (wire.send_joined(slot.fd, several), several.iter().map(|part| part.len()).sum()),

@@ -10,6 +10,7 @@ use super::retention;
 use super::room::{OpenRoom, RetainOrder};
 use super::row::{RoomRow, cost, insert_event};
 use super::{Answer, Command, Open};
+use crate::faults::fail_point;
 use crate::limits::{OFFSET_MAX, RETAIN_EVENTS_MAX};
 use crate::log::{AppendError, Delivery, OpenError, Opened, Record, Ticket, digest};
 use crate::protocol::event::Event;
@@ -79,6 +80,7 @@ impl Written {
 
     /// Stores the rooms' rows: the last act before the commit.
     pub(super) fn flush(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        fail_point!("in_append");
         for touched in self.touched.values_mut().filter(|touched| touched.is_dirty) {
             touched.row.store(conn)?;
             touched.is_dirty = false;
@@ -89,6 +91,7 @@ impl Written {
 
     /// The transaction is in the log: everybody learns it, in order.
     pub(super) fn publish(self) {
+        fail_point!("synced_not_acked");
         for (_, touched) in self.touched {
             *touched.room.row.lock() = touched.row;
         }

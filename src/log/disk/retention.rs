@@ -3,6 +3,7 @@
 //! Does not know: deliveries, threads. Everything happens inside a transaction of the caller.
 
 use super::row::{Belief, ROOM_COLUMNS, RoomRow, cost};
+use crate::faults::fail_point;
 use crate::log::{Base, Retention};
 use crate::protocol::ids::{Digest, Hex64, Offset};
 use rusqlite::Connection;
@@ -40,6 +41,7 @@ pub(super) fn trim(
     let Some((offset, digest)) = cut else { return Ok(0) };
     let mut delete = conn.prepare_cached("DELETE FROM events WHERE room = ?1 AND offset <= ?2")?;
     let gone = delete.execute((row.id, offset))?;
+    fail_point!("in_retention");
     row.first = offset + 1;
     row.digest_before = digest;
     (row.events, row.bytes) = (events, bytes);

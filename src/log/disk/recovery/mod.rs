@@ -1,7 +1,7 @@
 //! The start: what a crash, a bad disk or a restored backup left becomes a log that can be trusted, or a clear refusal.
 //!
 //! 1. SQLite replays the write-ahead log; all of it goes into the database file.
-//! 2. Every row is looked at once ([`scan`]): checksums, that records follow one another, that each room's row fits its records,
+//! 2. Every row is looked at once ([`mod@scan`]): checksums, that records follow one another, that each room's row fits its records,
 //!    and that no room ends before the side file saw it end.
 //! 3. A room with damage keeps its longest valid beginning and gets a new epoch ([`heal`]). What is cut goes to the tables
 //!    `damaged_events` and `damaged_rooms`; nothing is deleted. All rooms in one transaction: a start that is killed begins again from the
@@ -24,6 +24,7 @@ use super::ids::Ids;
 use super::retention::rooms_after;
 use super::{Durability, Options, schema};
 use crate::clock;
+use crate::faults::fail_point;
 use crate::protocol::ids::{Epoch, Hex64};
 use rusqlite::Connection;
 use scan::{Found, ScanError, scan};
@@ -97,6 +98,7 @@ pub(super) fn recover(directory: &Directory, options: &Options) -> Result<(Store
     let began_us = clock::now_us();
     make_if_new(directory, options)?;
     let ids = || Ids::new(options.stored_max);
+    fail_point!("in_recovery");
     let mut report = Report { directory: directory.path().to_owned(), ..Report::default() };
     let stored = match open(directory, options, ids()) {
         Ok(opened) => opened,
@@ -111,11 +113,13 @@ pub(super) fn recover(directory: &Directory, options: &Options) -> Result<(Store
     };
     let (conn, heads, found) = stored;
     (report.rooms, report.events) = (found.rooms, found.events);
+    fail_point!("in_recovery");
     if !found.cures.is_empty() {
         heal::heal(&conn, &found.cures, clock::wall_ms()).map_err(|error| directory.error("heal the log", &error))?;
     }
     let heads = renew_heads(directory, &conn, heads, &found.cures)
         .map_err(|error| directory.error("write the side file volley.heads", &error))?;
+    fail_point!("in_recovery");
     report.cures.extend(found.cures);
     report.took_us = clock::now_us() - began_us;
     Ok((Stored { conn, heads, ids: found.ids }, report))

@@ -2,6 +2,7 @@
 //!
 //! Does not know: where the rows come from, and where they go.
 
+use crate::faults::planted;
 use crate::log::Base;
 use crate::log::disk::heads::Known;
 use crate::log::disk::row::{Damage, EventRow, RoomRow, cost};
@@ -42,6 +43,9 @@ pub enum Why {
     /// The side file has seen a later end.
     #[error("the log ended at {0} once: its tail is lost")]
     LostTail(Offset),
+    /// The side file knows the room in another epoch.
+    #[error("the log was in epoch {0} once: what came after it is lost")]
+    OtherEpoch(Epoch),
     /// Whether the tail is lost cannot be known.
     #[error("the side file of heads is missing or damaged: whether the log lost its tail cannot be known")]
     Unknown,
@@ -100,7 +104,8 @@ impl Walk {
     fn judge<'a, 'b>(&self, event: &'a EventRow<'b>) -> Result<(&'a EventRow<'b>, usize), (Offset, Damage)> {
         let expected = self.next.unwrap_or(event.offset);
         event.check().map_err(|damage| (expected, damage))?;
-        let is_beyond = matches!(&self.claim, Claim::Whole(row) if event.offset > row.last);
+        let tail = if planted!("lost_tail") { 2 } else { 0 };
+        let is_beyond = matches!(&self.claim, Claim::Whole(row) if event.offset + tail > row.last);
         if is_beyond || event.offset < expected {
             return Err((expected, Damage::Stray));
         }
@@ -137,12 +142,15 @@ impl Walk {
             self.bad = Some((next, Damage::Digest));
         }
         if let Some((at, damage)) = self.bad {
-            let row = self.cut(row, epoch());
+            let epoch = if planted!("lost_tail") { row.epoch } else { epoch() };
+            let row = self.cut(row, epoch);
             return Err(Box::new(Cure { id: row.id, row: Some(row), at, why: Why::Record(damage) }));
         }
         let why = match known {
-            Some(Known::Head(epoch, last)) if epoch == row.epoch && last > row.last => Why::LostTail(last),
-            Some(Known::Head(..)) => return Ok(row),
+            Some(Known::Head(epoch, last)) if epoch == row.epoch && last <= row.last => return Ok(row),
+            Some(Known::Head(epoch, last)) if epoch == row.epoch => Why::LostTail(last),
+            // Either the database lost the healing that began the other epoch, or nobody was told of this one yet.
+            Some(Known::Head(other, _)) => Why::OtherEpoch(other),
             // Its entry was synced before its opening was answered: without one, either nobody was told of this epoch, or
             // the side file is damaged.
             Some(Known::Nothing | Known::Damaged) | None => Why::Unknown,

@@ -172,6 +172,30 @@ fn a_lost_write_ahead_log_is_noticed_in_the_rooms_that_it_held() {
 }
 
 #[test]
+fn a_healed_log_whose_healing_is_lost_does_not_go_back_to_its_first_epoch() {
+    let scratch = Scratch::new();
+    let mut before = filled(&scratch);
+    let log = DiskLog::start(&scratch.options()).unwrap();
+    let (name, sink) = (room("room-1"), Collector::new(usize::MAX));
+    log.open(&name, sink.clone()).unwrap();
+    log.append(&name, 1, numbered(0..30), 1).unwrap();
+    sink.next(&log, &name);
+    before.insert(name.clone(), (head(&log, &name), all(&log, &name, 0)));
+    let killed = Options { directory: scratch.0.join("killed"), ..scratch.options() };
+    copy(&scratch.options().directory, &killed.directory);
+    drop(log);
+    let wal = |options: &Options| options.directory.join("volley.db-wal");
+    std::fs::write(wal(&killed), []).unwrap();
+    let healed = DiskLog::start(&killed).unwrap();
+    assert_eq!(assert_honest(&healed, &before, "healed"), 3);
+    let again = Options { directory: scratch.0.join("again"), ..scratch.options() };
+    copy(&killed.directory, &again.directory);
+    drop(healed);
+    std::fs::write(wal(&again), []).unwrap();
+    assert_eq!(open(&again, &before, "the healing is lost"), Some(3));
+}
+
+#[test]
 fn an_older_copy_of_the_database_is_noticed() {
     let scratch = Scratch::new();
     let mut before = filled(&scratch);

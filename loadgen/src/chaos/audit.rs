@@ -1,0 +1,145 @@
+//! Asks the server for what is in its log: the audit at the end of a run, and a page now and then.
+//!
+//! Does not know: clients, verdicts.
+
+use super::client::hash;
+use super::record::Recorder;
+use crate::clock::now_ns;
+use crate::history::{Audit, Event, Item, Page};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Events of one page.
+const PAGE_EVENTS: usize = 1_000;
+const TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// What the history calls the one node of these runs.
+const NODE: &str = "node";
+
+/// The body of a GET.
+///
+/// # Errors
+/// A sentence: no connection, another status than 200.
+pub fn get(address: SocketAddr, path: &str) -> Result<String, String> {
+    let fail = |what: String| format!("GET http://{address}{path}: {what}");
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|e| fail(e.to_string()))?;
+    let answer = (|| {
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        // HTTP/1.0: the answer is neither chunked nor kept open.
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+        Ok::<_, std::io::Error>(answer)
+    })()
+    .map_err(|e| fail(e.to_string()))?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| fail("no HTTP answer".into()))?;
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(body.to_owned()),
+        status => Err(fail(format!("HTTP {}: {body}", status.unwrap_or("?")))),
+    }
+}
+
+/// One answer of the history API.
+struct Answer {
+    epoch: String,
+    first: u64,
+    last: u64,
+    items: Vec<Item<'static>>,
+    likes: u64,
+    next: Option<u64>,
+}
+
+/// Without `after`: from the first retained event on.
+fn page(address: SocketAddr, room: &str, after: Option<u64>) -> Result<Answer, String> {
+    let after = after.map_or(String::new(), |after| format!("after={after}&"));
+    let path = format!("/v1/rooms/{room}/events?{after}limit={PAGE_EVENTS}");
+    let body = get(address, &path)?;
+    let wrong = || format!("{path}: not a page of history: {}", body.chars().take(200).collect::<String>());
+    let value: Value = serde_json::from_str(&body).map_err(|_| wrong())?;
+    let number = |name: &str| value.get(name).and_then(Value::as_u64);
+    let events = value.get("events").and_then(Value::as_array).ok_or_else(wrong)?;
+    let mut items = Vec::with_capacity(events.len());
+    let mut likes = 0;
+    for event in events {
+        let offset = event.get("offset").and_then(Value::as_u64).ok_or_else(wrong)?;
+        if let Some(comment) = event.get("comment") {
+            let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+            let author = comment.get("user").and_then(|user| text(user, "id")).map(Cow::Owned);
+            let hash = text(comment, "text").map(|text| hash(&text));
+            items.push(Item {
+                offset,
+                author,
+                id: text(comment, "id").map(Cow::Owned),
+                hash,
+                times: 1,
+                ..Item::default()
+            });
+        } else {
+            let kind = event.as_object().and_then(|event| event.keys().find(|key| *key != "offset" && *key != "at"));
+            likes += event.get("likes").and_then(|likes| likes.get("add")).and_then(Value::as_u64).unwrap_or(0);
+            let kind = Some(Cow::Owned(kind.cloned().unwrap_or_else(|| "other".into())));
+            items.push(Item { offset, kind, times: 1, ..Item::default() });
+        }
+    }
+    let last = number("last").ok_or_else(wrong)?;
+    let epoch = value.get("epoch").and_then(Value::as_str).ok_or_else(wrong)?.to_owned();
+    let (first, next) = (number("first").unwrap_or(1), number("next"));
+    Ok(Answer { epoch, first, last, items, likes, next })
+}
+
+/// Reads a page somewhere in `room` and writes it down.
+///
+/// # Errors
+/// A sentence.
+pub fn look(recorder: &Recorder, address: SocketAddr, room: &str, after: u64) -> Result<u64, String> {
+    let started = now_ns();
+    let answer = page(address, room, Some(after))?;
+    recorder.write(&Event::Page(Page {
+        node: NODE.into(),
+        room: room.into(),
+        epoch: Some(answer.epoch.into()),
+        after,
+        started: Some(started),
+        items: answer.items,
+    }));
+    Ok(answer.last)
+}
+
+/// Reads the whole log of every room and writes it down. Nothing may be written meanwhile.
+///
+/// # Errors
+/// A sentence.
+pub fn audit(recorder: &Recorder, address: SocketAddr, rooms: &[String]) -> Result<u64, String> {
+    let mut events = 0;
+    for room in rooms {
+        let (mut after, mut likes, mut first) = (None, 0, None);
+        loop {
+            let answer = page(address, room, after)?;
+            let begins = *first.get_or_insert(answer.first);
+            likes += answer.likes;
+            events += answer.items.len() as u64;
+            after = answer.next;
+            let more = after.is_some();
+            recorder.write(&Event::Audit(Audit {
+                node: NODE.into(),
+                room: room.as_str().into(),
+                epoch: answer.epoch.into(),
+                first: Some(begins),
+                last: Some(answer.last),
+                digest: None,
+                // Only a log that begins at the beginning holds all likes.
+                likes: (!more && begins <= 1).then_some(likes),
+                more,
+                items: answer.items,
+            }));
+            if !more {
+                break;
+            }
+        }
+    }
+    Ok(events)
+}

@@ -1,0 +1,402 @@
+//! One client that a run is judged by: it follows a room, sends comments, comes back with the same identity, sends
+//! again what was not answered, and writes down everything that it sees.
+//!
+//! Does not know: sockets, other clients, whether what it sees is right.
+
+use super::record::Recorder;
+use crate::history::{
+    Answered, Closed, Event, Frame, Gap, Item, Kept, Liked, Moment, Refused, Sent, Text, Unsure, Welcome, Who,
+};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use volley::protocol::codes::ErrorCode;
+use volley::protocol::frame::{FrameEvent, ShedClass};
+use volley::protocol::message::{ResumeFailure, ServerMessage, Welcome as Welcomed};
+
+/// Comments that may wait for their answers; a client that has so many says nothing new.
+pub const OPEN_MAX: usize = 64;
+
+/// Close code in the history when a connection ended without one.
+pub const CLOSED_WITHOUT_CODE: u64 = 1006;
+
+/// A comment without an answer.
+#[derive(Debug)]
+struct Said {
+    number: u64,
+    attempt: u64,
+    text: String,
+    /// It left on the connection that is open now.
+    is_out: bool,
+}
+
+/// Who it is and how far it is. See the module's page.
+#[derive(Debug)]
+pub struct Client {
+    /// Names the lifetime.
+    pub name: String,
+    /// The secret that makes it the same guest again.
+    pub key: String,
+    /// Index of its room.
+    pub room: usize,
+    author: String,
+    session: String,
+    epoch: Option<String>,
+    last: u64,
+    /// The welcome's position: until there it catches up.
+    target: u64,
+    is_in: bool,
+    is_live: bool,
+    number: u64,
+    open: VecDeque<Said>,
+    asked_ns: u64,
+}
+
+/// What a message wants of the one who holds the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing.
+    None,
+    /// The connection is in: send again what is unanswered ([`Client::again`]).
+    Again,
+    /// Come back after this long.
+    ComeBack(u64),
+}
+
+/// What the clients of a run count together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Comments sent for the first time…
+    pub sent: u64,
+    /// …and again.
+    pub retried: u64,
+    /// Acknowledged.
+    pub acked: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Of them, because the log could not take them.
+    pub unstored: u64,
+    /// Hints when to come back.
+    pub byes: u64,
+    /// Connection lost before the answer.
+    pub unknown: u64,
+    /// Answers that nobody waited for.
+    pub stray: u64,
+    /// Frames received.
+    pub frames: u64,
+    /// Welcomes…
+    pub welcomes: u64,
+    /// …that continued exactly where the client was…
+    pub recovered: u64,
+    /// …and that could not, though the client asked: the log is another, or lost the position; the position is older
+    /// than what is kept; the log cannot be read.
+    pub not_recovered: [u64; 4],
+    /// Gaps.
+    pub gaps: u64,
+    /// Messages that could not be read.
+    pub unreadable: u64,
+}
+
+impl Counts {
+    /// Adds another crowd's.
+    pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.retried += other.retried;
+        self.acked += other.acked;
+        self.refused += other.refused;
+        self.unstored += other.unstored;
+        self.byes += other.byes;
+        self.unknown += other.unknown;
+        self.stray += other.stray;
+        self.frames += other.frames;
+        self.welcomes += other.welcomes;
+        self.recovered += other.recovered;
+        self.not_recovered.iter_mut().zip(other.not_recovered).for_each(|(mine, theirs)| *mine += theirs);
+        self.gaps += other.gaps;
+        self.unreadable += other.unreadable;
+    }
+}
+
+/// What a client works with.
+#[derive(Debug)]
+pub struct Desk<'a> {
+    /// Where it writes.
+    pub recorder: &'a Recorder,
+    /// What it counts.
+    pub counts: &'a mut Counts,
+    /// The rooms' names.
+    pub rooms: &'a [String],
+}
+
+impl Client {
+    /// A client that was never anywhere.
+    pub fn new(name: String, key: String, room: usize) -> Self {
+        Self {
+            name,
+            key,
+            room,
+            author: String::new(),
+            session: String::new(),
+            epoch: None,
+            last: 0,
+            target: 0,
+            is_in: false,
+            is_live: false,
+            number: 0,
+            open: VecDeque::new(),
+            asked_ns: 0,
+        }
+    }
+
+    /// It was welcomed and has caught up.
+    pub fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    /// Comments that wait for an answer.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    fn who(&self) -> Who<'_> {
+        let session = (!self.session.is_empty()).then_some(Cow::Borrowed(&*self.session));
+        Who { client: Some(Cow::Borrowed(&self.name)), session }
+    }
+
+    /// It begins to connect; returns the query that says where it was.
+    pub fn attempt(&mut self, now_ns: u64, desk: &Desk<'_>) -> String {
+        self.asked_ns = now_ns;
+        self.session.clear();
+        let room = Some(desk.rooms[self.room].as_str().into());
+        desk.recorder.write(&Event::Attempt(Moment { who: self.who(), room }));
+        match &self.epoch {
+            Some(epoch) => format!("?epoch={epoch}&after={}", self.last),
+            None => String::new(),
+        }
+    }
+
+    /// A new comment, as JSON to send; `None` when too many wait or it is not in.
+    pub fn say(&mut self, desk: &mut Desk<'_>) -> Option<String> {
+        if !self.is_in || self.open.len() >= OPEN_MAX {
+            return None;
+        }
+        self.number += 1;
+        // Words that the server's normalisation leaves as they are: their hash is the stored text's.
+        let text = format!("{} says {}", self.name, self.number);
+        self.open.push_back(Said { number: self.number, attempt: 0, text, is_out: false });
+        desk.counts.sent += 1;
+        Some(self.out(self.open.len() - 1, desk))
+    }
+
+    /// Everything that is unanswered, oldest first, as JSON to send.
+    pub fn again(&mut self, desk: &mut Desk<'_>) -> Vec<String> {
+        let waiting: Vec<usize> = (0..self.open.len()).filter(|at| !self.open[*at].is_out).collect();
+        desk.counts.retried += waiting.len() as u64;
+        waiting.into_iter().map(|at| self.out(at, desk)).collect()
+    }
+
+    fn out(&mut self, at: usize, desk: &mut Desk<'_>) -> String {
+        let said = &mut self.open[at];
+        said.attempt += 1;
+        said.is_out = true;
+        let said = &self.open[at];
+        let id = format!("m{}", said.number);
+        desk.recorder.write(&Event::Send(Sent {
+            who: self.who(),
+            author: Cow::Borrowed(&self.author),
+            id: Some(Cow::Borrowed(&id)),
+            room: Cow::Borrowed(&desk.rooms[self.room]),
+            hash: hash(&said.text),
+            attempt: Some(said.attempt),
+            retry: said.attempt > 1,
+        }));
+        serde_json::json!({ "comment": { "id": id, "text": said.text } }).to_string()
+    }
+
+    /// Likes, as JSON to send. The server answers nothing, so whether they counted is never known.
+    pub fn like(&self, count: u64, desk: &Desk<'_>) -> Option<String> {
+        if !self.is_in {
+            return None;
+        }
+        let room = Cow::Borrowed(desk.rooms[self.room].as_str());
+        desk.recorder.write(&Event::LikeUnknown(Liked { room, n: count }));
+        Some(serde_json::json!({ "like": { "count": count } }).to_string())
+    }
+
+    /// The connection is over; what was unanswered stays so.
+    pub fn closed(&mut self, code: Option<u16>, desk: &mut Desk<'_>) {
+        let room = Cow::Borrowed(desk.rooms[self.room].as_str());
+        for at in 0..self.open.len() {
+            if self.open[at].is_out {
+                self.open[at].is_out = false;
+                desk.counts.unknown += 1;
+                desk.recorder.write(&Event::Unknown(Unsure { answered: self.answered(at, &room) }));
+            }
+        }
+        if self.is_in {
+            let code = code.map_or(CLOSED_WITHOUT_CODE, u64::from);
+            desk.recorder.write(&Event::Close(Closed { who: self.who(), room: Some(room), code }));
+        }
+        self.is_in = false;
+        self.is_live = false;
+    }
+
+    fn answered<'a>(&'a self, at: usize, room: &Text<'a>) -> Answered<'a> {
+        let said = &self.open[at];
+        let id = Cow::Owned(format!("m{}", said.number));
+        Answered { author: Cow::Borrowed(&self.author), id, room: Some(room.clone()), attempt: Some(said.attempt) }
+    }
+
+    /// A message came.
+    pub fn hear(&mut self, payload: &[u8], desk: &mut Desk<'_>) -> Wish {
+        let Ok(message) = serde_json::from_slice::<ServerMessage>(payload) else {
+            desk.counts.unreadable += 1;
+            return Wish::None;
+        };
+        let room = Cow::Borrowed(desk.rooms[self.room].as_str());
+        match message {
+            ServerMessage::Welcome(welcome) => {
+                self.welcomed(&welcome, desk);
+                return Wish::Again;
+            }
+            ServerMessage::Frame(frame) => {
+                desk.counts.frames += 1;
+                let shed = frame.shed.iter().map(|(class, n)| (Cow::Borrowed(class_name(*class)), *n)).collect();
+                desk.recorder.write(&Event::Frame(Frame {
+                    who: self.who(),
+                    room: Some(room),
+                    prev: frame.prev,
+                    last: frame.last,
+                    digest: Some(Cow::Owned(frame.digest.to_string())),
+                    likes: Some(frame.likes),
+                    items: frame.events.iter().map(item).collect(),
+                    raises: Vec::new(),
+                    shed,
+                }));
+                self.reached(frame.last, desk);
+            }
+            ServerMessage::Gap(gap) => {
+                desk.counts.gaps += 1;
+                let reason = Some(Cow::Owned(format!("{:?}", gap.reason).to_lowercase()));
+                let (from, to) = (gap.from, gap.to);
+                desk.recorder.write(&Event::Gap(Gap { who: self.who(), room: Some(room), from, to, reason }));
+                self.reached(gap.to, desk);
+            }
+            ServerMessage::Ack(ack) => match self.find(ack.id.as_str()) {
+                Some(at) => {
+                    desk.counts.acked += 1;
+                    let epoch = Cow::Borrowed(self.epoch.as_deref().unwrap_or_default());
+                    let answered = self.answered(at, &room);
+                    desk.recorder.write(&Event::Ok(Kept { answered, epoch, offset: ack.offset }));
+                    self.open.remove(at);
+                }
+                None => desk.counts.stray += 1,
+            },
+            ServerMessage::Error(error) => {
+                let Some(at) = error.id.as_ref().and_then(|id| self.find(id.as_str())) else {
+                    desk.counts.stray += 1;
+                    return Wish::None;
+                };
+                let answered = self.answered(at, &room);
+                // `stale_id` says that the server does not know whether it is in the log.
+                let event = if error.code == ErrorCode::StaleId {
+                    desk.counts.unknown += 1;
+                    Event::Unknown(Unsure { answered })
+                } else {
+                    desk.counts.refused += 1;
+                    desk.counts.unstored += u64::from(error.code == ErrorCode::StorageUnavailable);
+                    Event::Fail(Refused { answered, code: error.code.as_str().into() })
+                };
+                desk.recorder.write(&event);
+                self.open.remove(at);
+            }
+            ServerMessage::Heartbeat(heartbeat) => self.reached(heartbeat.last.min(self.last), desk),
+            ServerMessage::Bye(bye) => {
+                desk.counts.byes += 1;
+                return Wish::ComeBack(bye.after_ms);
+            }
+        }
+        Wish::None
+    }
+
+    fn find(&self, id: &str) -> Option<usize> {
+        let number: u64 = id.strip_prefix('m')?.parse().ok()?;
+        self.open.iter().position(|said| said.number == number)
+    }
+
+    fn welcomed(&mut self, welcome: &Welcomed, desk: &mut Desk<'_>) {
+        let (asked, epoch) = (self.epoch.is_some(), welcome.epoch.to_string());
+        self.is_in = true;
+        self.author = welcome.you.id.to_string();
+        self.session = welcome.session.to_string();
+        let after = asked.then_some(self.last);
+        desk.counts.welcomes += 1;
+        desk.counts.recovered += u64::from(welcome.recovered);
+        match welcome.reason {
+            None => {}
+            Some(ResumeFailure::EpochChanged) => desk.counts.not_recovered[0] += 1,
+            Some(ResumeFailure::Ahead) => desk.counts.not_recovered[1] += 1,
+            Some(ResumeFailure::TooOld) => desk.counts.not_recovered[2] += 1,
+            Some(ResumeFailure::Unavailable) => desk.counts.not_recovered[3] += 1,
+        }
+        let reason = welcome.reason.map(|reason| Cow::Owned(format!("{reason:?}").to_lowercase()));
+        desk.recorder.write(&Event::Welcome(Welcome {
+            who: self.who(),
+            room: Cow::Borrowed(welcome.room.as_str()),
+            epoch: Cow::Borrowed(&epoch),
+            last: welcome.last,
+            recovered: welcome.recovered,
+            reason,
+            after,
+            started: Some(self.asked_ns),
+            likes: Some(welcome.snapshot.likes),
+            items: welcome.snapshot.events.iter().map(item).collect(),
+        }));
+        if !welcome.recovered {
+            self.last = welcome.last;
+        }
+        self.epoch = Some(epoch);
+        self.target = welcome.last;
+        self.reached(self.last, desk);
+    }
+
+    /// It is at `last` now; says once when it has caught up.
+    fn reached(&mut self, last: u64, desk: &Desk<'_>) {
+        self.last = last;
+        if !self.is_live && last >= self.target {
+            self.is_live = true;
+            let room = Some(Cow::Borrowed(desk.rooms[self.room].as_str()));
+            desk.recorder.write(&Event::Live(Moment { who: self.who(), room }));
+        }
+    }
+}
+
+/// A comment's hash as the history has it.
+pub fn hash(text: &str) -> Text<'static> {
+    // FNV-1a, 64 bits (Fowler, Noll, Vo): the checker only compares.
+    let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    Cow::Owned(format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, fnv)))
+}
+
+fn class_name(class: ShedClass) -> &'static str {
+    match class {
+        ShedClass::Normal => "normal",
+        ShedClass::Low => "low",
+    }
+}
+
+fn item(event: &FrameEvent) -> Item<'_> {
+    match &event.comment {
+        Some(comment) => Item {
+            offset: event.offset,
+            author: Some(Cow::Borrowed(&comment.user.id)),
+            id: comment.id.as_ref().map(|id| Cow::Borrowed(id.as_str())),
+            hash: Some(hash(&comment.text)),
+            times: 1,
+            ..Item::default()
+        },
+        None => Item { offset: event.offset, kind: Some("other".into()), times: 1, ..Item::default() },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! All checked clients of a run on one thread: started, told what to do, and looked at from outside.
+//!
+//! Does not know: what is right, which fault is on.
+
+mod floor;
+
+use super::client::Counts;
+use super::record::Recorder;
+use floor::Floor;
+use mio::{Poll, Token, Waker};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+const WAKER: Token = Token(usize::MAX);
+
+/// Who takes part.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Begins its clients' names.
+    pub name: String,
+    /// Where the server is.
+    pub server: SocketAddr,
+    /// Rooms; client `n` follows room `n % rooms`.
+    pub rooms: Vec<String>,
+    /// Clients.
+    pub clients: usize,
+    /// For keys, moments and victims.
+    pub seed: u64,
+}
+
+/// What a crowd is told.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    /// Comments a second, likes messages a second, and connections cut by the clients themselves a second.
+    Pace { comments: f64, likes: f64, cuts: f64 },
+    /// All leave in good order.
+    Leave,
+}
+
+/// What can be seen of a crowd from outside.
+#[derive(Debug, Default)]
+struct Shown {
+    live: AtomicUsize,
+    open: AtomicUsize,
+    /// Clients that were told not to come back.
+    banished: AtomicUsize,
+    counts: Mutex<Counts>,
+}
+
+/// A crowd at work.
+#[derive(Debug)]
+pub struct Crowd {
+    orders: Sender<Order>,
+    waker: Arc<Waker>,
+    shown: Arc<Shown>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+    clients: usize,
+}
+
+impl Crowd {
+    /// Lets everybody in, in silence.
+    ///
+    /// # Errors
+    /// The system gives no poll or thread.
+    pub fn start(plan: &Plan, recorder: &Recorder) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let shown = Arc::new(Shown::default());
+        let (orders, inbox) = channel();
+        let floor = Floor::new(plan, recorder.clone(), poll, inbox, shown.clone());
+        let thread = std::thread::Builder::new().name("crowd".into()).spawn(move || floor.run())?;
+        Ok(Self { orders, waker, shown, thread: Some(thread), clients: plan.clients })
+    }
+
+    /// From now on so many comments, likes and self-made cuts a second, in all.
+    pub fn pace(&self, comments: f64, likes: f64, cuts: f64) {
+        self.tell(Order::Pace { comments, likes, cuts });
+    }
+
+    fn tell(&self, order: Order) {
+        // A crowd that has ended shows it when it is joined.
+        let _ = self.orders.send(order);
+        let _ = self.waker.wake();
+    }
+
+    /// Clients that are in and have caught up.
+    pub fn live(&self) -> usize {
+        self.shown.live.load(Ordering::Relaxed)
+    }
+
+    /// All clients.
+    pub fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// Whether everybody is live (who was banished aside) and nothing waits for an answer.
+    pub fn is_settled(&self) -> bool {
+        let banished = self.shown.banished.load(Ordering::Relaxed);
+        self.live() + banished == self.clients && self.shown.open.load(Ordering::Relaxed) == 0
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> Counts {
+        *self.shown.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All leave; returns when they have.
+    ///
+    /// # Errors
+    /// What ended the crowd's thread before.
+    pub fn leave(mut self) -> io::Result<Counts> {
+        self.tell(Order::Leave);
+        if let Some(thread) = self.thread.take() {
+            thread.join().map_err(|_| io::Error::other("the crowd's thread panicked"))??;
+        }
+        Ok(self.counts())
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.tell(Order::Leave);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
+    use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+    use volley::protocol::encode::{Encoding, websocket_frame};
+
+    const WELCOME: &str = r#"{"welcome":{"room":"demo","session":"00000000000000a1","you":{"id":"g-1","name":"guest"},"recovered":false,
+        "epoch":"00000000000000e1","last":0,"tick_ms":100,"snapshot":{"likes":0,"online":1,"events":[]}}}"#;
+
+    /// Reads the request, and answers it with the upgrade and a welcome in one piece.
+    fn let_in(stream: &mut TcpStream) -> String {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        let request = String::from_utf8(request).unwrap();
+        let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+        let accept = derive_accept_key(key.as_bytes());
+        let mut answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: volley.v1.json\r\n\r\n"
+        )
+        .into_bytes();
+        answer.extend_from_slice(&websocket_frame(WELCOME.as_bytes(), Encoding::Json));
+        stream.write_all(&answer).unwrap();
+        request
+    }
+
+    #[test]
+    fn an_end_that_comes_with_the_last_bytes_is_noticed_and_the_same_guest_comes_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let path = std::env::temp_dir().join(format!("crowd-{}.jsonl", std::process::id()));
+        let recorder = Recorder::new(&path).unwrap();
+        let plan = Plan {
+            name: "c".into(),
+            server: listener.local_addr().unwrap(),
+            rooms: vec!["demo".into()],
+            clients: 1,
+            seed: 1,
+        };
+        let crowd = Crowd::start(&plan, &recorder).unwrap();
+        let guest = |request: &str| {
+            let line = request.lines().find(|line| line.contains("volley.guest.")).map(str::to_owned);
+            line.expect("it brings its key")
+        };
+        let (mut first, _) = listener.accept().unwrap();
+        let before = guest(&let_in(&mut first));
+        drop(first);
+        let (mut second, _) = listener.accept().unwrap();
+        let request = let_in(&mut second);
+        assert_eq!(guest(&request), before);
+        assert!(request.starts_with("GET /v1/rooms/demo/ws?epoch=00000000000000e1&after=0 "), "{request}");
+        let began = Instant::now();
+        while crowd.live() == 0 {
+            assert!(began.elapsed() < Duration::from_secs(20), "it is never live again");
+            std::thread::yield_now();
+        }
+        assert_eq!(crowd.leave().unwrap().welcomes, 2);
+        std::fs::remove_file(path).unwrap();
+    }
+}

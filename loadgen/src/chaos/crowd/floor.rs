@@ -1,0 +1,404 @@
+//! The crowd's thread: sockets, their coming back, and who says something when.
+//!
+//! Does not know: what a message means, which fault is on.
+
+use super::{Order, Plan, Shown, WAKER};
+use crate::chaos::client::{Client, Counts, Desk, Wish};
+use crate::chaos::dice::Dice;
+use crate::chaos::record::Recorder;
+use crate::clock::now_ns;
+use crate::upgrade::Upgrade;
+use crate::ws::{self, Kind};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// Room for one read.
+const READ_BYTES: usize = 64 * 1024;
+/// Bytes that may wait for one socket; a client with more is cut off.
+const UNSENT_BYTES_MAX: usize = 256 * 1024;
+/// From the first packet to the welcome.
+const HANDSHAKE_NS_MAX: u64 = 10_000_000_000;
+/// Back-off after a lost connection: doubles up to the most, then half to the whole of it is waited.
+const BACKOFF_NS: (u64, u64) = (50_000_000, 1_000_000_000);
+/// Sends in one cycle, so that a burst does not keep the sockets waiting.
+const SENDS_PER_CYCLE: u64 = 256;
+
+/// A client's connection.
+#[derive(Debug, Default)]
+struct Line {
+    stream: Option<TcpStream>,
+    stage: Stage,
+    partial: Vec<u8>,
+    unsent: Vec<u8>,
+    since_ns: u64,
+    /// When to connect; `u64::MAX`: never.
+    due_ns: u64,
+    failures: u32,
+    close_code: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Away,
+    Connecting,
+    Upgrading,
+    Upgraded,
+}
+
+/// A steady number of things a second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Beat {
+    per_s: f64,
+    since_ns: u64,
+    done: u64,
+}
+
+impl Beat {
+    fn set(&mut self, per_s: f64, now: u64) {
+        *self = Self { per_s, since_ns: now, done: 0 };
+    }
+
+    /// How many are due; they count as done.
+    fn due(&mut self, now: u64) -> u64 {
+        let all = (now.saturating_sub(self.since_ns) as f64 * self.per_s / 1e9) as u64;
+        let due = all.saturating_sub(self.done).min(SENDS_PER_CYCLE);
+        self.done += due;
+        due
+    }
+}
+
+pub(super) struct Floor {
+    server: SocketAddr,
+    rooms: Vec<String>,
+    clients: Vec<Client>,
+    lines: Vec<Line>,
+    recorder: Recorder,
+    poll: Poll,
+    inbox: Receiver<Order>,
+    shown: Arc<Shown>,
+    counts: Counts,
+    upgrade: Upgrade,
+    dice: Dice,
+    buffer: Vec<u8>,
+    comments: Beat,
+    likes: Beat,
+    cuts: Beat,
+    is_leaving: bool,
+    mask: u32,
+}
+
+impl Floor {
+    pub(super) fn new(plan: &Plan, recorder: Recorder, poll: Poll, inbox: Receiver<Order>, shown: Arc<Shown>) -> Self {
+        let mut dice = Dice::new(plan.seed);
+        let clients =
+            (0..plan.clients).map(|n| Client::new(format!("{}{n}", plan.name), dice.key(), n % plan.rooms.len()));
+        Self {
+            server: plan.server,
+            rooms: plan.rooms.clone(),
+            clients: clients.collect(),
+            lines: (0..plan.clients).map(|_| Line::default()).collect(),
+            recorder,
+            poll,
+            inbox,
+            shown,
+            counts: Counts::default(),
+            upgrade: Upgrade::new(&plan.server.to_string(), "volley.v1.json"),
+            dice,
+            buffer: vec![0; READ_BYTES],
+            comments: Beat::default(),
+            likes: Beat::default(),
+            cuts: Beat::default(),
+            is_leaving: false,
+            mask: 1,
+        }
+    }
+
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1_024);
+        loop {
+            let now = now_ns();
+            self.orders(now);
+            if self.is_leaving {
+                break;
+            }
+            self.connect_due(now);
+            self.speak(now);
+            self.show();
+            if let Err(error) = self.poll.poll(&mut events, Some(Duration::from_millis(2)))
+                && error.kind() != ErrorKind::Interrupted
+            {
+                return Err(error);
+            }
+            for event in events.iter().filter(|event| event.token() != WAKER) {
+                let at = event.token().0;
+                if event.is_writable() {
+                    self.writable(at);
+                }
+                if event.is_readable() || event.is_error() || event.is_read_closed() {
+                    self.readable(at);
+                }
+            }
+        }
+        for at in 0..self.clients.len() {
+            if self.lines[at].stage == Stage::Upgraded {
+                self.send(at, Kind::Close, &1000u16.to_be_bytes());
+                self.hang_up(at, Some(1000));
+            }
+        }
+        self.show();
+        Ok(())
+    }
+
+    fn orders(&mut self, now: u64) {
+        while let Ok(order) = self.inbox.try_recv() {
+            match order {
+                Order::Pace { comments, likes, cuts } => {
+                    self.comments.set(comments, now);
+                    self.likes.set(likes, now);
+                    self.cuts.set(cuts, now);
+                }
+                Order::Leave => self.is_leaving = true,
+            }
+        }
+    }
+
+    fn show(&self) {
+        let live = self.clients.iter().filter(|client| client.is_live()).count();
+        self.shown.live.store(live, Ordering::Relaxed);
+        self.shown.open.store(self.clients.iter().map(Client::open).sum(), Ordering::Relaxed);
+        let banished = self.lines.iter().filter(|line| line.due_ns == u64::MAX && line.stage == Stage::Away).count();
+        self.shown.banished.store(banished, Ordering::Relaxed);
+        *self.shown.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.counts;
+    }
+
+    /// The client at `at`, and what it works with.
+    fn desk(&mut self, at: usize) -> (&mut Client, Desk<'_>) {
+        let desk = Desk { recorder: &self.recorder, counts: &mut self.counts, rooms: &self.rooms };
+        (&mut self.clients[at], desk)
+    }
+
+    fn connect_due(&mut self, now: u64) {
+        for at in 0..self.lines.len() {
+            let line = &self.lines[at];
+            match line.stage {
+                Stage::Away if line.due_ns <= now => self.connect(at, now),
+                Stage::Connecting | Stage::Upgrading if now > line.since_ns + HANDSHAKE_NS_MAX => {
+                    self.hang_up(at, None);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn connect(&mut self, at: usize, now: u64) {
+        self.lines[at].since_ns = now;
+        let stream = TcpStream::connect(self.server).and_then(|mut stream| {
+            stream.set_nodelay(true)?;
+            let wants = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut stream, Token(at), wants)?;
+            Ok(stream)
+        });
+        self.lines[at].stage = Stage::Connecting;
+        match stream {
+            Ok(stream) => self.lines[at].stream = Some(stream),
+            Err(_) => self.hang_up(at, None),
+        }
+    }
+
+    fn writable(&mut self, at: usize) {
+        let line = &mut self.lines[at];
+        let Some(stream) = &line.stream else { return };
+        if line.stage == Stage::Connecting {
+            match stream.take_error() {
+                Ok(None) => {
+                    line.stage = Stage::Upgrading;
+                    let now = now_ns();
+                    let (client, desk) = self.desk(at);
+                    let query = client.attempt(now, &desk);
+                    let guest = format!(", volley.guest.{}", client.key);
+                    let room = client.room;
+                    let request = self.upgrade.request_with(&self.rooms[room], &query, &guest);
+                    self.push(at, &request);
+                }
+                _ => self.hang_up(at, None),
+            }
+        } else {
+            self.push(at, &[]);
+        }
+    }
+
+    /// Sends what waits, then `bytes`.
+    fn push(&mut self, at: usize, bytes: &[u8]) {
+        let line = &mut self.lines[at];
+        line.unsent.extend_from_slice(bytes);
+        let Some(stream) = &mut line.stream else { return };
+        while !line.unsent.is_empty() {
+            match stream.write(&line.unsent) {
+                Ok(taken) => drop(line.unsent.drain(..taken)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock && line.unsent.len() < UNSENT_BYTES_MAX => return,
+                // Found out when the socket is read: what came before the end must still be heard.
+                Err(_) => return line.unsent.clear(),
+            }
+        }
+    }
+
+    fn send(&mut self, at: usize, kind: Kind, payload: &[u8]) {
+        self.mask = self.mask.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let mut bytes = Vec::with_capacity(payload.len() + 14);
+        ws::write_masked(kind, payload, self.mask.to_be_bytes(), &mut bytes);
+        self.push(at, &bytes);
+    }
+
+    fn readable(&mut self, at: usize) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        // To the very end: an end that came together with the last bytes raises no edge of its own.
+        loop {
+            let line = &mut self.lines[at];
+            let Some(stream) = &mut line.stream else { break };
+            match stream.read(&mut buffer) {
+                Ok(0) => {
+                    let code = line.close_code;
+                    self.hang_up(at, code);
+                }
+                Ok(taken) => {
+                    line.partial.extend_from_slice(&buffer[..taken]);
+                    self.bytes(at);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    let code = line.close_code;
+                    self.hang_up(at, code);
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn bytes(&mut self, at: usize) {
+        let bytes = std::mem::take(&mut self.lines[at].partial);
+        let mut rest = &bytes[..];
+        if self.lines[at].stage == Stage::Upgrading {
+            match self.upgrade.check(rest) {
+                Ok(Some(taken)) => {
+                    rest = &rest[taken..];
+                    self.lines[at].stage = Stage::Upgraded;
+                }
+                Ok(None) => {
+                    self.lines[at].partial = bytes;
+                    return;
+                }
+                Err(_) => return self.hang_up(at, None),
+            }
+        }
+        loop {
+            match ws::split(rest) {
+                Ok(Some(frame)) => {
+                    rest = &rest[frame.bytes..];
+                    self.frame(at, frame.kind, frame.payload);
+                    if self.lines[at].stream.is_none() {
+                        return;
+                    }
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    self.counts.unreadable += 1;
+                    return self.hang_up(at, None);
+                }
+            }
+        }
+        self.lines[at].partial.extend_from_slice(rest);
+    }
+
+    fn frame(&mut self, at: usize, kind: Kind, payload: &[u8]) {
+        match kind {
+            Kind::Ping => self.send(at, Kind::Pong, payload),
+            Kind::Pong => {}
+            Kind::Close => {
+                let code = ws::close_code(payload);
+                self.lines[at].close_code = Some(code);
+                self.send(at, Kind::Close, payload.get(..2).unwrap_or(&[]));
+                self.hang_up(at, Some(code));
+            }
+            Kind::Text | Kind::Binary => {
+                let (client, mut desk) = self.desk(at);
+                match client.hear(payload, &mut desk) {
+                    Wish::None => {}
+                    Wish::Again => {
+                        let again = client.again(&mut desk);
+                        self.lines[at].failures = 0;
+                        again.iter().for_each(|text| self.send(at, Kind::Text, text.as_bytes()));
+                    }
+                    Wish::ComeBack(after_ms) => {
+                        // The hints spread the crowd already; a little more keeps equal ones apart.
+                        let more = self.dice.below(20_000_000);
+                        self.lines[at].due_ns = now_ns() + after_ms * 1_000_000 + more;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The connection is over, with or without a code; when to come back is decided here.
+    fn hang_up(&mut self, at: usize, code: Option<u16>) {
+        let (client, mut desk) = self.desk(at);
+        client.closed(code, &mut desk);
+        let now = now_ns();
+        let line = &mut self.lines[at];
+        if let Some(mut stream) = line.stream.take() {
+            // Dropping the socket removes it anyway.
+            let _ = self.poll.registry().deregister(&mut stream);
+        }
+        let was_told = line.due_ns > now;
+        line.stage = Stage::Away;
+        line.partial.clear();
+        line.unsent.clear();
+        line.close_code = None;
+        if code.is_some_and(|code| (4500..5000).contains(&code) || code == 1000) {
+            line.due_ns = u64::MAX;
+        } else if !was_told {
+            let most = (BACKOFF_NS.0 << line.failures.min(5)).min(BACKOFF_NS.1);
+            line.failures += 1;
+            line.due_ns = now + self.dice.between(most / 2, most);
+        }
+    }
+
+    fn speak(&mut self, now: u64) {
+        for _ in 0..self.comments.due(now) {
+            if let Some(at) = self.somebody() {
+                let (client, mut desk) = self.desk(at);
+                if let Some(text) = client.say(&mut desk) {
+                    self.send(at, Kind::Text, text.as_bytes());
+                }
+            }
+        }
+        for _ in 0..self.likes.due(now) {
+            if let Some(at) = self.somebody() {
+                let count = self.dice.between(1, 10);
+                let (client, desk) = self.desk(at);
+                if let Some(text) = client.like(count, &desk) {
+                    self.send(at, Kind::Text, text.as_bytes());
+                }
+            }
+        }
+        for _ in 0..self.cuts.due(now) {
+            if let Some(at) = self.somebody() {
+                self.hang_up(at, None);
+            }
+        }
+    }
+
+    /// A live client, by chance; `None` when a few tries find nobody.
+    fn somebody(&mut self) -> Option<usize> {
+        let pick = |dice: &mut Dice| dice.below(self.clients.len() as u64) as usize;
+        (0..8).map(|_| pick(&mut self.dice)).find(|at| self.clients[*at].is_live())
+    }
+}

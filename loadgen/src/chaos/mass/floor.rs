@@ -1,0 +1,469 @@
+//! The mass's thread: sockets, habits, and what each viewer is sent.
+//!
+//! Does not know: who looks at it, which scenario is on.
+
+use super::{Habit, Order, Plan, Shown};
+use crate::chaos::dice::Dice;
+use crate::clock::now_ns;
+use crate::upgrade::Upgrade;
+use crate::ws::{self, Kind};
+use hdrhistogram::Histogram;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, SockFilter, Socket, Type};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use volley::protocol::message::ServerMessage;
+
+/// Sockets per source address: far below the 28,000 ports that one has.
+const SOCKETS_PER_ADDRESS: usize = 4_000;
+const READ_BYTES: usize = 64 * 1024;
+/// Connects in one cycle.
+const CONNECTS_PER_CYCLE: usize = 256;
+/// A handshake that takes longer is given up.
+const HANDSHAKE_NS_MAX: u64 = 20_000_000_000;
+/// The back-off of `volley-client.js`: so much, and a random part of twice as much for every failure, up to the most.
+const BACKOFF_NS: (u64, u64) = (500_000_000, 20_000_000_000);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Away,
+    Connecting,
+    Upgrading,
+    Upgraded,
+    Live,
+}
+
+struct Viewer {
+    stream: Option<TcpStream>,
+    stage: Stage,
+    habit: Habit,
+    room: usize,
+    epoch: Option<String>,
+    last: u64,
+    partial: Vec<u8>,
+    heard_ns: u64,
+    since_ns: u64,
+    due_ns: u64,
+    failures: u32,
+}
+
+pub(super) struct Floor {
+    plan: Plan,
+    poll: Poll,
+    inbox: Receiver<Order>,
+    out: Arc<Mutex<Shown>>,
+    shown: Shown,
+    viewers: Vec<Viewer>,
+    upgrade: Upgrade,
+    dice: Dice,
+    buffer: Vec<u8>,
+    latency: Histogram<u64>,
+    is_stalling: bool,
+    churn: u64,
+    dripped_ns: u64,
+    shown_ns: u64,
+}
+
+impl Floor {
+    pub(super) fn new(plan: Plan, poll: Poll, inbox: Receiver<Order>, out: Arc<Mutex<Shown>>) -> Self {
+        let now = now_ns();
+        let habits = plan.viewers.iter().flat_map(|(habit, count)| std::iter::repeat_n(*habit, *count));
+        let viewer = |(n, habit): (usize, Habit)| Viewer {
+            stream: None,
+            stage: Stage::Away,
+            habit,
+            room: n % plan.rooms.len(),
+            epoch: None,
+            last: 0,
+            partial: Vec::new(),
+            heard_ns: now,
+            since_ns: now,
+            due_ns: now + (n as f64 / plan.connect_per_s * 1e9) as u64,
+            failures: 0,
+        };
+        Self {
+            viewers: habits.enumerate().map(viewer).collect(),
+            upgrade: Upgrade::new(&plan.server.to_string(), "volley.v1.json"),
+            dice: Dice::new(plan.seed),
+            buffer: vec![0; READ_BYTES],
+            latency: Histogram::new(2).expect("two digits are allowed"),
+            shown: Shown::default(),
+            is_stalling: false,
+            churn: 0,
+            dripped_ns: now,
+            shown_ns: 0,
+            plan,
+            poll,
+            inbox,
+            out,
+        }
+    }
+
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(2_048);
+        loop {
+            let now = now_ns();
+            while let Ok(order) = self.inbox.try_recv() {
+                match order {
+                    Order::Cut { habit, jitter } => self.cut(habit, jitter, now),
+                    Order::Stall(on) => self.stall(on),
+                    Order::Vanish(habit) => self.vanish(habit)?,
+                    Order::Mark => {
+                        self.latency.reset();
+                        self.shown.pause_max_ms = 0;
+                        self.viewers.iter_mut().for_each(|viewer| viewer.heard_ns = now);
+                    }
+                    Order::Leave => return Ok(()),
+                }
+            }
+            self.connect_due(now);
+            if now > self.dripped_ns + 1_000_000_000 {
+                self.dripped_ns = now;
+                self.drip();
+            }
+            if now > self.shown_ns + 20_000_000 {
+                self.shown_ns = now;
+                self.show(now);
+            }
+            if let Err(error) = self.poll.poll(&mut events, Some(Duration::from_millis(2)))
+                && error.kind() != ErrorKind::Interrupted
+            {
+                return Err(error);
+            }
+            for event in &events {
+                let at = event.token().0;
+                if event.is_writable() && self.viewers[at].stage == Stage::Connecting {
+                    self.connected(at);
+                }
+                if event.is_readable() || event.is_error() || event.is_read_closed() {
+                    self.readable(at);
+                }
+            }
+        }
+    }
+
+    fn show(&mut self, now: u64) {
+        self.shown.live = [0, 0];
+        self.shown.open = 0;
+        for viewer in &self.viewers {
+            self.shown.open += usize::from(viewer.stream.is_some());
+            if viewer.stage == Stage::Live {
+                let reads = viewer.habit == Habit::Reads;
+                self.shown.live[usize::from(!reads)] += 1;
+                if reads {
+                    let pause_ms = now.saturating_sub(viewer.heard_ns) / 1_000_000;
+                    self.shown.pause_max_ms = self.shown.pause_max_ms.max(pause_ms);
+                }
+            }
+        }
+        self.shown.latency_ms = [0.5, 0.99].map(|q| self.latency.value_at_quantile(q));
+        self.out.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.shown);
+    }
+
+    fn connect_due(&mut self, now: u64) {
+        let mut left = CONNECTS_PER_CYCLE;
+        for at in 0..self.viewers.len() {
+            let viewer = &self.viewers[at];
+            match viewer.stage {
+                Stage::Away if viewer.due_ns <= now && left > 0 => {
+                    left -= 1;
+                    if let Err(error) = self.connect(at, now) {
+                        self.end(at, &format!("connect: {}", error.kind()), now);
+                    }
+                }
+                Stage::Connecting | Stage::Upgrading | Stage::Upgraded
+                    if viewer.habit != Habit::Mute && now > viewer.since_ns + HANDSHAKE_NS_MAX =>
+                {
+                    self.end(at, "handshake took too long", now);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn connect(&mut self, at: usize, now: u64) -> io::Result<()> {
+        let socket = Socket::new(Domain::for_address(self.plan.server), Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        // Leaving by a reset keeps no port waiting.
+        socket.set_linger(Some(Duration::ZERO))?;
+        if matches!(self.viewers[at].habit, Habit::Stalls | Habit::Drips) {
+            socket.set_recv_buffer_size(4_096)?;
+        }
+        let number = u32::try_from(at / SOCKETS_PER_ADDRESS).unwrap_or(0);
+        let from = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + number);
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+        match socket.connect(&self.plan.server.into()) {
+            Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+                return Err(error);
+            }
+            _ => {}
+        }
+        let mut stream = TcpStream::from_std(socket.into());
+        self.poll.registry().register(&mut stream, Token(at), Interest::READABLE | Interest::WRITABLE)?;
+        let viewer = &mut self.viewers[at];
+        (viewer.stage, viewer.since_ns, viewer.stream) = (Stage::Connecting, now, Some(stream));
+        Ok(())
+    }
+
+    fn connected(&mut self, at: usize) {
+        let viewer = &mut self.viewers[at];
+        let Some(stream) = &mut viewer.stream else { return };
+        match stream.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => return self.end(at, &format!("connect: {}", error.kind()), now_ns()),
+        }
+        viewer.stage = Stage::Upgrading;
+        if viewer.habit == Habit::Mute {
+            return;
+        }
+        let room = match viewer.habit {
+            Habit::Churns => {
+                self.churn += 1;
+                self.plan.rooms[self.churn as usize % self.plan.rooms.len()].clone()
+            }
+            Habit::Wanders => {
+                self.churn += 1;
+                format!("new-{}", self.churn)
+            }
+            _ => self.plan.rooms[viewer.room].clone(),
+        };
+        let query = match &viewer.epoch {
+            Some(epoch) => format!("?epoch={epoch}&after={}", viewer.last),
+            None => String::new(),
+        };
+        // A fresh socket takes a request of 300 bytes whole.
+        if let Err(error) = stream.write_all(&self.upgrade.request_with(&room, &query, "")) {
+            self.end(at, &format!("request: {}", error.kind()), now_ns());
+        }
+    }
+
+    fn readable(&mut self, at: usize) {
+        let viewer = &self.viewers[at];
+        // Their readiness is not lost, only ours: they are read when it is over.
+        if viewer.habit == Habit::Drips && viewer.stage == Stage::Live
+            || self.is_stalling && viewer.habit == Habit::Stalls
+        {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        while let Some(stream) = &mut self.viewers[at].stream {
+            match stream.read(&mut buffer) {
+                Ok(0) => self.end(at, "ended", now_ns()),
+                Ok(taken) => self.bytes(at, &buffer[..taken]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => self.end(at, &error.kind().to_string(), now_ns()),
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// One byte for each of those who read so slowly.
+    fn drip(&mut self) {
+        for at in 0..self.viewers.len() {
+            let viewer = &mut self.viewers[at];
+            if viewer.habit != Habit::Drips || viewer.stage != Stage::Live {
+                continue;
+            }
+            let mut byte = [0];
+            match viewer.stream.as_mut().map(|stream| stream.read(&mut byte)) {
+                Some(Ok(0)) => self.end(at, "ended", now_ns()),
+                Some(Ok(_)) => self.bytes(at, &byte),
+                Some(Err(error)) if error.kind() != ErrorKind::WouldBlock => {
+                    self.end(at, &error.kind().to_string(), now_ns());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn bytes(&mut self, at: usize, bytes: &[u8]) {
+        let now = now_ns();
+        let mut whole = std::mem::take(&mut self.viewers[at].partial);
+        let mut rest = if whole.is_empty() {
+            bytes
+        } else {
+            whole.extend_from_slice(bytes);
+            &whole[..]
+        };
+        if self.viewers[at].stage == Stage::Upgrading {
+            match self.upgrade.check(rest) {
+                Ok(Some(taken)) => {
+                    rest = &rest[taken..];
+                    self.viewers[at].stage = Stage::Upgraded;
+                }
+                Ok(None) => {
+                    self.viewers[at].partial = rest.to_vec();
+                    return;
+                }
+                Err(cause) => return self.end(at, &cause, now),
+            }
+        }
+        loop {
+            match ws::split(rest) {
+                Ok(Some(frame)) => {
+                    rest = &rest[frame.bytes..];
+                    self.frame(at, frame.kind, frame.payload, now);
+                    if self.viewers[at].stream.is_none() {
+                        return;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => return self.end(at, &error.to_string(), now),
+            }
+        }
+        if !rest.is_empty() {
+            self.viewers[at].partial = rest.to_vec();
+        }
+    }
+
+    fn frame(&mut self, at: usize, kind: Kind, payload: &[u8], now: u64) {
+        match kind {
+            Kind::Ping => {
+                let mut pong = Vec::new();
+                ws::write_masked(Kind::Pong, payload, [1, 2, 3, 4], &mut pong);
+                if let Some(stream) = &mut self.viewers[at].stream {
+                    // A socket that takes nothing is found out by its next read.
+                    let _ = stream.write(&pong);
+                }
+            }
+            Kind::Pong => {}
+            Kind::Close => self.end(at, &ws::close_code(payload).to_string(), now),
+            Kind::Text | Kind::Binary => self.message(at, payload, now),
+        }
+    }
+
+    fn message(&mut self, at: usize, payload: &[u8], now: u64) {
+        let viewer = &mut self.viewers[at];
+        if viewer.habit == Habit::Reads && viewer.stage == Stage::Live {
+            self.shown.pause_max_ms = self.shown.pause_max_ms.max(now.saturating_sub(viewer.heard_ns) / 1_000_000);
+        }
+        viewer.heard_ns = now;
+        if let Some((prev, last, sent_ms)) = frame_head(payload) {
+            self.shown.frames += 1;
+            if viewer.habit == Habit::Reads {
+                let wall_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+                self.latency.saturating_record(wall_ms.saturating_sub(sent_ms));
+            }
+            self.shown.holes += u64::from(prev != viewer.last);
+            viewer.last = last;
+            return;
+        }
+        match serde_json::from_slice::<ServerMessage>(payload) {
+            Ok(ServerMessage::Welcome(welcome)) => {
+                self.shown.welcomes += 1;
+                if !welcome.recovered {
+                    self.shown.not_recovered += u64::from(viewer.epoch.is_some());
+                    viewer.last = welcome.last;
+                }
+                viewer.epoch = Some(welcome.epoch.to_string());
+                viewer.stage = Stage::Live;
+                viewer.failures = 0;
+                if matches!(viewer.habit, Habit::Churns | Habit::Wanders) {
+                    viewer.epoch = None;
+                    self.end(at, "left", now);
+                }
+            }
+            Ok(ServerMessage::Gap(gap)) => {
+                self.shown.gaps += 1;
+                self.shown.holes += u64::from(gap.from != viewer.last);
+                viewer.last = gap.to;
+            }
+            Ok(_) => {}
+            Err(_) => *self.shown.ends.entry("unreadable message".into()).or_default() += 1,
+        }
+    }
+
+    /// The connection is over; most come back.
+    fn end(&mut self, at: usize, why: &str, now: u64) {
+        *self.shown.ends.entry(why.to_owned()).or_default() += 1;
+        self.hang_up(at);
+        let due_ns = match self.viewers[at].habit {
+            Habit::Mute | Habit::Drips => u64::MAX,
+            Habit::Churns | Habit::Wanders => now + (1e9 * self.viewers.len() as f64 / self.plan.connect_per_s) as u64,
+            Habit::Reads | Habit::Stalls => now + self.backoff(at),
+        };
+        self.viewers[at].due_ns = due_ns;
+    }
+
+    fn hang_up(&mut self, at: usize) {
+        let viewer = &mut self.viewers[at];
+        if let Some(mut stream) = viewer.stream.take() {
+            // Dropping the socket removes it anyway.
+            let _ = self.poll.registry().deregister(&mut stream);
+        }
+        viewer.stage = Stage::Away;
+        viewer.partial = Vec::new();
+    }
+
+    fn backoff(&mut self, at: usize) -> u64 {
+        let viewer = &mut self.viewers[at];
+        let most = (BACKOFF_NS.0 << viewer.failures.min(10)).min(BACKOFF_NS.1);
+        viewer.failures += 1;
+        BACKOFF_NS.0 + self.dice.below(most)
+    }
+
+    fn cut(&mut self, habit: Habit, jitter: bool, now: u64) {
+        for at in 0..self.viewers.len() {
+            if self.viewers[at].habit == habit && self.viewers[at].stream.is_some() {
+                self.hang_up(at);
+                self.viewers[at].due_ns = if jitter { now + self.backoff(at) } else { now };
+            }
+        }
+    }
+
+    fn stall(&mut self, on: bool) {
+        self.is_stalling = on;
+        if !on {
+            for at in 0..self.viewers.len() {
+                if self.viewers[at].habit == Habit::Stalls {
+                    self.readable(at);
+                }
+            }
+        }
+    }
+
+    /// A filter that lets no packet through: nothing is acknowledged, nothing is refused, as if the cable were cut.
+    fn vanish(&mut self, habit: Habit) -> io::Result<()> {
+        const RETURN_0: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+        for viewer in self.viewers.iter().filter(|viewer| viewer.habit == habit) {
+            let Some(stream) = &viewer.stream else { continue };
+            socket2::SockRef::from(stream).attach_filter(&[RETURN_0])?;
+        }
+        Ok(())
+    }
+}
+
+/// The positions of a frame and its time, without reading the rest.
+fn frame_head(payload: &[u8]) -> Option<(u64, u64, u64)> {
+    fn number<'a>(rest: &'a [u8], name: &[u8]) -> Option<(u64, &'a [u8])> {
+        let rest = rest.strip_prefix(name)?;
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let value = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+        Some((value, &rest[digits..]))
+    }
+    let (prev, rest) = number(payload, b"{\"frame\":{\"prev\":")?;
+    let (last, rest) = number(rest, b",\"last\":")?;
+    let (at, _) = number(rest, b",\"at\":")?;
+    Some((prev, last, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use volley::protocol::frame::Frame;
+
+    #[test]
+    fn the_head_of_a_real_frame_is_read() {
+        let frame = Frame { prev: 812, last: 845, at: 1_732_146_000_123, ..Frame::default() };
+        let bytes = serde_json::to_vec(&ServerMessage::Frame(frame)).unwrap();
+        assert_eq!(frame_head(&bytes), Some((812, 845, 1_732_146_000_123)));
+        assert_eq!(frame_head(b"{\"gap\":{\"from\":1,\"to\":2}}"), None);
+        assert_eq!(frame_head(b"{\"frame\":{\"prev\":1,\"last\":"), None);
+    }
+}

@@ -1,0 +1,31 @@
+//! Faults on purpose: starts a server, breaks something, and lets the checker judge what its clients saw.
+//!
+//! | file | is |
+//! |---|---|
+//! | `scenario` | every scenario by name |
+//! | `ground` | what each stands on: folder, server, crowd, history, verdict |
+//! | `crowd`, `client` | clients that come back, send again, and write down all they see |
+//! | `mass` | thousands of plain viewers that misbehave |
+//! | `server` | the process under test |
+//! | `shim` | between the server and libc: syncs, power losses, the wall clock |
+//! | `audit`, `record` | the log as the history API tells it; the history file |
+//! | `cli`, `table` | which run, and how the results are said |
+//!
+//! Needs a server built with the cargo feature `faults`. Kills only processes that it started.
+//!
+//! Does not know: the server's inside.
+
+mod audit;
+mod cli;
+mod client;
+mod crowd;
+mod dice;
+mod ground;
+mod mass;
+mod record;
+mod scenario;
+mod server;
+mod shim;
+mod table;
+
+pub use cli::{ChaosArgs, run};

@@ -1,0 +1,86 @@
+//! The scenarios by name: what each does to the server, and what it shows.
+//!
+//! Does not know: how results are printed.
+
+mod bugs;
+mod damage;
+mod drains;
+mod kills;
+mod masses;
+mod points;
+mod storage;
+
+use super::ground::{Ground, Trouble, broken};
+use crate::check::{Rule, Verdict};
+use std::fmt::Write as _;
+
+/// One scenario.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What is done.
+    pub inject: &'static str,
+    /// What it shows when it passes.
+    pub shows: &'static str,
+    /// Part of the selection for every change.
+    pub is_short: bool,
+    /// Does it. Anything but `Ok` is a failure or a reason to skip.
+    pub run: fn(&mut Ground) -> Result<(), Trouble>,
+}
+
+/// All of them, in the order in which they run.
+pub fn all() -> Vec<Scenario> {
+    [kills::ALL, points::ALL, storage::ALL, damage::ALL, drains::ALL, masses::ALL, bugs::ALL].concat()
+}
+
+/// Comments a second and clients of the runs with kills, spread over so many rooms.
+const LOAD: (f64, usize, usize) = (2_000.0, 300, 30);
+/// Likes messages a second beside them.
+const LIKES_PER_S: f64 = 50.0;
+
+/// The server is up, the crowd is in, and comments flow.
+fn under_load(ground: &mut Ground) -> Result<(), Trouble> {
+    let (comments, clients, rooms) = LOAD;
+    ground.start()?;
+    ground.invite(clients, rooms)?;
+    ground.pace(comments, LIKES_PER_S, 2.0)
+}
+
+/// The verdict has to be good.
+fn must_be_good(ground: &mut Ground) -> Result<(), Trouble> {
+    let verdict = ground.verdict()?;
+    note(ground, &verdict);
+    if broken(&verdict).is_empty() { Ok(()) } else { super::ground::fail(examples(&verdict)) }
+}
+
+/// A page of the server's admin address.
+fn admin_get(ground: &Ground, path: &str) -> Result<String, Trouble> {
+    crate::chaos::audit::get(ground.recipe.addresses[1], path).map_err(Trouble::Fail)
+}
+
+/// What the report says of a verdict.
+fn note(ground: &mut Ground, verdict: &Verdict) {
+    ground.figure("events checked", verdict.lines);
+    let count = |late: bool| -> u64 {
+        let of = verdict.rules.iter().filter(|(rule, _)| (*rule == Rule::L2) == late);
+        of.map(|(_, finding)| finding.violations).sum()
+    };
+    ground.figure("violations", count(false));
+    if count(true) > 0 {
+        ground.figure("late deliveries (L2)", count(true));
+    }
+}
+
+/// The violations in words.
+fn examples(verdict: &Verdict) -> String {
+    let mut text = String::new();
+    for (rule, finding) in verdict.rules.iter().filter(|(_, finding)| finding.violations > 0) {
+        let _ = write!(text, "{} {}: {} violations", rule.number(), rule.name(), finding.violations);
+        for example in finding.examples.iter().take(2) {
+            let _ = write!(text, "; {}", example.text);
+        }
+        text.push('\n');
+    }
+    text
+}

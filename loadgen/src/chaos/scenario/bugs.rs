@@ -1,0 +1,60 @@
+//! Builds with a planted bug: the checker has to see each.
+
+use super::{LIKES_PER_S, LOAD, Scenario, examples, note, under_load};
+use crate::chaos::ground::{Ground, Trouble, fail};
+use crate::check::Rule;
+use std::time::{Duration, Instant};
+
+/// A planted bug is caught within this, from the server's start to the verdict.
+const CAUGHT_WITHIN: Duration = Duration::from_secs(60);
+
+macro_rules! bug {
+    ($name:literal, $plant:literal, $rules:expr, $short:literal) => {
+        Scenario {
+            name: concat!("bug-", $name),
+            inject: concat!("a build with a planted bug: ", $name),
+            shows: "the checker catches it within 60 s",
+            is_short: $short,
+            run: |ground| catch(ground, $plant, $rules),
+        }
+    };
+}
+
+pub(super) const ALL: &[Scenario] = &[
+    bug!("ack-before-append", "ack_before_append", &[Rule::S5], true),
+    bug!("retry-stored-twice", "retry_stored_twice", &[Rule::S7], true),
+    bug!("silent-skip", "silent_skip", &[Rule::S13], true),
+    bug!("epoch-reset", "epoch_reset", &[Rule::S10], true),
+    bug!("swapped-frames", "swapped_frames", &[Rule::S2, Rule::S4], true),
+    bug!("lost-tail", "lost_tail", &[Rule::S5], true),
+    bug!("lost-digest", "lost_digest", &[Rule::S11], true),
+];
+
+/// One of `rules` at least has to be violated.
+fn catch(ground: &mut Ground, plant: &str, rules: &[Rule]) -> Result<(), Trouble> {
+    let began = Instant::now();
+    ground.env("FAULT_PLANT", plant);
+    under_load(ground)?;
+    // Many lost answers make many retries.
+    ground.pace(LOAD.0, LIKES_PER_S, 60.0)?;
+    for _ in 0..4 {
+        ground.a_moment(800, 1_500);
+        ground.kill_and_start()?;
+    }
+    ground.a_moment(1_000, 1_001);
+    ground.settle_if_possible();
+    let verdict = ground.verdict_as_it_stands()?;
+    note(ground, &verdict);
+    let took = began.elapsed();
+    let caught: Vec<&str> = verdict.violated().iter().map(|rule| rule.number()).collect();
+    ground.figure("caught by", caught.join(" "));
+    ground.figure("caught in", format!("{:.0} s", took.as_secs_f64()));
+    if !verdict.violated().iter().any(|rule| rules.contains(rule)) {
+        let said = examples(&verdict);
+        return fail(format!("`{plant}` was not caught by {}: {said}", rules[0].number()));
+    }
+    if took > CAUGHT_WITHIN {
+        return fail(format!("it took {} s", took.as_secs()));
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! SIGKILL at random moments, and none at all.
+
+use super::{Scenario, must_be_good, under_load};
+use crate::chaos::ground::{Ground, Longest, Trouble, fail};
+
+pub(super) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "calm",
+        inject: "nothing but clients that cut their own connections, 10 s",
+        shows: "the clients, the history and the checker agree with a server that is well",
+        is_short: true,
+        run: calm,
+    },
+    Scenario {
+        name: "sigkill-10",
+        inject: "SIGKILL 10 times at random moments, 300 clients, 2,000 comments/s",
+        shows: "acknowledged means kept, once, in one order; every client continues where it was",
+        is_short: true,
+        run: |ground| sigkill(ground, 10),
+    },
+    Scenario {
+        name: "sigkill-200",
+        inject: "SIGKILL 200 times at random moments, 300 clients, 2,000 comments/s",
+        shows: "the same, 200 times",
+        is_short: false,
+        run: |ground| sigkill(ground, 200),
+    },
+];
+
+fn calm(ground: &mut Ground) -> Result<(), Trouble> {
+    under_load(ground)?;
+    ground.a_moment(10_000, 10_001);
+    must_be_good(ground)
+}
+
+fn sigkill(ground: &mut Ground, kills: u32) -> Result<(), Trouble> {
+    under_load(ground)?;
+    let mut longest = Longest::default();
+    for _ in 0..kills {
+        ground.a_moment(300, 1_500);
+        longest.add(ground.kill_and_start()?);
+    }
+    ground.figure("kills", kills);
+    ground.figure("longest start", format!("{} ms", longest.0.as_millis()));
+    let counts = ground.counts();
+    if counts.acked < u64::from(kills) {
+        return fail(format!("only {} comments were acknowledged: the run shows nothing", counts.acked));
+    }
+    must_be_good(ground)
+}

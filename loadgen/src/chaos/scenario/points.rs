@@ -1,0 +1,121 @@
+//! SIGKILL at each step of a comment's way.
+
+use super::{Scenario, must_be_good, under_load};
+use crate::chaos::ground::{Ground, Longest, Trouble, fail};
+use crate::chaos::server::Server;
+use std::path::Path;
+use std::time::Duration;
+
+/// How often the process dies at one point.
+const DEATHS: u32 = 3;
+/// A point that is not reached under load within this is none.
+const REACHED_WITHIN: Duration = Duration::from_secs(20);
+
+macro_rules! at {
+    ($name:literal, $point:literal, $hits:expr, $shows:literal) => {
+        Scenario {
+            name: concat!("kill-", $name),
+            inject: concat!("SIGKILL three times: ", $name),
+            shows: $shows,
+            is_short: false,
+            run: |ground| die_at(ground, $point, $hits),
+        }
+    };
+}
+
+pub(super) const ALL: &[Scenario] = &[
+    at!("received", "received", 2_000, "before the ack a comment may appear or not, once"),
+    at!("admitted", "admitted", 2_000, "before the ack a comment may appear or not, once"),
+    at!("batched", "batched", 2_000, "before the ack a comment may appear or not, once"),
+    at!("before-append", "before_append", 200, "before the ack a comment may appear or not, once"),
+    at!("in-append", "in_append", 400, "all of a batch or nothing of it is there afterwards"),
+    at!("synced-not-acked", "synced_not_acked", 400, "it is there afterwards; the retry is told where"),
+    at!("acked-not-broadcast", "acked_not_broadcast", 200, "what was acknowledged reaches everybody after the restart"),
+    at!("in-broadcast", "in_broadcast", 2_000, "who got the frame and who did not agree afterwards"),
+    Scenario {
+        name: "kill-in-retention",
+        inject: "SIGKILL three times: in retention, with logs of 100 events a room",
+        shows: "what is kept is whole, what is dropped stays dropped",
+        is_short: false,
+        run: |ground| {
+            ground.set("room.batch_events_max", "100");
+            ground.set("room.log_events_max", "100");
+            die_at(ground, "in_retention", 100)
+        },
+    },
+    Scenario {
+        name: "kill-in-recovery",
+        inject: "SIGKILL during recovery, three times in a row, each time a step later",
+        shows: "recovery can be begun again and again",
+        is_short: true,
+        run: die_in_recovery,
+    },
+];
+
+/// Fills a log, kills the server, and kills it again at each step of its recovery.
+fn die_in_recovery(ground: &mut Ground) -> Result<(), Trouble> {
+    under_load(ground)?;
+    ground.a_moment(5_000, 5_001);
+    ground.recorder.fault("kill", Some("in_recovery"), true, None);
+    ground.server()?.kill();
+    for step in 1..=3 {
+        ground.env("FAULT_KILL", &format!("in_recovery:{step}"));
+        let mut server = Server::spawn(&ground.recipe)?;
+        if !server.was_killed(REACHED_WITHIN) {
+            return fail(format!("recovery has no step {step}"));
+        }
+    }
+    ground.env("FAULT_KILL", "");
+    let bytes = folder_bytes(Path::new(&ground.recipe.data));
+    let took = ground.start()?;
+    ground.recorder.fault("kill", Some("in_recovery"), false, None);
+    ground.figure("log", format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
+    ground.figure("start", format!("{} ms", took.as_millis()));
+    ground.everybody_live()?;
+    // A process is up before it reads a byte: that much is not the log's.
+    let bound = Duration::from_millis(500) + Duration::from_secs(2).mul_f64(bytes as f64 / f64::from(100 << 20));
+    if took > bound {
+        return fail(format!("the start took {} ms, the bound is {} ms", took.as_millis(), bound.as_millis()));
+    }
+    must_be_good(ground)
+}
+
+/// Bytes of the files in a flat folder.
+fn folder_bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
+/// Lets the server die at `point`, each time after a number of hits below `hits`.
+fn die_at(ground: &mut Ground, point: &str, hits: u64) -> Result<(), Trouble> {
+    let arm = |ground: &mut Ground| {
+        let n = ground.dice.between(hits / 4, hits);
+        ground.env("FAULT_KILL", &format!("{point}:{n}"));
+    };
+    arm(ground);
+    under_load(ground)?;
+    let mut longest = Longest::default();
+    for death in 1..=DEATHS {
+        if !ground.server()?.was_killed(REACHED_WITHIN) {
+            return fail(format!("the server did not reach `{point}`"));
+        }
+        // From the death on: the moment itself is inside the process.
+        ground.recorder.fault("kill", Some(point), true, None);
+        if death == DEATHS {
+            ground.env("FAULT_KILL", "");
+        } else {
+            arm(ground);
+        }
+        longest.add(ground.start()?);
+        ground.recorder.fault("kill", Some(point), false, None);
+        if death < DEATHS {
+            // It may be on its way to the next death already: no waiting for everybody.
+            continue;
+        }
+        ground.everybody_live()?;
+        ground.a_moment(1_000, 1_001);
+    }
+    ground.figure("kills", DEATHS);
+    ground.figure("longest start", format!("{} ms", longest.0.as_millis()));
+    must_be_good(ground)
+}

@@ -1,0 +1,215 @@
+//! The disk lets the server down: power losses, failing and slow syncs, SIGKILL between write and sync, a full disk,
+//! damaged files.
+
+use super::{Scenario, examples, must_be_good, note, under_load};
+use crate::chaos::ground::{Ground, Longest, Trouble, broken, fail};
+use crate::chaos::shim::Shim;
+use crate::check::Rule;
+use std::path::Path;
+use std::time::Duration;
+
+pub(super) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "kill-before-sync",
+        inject: "SIGKILL three times between a write and its sync",
+        shows: "appended but not synced: may appear or not, once",
+        is_short: false,
+        run: kill_before_sync,
+    },
+    Scenario {
+        name: "power-loss",
+        inject: "five power losses: only what was synced remains; durability fsync",
+        shows: "no acknowledged comment is lost",
+        is_short: true,
+        run: |ground| power_loss(ground, false),
+    },
+    Scenario {
+        name: "power-loss-torn",
+        inject: "five power losses: of what was not synced every sector remains by chance; durability fsync",
+        shows: "no acknowledged comment is lost, no half of a batch appears",
+        is_short: false,
+        run: |ground| power_loss(ground, true),
+    },
+    Scenario {
+        name: "power-loss-write",
+        inject: "five power losses with durability write",
+        shows: "the check finds the losses that this setting allows: it can see",
+        is_short: true,
+        run: power_loss_write,
+    },
+    Scenario {
+        name: "fsync-fails",
+        inject: "one sync fails, three times, and the process is killed and loses power soon after",
+        shows: "nothing is acknowledged that the failed sync should have kept; it heals by itself",
+        is_short: true,
+        run: fsync_fails,
+    },
+    Scenario {
+        name: "fsync-200ms",
+        inject: "every sync takes 200 ms",
+        shows: "acks stretch, everybody stays live, nothing is refused",
+        is_short: false,
+        run: |ground| fsync_slow(ground, 200),
+    },
+    Scenario {
+        name: "fsync-2s",
+        inject: "every sync takes 2 s",
+        shows: "sends are answered `overloaded`, nobody is dropped, it heals within 5 s",
+        is_short: false,
+        run: |ground| fsync_slow(ground, 2_000),
+    },
+    Scenario {
+        name: "clock-jumps",
+        inject: "the wall clock jumps +1 h, -1 h and back under load",
+        shows: "offsets, frames and timers do not notice",
+        is_short: true,
+        run: clock_jumps,
+    },
+];
+
+/// The load runs, with the shim between server and libc.
+fn with_shim(ground: &mut Ground) -> Result<Shim, Trouble> {
+    let shim = Shim::build(&ground.folder, Path::new(&ground.recipe.data))?;
+    for (name, value) in shim.environment() {
+        ground.env(name, &value);
+    }
+    under_load(ground)?;
+    if shim.syncs()?.0 == 0 {
+        return fail("the server syncs nothing: the shim is not in between");
+    }
+    Ok(shim)
+}
+
+fn kill_before_sync(ground: &mut Ground) -> Result<(), Trouble> {
+    let shim = with_shim(ground)?;
+    for _ in 0..3 {
+        ground.a_moment(300, 800);
+        ground.recorder.fault("kill", Some("before sync"), true, None);
+        shim.kill_before_sync(1)?;
+        if !ground.server()?.was_killed(Duration::from_secs(5)) {
+            return fail("the server does not sync");
+        }
+        ground.start()?;
+        ground.recorder.fault("kill", Some("before sync"), false, None);
+    }
+    must_be_good(ground)
+}
+
+/// SIGKILL, then the directory becomes what a power loss leaves, then a new start.
+fn lose_power(ground: &mut Ground, shim: &Shim, torn: bool, durability: &str) -> Result<u64, Trouble> {
+    ground.recorder.fault("power_loss", None, true, Some(durability));
+    ground.server()?.kill();
+    let lost = shim.lose_power(torn.then_some(&mut ground.dice))?;
+    ground.start()?;
+    ground.recorder.fault("power_loss", None, false, Some(durability));
+    Ok(lost)
+}
+
+fn power_losses(ground: &mut Ground, torn: bool, durability: &str) -> Result<(), Trouble> {
+    let shim = with_shim(ground)?;
+    let mut lost = 0;
+    for _ in 0..5 {
+        ground.a_moment(1_000, 2_500);
+        lost += lose_power(ground, &shim, torn, durability)?;
+    }
+    ground.everybody_live()?;
+    ground.figure("syncs", shim.syncs()?.0);
+    ground.figure("bytes lost", lost);
+    Ok(())
+}
+
+fn power_loss(ground: &mut Ground, torn: bool) -> Result<(), Trouble> {
+    power_losses(ground, torn, "fsync")?;
+    must_be_good(ground)
+}
+
+fn power_loss_write(ground: &mut Ground) -> Result<(), Trouble> {
+    ground.recipe.arguments.extend(["--durability".to_owned(), "write".to_owned()]);
+    power_losses(ground, false, "write")?;
+    ground.settle_if_possible();
+    let verdict = ground.verdict_as_it_stands()?;
+    note(ground, &verdict);
+    let found: Vec<&str> = broken(&verdict).iter().map(|rule| rule.number()).collect();
+    ground.figure("found by", found.join(" "));
+    if verdict.of(Rule::S5).violations == 0 {
+        return fail(format!("no loss was found, so the check cannot see one: {}", examples(&verdict)));
+    }
+    ground.figure("losses found", verdict.of(Rule::S5).violations);
+    Ok(())
+}
+
+fn fsync_fails(ground: &mut Ground) -> Result<(), Trouble> {
+    let shim = with_shim(ground)?;
+    for _ in 0..3 {
+        ground.a_moment(500, 1_500);
+        ground.recorder.fault("fsync_fails", None, true, None);
+        let failed = shim.syncs()?.1;
+        shim.fail_syncs(1)?;
+        ground.wait(
+            Duration::from_secs(5),
+            || shim.syncs().is_ok_and(|now| now.1 > failed),
+            || "no sync failed".into(),
+        )?;
+        // Whatever was acknowledged since must be on the disk now, and nothing that was refused.
+        ground.a_moment(100, 1_000);
+        lose_power(ground, &shim, false, "fsync")?;
+        ground.recorder.fault("fsync_fails", None, false, None);
+        ground.everybody_live()?;
+    }
+    // Once without a power loss: it heals.
+    ground.recorder.fault("fsync_fails", None, true, None);
+    shim.fail_syncs(1)?;
+    ground.a_moment(1_000, 1_001);
+    ground.recorder.fault("fsync_fails", None, false, None);
+    let healed = heals(ground)?;
+    ground.figure("healed in", format!("{} ms", healed.as_millis()));
+    must_be_good(ground)
+}
+
+/// Acks come again; returns how long that took.
+fn heals(ground: &mut Ground) -> Result<Duration, Trouble> {
+    const WITHIN: Duration = Duration::from_secs(5);
+    let (before, crowd) = (ground.counts().acked, ground.crowd()?);
+    ground.wait(WITHIN, || crowd.counts().acked > before + 100, || "comments are not acknowledged again".into())
+}
+
+fn fsync_slow(ground: &mut Ground, ms: u64) -> Result<(), Trouble> {
+    let shim = with_shim(ground)?;
+    ground.a_moment(2_000, 2_001);
+    ground.recorder.fault("fsync_slow", None, true, None);
+    shim.sync_delay_ms(ms)?;
+    let before = ground.counts();
+    ground.a_moment(10_000, 10_001);
+    let during = ground.counts();
+    shim.sync_delay_ms(0)?;
+    ground.recorder.fault("fsync_slow", None, false, None);
+    let healed = heals(ground)?;
+    ground.figure("acknowledged while slow", during.acked - before.acked);
+    ground.figure("refused while slow", during.refused - before.refused);
+    ground.figure("healed in", format!("{} ms", healed.as_millis()));
+    if during.acked == before.acked {
+        return fail("nothing was acknowledged while syncs were slow");
+    }
+    if ms > 1_000 && during.refused == before.refused {
+        return fail("no comment was answered `overloaded`");
+    }
+    if ms < 1_000 && during.refused > before.refused {
+        return fail(format!("{} comments were refused", during.refused - before.refused));
+    }
+    must_be_good(ground)
+}
+
+fn clock_jumps(ground: &mut Ground) -> Result<(), Trouble> {
+    let shim = with_shim(ground)?;
+    let mut longest = Longest::default();
+    for seconds in [3_600, -3_600, 0, 86_400, 0] {
+        ground.a_moment(1_000, 1_500);
+        shim.wall_offset_s(seconds)?;
+        // One restart with a clock that is wrong: what is stored is older, or younger, than now.
+        if seconds == -3_600 {
+            longest.add(ground.kill_and_start()?);
+        }
+    }
+    ground.figure("jumps", 5);
+    must_be_good(ground)
+}

@@ -1,0 +1,174 @@
+//! Faults on purpose: points at which the process kills itself, and planted bugs, for the chaos runs.
+//!
+//! Both exist only with the cargo feature `faults`; without it the macros expand to nothing and this module is empty.
+//! `FAULT_KILL=point:n` ends the process by SIGKILL the n-th time that it reaches the point; `FAULT_PLANT=name`
+//! (several: separated by commas) turns planted bugs on. They are no configuration: no release reads them.
+//!
+//! Does not know: who calls it, or what the points mean. `loadgen/src/chaos` knows both.
+
+/// Every point, in the order in which a comment passes them; the last two lie beside its way.
+pub const POINTS: &[&str] = &[
+    "received",
+    "admitted",
+    "batched",
+    "before_append",
+    "in_append",
+    "synced_not_acked",
+    "acked_not_broadcast",
+    "in_broadcast",
+    "in_retention",
+    "in_recovery",
+];
+
+/// Every planted bug.
+pub const PLANTS: &[&str] = &[
+    "ack_before_append",
+    "retry_stored_twice",
+    "silent_skip",
+    "epoch_reset",
+    "swapped_frames",
+    "lost_tail",
+    "lost_digest",
+];
+
+/// Stands in every binary that has the hooks and in no other: a test looks for it.
+#[cfg(feature = "faults")]
+pub const MARK: &str = "this build of volley can be told to fail";
+
+/// Kills the process the n-th time that the named point is reached, if it was chosen.
+#[cfg(feature = "faults")]
+macro_rules! fail_point {
+    ($name:literal) => {
+        $crate::faults::on::reached($name)
+    };
+}
+
+/// Whether the named bug is planted.
+#[cfg(feature = "faults")]
+macro_rules! planted {
+    ($name:literal) => {
+        $crate::faults::on::is_planted($name)
+    };
+}
+
+/// The epoch, which `epoch_reset` makes another one in every process.
+#[cfg(feature = "faults")]
+macro_rules! reset {
+    ($epoch:expr) => {
+        $epoch ^ if $crate::faults::planted!("epoch_reset") { u64::from(std::process::id()) } else { 0 }
+    };
+}
+
+/// The message to a room's viewers, which `swapped_frames` swaps with the one before or after it.
+#[cfg(feature = "faults")]
+macro_rules! swapped {
+    ($room:expr, $message:expr) => {
+        if $crate::faults::planted!("swapped_frames") { $crate::faults::on::swap($room, $message) } else { $message }
+    };
+}
+
+/// Nothing: this build has no fault hooks.
+#[cfg(not(feature = "faults"))]
+macro_rules! fail_point {
+    ($name:literal) => {};
+}
+
+/// Never: this build has no fault hooks.
+#[cfg(not(feature = "faults"))]
+macro_rules! planted {
+    ($name:literal) => {
+        false
+    };
+}
+
+/// The epoch: this build has no fault hooks.
+#[cfg(not(feature = "faults"))]
+macro_rules! reset {
+    ($epoch:expr) => {
+        $epoch
+    };
+}
+
+/// The message: this build has no fault hooks.
+#[cfg(not(feature = "faults"))]
+macro_rules! swapped {
+    ($room:expr, $message:expr) => {
+        $message
+    };
+}
+
+pub(crate) use {fail_point, planted, reset, swapped};
+
+#[cfg(feature = "faults")]
+pub mod on {
+    //! What the macros call.
+
+    use super::{PLANTS, POINTS};
+    use bytes::{Bytes, BytesMut};
+    use std::collections::HashMap;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{LazyLock, Mutex, PoisonError};
+
+    struct Kill {
+        point: String,
+        left: AtomicU64,
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "no configuration: src/config must not know of faults")]
+    fn variable(name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    /// A name that nobody knows would make a run prove nothing, so it ends the process at once.
+    static KILL: LazyLock<Option<Kill>> = LazyLock::new(|| {
+        let text = variable("FAULT_KILL")?;
+        let (point, n) = text.split_once(':').unwrap_or((&text, "1"));
+        let n = n.parse().ok().filter(|n| *n > 0);
+        assert!(POINTS.contains(&point), "FAULT_KILL={text}: there is no such point");
+        let left = AtomicU64::new(n.unwrap_or_else(|| panic!("FAULT_KILL={text}: not a count")));
+        Some(Kill { point: point.to_owned(), left })
+    });
+
+    static PLANTED: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+        let Some(text) = variable("FAULT_PLANT") else { return Vec::new() };
+        let known = |name: &str| PLANTS.iter().copied().find(|plant| *plant == name);
+        text.split(',').map(|name| known(name).unwrap_or_else(|| panic!("FAULT_PLANT={text}: no such bug"))).collect()
+    });
+
+    /// Reads the environment now, so that a wrong name is seen at the start.
+    pub fn check() {
+        let (kill, planted) = (LazyLock::force(&KILL), LazyLock::force(&PLANTED));
+        let point = kill.as_ref().map(|kill| kill.point.as_str());
+        tracing::warn!(point, ?planted, "{}", super::MARK);
+    }
+
+    /// See `fail_point`.
+    pub fn reached(name: &str) {
+        if let Some(kill) = &*KILL
+            && kill.point == name
+            && kill.left.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        }
+    }
+
+    /// See `planted`.
+    pub fn is_planted(name: &str) -> bool {
+        PLANTED.contains(&name)
+    }
+
+    /// For `swapped_frames`: keeps every fifth message of `room` back and sends it behind the next one.
+    pub fn swap(room: u64, message: Bytes) -> Bytes {
+        static HELD: Mutex<Option<HashMap<u64, (u64, Bytes)>>> = Mutex::new(None);
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, kept) = held.get_or_insert_default().entry(room).or_default();
+        *count += 1;
+        if count.is_multiple_of(5) {
+            *kept = message;
+            return Bytes::new();
+        }
+        let mut both = BytesMut::from(message);
+        both.extend_from_slice(&std::mem::take(kept));
+        both.freeze()
+    }
+}
