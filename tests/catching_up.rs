@@ -271,6 +271,10 @@ fn a_room_that_cannot_be_opened_is_refused_and_can_be_opened_later() {
     assert_eq!(waiting.iter_mut().map(Client::close_code).collect::<Vec<_>>(), [Some(1013); 5]);
     log.opening("no", Gate::Open);
     server.join("no").comment("c", "now");
+    // One that nobody opens later leaves no trace.
+    log.opening("never", Gate::Broken);
+    assert_eq!(server.connect("never", "").close_code(), Some(1013));
+    server.eventually("it is forgotten", |server| !server.get(server.admin, "/v1/rooms").1.contains("never"));
 }
 
 #[test]

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use viewer::{ENCODINGS, Seen, enter, number, text};
 
-/// Every write wakes the peer: a newcomer is woken once.
+/// Every write wakes the peer: a newcomer to a room that is open is woken once.
 #[test]
 fn the_answer_and_the_welcome_leave_in_one_write() {
     let server = Server::start(|config| config.shards = 1);
+    let _first = server.join("one");
     let mut stream = std::net::TcpStream::connect(server.public).expect("connects");
     stream.set_read_timeout(Some(common::PATIENCE)).expect("sets");
     let request = "GET /v1/rooms/one/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

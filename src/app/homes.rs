@@ -50,6 +50,10 @@ pub(super) struct Homes {
     homes: HashMap<RoomKey, Home>,
     due: BTreeSet<(u64, RoomKey)>,
     openings: Openings,
+    /// Rooms that could not be opened: they leave the registry when nobody claims them any more, which is looked at from
+    /// `sweep_us` on.
+    failed: Vec<Arc<RoomHandle>>,
+    sweep_us: u64,
     desk: Desk,
     registry: Arc<Registry>,
     library: Library,
@@ -60,6 +64,9 @@ pub(super) struct Homes {
     draining: bool,
 }
 
+/// Connections that were refused linger a second until they give up their claim.
+const SWEEP_US: u64 = 1_500_000;
+
 /// The hint with `overloaded` when a room cannot take something now: a few ticks.
 pub(super) const BUSY_RETRY_MS: u64 = 500;
 
@@ -69,6 +76,8 @@ impl Homes {
             homes: HashMap::new(),
             due: BTreeSet::new(),
             openings: Openings::default(),
+            failed: Vec::new(),
+            sweep_us: 0,
             desk: Desk::default(),
             registry,
             library,
@@ -84,7 +93,8 @@ impl Homes {
         if self.openings.is_due() {
             return Some(0);
         }
-        self.due.first().map(|(due_us, _)| *due_us)
+        let sweep = (!self.failed.is_empty()).then_some(self.sweep_us);
+        self.due.first().map(|(due_us, _)| *due_us).into_iter().chain(sweep).min()
     }
 
     /// Lets a newcomer in, opening the room if this is its first one.
@@ -163,6 +173,8 @@ impl Homes {
                 for wait in self.openings.fail(key) {
                     turn_away(cx, wait);
                 }
+                self.failed.push(room);
+                self.sweep_us = cx.now_us.saturating_add(SWEEP_US);
             }
         }
     }
@@ -254,6 +266,12 @@ impl Homes {
 
     /// Runs every actor that is due.
     pub(super) fn run_due(&mut self, cx: &mut Cx<'_, Mail>) {
+        if !self.failed.is_empty() && self.sweep_us <= cx.now_us {
+            let Self { failed, homes, openings, registry, .. } = self;
+            // One that somebody tries again is not ours to end.
+            failed.retain(|room| !homes.contains_key(&room.key) && !openings.holds(room.key) && !registry.expire(room));
+            self.sweep_us = cx.now_us.saturating_add(SWEEP_US);
+        }
         while let Some(&(due_us, key)) = self.due.first() {
             if due_us > cx.now_us {
                 return;

@@ -15,7 +15,7 @@ use crate::protocol::message::ResumeFailure;
 use crate::room::actor::{Actor, Settings};
 use crate::room::registry::RoomHandle;
 use crate::room::resume::{self, PageRequest};
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl Library {
     /// # Errors
     /// Gives it back when as many wait as may.
     pub(super) fn submit(&self, job: Job) -> Result<(), Job> {
-        let submitted = self.jobs.try_send(job).map_err(|error| error.into_inner());
+        let submitted = self.jobs.try_send(job).map_err(TrySendError::into_inner);
         if submitted.is_err() {
             self.metrics.refused.increment(1);
         }
@@ -128,7 +128,7 @@ impl Librarians {
     /// left to the end of the process.
     pub fn stop(self, patience: Duration) {
         self.stop.store(true, Ordering::Release);
-        if self.working.recv_timeout(patience) == Err(crossbeam::channel::RecvTimeoutError::Timeout) {
+        if self.working.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("the log's device did not answer a reader in time");
         }
     }

@@ -56,7 +56,7 @@ close_codes! {
     Overload = 1013, Reconnect, "server overloaded";
     /// Did not read fast enough.
     Slow = 4001, Reconnect, "slow consumer";
-    /// Has to start over.
+    /// What it was promised is no longer kept; a resume says from where it is.
     Resync = 4002, Reconnect, "resync";
     /// Nothing heard for too long.
     HeartbeatMissed = 4003, Reconnect, "heartbeat missed";
