@@ -1,14 +1,15 @@
 //! The librarians: threads that wait for the log's device, so that no shard ever does.
 //!
-//! They open rooms and make pages, and mail what they made to the room's home. The jobs wait in one bounded queue; a
-//! job that does not fit is given back, and its asker refuses politely.
+//! They open rooms and make pages, and mail what they made to the room's home. Openings and pages wait in a bounded queue
+//! each, for librarians of their own: a new room waits for the log's next commit, and many have to wait for the same one; a
+//! page costs work, and few at a time are enough. A job that does not fit is given back, and its asker refuses politely.
 //!
 //! Does not know: who waits for what, or what becomes of it.
 
 use super::homes::Waker;
 use super::mail::{Made, Mail, Opened};
 use crate::clock;
-use crate::limits::LIBRARY_JOBS;
+use crate::limits::{LIBRARIANS, LIBRARY_JOBS, OPENERS};
 use crate::log::{Log, OpenError};
 use crate::metrics::LibraryMetrics;
 use crate::protocol::message::ResumeFailure;
@@ -43,22 +44,25 @@ pub(super) enum Job {
 /// Where jobs are handed in. Cheap to clone.
 #[derive(Clone)]
 pub struct Library {
-    jobs: Sender<Job>,
+    openings: Sender<Job>,
+    pages: Sender<Job>,
     metrics: Arc<LibraryMetrics>,
 }
 
 /// The other end of a [`Library`], before anybody works there.
 pub struct Vacancy {
-    jobs: Receiver<Job>,
+    openings: Receiver<Job>,
+    pages: Receiver<Job>,
     metrics: Arc<LibraryMetrics>,
 }
 
 impl Library {
     /// A library without librarians.
     pub fn new() -> (Self, Vacancy) {
-        let (sender, receiver) = bounded(LIBRARY_JOBS);
+        let (openings, to_open) = bounded(LIBRARY_JOBS);
+        let (pages, to_page) = bounded(LIBRARY_JOBS);
         let metrics = Arc::new(LibraryMetrics::new());
-        (Self { jobs: sender, metrics: metrics.clone() }, Vacancy { jobs: receiver, metrics })
+        (Self { openings, pages, metrics: metrics.clone() }, Vacancy { openings: to_open, pages: to_page, metrics })
     }
 
     /// Hands a job in.
@@ -66,11 +70,15 @@ impl Library {
     /// # Errors
     /// Gives it back when as many wait as may.
     pub(super) fn submit(&self, job: Job) -> Result<(), Job> {
-        let submitted = self.jobs.try_send(job).map_err(TrySendError::into_inner);
+        let queue = match &job {
+            Job::Open { .. } => &self.openings,
+            Job::Page { .. } => &self.pages,
+        };
+        let submitted = queue.try_send(job).map_err(TrySendError::into_inner);
         if submitted.is_err() {
             self.metrics.refused.increment(1);
         }
-        self.metrics.jobs.set(self.jobs.len() as f64);
+        self.metrics.jobs.set((self.openings.len() + self.pages.len()) as f64);
         submitted
     }
 
@@ -98,29 +106,38 @@ pub struct Librarians {
 }
 
 impl Vacancy {
-    /// Starts `count` librarians. They end with the last [`Library`].
+    /// Starts the librarians. They end with the last [`Library`].
     ///
     /// # Errors
     /// When the system has no more threads.
-    pub fn fill(self, count: usize, tools: Tools) -> io::Result<Librarians> {
+    pub fn fill(self, tools: Tools) -> io::Result<Librarians> {
         let (alive, working) = bounded(0);
         let (stop, tools) = (Arc::new(AtomicBool::new(false)), Arc::new(tools));
-        for n in 0..count {
-            let (jobs, metrics) = (self.jobs.clone(), self.metrics.clone());
-            let (tools, stop, alive) = (tools.clone(), stop.clone(), alive.clone());
-            std::thread::Builder::new().name(format!("librarian-{n}")).spawn(move || {
-                for job in &jobs {
-                    metrics.jobs.set(jobs.len() as f64);
-                    if !stop.load(Ordering::Acquire) {
-                        work(job, &tools, &metrics);
+        for (name, jobs, count) in [("opener", &self.openings, OPENERS), ("librarian", &self.pages, LIBRARIANS)] {
+            for n in 0..count {
+                let (jobs, all) = (jobs.clone(), [self.openings.clone(), self.pages.clone()]);
+                let (tools, stop, alive, metrics) = (tools.clone(), stop.clone(), alive.clone(), self.metrics.clone());
+                std::thread::Builder::new().name(format!("{name}-{n}")).spawn(move || {
+                    yield_to_shards();
+                    for job in &jobs {
+                        metrics.jobs.set(all.iter().map(Receiver::len).sum::<usize>() as f64);
+                        if !stop.load(Ordering::Acquire) {
+                            work(job, &tools, &metrics);
+                        }
                     }
-                }
-                drop(tools);
-                drop(alive);
-            })?;
+                    drop(tools);
+                    drop(alive);
+                })?;
+            }
         }
         Ok(Librarians { stop, working })
     }
+}
+
+/// After a restart a thousand rooms may be replayed at once: whoever watches already goes first. (On Linux this is the
+/// calling thread's alone.) Without it the work is done all the same.
+fn yield_to_shards() {
+    let _ = rustix::process::nice(10);
 }
 
 impl Librarians {

@@ -7,7 +7,7 @@ use crate::api;
 use crate::clock;
 use crate::config::{Config, ConfigErrors, Data, Durability, Loaded, Rate, capacity};
 use crate::gateway::{BindError, Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
-use crate::limits::{CONTROL_BACKLOG_BYTES_MAX, FRAGMENTS_MAX, LIBRARIANS};
+use crate::limits::{CONTROL_BACKLOG_BYTES_MAX, FRAGMENTS_MAX};
 use crate::log::disk::{self, DiskError, DiskLog};
 use crate::log::memory::MemoryLog;
 use crate::log::{Log, Retention};
@@ -132,8 +132,7 @@ impl Node {
             })?;
         let stopped = Arc::new(AtomicBool::new(false));
         let deliver = Box::new(deliver(shards.clone(), stopped.clone()));
-        let librarians =
-            vacancy.fill(LIBRARIANS, Tools { log: log.clone(), rooms: room_settings(&config), deliver })?;
+        let librarians = vacancy.fill(Tools { log: log.clone(), rooms: room_settings(&config), deliver })?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
         let shutdown = Shutdown::default();
         let state = State {
