@@ -443,7 +443,7 @@ impl Actor {
         let message = ServerMessage::Frame(frame);
         self.publish(&message, prev, last, now_us, out);
         if let ServerMessage::Frame(frame) = message {
-            self.core.recycle(frame.events);
+            self.core.remember_shown(frame.events);
         }
     }
 

@@ -182,7 +182,6 @@ impl Core {
             return None;
         }
         let (mut events, shed) = self.selection.take();
-        self.recent.extend(&events);
         let prev = self.framed.last;
         let Self { last, mut digest, totals: Totals { likes, .. }, .. } = *self;
         self.framed = Framed { last, digest, likes, online, at_ms };
@@ -199,13 +198,13 @@ impl Core {
     /// What was applied counts as told, without a frame: for a replay, which nobody watches.
     pub fn settle(&mut self) {
         let (events, _) = self.selection.take();
-        self.recent.extend(&events);
-        self.selection.recycle(events);
+        self.remember_shown(events);
         self.framed = Framed { last: self.last, digest: self.digest, likes: self.totals.likes, ..self.framed };
     }
 
-    /// Gives a used frame's events back for reuse.
-    pub fn recycle(&mut self, events: Vec<FrameEvent>) {
+    /// Gives the events of the newest frame back once they are encoded: newcomers see them, and the list is used again.
+    pub fn remember_shown(&mut self, mut events: Vec<FrameEvent>) {
+        self.recent.extend(&mut events);
         self.selection.recycle(events);
     }
 

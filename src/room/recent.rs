@@ -18,11 +18,12 @@ impl Recent {
         Self { events_max, events: VecDeque::new(), bytes: 0 }
     }
 
-    /// Takes a frame's events, oldest first; looks only at those that can stay.
-    pub(super) fn extend(&mut self, events: &[FrameEvent]) {
-        for event in &events[events.len().saturating_sub(self.events_max)..] {
+    /// Takes a frame's events out of their list, oldest first; looks only at those that can stay.
+    pub(super) fn extend(&mut self, events: &mut Vec<FrameEvent>) {
+        let too_many = events.len().saturating_sub(self.events_max);
+        for event in events.drain(..).skip(too_many) {
             let bytes = event.comment.as_ref().map_or(16, encoded_bytes);
-            self.events.push_back((bytes, event.clone()));
+            self.events.push_back((bytes, event));
             self.bytes += bytes;
             while self.events.len() > self.events_max || self.bytes > HISTORY_BYTES_MAX {
                 let Some((bytes, _)) = self.events.pop_front() else { break };
@@ -69,8 +70,8 @@ mod tests {
     #[test]
     fn keeps_the_newest_and_forgets_the_oldest() {
         let mut recent = Recent::new(3);
-        recent.extend(&(1..=2).map(|o| shown(o, "x")).collect::<Vec<_>>());
-        recent.extend(&(3..=9).map(|o| shown(o, "x")).collect::<Vec<_>>());
+        recent.extend(&mut (1..=2).map(|o| shown(o, "x")).collect());
+        recent.extend(&mut (3..=9).map(|o| shown(o, "x")).collect());
         assert_eq!(offsets(&recent, 99), [7, 8, 9]);
         assert_eq!(offsets(&recent, 2), [8, 9]);
         assert_eq!(recent.count(99, usize::MAX), 3);
@@ -82,7 +83,7 @@ mod tests {
         let mut recent = Recent::new(100);
         let long = "长".repeat(512);
         for offset in 1..=100 {
-            recent.extend(&[shown(offset, &long)]);
+            recent.extend(&mut vec![shown(offset, &long)]);
         }
         for bytes_max in [SNAPSHOT_BYTES_MAX, HISTORY_BYTES_MAX] {
             let kept = recent.newest(recent.count(100, bytes_max));
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn none_are_kept_when_none_are_asked_for() {
         let mut recent = Recent::new(0);
-        recent.extend(&[shown(1, "x")]);
+        recent.extend(&mut vec![shown(1, "x")]);
         assert!(recent.newest(9).is_empty());
     }
 }
