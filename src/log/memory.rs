@@ -155,7 +155,9 @@ impl Room {
         if count as u64 > OFFSET_MAX - self.last {
             return Err(AppendError::Unavailable); // Offsets are used up: after 285,000 years at 1,000 a second.
         }
-        self.at_ms = self.at_ms.max(now_ms);
+        if count > 0 {
+            self.at_ms = if self.last == 0 { now_ms } else { now_ms.max(self.at_ms + 1) };
+        }
         let at_ms = self.at_ms;
         let place = |(offset, event): (Offset, Event)| {
             self.digest = digest::extend(self.digest, offset, &event);

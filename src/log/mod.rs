@@ -18,8 +18,8 @@ use std::sync::Arc;
 pub struct Record {
     /// Its position.
     pub offset: Offset,
-    /// When its batch was appended: wall clock in milliseconds since the Unix epoch. Never falls within a room,
-    /// whatever the clock does; all records of a batch have the same, and two batches may.
+    /// When its batch was appended: wall clock in milliseconds since the Unix epoch. All records of a batch have the
+    /// same, and it rises from batch to batch of a room whatever the clock does: it names the tick.
     pub at_ms: u64,
     /// Checksum over the room's log up to and with this record ([`digest::extend`]).
     pub digest: Digest,

@@ -147,7 +147,7 @@ impl State {
     }
 
     fn store(&mut self, events: Vec<Event>, now_ms: u64) -> Arc<[Record]> {
-        self.at_ms = self.at_ms.max(now_ms);
+        self.at_ms = now_ms.max(self.at_ms + 1);
         let begin = self.stored.len();
         for event in events {
             let offset = self.last() + 1;

@@ -146,7 +146,7 @@ impl Written {
         let touched = self.touch(room);
         touched.is_dirty = true;
         let row = &mut touched.row;
-        row.at_ms = row.at_ms.max(now_ms);
+        row.at_ms = if row.last == 0 { now_ms } else { now_ms.max(row.at_ms + 1) };
         let mut records = Vec::with_capacity(events.len());
         let mut bytes = 0;
         for event in events {

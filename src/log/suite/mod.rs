@@ -38,7 +38,7 @@ macro_rules! log_suite {
             retention_by_bytes_bounds_the_room,
             retention_works_in_bounded_pieces,
             what_no_base_covers_is_kept,
-            record_times_never_fall,
+            log_times_rise_with_each_batch,
             digests_chain_from_the_beginning,
             head_tells_what_is_retained,
             rooms_are_bounded_and_open_once,
@@ -146,15 +146,17 @@ pub(crate) fn a_range_from_the_future_is_ahead(make: &dyn Factory) {
     assert_eq!(read(u64::MAX), Err(ReadError::Ahead { last }));
 }
 
-pub(crate) fn record_times_never_fall(make: &dyn Factory) {
+pub(crate) fn log_times_rise_with_each_batch(make: &dyn Factory) {
     let (log, room, sink) = (make(4), room("r"), Collector::new(usize::MAX));
     log.open(&room, sink.clone()).unwrap();
     let mut times = Vec::new();
     for (ticket, now_ms) in [(1, 5_000), (2, 1_000), (3, 5_000), (4, 7_000)] {
+        log.append(&room, 100 + ticket, vec![], now_ms + 50_000).unwrap();
+        assert_eq!(sink.next(&*log, &room).1.len(), 0, "an empty batch has no time");
         log.append(&room, ticket, numbered(0..2), now_ms).unwrap();
         times.extend(sink.next(&*log, &room).1.iter().map(|record| record.at_ms));
     }
-    assert_eq!(times, [5_000, 5_000, 5_000, 5_000, 5_000, 5_000, 7_000, 7_000]);
+    assert_eq!(times, [5_000, 5_000, 5_001, 5_001, 5_002, 5_002, 7_000, 7_000]);
 }
 
 pub(crate) fn digests_chain_from_the_beginning(make: &dyn Factory) {

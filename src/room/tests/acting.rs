@@ -355,3 +355,18 @@ fn deliveries_that_did_not_fit_the_inbox_are_fetched() {
     rig.run();
     assert_eq!(rig.frames()[0].last, 16);
 }
+
+#[test]
+fn a_wall_clock_that_is_set_back_leaves_every_tick_its_own_budget() {
+    let mut rig = Rig::watched(LaggingLog::instant(), settings()); // 10 comments a frame.
+    let mut shown = 0;
+    for tick in 0..5 {
+        for n in 0..10 {
+            rig.say(&format!("c{tick}-{n}"));
+        }
+        rig.now_us += 2 * TICK_US;
+        rig.actor.run(rig.now_us, 3_600_000 - tick * 700_000, &mut rig.out);
+        shown += rig.frames().iter().map(|frame| frame.events.len()).sum::<usize>();
+    }
+    assert_eq!(shown, 50, "nothing is shed because the clock stands or falls");
+}
