@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the figures of docs/benchmarks.md: the real server on core 0 with one shard, the load generator on core 1,
-# medians of three rounds. Takes about 16 minutes; nothing else should run meanwhile. Needs two cores, 20,000 descriptors.
+# medians of three rounds. Takes about 18 minutes; nothing else should run meanwhile. Needs two cores, 20,000 descriptors.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${ROUNDS:-3}
