@@ -41,6 +41,6 @@ fn an_unknown_point_or_bug_ends_the_start() {
 /// With two binaries, `cargo run` has to be told which one is meant.
 #[test]
 fn cargo_run_starts_the_server_itself() {
-    let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).expect("a manifest");
+    let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).expect("a manifest");
     assert!(manifest.lines().any(|line| line == r#"default-run = "volley""#));
 }
