@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench disk_log [-- DIRECTORY]`: in DIRECTORY (default: the system's temporary one), which decides what is measured.
 //! Prints, in this order: a plain write and `fdatasync` of 4 KiB; one room whose next batch waits for the one before; 300 rooms with
-//! a batch each per 100 ms; as much as it takes; the start with 1,000,000 events in 1,000 rooms, with the memory that it leaves.
+//! a batch each per 100 ms, with commits without a pace, at ours, and one per tick; as much as it takes; the start with 1,000,000 events in 1,000 rooms, with the memory that it leaves.
 //! With `--test` everything is done once and small.
 
 #![allow(missing_docs, clippy::print_stdout)]
@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use volley::log::disk::{CHECKPOINT_BYTES, DiskLog, Durability, Options};
+use volley::log::disk::{CHECKPOINT_BYTES, DiskLog, Durability, Options, PACE_US};
 use volley::log::{Delivery, Log, Sink};
 use volley::protocol::event::{Comment, Event, Style, User};
 use volley::protocol::ids::RoomId;
@@ -49,7 +49,9 @@ impl Count {
         let ticket = began.len() as u64;
         began.push(Instant::now());
         drop(began);
-        while log.append(room, ticket, events.clone(), 1).is_err() {
+        let first = Instant::now();
+        while let Err(error) = log.append(room, ticket, events.clone(), 1) {
+            assert!(first.elapsed() < Duration::from_secs(30), "the log takes nothing: {error:?}");
             std::thread::sleep(Duration::from_micros(200));
         }
     }
@@ -63,6 +65,7 @@ fn options(directory: &Path, durability: Durability) -> Options {
         stored_max: 10_000,
         age_ms: u64::MAX,
         checkpoint_bytes: CHECKPOINT_BYTES,
+        pace_us: PACE_US,
         vfs: None,
     }
 }
@@ -121,10 +124,10 @@ fn one_by_one(directory: &Path, durability: Durability, count: usize) {
     println!("one batch alone, {durability:?}  {}", quantiles(std::mem::take(&mut sink.done.lock())));
 }
 
-fn paced(directory: &Path, count: usize, ticks: usize) {
-    let log = DiskLog::start(&options(directory, Durability::Fsync)).unwrap();
+fn paced(directory: &Path, count: usize, ticks: usize, pace_us: u64) {
+    let log = DiskLog::start(&Options { pace_us, ..options(directory, Durability::Fsync) }).unwrap();
     let rooms = rooms(&log, count);
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), cpu_seconds());
     for tick in 0..ticks {
         for (n, (room, sink)) in rooms.iter().enumerate() {
             let due = Duration::from_micros((tick * 100_000 + n * 100_000 / count) as u64);
@@ -137,7 +140,12 @@ fn paced(directory: &Path, count: usize, ticks: usize) {
         sink.wait(ticks);
         times.append(&mut sink.done.lock());
     }
-    println!("{count} rooms, 7 a tick      {}", quantiles(times));
+    println!(
+        "{count} rooms, 7 a tick, commits at least {} ms apart   {}, CPU {:.0} % of a core",
+        pace_us / 1_000,
+        quantiles(times),
+        (cpu_seconds() - cpu) / began.elapsed().as_secs_f64() * 100.0
+    );
 }
 
 fn flood(directory: &Path, count: usize, batches: usize, events: usize) {
@@ -160,6 +168,14 @@ fn flood(directory: &Path, count: usize, batches: usize, events: usize) {
         rows / seconds,
         size as f64 / (rows * body as f64)
     );
+}
+
+/// User and system time of this process.
+fn cpu_seconds() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let all = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
+    let nanoseconds: f64 = all.filter_map(|text| text.split(' ').next()?.parse::<f64>().ok()).sum();
+    nanoseconds / 1e9
 }
 
 fn resident_kib() -> u64 {
@@ -195,7 +211,9 @@ fn main() {
     device(&directory, 1_000 / scale);
     one_by_one(&directory.join("sync"), Durability::Fsync, 300 / scale);
     one_by_one(&directory.join("write"), Durability::Write, 300 / scale);
-    paced(&directory.join("paced"), 300, 300 / scale);
+    for pace_us in [0, PACE_US, 100_000] {
+        paced(&directory.join(format!("paced-{pace_us}")), 300, 300 / scale, pace_us);
+    }
     flood(&directory.join("flood"), 100, 1_000 / scale, 20);
     flood(&directory.join("million"), 1_000, 10, 100 / scale);
     let status = std::process::Command::new(std::env::current_exe().unwrap())

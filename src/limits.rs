@@ -40,7 +40,8 @@ pub const CONTROL_FRAMES_BURST: u32 = 20;
 /// How long a started but unfinished inbound message may take before 1008.
 pub const MESSAGE_STALL_MS: u64 = 10_000;
 
-/// How long a closing connection may linger until the peer has read our close frame.
+/// How long a closing connection may linger until the peer has read our close frame. One that is closed because it took
+/// nothing has two thirds of `connection.stalled_ms` to begin reading again.
 pub const LINGER_MS: u64 = 1_000;
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn` (4096).

@@ -105,6 +105,22 @@ fn a_viewer_that_never_reads_is_closed_with_4001_and_its_descriptor_freed() {
 }
 
 #[test]
+fn a_stalled_viewer_that_reads_again_is_told_why_it_was_closed() {
+    let server = server(9_000);
+    let mut stalled = server.join("told");
+    socket2::SockRef::from(stalled.socket.get_ref()).set_recv_buffer_size(4 << 10).unwrap();
+    let mut talker = server.join("told");
+    let began = Instant::now();
+    let mut n = 0;
+    while server.metric("volley_closes_total", "code=\"4001\"") == 0.0 {
+        talk(&mut talker, n + 1, n + 5);
+        n += 5;
+        assert!(began.elapsed() < PATIENCE, "never closed");
+    }
+    assert_eq!(stalled.close_code(), Some(4001));
+}
+
+#[test]
 fn answers_that_pile_up_in_front_of_a_blocked_socket_are_bounded() {
     let server = server(3_000);
     let mut flood = server.join("answers");

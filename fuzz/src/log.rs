@@ -59,6 +59,7 @@ fn options(directory: &Path) -> Options {
         stored_max: 100,
         age_ms: u64::MAX,
         checkpoint_bytes: CHECKPOINT_BYTES,
+        pace_us: PACE_US,
         vfs: None,
     }
 }

@@ -268,6 +268,7 @@ impl Store {
                 stored_max: config.room.stored_max + ROOMS_ENDING,
                 age_ms: config.room.log_age_s * 1_000,
                 checkpoint_bytes: disk::CHECKPOINT_BYTES,
+                pace_us: disk::PACE_US,
                 vfs: None,
             })?)),
         })

@@ -124,7 +124,7 @@ keys! {
     connection.stalled_ms, ms(100, HOUR_MS), "A blocked socket that takes nothing for this long is closed with 4001.";
     connection.sndbuf_bytes, bytes(4 * KIB, 64 * MIB), "`SO_SNDBUF`; the kernel doubles it.";
     connection.notsent_lowat_bytes, bytes(KIB, 64 * MIB), "`TCP_NOTSENT_LOWAT`: unsent bytes in the kernel above which a socket counts as full.";
-    connection.user_timeout_ms, ms(100, HOUR_MS), "`TCP_USER_TIMEOUT`: how long sent bytes may stay unacknowledged.";
+    connection.user_timeout_ms, ms(100, HOUR_MS), "`TCP_USER_TIMEOUT`: how long sent bytes may stay unacknowledged, or the peer's window shut.";
 }
 
 /// The index of the key called `path`.

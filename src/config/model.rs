@@ -184,7 +184,7 @@ pub struct Connection {
     pub sndbuf_bytes: usize,
     /// `TCP_NOTSENT_LOWAT` in bytes.
     pub notsent_lowat_bytes: u32,
-    /// `TCP_USER_TIMEOUT`.
+    /// `TCP_USER_TIMEOUT`. The kernel's own end of a peer that takes nothing: later than ours, which says why.
     pub user_timeout_ms: u32,
 }
 
@@ -275,7 +275,7 @@ impl Default for Connection {
             stalled_ms: 30_000,
             sndbuf_bytes: 32 << 10,
             notsent_lowat_bytes: 16 << 10,
-            user_timeout_ms: 30_000,
+            user_timeout_ms: 60_000,
         }
     }
 }

@@ -88,6 +88,7 @@ impl<T: Tenant> Worker<T> {
         if !self.conns.contains(index as usize) {
             return;
         }
+        let is_slow = matches!(ours, Some((Close::Slow, _)));
         self.report.closed(ours.as_ref().map(|(close, _)| *close));
         self.end_session(index);
         if let Some((close, before)) = ours {
@@ -97,20 +98,28 @@ impl<T: Tenant> Worker<T> {
             frame.extend_from_slice(&encode::websocket_control(&payload, Control::Close));
             self.write(index, frame.freeze());
         }
-        let Some(conn) = self.conns.get(index as usize) else { return };
-        let hint = Hint { conn: index, generation: conn.generation, kind: Kind::Linger };
-        self.wheel.schedule(self.now_us + LINGER_MS * 1_000, hint);
-        if conn.lag.is_none() {
-            self.half_close(index);
+        match self.conns.get(index as usize) {
+            None => {}
+            Some(conn) if conn.lag.is_none() => self.half_close(index),
+            // Full: whoever reads again soon is still told.
+            Some(_) if is_slow => self.remove_after(index, (self.settings.stalled_us * 2 / 3).max(LINGER_MS * 1_000)),
+            Some(_) => self.remove_after(index, LINGER_MS * 1_000),
         }
     }
 
-    /// Everything is written: tells the peer so, and reads on until it hangs up.
+    /// Everything is written: tells the peer so, and reads on, bounded, until it hangs up.
     pub(super) fn half_close(&mut self, index: u32) {
         if let Some(conn) = self.conns.get(index as usize) {
             // It fails when the peer is gone already; the next read sees that.
             let _ = shutdown(&conn.fd, Shutdown::Write);
+            self.remove_after(index, LINGER_MS * 1_000);
         }
+    }
+
+    /// Of several such hints the first to be due counts.
+    fn remove_after(&mut self, index: u32, us: u64) {
+        let hint = Hint { conn: index, generation: self.conns[index as usize].generation, kind: Kind::Linger };
+        self.wheel.schedule(self.now_us + us, hint);
     }
 
     /// The socket is of no more use: no close frame can reach the peer.

@@ -99,6 +99,8 @@ pub struct Options {
     pub age_ms: u64,
     /// The write-ahead log is copied into the database when about so much was written to it.
     pub checkpoint_bytes: usize,
+    /// A commit begins at the earliest so many microseconds after the one before it began. A batch that comes alone does not wait.
+    pub pace_us: u64,
     /// A SQLite VFS other than the default, for tests.
     pub vfs: Option<String>,
 }
@@ -106,6 +108,11 @@ pub struct Options {
 /// What [`Options::checkpoint_bytes`] should be: reading so much again after a crash stays far below a second, and one copy
 /// serves some hundred commits.
 pub const CHECKPOINT_BYTES: usize = 32 << 20;
+
+/// What [`Options::pace_us`] should be. Rooms tick shifted against each other: of 300 rooms at 100 ms one ticks every 0.3 ms, and
+/// without a pace commits follow each other without rest. With one commit per tick of 100 ms a batch would wait up to
+/// another tick for it (`benches/disk_log.rs` has all three).
+pub const PACE_US: u64 = 10_000;
 
 /// See the module's page. Ends in good order when it is dropped or [`DiskLog::stop`]ped.
 pub struct DiskLog {

@@ -245,6 +245,10 @@ fn stall(ground: &mut Ground, percent: usize) -> Result<(), Trouble> {
     ground.recorder.fault("stall", None, false, None);
     await_mass(ground, &mass, 60, "everybody after the stall", |shown| shown.live == [reading, stalled])?;
     ground.a_moment(2_000, 2_001);
+    let untold: u64 = mass.shown().ends.iter().filter(|(why, _)| *why != "4001").map(|(_, count)| count).sum();
+    if untold > 0 {
+        return fail(format!("{untold} viewers were cut without a word"));
+    }
     ground.figure("most resident", mib(rss));
     ground.figure("most TCP memory, both ends", mib(tcp));
     if reading > 0 {

@@ -27,6 +27,7 @@ impl Scratch {
             stored_max: 1_000,
             age_ms: u64::MAX,
             checkpoint_bytes: CHECKPOINT_BYTES,
+            pace_us: PACE_US,
             vfs: None,
         }
     }

@@ -20,10 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// A commit begins at the earliest so long after the one before it began. Rooms tick shifted against each other: of 300 rooms at
-/// 100 ms one ticks every 0.3 ms, and without this each would have a sync of its own. A batch that comes alone does not wait.
-const PACE_US: u64 = 10_000;
-
 /// A WAL that is not empty is copied after this long in any case.
 const CHECKPOINT_US: u64 = 30_000_000;
 
@@ -51,6 +47,7 @@ pub(super) struct Writer {
     is_synced: bool,
     age_ms: u64,
     checkpoint_bytes: usize,
+    pace_us: u64,
     /// When the last commit began; `None` before the first.
     began_us: Option<u64>,
     /// About what the WAL holds.
@@ -94,6 +91,7 @@ impl Writer {
             is_synced: options.durability == Durability::Fsync,
             age_ms: options.age_ms,
             checkpoint_bytes: options.checkpoint_bytes,
+            pace_us: options.pace_us,
             began_us: None,
             wal_bytes: 0,
             checkpoint_us: clock::now_us(),
@@ -143,7 +141,7 @@ impl Writer {
                 Err(_) => return group,
             }
         }
-        let begin_us = self.began_us.map_or(0, |us| us + PACE_US);
+        let begin_us = self.began_us.map_or(0, |us| us + self.pace_us);
         loop {
             let wait_us = begin_us.saturating_sub(clock::now_us());
             let next = if wait_us > 0 {
