@@ -13,7 +13,7 @@
 //! L3  room  |  shard        (never import each other)
 //! L2  log       policy
 //! L1  protocol  config
-//! L0  limits    clock  metrics  shutdown  faults
+//! L0  limits    clock  metrics  shutdown  bell  faults
 //! ```
 
 // Only the library's own code; what it is and why stands in `clippy.toml`.
@@ -33,6 +33,7 @@ pub mod policy;
 pub mod config;
 pub mod protocol;
 
+pub mod bell;
 pub mod clock;
 pub mod faults;
 pub mod limits;

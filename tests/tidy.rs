@@ -29,6 +29,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("clock", 0),
     ("metrics", 0),
     ("shutdown", 0),
+    ("bell", 0),
     ("faults", 0),
     ("bin", 6),
 ];

@@ -1,11 +1,11 @@
 //! Where a log's deliveries wait for the room's actor, from whatever thread they come.
 
+use crate::bell::Bell;
 use crate::limits::LOG_DELIVERIES_MAX;
 use crate::log::{Delivery, Sink};
 use crate::protocol::local::RoomKey;
 use crossbeam::queue::ArrayQueue;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// Bounded: a full inbox gives the delivery back to the log, which tries again in order.
 pub(super) struct Inbox {
@@ -13,25 +13,24 @@ pub(super) struct Inbox {
     queue: ArrayQueue<Delivery>,
     /// The actor is at work and will look again before it leaves: no need to wake it. Without this a log
     /// that delivers within `append` would cost one needless wake per room and tick.
-    attended: AtomicBool,
+    bell: Bell,
     waker: Arc<dyn Fn(RoomKey) + Send + Sync>,
 }
 
 impl Inbox {
     pub(super) fn new(key: RoomKey, waker: Arc<dyn Fn(RoomKey) + Send + Sync>) -> Self {
-        Self { key, queue: ArrayQueue::new(LOG_DELIVERIES_MAX), attended: AtomicBool::new(false), waker }
+        Self { key, queue: ArrayQueue::new(LOG_DELIVERIES_MAX), bell: Bell::new(true), waker }
     }
 
     /// The actor begins to work.
     pub(super) fn attend(&self) {
-        self.attended.store(true, Ordering::SeqCst);
+        self.bell.get_up();
     }
 
     /// The actor stops working. It must ask [`Inbox::is_empty`] after this: then either it sees a delivery
     /// that came meanwhile, or that delivery's thread sees that nobody attends, and wakes.
     pub(super) fn leave(&self) {
-        self.attended.store(false, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
+        self.bell.lie_down();
     }
 
     pub(super) fn pop(&self) -> Option<Delivery> {
@@ -50,8 +49,7 @@ impl Inbox {
 impl Sink for Inbox {
     fn deliver(&self, delivery: Delivery) -> Result<(), Delivery> {
         self.queue.push(delivery)?;
-        fence(Ordering::SeqCst);
-        if !self.attended.load(Ordering::SeqCst) {
+        if self.bell.rings() {
             (self.waker)(self.key);
         }
         Ok(())

@@ -1,20 +1,20 @@
 //! A shard's inbox: a bounded lock-free queue that wakes its shard only when it sleeps.
 
+use crate::bell::Bell;
 use crossbeam::queue::ArrayQueue;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// The many ends that push.
 pub struct Inbox<T> {
     queue: ArrayQueue<T>,
-    asleep: AtomicBool,
+    bell: Bell,
     waker: mio::Waker,
 }
 
 impl<T> Inbox<T> {
     /// An empty inbox of `entries` places that wakes `waker`'s poll.
     pub fn new(entries: usize, waker: mio::Waker) -> Arc<Self> {
-        Arc::new(Self { queue: ArrayQueue::new(entries), asleep: AtomicBool::new(false), waker })
+        Arc::new(Self { queue: ArrayQueue::new(entries), bell: Bell::new(false), waker })
     }
 
     /// Puts `item` in, in order with this thread's earlier pushes, and wakes the shard if it sleeps.
@@ -29,9 +29,7 @@ impl<T> Inbox<T> {
 
     /// Wakes the shard if it sleeps, without a message.
     pub fn nudge(&self) {
-        // Pairs with the fence in `fall_asleep`: either we see the flag, or the shard sees the item.
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
+        if self.bell.rings() {
             // It fails only when the poll is gone, and then nobody sleeps there.
             let _ = self.waker.wake();
         }
@@ -54,18 +52,17 @@ impl<T> Inbox<T> {
 
     /// The shard wants to sleep: true if it may; then every push wakes it until [`Inbox::wake_up`].
     pub fn fall_asleep(&self) -> bool {
-        self.asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        self.bell.lie_down();
         if self.queue.is_empty() {
             return true;
         }
-        self.asleep.store(false, Ordering::Relaxed);
+        self.bell.get_up();
         false
     }
 
     /// The shard is awake: pushes cost no system call again.
     pub fn wake_up(&self) {
-        self.asleep.store(false, Ordering::Relaxed);
+        self.bell.get_up();
     }
 }
 
