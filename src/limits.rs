@@ -41,7 +41,7 @@ pub const CONTROL_FRAMES_BURST: u32 = 20;
 pub const MESSAGE_STALL_MS: u64 = 10_000;
 
 /// How long a closing connection may linger until the peer has read our close frame. One that is closed because it took
-/// nothing has two thirds of `connection.stalled_ms` to begin reading again.
+/// nothing has four thirds of `connection.stalled_ms` to begin reading again, if its machine answers at all.
 pub const LINGER_MS: u64 = 1_000;
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn` (4096).

@@ -4,6 +4,7 @@ mod atomics {
     pub(super) use loom::sync::atomic::{AtomicBool, Ordering, fence};
 }
 #[path = "flag.rs"]
+#[expect(clippy::duplicate_mod, reason = "once for use, once over the model's atomics")]
 mod flag;
 
 use flag::Bell;
@@ -44,11 +45,7 @@ fn everybody_is_heard(bringers: usize, each: usize, asleep: bool) {
     // A thread is interrupted so often at most; the cases grow as the power of it.
     builder.preemption_bound = Some(3);
     builder.check(move || {
-        let case = Arc::new(Case {
-            bell: Bell::new(asleep),
-            brought: AtomicUsize::new(0),
-            alarm: Notify::new(),
-        });
+        let case = Arc::new(Case { bell: Bell::new(asleep), brought: AtomicUsize::new(0), alarm: Notify::new() });
         let threads: Vec<_> = (0..bringers)
             .map(|_| {
                 let case = case.clone();

@@ -275,7 +275,7 @@ impl Default for Connection {
             stalled_ms: 30_000,
             sndbuf_bytes: 32 << 10,
             notsent_lowat_bytes: 16 << 10,
-            user_timeout_ms: 60_000,
+            user_timeout_ms: 90_000,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A connection's beginning and its ends.
 
 use super::conn::{Conn, NONE};
+use super::peer::acknowledged_us_ago;
 use super::tenant::{NewConn, Tenant};
 use super::wheel::{Hint, Kind};
 use super::worker::Worker;
@@ -13,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
 use rustix::net::{Shutdown, shutdown};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
@@ -101,8 +102,10 @@ impl<T: Tenant> Worker<T> {
         match self.conns.get(index as usize) {
             None => {}
             Some(conn) if conn.lag.is_none() => self.half_close(index),
-            // Full: whoever reads again soon is still told.
-            Some(_) if is_slow => self.remove_after(index, (self.settings.stalled_us * 2 / 3).max(LINGER_MS * 1_000)),
+            // Full: a viewer that is there, and reads again soon, is still told.
+            Some(conn) if is_slow && self.is_there(conn) => {
+                self.remove_after(index, (self.settings.stalled_us * 4 / 3).max(LINGER_MS * 1_000));
+            }
             Some(_) => self.remove_after(index, LINGER_MS * 1_000),
         }
     }
@@ -114,6 +117,11 @@ impl<T: Tenant> Worker<T> {
             let _ = shutdown(&conn.fd, Shutdown::Write);
             self.remove_after(index, LINGER_MS * 1_000);
         }
+    }
+
+    /// Whether the peer's machine still answers; one that is gone is not waited for.
+    fn is_there(&self, conn: &Conn<T::Session>) -> bool {
+        acknowledged_us_ago(conn.fd.as_fd()).is_some_and(|us| us < self.settings.stalled_us)
     }
 
     /// Of several such hints the first to be due counts.

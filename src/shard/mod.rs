@@ -19,6 +19,7 @@ mod inspect;
 mod lag;
 mod lifecycle;
 mod outbound;
+mod peer;
 mod raw;
 mod report;
 mod rooms;

@@ -1,4 +1,4 @@
-//! Raw non-blocking sends. The only unsafe code of the crate.
+//! Raw non-blocking sends. Unsafe because descriptors come as numbers.
 
 use super::pass::Wire;
 use rustix::fd::{BorrowedFd, RawFd};
