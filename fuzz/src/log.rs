@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock};
-use volley::log::disk::{CHECKPOINT_BYTES, DiskLog, Durability, Options};
+use volley::log::disk::{CHECKPOINT_BYTES, DiskLog, Durability, Options, PACE_US};
 use volley::log::{Delivery, Head, Limit, Log, Record, Sink};
 use volley::protocol::event::{Comment, Event, Style, User};
 use volley::protocol::ids::RoomId;
