@@ -63,7 +63,9 @@ pub(super) struct Lag {
     pub is_queued: bool,
     /// When the socket last took something.
     pub moved_us: u64,
-    /// Gaps announced during this lag that the connection has not counted yet.
+    /// Where a gap begins that is not told yet: it grows until the socket takes something, so that one stall is one gap.
+    gap_from: Option<Offset>,
+    /// Gaps told during this lag that the connection has not counted yet.
     pub gaps: u32,
     /// Frames that those gaps skipped.
     pub gap_frames: u64,
@@ -155,6 +157,7 @@ impl Lag {
                 self.skip_what_is_gone(ring, &mut follow);
                 self.follow = Some(follow).filter(|_| self.chase.is_none());
             }
+            let gap = self.untold_gap();
             let frames: SmallVec<[&Bytes; JOIN_FRAMES_MAX]> = match (ring, self.follow) {
                 (Some(ring), Some(follow)) => ring
                     .newest(ring.lag(follow.cursor))
@@ -163,8 +166,8 @@ impl Lag {
                     .collect(),
                 _ => SmallVec::new(),
             };
-            let parts: SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX + 5]> = (self.rest.iter().map(|bytes| &bytes[..]))
-                .chain([&self.control[..], &self.pong])
+            let parts: SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX + 6]> = (self.rest.iter().map(|bytes| &bytes[..]))
+                .chain([&self.control[..], &self.pong, &gap])
                 .chain(frames.iter().map(|bytes| &bytes[..]))
                 .filter(|part| !part.is_empty())
                 .map(IoSlice::new)
@@ -181,7 +184,7 @@ impl Lag {
                     drop(frames);
                     tally.bytes += sent as u64;
                     self.moved_us = now_us;
-                    tally.deliveries += self.advance(ring, sent);
+                    tally.deliveries += self.advance(ring, sent, gap);
                 }
             }
         }
@@ -200,16 +203,25 @@ impl Lag {
         }
         let keep = (ring.len() / 8).max(1);
         let Some(entry) = ring.newest(keep).next() else { return };
-        let gap = Gap { from: follow.position, to: entry.prev, reason: GapReason::Slow };
-        self.control.extend(encode::websocket_message(&ServerMessage::Gap(gap), follow.variant.encoding));
-        self.gaps += 1;
+        self.gap_from.get_or_insert(follow.position);
         self.gap_frames += (lag - keep) as u64;
         follow.cursor = ring.head().wrapping_sub(keep as Seq);
         follow.position = entry.prev;
     }
 
-    /// `sent` bytes are gone; returns how many frames of the room are whole with that.
-    fn advance(&mut self, ring: Option<&Ring>, mut sent: usize) -> u64 {
+    /// The gap as it stands now; empty: there is none.
+    fn untold_gap(&self) -> Bytes {
+        match (self.gap_from, self.follow) {
+            (Some(from), Some(follow)) => {
+                let gap = Gap { from, to: follow.position, reason: GapReason::Slow };
+                encode::websocket_message(&ServerMessage::Gap(gap), follow.variant.encoding)
+            }
+            _ => Bytes::new(),
+        }
+    }
+
+    /// `sent` bytes are gone, of what waited and then of `gap`; returns how many frames of the room are whole with that.
+    fn advance(&mut self, ring: Option<&Ring>, mut sent: usize, mut gap: Bytes) -> u64 {
         let mut deliveries = 0;
         while let Some(piece) = self.rest.first_mut() {
             let taken = sent.min(piece.len());
@@ -229,6 +241,13 @@ impl Lag {
             let cut = std::mem::take(&mut self.pong).split_off(taken);
             self.rest.extend(Some(cut).filter(|cut| !cut.is_empty()));
             sent -= taken;
+        }
+        if sent > 0 && !gap.is_empty() {
+            let cut = gap.split_off(sent.min(gap.len()));
+            sent -= gap.len();
+            self.rest.extend(Some(cut).filter(|cut| !cut.is_empty()));
+            self.gap_from = None;
+            self.gaps += 1;
         }
         if let (Some(ring), Some(mut follow)) = (ring, self.follow) {
             deliveries += self.advance_frames(ring, &mut follow, sent);
@@ -257,7 +276,7 @@ impl Lag {
 
     /// The connection closes: frames no longer matter, but a cut frame must end before the close frame.
     pub(super) fn stop_following(&mut self) {
-        (self.follow, self.chase) = (None, None);
+        (self.follow, self.chase, self.gap_from) = (None, None, None);
     }
 }
 
@@ -331,6 +350,32 @@ mod tests {
         assert!(text.contains(r#"{"gap":{"from":1,"to":29,"reason":"slow"}}"#), "{text}");
         assert_eq!(wire.got[wire.got.len() - 10..], [29; 10]);
         assert_eq!((lag.gaps, lag.gap_frames), (1, 28));
+    }
+
+    #[test]
+    fn one_stall_is_one_gap_however_often_the_ring_is_overrun_and_however_it_is_cut() {
+        for step in 1..60 {
+            let mut ring = Ring::new(8);
+            let start = ring.head();
+            push(&mut ring, 0);
+            let mut lag = Lag::after_cut(&ring, Variant::default(), start, 4, 0);
+            let (mut wire, mut tally) = (Narrow { room: 0, got: vec![] }, Tally::default());
+            for n in 1..90 {
+                push(&mut ring, n);
+                assert_eq!(lag.flush(1, Some(&ring), &mut wire, 5, &mut tally), Flushed::Blocked);
+                assert_eq!(lag.gaps, 0, "nobody was told");
+            }
+            while lag.flush(1, Some(&ring), &mut wire, 5, &mut tally) == Flushed::Blocked {
+                wire.room = step;
+            }
+            let text = String::from_utf8_lossy(&wire.got[6..]).into_owned();
+            assert_eq!(text.matches("gap").count(), 1, "step {step}: {text}");
+            let to: u8 = text.split_once(r#""to":"#).unwrap().1.split_once(',').unwrap().0.parse().unwrap();
+            assert!(text.contains(r#"{"gap":{"from":1,"#), "{text}");
+            let frames: Vec<u8> = (to..90).flat_map(|n| vec![n; 10]).collect();
+            assert!(wire.got.ends_with(&frames), "everything after the gap, once: step {step}, to {to}");
+            assert_eq!((lag.gaps, lag.gap_frames), (1, u64::from(to) - 1));
+        }
     }
 
     #[test]
