@@ -43,7 +43,9 @@ pub struct Tally {
     pub bytes: u64,
     /// Viewers that the peer has cut off.
     pub lost: u64,
-    /// Frames that do not continue what their viewer had.
+    /// Stretches that viewers did not get, and were told so.
+    pub gaps: u64,
+    /// Frames that do not continue what their viewer had, without a word.
     pub holes: u64,
     pub latencies: Latencies,
     frames: Frames,
@@ -233,6 +235,10 @@ impl Conn {
                 tally.deliveries += tally.frames.seen(prev, last, bytes, self.is_sample.then_some(body));
                 self.sample(body, tally, start);
             }
+            Meaning::Gap { to } if is_viewer => {
+                tally.gaps += 1;
+                self.last = to;
+            }
             Meaning::Next(answer) => {
                 self.phase += 1;
                 self.answer(&answer)?;
@@ -243,7 +249,7 @@ impl Conn {
             }
             Meaning::Reply(answer) => self.answer(&answer)?,
             Meaning::Over(why) => return Err(why),
-            Meaning::Comment | Meaning::Frame { .. } | Meaning::Nothing => {}
+            Meaning::Comment | Meaning::Frame { .. } | Meaning::Gap { .. } | Meaning::Nothing => {}
         }
         Ok(())
     }

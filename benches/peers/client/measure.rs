@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 /// How long a peer may take to listen, and to let everybody in.
 const LISTENS_WITHIN: Duration = Duration::from_secs(20);
 const LETS_IN_WITHIN: Duration = Duration::from_secs(60);
-/// How long what is under way may take to arrive after the last message.
-const DRAIN: Duration = Duration::from_secs(4);
+/// How long the first message, and what is left of a workload, may take before the next begins.
+const QUIET_WITHIN: Duration = Duration::from_secs(4);
 /// Messages that wait in the unbounded workload, per viewer.
 const WAITING: u64 = 8;
 /// After so long without a delivery, what was outstanding is written off as lost.
@@ -138,10 +138,7 @@ impl<'a> Run<'a> {
         let window = self.window(pace, options.seconds)?;
         let offered = self.press.offered - before.1;
         let due = offered * options.viewers as u64;
-        let until = Instant::now() + DRAIN;
-        while self.crowd.tally.deliveries - before.0 < due && Instant::now() < until {
-            self.go(Pace::Silent, 0.02)?;
-        }
+        self.await_deliveries(before.0 + due, Duration::from_secs_f64(options.drain_s))?;
         let share = (self.crowd.tally.deliveries - before.0) as f64 / due.max(1) as f64;
         let late = self.crowd.tally.latencies.quantiles(window.from_ns, &[0.5, 0.99]);
         let per_delivery = |value: f64| value / window.deliveries.max(1) as f64;
@@ -162,10 +159,12 @@ impl<'a> Run<'a> {
             "wire_kib_per_viewer_s": window.bytes as f64 / 1_024.0 / window.seconds / options.viewers as f64,
             "wire_bytes_per_delivery": per_delivery(window.bytes as f64),
             "unsent": self.press.unsent - before.2,
+            "gaps": self.crowd.tally.gaps,
             "holes": self.crowd.tally.holes,
             "lost": self.crowd.tally.lost,
             "why_lost": self.crowd.why_lost(),
         });
+        self.await_deliveries(before.0 + due, QUIET_WITHIN)?;
         if window.deliveries == 0 { Err(format!("nothing was delivered: {figures}")) } else { Ok(figures) }
     }
 
@@ -180,14 +179,22 @@ impl<'a> Run<'a> {
         let before = self.crowd.tally.deliveries;
         let due_ns = self.crowd.now_ns();
         self.press.say(self.shape, due_ns);
-        while self.crowd.tally.deliveries - before < self.options.viewers as u64 {
-            self.go(Pace::Silent, 0.1)?;
-            if self.crowd.now_ns() - due_ns > DRAIN.as_nanos() as u64 {
-                return Err("the first comment did not come to everybody".into());
-            }
+        let goal = before + self.options.viewers as u64;
+        self.await_deliveries(goal, QUIET_WITHIN)?;
+        if self.crowd.tally.deliveries < goal {
+            return Err("the first comment did not come to everybody".into());
         }
         let around = self.crowd.tally.newest_bytes - PROBE_BYTES;
         Ok(Shape::Bytes(wanted.checked_sub(around).ok_or("no message is that short")?))
+    }
+
+    /// Reads until so many deliveries were seen in all, or for so long.
+    fn await_deliveries(&mut self, goal: u64, within: Duration) -> Result<(), String> {
+        let until = Instant::now() + within;
+        while self.crowd.tally.deliveries < goal && Instant::now() < until {
+            self.go(Pace::Silent, 0.02)?;
+        }
+        Ok(())
     }
 
     fn window(&mut self, pace: Pace, seconds: f64) -> Result<Window, String> {

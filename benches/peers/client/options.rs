@@ -45,6 +45,8 @@ pub struct Options {
     pub messages_per_s: f64,
     pub comments_per_s: f64,
     pub likes_per_s: f64,
+    /// After the last message, how long what is under way counts as delivered.
+    pub drain_s: f64,
     /// Where results are appended, a JSON object a line.
     pub out: Option<String>,
     /// Where the peer's own output goes.
@@ -68,6 +70,7 @@ impl Options {
             messages_per_s: 3.0,
             comments_per_s: 1_000.0,
             likes_per_s: 10_000.0,
+            drain_s: 1.0,
             out: None,
             log: "/dev/null".into(),
             command: Vec::new(),
@@ -86,7 +89,7 @@ impl Options {
                 "--speaks" => options.speaks = Speaks::from_name(value)?,
                 "--port" => options.port = number()? as u16,
                 "--workloads" => {
-                    options.workloads = value.split(',').map(Workload::from_name).collect::<Result<_, _>>()?
+                    options.workloads = value.split(',').map(Workload::from_name).collect::<Result<_, _>>()?;
                 }
                 "--viewers" => options.viewers = number()? as usize,
                 "--seconds" => options.seconds = number()?,

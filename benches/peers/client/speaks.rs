@@ -37,6 +37,8 @@ pub enum Meaning {
     Comment,
     /// A frame of Volley: its comments are those after the first position, up to the second.
     Frame { prev: u64, last: u64 },
+    /// Volley says that what is before this position will not come.
+    Gap { to: u64 },
     /// The handshake goes on with this.
     Next(Vec<u8>),
     /// The handshake is over.
@@ -139,7 +141,7 @@ impl Speaks {
             Self::Mqtt => comment(body.get(2 + CHANNEL.len()..).unwrap_or_default()),
             Self::SocketIo if body == b"2" => Meaning::Reply(masked(0x81, b"3")),
             Self::SocketIo => comment(body.strip_prefix(b"42[\"comment\",").unwrap_or_default()),
-            Self::Volley => positions(body).map_or(Meaning::Nothing, |(prev, last)| Meaning::Frame { prev, last }),
+            Self::Volley => volley(body).unwrap_or(Meaning::Nothing),
         }
     }
 
@@ -161,12 +163,16 @@ impl Speaks {
     }
 }
 
-/// `prev` and `last` of a frame, which are its first fields.
-fn positions(body: &[u8]) -> Option<(u64, u64)> {
-    let rest = body.strip_prefix(b"{\"frame\":{\"prev\":")?;
-    let (prev, rest) = number(rest)?;
+/// The positions of a frame or gap, which are its first fields.
+fn volley(body: &[u8]) -> Option<Meaning> {
+    if let Some(rest) = body.strip_prefix(b"{\"gap\":{\"from\":") {
+        let (_, rest) = number(rest)?;
+        let (to, _) = number(rest.strip_prefix(b",\"to\":")?)?;
+        return Some(Meaning::Gap { to });
+    }
+    let (prev, rest) = number(body.strip_prefix(b"{\"frame\":{\"prev\":")?)?;
     let (last, _) = number(rest.strip_prefix(b",\"last\":")?)?;
-    Some((prev, last))
+    Some(Meaning::Frame { prev, last })
 }
 
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {

@@ -80,8 +80,11 @@ impl Rounds<'_> {
         if let Some(lost) = self.median("lost").filter(|lost| *lost > 0.0) {
             remarks.push(format!("cut off {lost} viewers"));
         }
+        if let Some(gaps) = self.median("gaps").filter(|gaps| *gaps > 0.0) {
+            remarks.push(format!("{gaps} announced gaps"));
+        }
         if let Some(holes) = self.median("holes").filter(|holes| *holes > 0.0) {
-            remarks.push(format!("{holes} announced gaps"));
+            remarks.push(format!("**{holes} silent holes**"));
         }
         remarks.join("; ")
     }
