@@ -16,22 +16,22 @@ pub fn stamps(body: &[u8]) -> impl Iterator<Item = u64> {
 /// What the viewers of the sample saw.
 #[derive(Default)]
 pub struct Latencies {
-    /// Due, and how much later received, in nanoseconds.
-    seen: Vec<(u64, u64)>,
+    /// How much later than due each came, in nanoseconds.
+    late_ns: Vec<u64>,
 }
 
 impl Latencies {
     pub fn add(&mut self, due_ns: u64, now_ns: u64) {
-        self.seen.push((due_ns, now_ns.saturating_sub(due_ns)));
+        self.late_ns.push(now_ns.saturating_sub(due_ns));
     }
 
     pub fn clear(&mut self) {
-        self.seen.clear();
+        self.late_ns.clear();
     }
 
-    /// The given quantiles, in milliseconds, of what was due from `from_ns` on; empty if nothing came.
-    pub fn quantiles(&self, from_ns: u64, quantiles: &[f64]) -> Vec<f64> {
-        let mut late: Vec<u64> = self.seen.iter().filter(|(due, _)| *due >= from_ns).map(|(_, late)| *late).collect();
+    /// The given quantiles in milliseconds of what has come since [`Self::clear`]; empty if nothing came.
+    pub fn quantiles(&self, quantiles: &[f64]) -> Vec<f64> {
+        let mut late = self.late_ns.clone();
         late.sort_unstable();
         let at = |q: f64| late.get(((late.len() as f64 * q) as usize).min(late.len().saturating_sub(1)));
         quantiles.iter().filter_map(|&q| at(q)).map(|&ns| ns as f64 / 1e6).collect()

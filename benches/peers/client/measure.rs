@@ -38,7 +38,6 @@ struct Window {
     bytes: u64,
     cpu_us: f64,
     own_cpu_us: f64,
-    from_ns: u64,
 }
 
 struct Run<'a> {
@@ -140,7 +139,7 @@ impl<'a> Run<'a> {
         let due = offered * options.viewers as u64;
         self.await_deliveries(before.0 + due, Duration::from_secs_f64(options.drain_s))?;
         let share = (self.crowd.tally.deliveries - before.0) as f64 / due.max(1) as f64;
-        let late = self.crowd.tally.latencies.quantiles(window.from_ns, &[0.5, 0.99]);
+        let late = self.crowd.tally.latencies.quantiles(&[0.5, 0.99]);
         let per_delivery = |value: f64| value / window.deliveries.max(1) as f64;
         let figures = json!({
             "seconds": window.seconds,
@@ -199,7 +198,7 @@ impl<'a> Run<'a> {
 
     fn window(&mut self, pace: Pace, seconds: f64) -> Result<Window, String> {
         let (deliveries, bytes) = (self.crowd.tally.deliveries, self.crowd.tally.bytes);
-        let (uses, own, began, from_ns) = (self.peer.uses(), process::own_cpu(), Instant::now(), self.crowd.now_ns());
+        let (uses, own, began) = (self.peer.uses(), process::own_cpu(), Instant::now());
         self.go(pace, seconds)?;
         let seconds = began.elapsed().as_secs_f64();
         Ok(Window {
@@ -208,7 +207,6 @@ impl<'a> Run<'a> {
             bytes: self.crowd.tally.bytes - bytes,
             own_cpu_us: (process::own_cpu() - own).as_secs_f64() * 1e6,
             cpu_us: (self.peer.uses().cpu.saturating_sub(uses.cpu)).as_secs_f64() * 1e6,
-            from_ns,
         })
     }
 
