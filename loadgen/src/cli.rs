@@ -4,6 +4,7 @@
 
 use crate::chaos::ChaosArgs;
 use crate::check::CheckArgs;
+use crate::group::{Group, GroupText};
 use crate::plan::Line;
 use crate::recording::{self, OnBroken, Recording};
 use crate::scenario::{SOCKETS_PER_ADDRESS, Scenario, Script, Stall, processes_for};
@@ -31,6 +32,10 @@ pub struct Args {
     /// Number of rooms, ROOM-0, ROOM-1, …; viewers are spread evenly
     #[arg(long)]
     pub rooms: Option<usize>,
+    /// Several kinds of rooms in one run, each reported by itself; again for each kind: NAME=ROOMSxVIEWERS (of each
+    /// room), then the kind's comments and likes a second, such as hot=1x18000,comments=50 and quiet=1000x1,comments=100
+    #[arg(long = "group", value_name = "KIND", conflicts_with_all = ["rooms", "viewers", "comments", "likes", "replay"])]
+    pub groups: Vec<GroupText>,
     /// Viewers in all
     #[arg(long, default_value_t = 1_000)]
     pub viewers: usize,
@@ -141,7 +146,6 @@ impl Args {
     /// [`CliError`], with the flag, the value and what to do.
     pub fn scenario(&self) -> Result<Chosen, CliError> {
         let (server, host) = server(&self.url)?;
-        let rooms = self.room_names()?;
         positive("--viewers", self.viewers as f64)?;
         for (flag, value) in [("--comments", self.comments), ("--likes", self.likes), ("--warmup", self.warmup)] {
             not_negative(flag, value)?;
@@ -165,13 +169,16 @@ impl Args {
                 1.5 * self.stall_seconds
             ));
         }
-        let script = match &recording {
-            Some(recording) => Script::Recording { lines: recording.lines.clone(), speed: self.speed },
-            None => Script::Rate { per_s: self.comments, chars: self.text_chars },
-        };
+        let rooms = self.room_names()?;
+        let groups = self.groups(recording.as_ref(), rooms.len());
+        let viewers: usize = groups.iter().map(|group| group.viewers).sum();
+        let processes = self.processes(viewers)?;
+        if let Some(group) = groups.iter().find(|group| group.viewers < processes) {
+            return usage(format!("--group {}: fewer viewers than there are processes ({processes})", group.name));
+        }
         let is_local = server.ip().is_loopback() && server.is_ipv4();
         let addresses = match (self.addresses, is_local) {
-            (0, true) => self.viewers.div_ceil(SOCKETS_PER_ADDRESS),
+            (0, true) => viewers.div_ceil(SOCKETS_PER_ADDRESS),
             (0, false) => 0,
             (n, true) => n,
             (_, false) => {
@@ -184,16 +191,14 @@ impl Args {
             server,
             host,
             rooms,
-            viewers: self.viewers,
-            script,
-            likes_per_s: self.likes,
+            groups,
             warmup_s: if recording.is_some() { 0.0 } else { self.warmup },
             measured_s,
             encoding: if self.encoding == WireArg::Json { Encoding::Json } else { Encoding::Msgpack },
             stall,
             pid: self.pid,
             admin: self.admin.clone(),
-            processes: self.processes()?,
+            processes,
             addresses,
             connect_per_s: self.connect_rate,
         };
@@ -201,10 +206,16 @@ impl Args {
     }
 
     fn room_names(&self) -> Result<Vec<String>, CliError> {
-        let names = match self.rooms {
-            None => vec![self.room.clone()],
+        let numbered = |name: String, n: usize| (0..n).map(move |i| format!("{name}-{i}"));
+        let names: Vec<String> = match self.rooms {
             Some(0) => return usage("--rooms 0: give at least 1".into()),
-            Some(n) => (0..n).map(|i| format!("{}-{i}", self.room)).collect(),
+            Some(n) => numbered(self.room.clone(), n).collect(),
+            None if self.groups.is_empty() => vec![self.room.clone()],
+            None => self
+                .groups
+                .iter()
+                .flat_map(|group| numbered(format!("{}-{}", self.room, group.name), group.rooms))
+                .collect(),
         };
         for name in &names {
             if let Err(error) = RoomId::new(name) {
@@ -240,23 +251,39 @@ impl Args {
         }
     }
 
-    fn processes(&self) -> Result<usize, CliError> {
+    fn groups(&self, recording: Option<&Recording>, rooms: usize) -> Vec<Group> {
+        if self.groups.is_empty() {
+            let script = match recording {
+                Some(recording) => Script::Recording { lines: recording.lines.clone(), speed: self.speed },
+                None => Script::Rate { per_s: self.comments, chars: self.text_chars },
+            };
+            let (viewers, likes_per_s) = (self.viewers, self.likes);
+            return vec![Group { name: self.room.clone(), rooms: 0..rooms, viewers, script, likes_per_s }];
+        }
+        let mut rooms_before = 0;
+        let of = |text: &GroupText| {
+            let group = text.group(rooms_before, self.text_chars);
+            rooms_before = group.rooms.end;
+            group
+        };
+        self.groups.iter().map(of).collect()
+    }
+
+    fn processes(&self, viewers: usize) -> Result<usize, CliError> {
         let descriptors = rlimit::increase_nofile_limit(u64::MAX)
             .or_else(|_| rlimit::getrlimit(rlimit::Resource::NOFILE).map(|l| l.0));
         let descriptors = usize::try_from(descriptors.unwrap_or(1_024)).unwrap_or(usize::MAX);
-        let needed = processes_for(self.viewers, descriptors);
+        let needed = processes_for(viewers, descriptors);
         if needed > 256 {
-            return usage(format!("--viewers {} would need {needed} processes; 256 are the most", self.viewers));
+            return usage(format!("--viewers {viewers} would need {needed} processes; 256 are the most"));
         }
         match self.processes {
             0 => Ok(needed),
-            n if n > self.viewers || n > 256 => {
-                usage(format!("--processes {n}: at most one per viewer, and at most 256"))
-            }
-            n if self.viewers.div_ceil(n) + crate::scenario::OTHER_DESCRIPTORS > descriptors => usage(format!(
+            n if n > viewers || n > 256 => usage(format!("--processes {n}: at most one per viewer, and at most 256")),
+            n if viewers.div_ceil(n) + crate::scenario::OTHER_DESCRIPTORS > descriptors => usage(format!(
                 "--processes {n} is too few: {} viewers in each, but a process may open {descriptors} files; \
                  give {needed}, or raise `ulimit -n`",
-                self.viewers.div_ceil(n)
+                viewers.div_ceil(n)
             )),
             n => Ok(n),
         }
@@ -328,9 +355,12 @@ mod tests {
     fn no_flags_are_the_canonical_scenario() {
         let (s, recording) = parse(&[]).unwrap();
         assert!(recording.is_none());
-        assert_eq!((s.server, s.rooms, s.viewers), (([127, 0, 0, 1], 8080).into(), vec!["loadgen".to_owned()], 1_000));
-        assert!(matches!(s.script, Script::Rate { per_s: 50.0, chars: (12, 30) }));
-        assert_eq!((s.likes_per_s, s.measured_s, s.processes, s.addresses), (500.0, 15.0, 1, 7));
+        assert_eq!(
+            (s.server, &s.rooms, s.viewers()),
+            (([127, 0, 0, 1], 8080).into(), &vec!["loadgen".to_owned()], 1_000)
+        );
+        assert!(matches!(s.groups[0].script, Script::Rate { per_s: 50.0, chars: (12, 30) }));
+        assert_eq!((s.groups[0].likes_per_s, s.measured_s, s.processes, s.addresses), (500.0, 15.0, 1, 7));
     }
 
     #[test]
@@ -350,11 +380,24 @@ mod tests {
             (&["--speed", "8"], "--replay"),
             (&["--replay", "/nowhere.xml"], "--replay"),
             (&["--processes", "300"], "--processes"),
+            (&["--group", "hot=1"], "--group"),
+            (&["--group", "a b=1x1"], "--room"),
+            (&["--group", "a=1x1", "--viewers", "9"], "--viewers"),
+            (&["--group", "a=1x1", "--group", "b=2x2", "--processes", "2"], "--group"),
             (&["--bogus"], "--bogus"),
         ] {
             let error = parse(flags).err().unwrap_or_else(|| panic!("{flags:?} was accepted"));
             assert!(matches!(&error, CliError::Usage(text) if text.contains(named)), "{flags:?}: {error}");
         }
+    }
+
+    #[test]
+    fn groups_have_rooms_viewers_and_rates_of_their_own() {
+        let (s, _) = parse(&["--group", "hot=1x9,comments=5", "--group", "quiet=3x2,likes=1"]).unwrap();
+        assert_eq!(s.rooms, ["loadgen-hot-0", "loadgen-quiet-0", "loadgen-quiet-1", "loadgen-quiet-2"]);
+        let shapes: Vec<_> = s.groups.iter().map(|g| (g.rooms.clone(), g.viewers, g.likes_per_s)).collect();
+        assert_eq!(shapes, [(0..1, 9, 0.0), (1..4, 6, 1.0)]);
+        assert!(matches!(s.groups[0].script, Script::Rate { per_s: 5.0, .. }));
     }
 
     #[test]

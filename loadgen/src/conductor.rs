@@ -34,6 +34,8 @@ pub struct Findings {
     pub ack_latency: Percentiles,
     /// Before and in the stall, of those who read all the time.
     pub stall_latency: Option<(Percentiles, Percentiles)>,
+    /// What was counted by group of rooms, in the scenario's order.
+    pub groups: Vec<GroupFindings>,
     /// What the ledger says.
     pub verdict: Verdict,
     /// Each worker's load.
@@ -48,6 +50,19 @@ pub struct Findings {
     pub measured_s: f64,
     /// Everything else that whoever reads the report must know.
     pub notes: Vec<String>,
+}
+
+/// What a run found in one group of rooms.
+#[derive(Clone, Debug, Default)]
+pub struct GroupFindings {
+    /// Frames received in the measured window.
+    pub frames_measured: u64,
+    /// Comments sent.
+    pub comments_sent: u64,
+    /// Latency of its comments.
+    pub latency: Percentiles,
+    /// To their acknowledgements.
+    pub ack_latency: Percentiles,
 }
 
 /// The server's process over the run.
@@ -108,7 +123,7 @@ pub fn run(scenario: &Scenario, watch: &mut dyn FnMut(Glance)) -> Result<Finding
         watch,
         progress: vec![Progress::default(); scenario.processes],
         rate_base: (Instant::now(), 0, 0),
-        glance: Glance { viewers: scenario.viewers, ..Glance::default() },
+        glance: Glance { viewers: scenario.viewers(), ..Glance::default() },
         samples: Samples::default(),
         findings: Findings::default(),
     };
@@ -303,12 +318,22 @@ impl Conductor<'_> {
             f.tally.add(&result.tally);
             f.own.push(result.own);
         }
-        f.latency = percentiles(results.iter().map(|r| &r.latencies.all));
-        f.ack_latency = percentiles(results.iter().map(|r| &r.latencies.acks));
+        let latencies = || results.iter().flat_map(|r| &r.groups).map(|g| &g.latencies);
+        f.latency = percentiles(latencies().map(|l| &l.all));
+        f.ack_latency = percentiles(latencies().map(|l| &l.acks));
         if self.scenario.stall.is_some() {
-            let before = percentiles(results.iter().map(|r| &r.latencies.before_stall));
-            let within = percentiles(results.iter().map(|r| &r.latencies.in_stall));
+            let before = percentiles(latencies().map(|l| &l.before_stall));
+            let within = percentiles(latencies().map(|l| &l.in_stall));
             f.stall_latency = Some((before, within));
+        }
+        for group in 0..self.scenario.groups.len() {
+            let of_group = || results.iter().filter_map(|r| r.groups.get(group));
+            f.groups.push(GroupFindings {
+                frames_measured: of_group().map(|g| g.frames_measured).sum(),
+                comments_sent: of_group().map(|g| g.comments_sent).sum(),
+                latency: percentiles(of_group().map(|g| &g.latencies.all)),
+                ack_latency: percentiles(of_group().map(|g| &g.latencies.acks)),
+            });
         }
         for room in 0..self.scenario.rooms.len() {
             let evidence: Vec<_> = results.iter().filter_map(|r| r.rooms.get(room).cloned()).collect();

@@ -24,28 +24,48 @@ pub struct WorkerPlan {
     pub server: SocketAddr,
     /// The `Host` header.
     pub host: String,
-    /// The rooms; viewer `v` watches room `v % rooms`.
+    /// The rooms of all groups.
     pub rooms: Vec<String>,
-    /// Number of its first viewer.
+    /// Its share of each group; its viewers are theirs, one group after the other.
+    pub groups: Vec<GroupPlan>,
+    /// Number of its first viewer, of all workers' viewers.
     pub viewer_first: usize,
-    /// Its viewers.
-    pub viewers: usize,
     /// How messages are written.
     pub encoding: Encoding,
     /// New connections a second.
     pub connect_per_s: f64,
     /// Sockets per source address; 0: the kernel chooses the address.
     pub sockets_per_address: usize,
+    /// Share of the viewers that stops reading, 0–1.
+    pub stall_share: f64,
+    /// `SO_RCVBUF` of those viewers, so that a stall reaches the server within seconds.
+    pub stall_rcvbuf_bytes: usize,
+}
+
+/// One worker's share of a group of rooms.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GroupPlan {
+    /// Index of the group's first room.
+    pub room_first: usize,
+    /// Its rooms.
+    pub rooms: usize,
+    /// Number of the share's first viewer, of the group's viewers.
+    pub viewer_first: usize,
+    /// The share's viewers.
+    pub viewers: usize,
     /// What is said.
     pub comments: Comments,
     /// Likes a second, of all workers.
     pub likes_per_s: f64,
     /// Likes in one message.
     pub likes_per_message: u64,
-    /// Share of the viewers that stops reading, 0–1.
-    pub stall_share: f64,
-    /// `SO_RCVBUF` of those viewers, so that a stall reaches the server within seconds.
-    pub stall_rcvbuf_bytes: usize,
+}
+
+impl GroupPlan {
+    /// The room of the share's `n`-th viewer.
+    pub fn room_of(&self, n: usize) -> usize {
+        self.room_first + (self.viewer_first + n) % self.rooms.max(1)
+    }
 }
 
 /// What is said.
@@ -266,13 +286,24 @@ pub struct OwnLoad {
     pub send_late_max_ns: u64,
 }
 
+/// What a worker found in one group of rooms.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GroupResult {
+    /// Frames received in the measured window.
+    pub frames_measured: u64,
+    /// Comments sent.
+    pub comments_sent: u64,
+    /// Latencies.
+    pub latencies: Latencies,
+}
+
 /// Everything that a worker found.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct WorkerResult {
     /// Counts.
     pub tally: Tally,
-    /// Latencies.
-    pub latencies: Latencies,
+    /// What was counted by group.
+    pub groups: Vec<GroupResult>,
     /// Evidence of each room.
     pub rooms: Vec<Evidence>,
     /// Its own load.

@@ -2,10 +2,10 @@
 //!
 //! Does not know: how it was found.
 
-use crate::conductor::Findings;
+use crate::conductor::{Findings, GroupFindings};
 use crate::plan::OwnLoad;
 use crate::recording::Recording;
-use crate::scenario::{Scenario, Script};
+use crate::scenario::{Group, Scenario, Script};
 use crate::timing::Percentiles;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -113,7 +113,7 @@ impl Outcome {
             wrong.push(format!(
                 "{} of {} viewers did not get in: {}",
                 sum(&t.failed),
-                scenario.viewers,
+                scenario.viewers(),
                 causes(&t.failed)
             ));
         }
@@ -147,9 +147,9 @@ impl Outcome {
         if f.verdict.foreign > 0 {
             notes.push(format!("others commented too: {} comments", f.verdict.foreign));
         }
-        if let Script::Rate { per_s, .. } = scenario.script
-            && per_s / scenario.viewers as f64 > 2.0
-        {
+        let is_fast =
+            |group: &Group| matches!(group.script, Script::Rate { per_s, .. } if per_s / group.viewers as f64 > 2.0);
+        if scenario.groups.iter().any(is_fast) {
             notes.push("over 2 comments/s per viewer: the server's default rate limit refuses some".into());
         }
         let is_good = wrong.is_empty();
@@ -230,6 +230,11 @@ impl Outcome {
         );
         row("latency", latency_text(&f.latency, "receipts"));
         row("to the ack", latency_text(&f.ack_latency, "acks"));
+        if scenario.groups.len() > 1 {
+            for (group, found) in scenario.groups.iter().zip(&f.groups) {
+                row(&group.name, group_text(group, found, seconds));
+            }
+        }
         if let Some((before, within)) = &f.stall_latency {
             row(
                 "stall",
@@ -280,18 +285,27 @@ impl Outcome {
             "scenario": {
                 "server": scenario.server.to_string(),
                 "rooms": scenario.rooms,
-                "viewers": scenario.viewers,
-                "likes_per_s": scenario.likes_per_s,
+                "viewers": scenario.viewers(),
                 "warmup_s": scenario.warmup_s,
                 "measured_s": scenario.measured_s,
                 "encoding": scenario.encoding.subprotocol(),
                 "processes": scenario.processes,
                 "addresses": scenario.addresses,
-                "comments": match &scenario.script {
+            },
+            "groups": scenario.groups.iter().zip(&f.groups).map(|(group, found)| json!({
+                "name": group.name,
+                "rooms": group.rooms.len(),
+                "viewers": group.viewers,
+                "likes_per_s": group.likes_per_s,
+                "comments": match &group.script {
                     Script::Rate { per_s, chars } => json!({ "per_s": per_s, "chars": [chars.0, chars.1] }),
                     Script::Recording { lines, speed } => json!({ "recorded": lines.len(), "speed": speed }),
                 },
-            },
+                "frames_measured": found.frames_measured,
+                "comments_sent": found.comments_sent,
+                "latency": found.latency,
+                "ack_latency": found.ack_latency,
+            })).collect::<Vec<_>>(),
             "recording": recording.map(|r| json!({
                 "replayed": r.lines.len(),
                 "by_mode": r.by_mode.iter().map(|(mode, n)| (mode.to_string(), *n)).collect::<BTreeMap<_, _>>(),
@@ -342,6 +356,17 @@ fn latency_text(l: &Percentiles, of: &str) -> String {
         l.p999_ms,
         l.max_ms,
         grouped(l.count)
+    )
+}
+
+fn group_text(group: &Group, found: &GroupFindings, seconds: f64) -> String {
+    format!(
+        "{} rooms, {} viewers: {:.0} frames/s, {} comments sent\n{}",
+        grouped(group.rooms.len() as u64),
+        grouped(group.viewers as u64),
+        found.frames_measured as f64 / seconds,
+        grouped(found.comments_sent),
+        latency_text(&found.latency, "receipts")
     )
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Does not know: flags, sockets, reports.
 
-use crate::plan::{Comments, Line, WorkerPlan};
+pub use crate::group::{Group, Script};
+
+use crate::plan::WorkerPlan;
 use std::net::SocketAddr;
 use volley::protocol::encode::Encoding;
 
@@ -21,14 +23,10 @@ pub struct Scenario {
     pub server: SocketAddr,
     /// The `Host` header.
     pub host: String,
-    /// Rooms.
+    /// Rooms of all groups.
     pub rooms: Vec<String>,
-    /// Viewers in all.
-    pub viewers: usize,
-    /// What is said.
-    pub script: Script,
-    /// Likes a second.
-    pub likes_per_s: f64,
+    /// Which of them are of one kind, and what happens there. Never empty.
+    pub groups: Vec<Group>,
     /// Before the measuring.
     pub warmup_s: f64,
     /// Measured time.
@@ -47,25 +45,6 @@ pub struct Scenario {
     pub addresses: usize,
     /// New connections a second.
     pub connect_per_s: f64,
-}
-
-/// What is said.
-#[derive(Clone, Debug)]
-pub enum Script {
-    /// Made-up texts.
-    Rate {
-        /// Comments a second.
-        per_s: f64,
-        /// Fewest and most characters.
-        chars: (usize, usize),
-    },
-    /// A recording.
-    Recording {
-        /// Oldest first.
-        lines: Vec<Line>,
-        /// How many times faster.
-        speed: f64,
-    },
 }
 
 /// A share of the viewers stops reading from a third into the measured time.
@@ -88,12 +67,13 @@ impl Scenario {
     /// One plan per worker.
     pub fn plans(&self, run_tag: u16) -> Vec<WorkerPlan> {
         let workers = self.processes;
-        // A like message a millisecond at most, unless its count would pass what the server takes.
-        let likes_per_message = (self.likes_per_s / 1_000.0).ceil().clamp(1.0, 100.0) as u64;
-        let sockets_per_address = if self.addresses == 0 { 0 } else { self.viewers.div_ceil(self.addresses) };
+        let sockets_per_address = if self.addresses == 0 { 0 } else { self.viewers().div_ceil(self.addresses) };
+        let mut viewer_first = 0;
         (0..workers)
             .map(|worker| {
-                let first = self.viewers * worker / workers;
+                let groups: Vec<_> = self.groups.iter().map(|group| group.share(worker, workers)).collect();
+                let first = viewer_first;
+                viewer_first += groups.iter().map(|group| group.viewers).sum::<usize>();
                 WorkerPlan {
                     worker,
                     workers,
@@ -101,14 +81,11 @@ impl Scenario {
                     server: self.server,
                     host: self.host.clone(),
                     rooms: self.rooms.clone(),
+                    groups,
                     viewer_first: first,
-                    viewers: self.viewers * (worker + 1) / workers - first,
                     encoding: self.encoding,
                     connect_per_s: self.connect_per_s / workers as f64,
                     sockets_per_address,
-                    comments: self.share(worker),
-                    likes_per_s: self.likes_per_s,
-                    likes_per_message,
                     stall_share: self.stall.map_or(0.0, |s| s.share),
                     stall_rcvbuf_bytes: self.stall.map_or(0, |s| s.rcvbuf_bytes),
                 }
@@ -116,20 +93,16 @@ impl Scenario {
             .collect()
     }
 
-    fn share(&self, worker: usize) -> Comments {
-        match &self.script {
-            Script::Rate { per_s, chars } => Comments::Rate { per_s: *per_s, chars: *chars },
-            Script::Recording { lines, speed } => {
-                let lines = lines.iter().skip(worker).step_by(self.processes).cloned().collect();
-                Comments::Recording { lines, speed: *speed }
-            }
-        }
+    /// Viewers of all groups.
+    pub fn viewers(&self) -> usize {
+        self.groups.iter().map(|group| group.viewers).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Comments, Line};
     use volley::protocol::event::Mode;
 
     #[test]
@@ -140,9 +113,13 @@ mod tests {
             server: ([127, 0, 0, 1], 1).into(),
             host: "h".into(),
             rooms: vec!["a".into(), "b".into()],
-            viewers: 10_001,
-            script: Script::Recording { lines: lines.clone(), speed: 2.0 },
-            likes_per_s: 5_000.0,
+            groups: vec![Group {
+                name: "all".into(),
+                rooms: 0..2,
+                viewers: 10_001,
+                script: Script::Recording { lines: lines.clone(), speed: 2.0 },
+                likes_per_s: 5_000.0,
+            }],
             warmup_s: 0.0,
             measured_s: 1.0,
             encoding: Encoding::Json,
@@ -154,13 +131,15 @@ mod tests {
             connect_per_s: 300.0,
         };
         let plans = scenario.plans(1);
-        assert_eq!(plans.iter().map(|p| p.viewers).sum::<usize>(), 10_001);
-        assert!(plans.windows(2).all(|w| w[0].viewer_first + w[0].viewers == w[1].viewer_first));
+        assert_eq!(plans.iter().map(|p| p.groups[0].viewers).sum::<usize>(), 10_001);
+        assert!(plans.windows(2).all(|w| w[0].viewer_first + w[0].groups[0].viewers == w[1].viewer_first));
         assert_eq!(plans.iter().map(|p| p.connect_per_s).sum::<f64>(), 300.0);
-        assert!(plans.iter().all(|p| p.likes_per_message == 5 && p.sockets_per_address == 150));
+        assert!(plans.iter().all(|p| p.groups[0].likes_per_message == 5 && p.sockets_per_address == 150));
         let mut said: Vec<Line> = Vec::new();
-        for plan in plans {
-            let Comments::Recording { lines, .. } = plan.comments else { panic!("a recording stays one") };
+        for mut plan in plans {
+            let Comments::Recording { lines, .. } = plan.groups.remove(0).comments else {
+                panic!("a recording stays one")
+            };
             said.extend(lines);
         }
         said.sort_by_key(|line| line.at_ms);

@@ -4,7 +4,7 @@
 //! Does not know: sockets, who says it.
 
 use crate::clock::{CommentId, numbering};
-use crate::plan::{Comments, Times, WorkerPlan};
+use crate::plan::{Comments, GroupPlan, Times, WorkerPlan};
 use serde::Serialize;
 use volley::protocol::encode::{self, Encoding};
 use volley::protocol::event::{Mode, Style};
@@ -27,6 +27,8 @@ const CHARACTERS: &str = "的一是了我不人在他有这个上们来到时大
 pub struct Due {
     /// When it should leave.
     pub at_ns: u64,
+    /// For which group of rooms.
+    pub group: usize,
     /// What it is.
     pub what: What,
     /// The message's payload.
@@ -45,33 +47,74 @@ pub enum What {
 /// One worker's schedule.
 #[derive(Debug)]
 pub struct Schedule {
-    comments: Comments,
-    likes_per_s: f64,
-    likes_per_message: u64,
+    streams: Vec<Stream>,
     encoding: Encoding,
-    worker: usize,
-    workers: usize,
-    times: Times,
-    comment_next: u64,
-    like_next: u64,
+    pace: Pace,
     number: u64,
     characters: Vec<char>,
     seed: u64,
 }
 
+/// What is said in one group of rooms.
+#[derive(Debug)]
+struct Stream {
+    comments: Comments,
+    likes_per_s: f64,
+    likes_per_message: u64,
+    comment_next: u64,
+    like_next: u64,
+}
+
+/// Which part of a common rate is this worker's.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    worker: u64,
+    workers: u64,
+    times: Times,
+}
+
+impl Pace {
+    /// Time of this worker's `n`-th thing, when all workers together do `per_s`.
+    fn nth_ns(&self, n: u64, per_s: f64) -> Option<u64> {
+        if per_s <= 0.0 {
+            return None;
+        }
+        let global = n * self.workers + self.worker;
+        let at = self.times.start_ns + (global as f64 * 1e9 / per_s) as u64;
+        (at < self.times.end_ns).then_some(at)
+    }
+}
+
+impl Stream {
+    /// When its next thing is due, and whether that is likes.
+    fn next(&self, pace: &Pace) -> Option<(u64, bool)> {
+        let comment = match &self.comments {
+            Comments::Rate { per_s, .. } => pace.nth_ns(self.comment_next, *per_s),
+            Comments::Recording { lines, speed } => {
+                let line = usize::try_from(self.comment_next).ok().and_then(|n| lines.get(n));
+                let at = line.map(|line| pace.times.start_ns + (line.at_ms as f64 * 1e6 / speed) as u64);
+                at.filter(|at| *at < pace.times.end_ns)
+            }
+        };
+        let like = pace.nth_ns(self.like_next, self.likes_per_s / self.likes_per_message as f64);
+        [comment.map(|at| (at, false)), like.map(|at| (at, true))].into_iter().flatten().min()
+    }
+}
+
 impl Schedule {
     /// The worker's share of what `plan` says.
     pub fn new(plan: &WorkerPlan, times: Times) -> Self {
-        Self {
-            comments: plan.comments.clone(),
-            likes_per_s: plan.likes_per_s,
-            likes_per_message: plan.likes_per_message.max(1),
-            encoding: plan.encoding,
-            worker: plan.worker,
-            workers: plan.workers.max(1),
-            times,
+        let stream = |group: &GroupPlan| Stream {
+            comments: group.comments.clone(),
+            likes_per_s: group.likes_per_s,
+            likes_per_message: group.likes_per_message.max(1),
             comment_next: 0,
             like_next: 0,
+        };
+        Self {
+            streams: plan.groups.iter().map(stream).collect(),
+            encoding: plan.encoding,
+            pace: Pace { worker: plan.worker as u64, workers: plan.workers.max(1) as u64, times },
             number: numbering(plan.run_tag, plan.worker),
             characters: CHARACTERS.chars().collect(),
             seed: 0x9e37_79b9_7f4a_7c15 ^ (plan.worker as u64 + 1),
@@ -80,59 +123,39 @@ impl Schedule {
 
     /// When the next thing is due; `None` when all is said.
     pub fn next_ns(&self) -> Option<u64> {
-        [self.comment_ns(), self.like_ns()].into_iter().flatten().min()
+        self.next().map(|(at_ns, ..)| at_ns)
     }
 
     /// The next thing that is due by `now_ns`.
     pub fn pop(&mut self, now_ns: u64) -> Option<Due> {
-        let (comment, like) = (self.comment_ns(), self.like_ns());
-        let likes_first = like.is_some_and(|l| comment.is_none_or(|c| l < c));
-        let at_ns = if likes_first { like? } else { comment? };
-        if at_ns > now_ns {
-            return None;
-        }
-        Some(if likes_first { self.pop_like(at_ns) } else { self.pop_comment(at_ns) })
+        let (at_ns, is_like, group) = self.next().filter(|(at_ns, ..)| *at_ns <= now_ns)?;
+        Some(if is_like { self.pop_like(group, at_ns) } else { self.pop_comment(group, at_ns) })
     }
 
-    fn comment_ns(&self) -> Option<u64> {
-        match &self.comments {
-            Comments::Rate { per_s, .. } => self.nth_ns(self.comment_next, *per_s),
-            Comments::Recording { lines, speed } => {
-                let line = lines.get(usize::try_from(self.comment_next).ok()?)?;
-                let at = self.times.start_ns + (line.at_ms as f64 * 1e6 / speed) as u64;
-                (at < self.times.end_ns).then_some(at)
-            }
-        }
+    fn next(&self) -> Option<(u64, bool, usize)> {
+        let next = |(group, stream): (usize, &Stream)| {
+            let (at_ns, is_like) = stream.next(&self.pace)?;
+            Some((at_ns, is_like, group))
+        };
+        self.streams.iter().enumerate().filter_map(next).min()
     }
 
-    fn like_ns(&self) -> Option<u64> {
-        self.nth_ns(self.like_next, self.likes_per_s / self.likes_per_message as f64)
-    }
-
-    /// Time of this worker's `n`-th thing, when all workers together do `per_s`.
-    fn nth_ns(&self, n: u64, per_s: f64) -> Option<u64> {
-        if per_s <= 0.0 {
-            return None;
-        }
-        let global = n * self.workers as u64 + self.worker as u64;
-        let at = self.times.start_ns + (global as f64 * 1e9 / per_s) as u64;
-        (at < self.times.end_ns).then_some(at)
-    }
-
-    fn pop_like(&mut self, at_ns: u64) -> Due {
-        self.like_next += 1;
-        let count = self.likes_per_message;
+    fn pop_like(&mut self, group: usize, at_ns: u64) -> Due {
+        let stream = &mut self.streams[group];
+        stream.like_next += 1;
+        let count = stream.likes_per_message;
         let payload = encode::value(&Said::Like(LikeRequest { count }), self.encoding);
-        Due { at_ns, what: What::Likes(count), payload }
+        Due { at_ns, group, what: What::Likes(count), payload }
     }
 
-    fn pop_comment(&mut self, at_ns: u64) -> Due {
-        let n = self.comment_next;
-        self.comment_next += 1;
+    fn pop_comment(&mut self, group: usize, at_ns: u64) -> Due {
+        let stream = &mut self.streams[group];
+        let n = stream.comment_next;
+        stream.comment_next += 1;
         self.number += 1;
         let number = self.number;
         let id = ClientId::new(&CommentId { sent_ns: at_ns, number }.text());
-        let request = match &self.comments {
+        let request = match &stream.comments {
             Comments::Recording { lines, .. } => {
                 let line = &lines[usize::try_from(n).unwrap_or(0)];
                 CommentRequest {
@@ -149,7 +172,7 @@ impl Schedule {
             }
         };
         let payload = encode::value(&Said::Comment(&request), self.encoding);
-        Due { at_ns, what: What::Comment(number), payload }
+        Due { at_ns, group, what: What::Comment(number), payload }
     }
 
     fn text(&mut self, (fewest, most): (usize, usize)) -> String {
@@ -183,6 +206,11 @@ mod tests {
     use crate::plan::Line;
     use volley::protocol::message::{ClientMessage, parse};
 
+    fn group(comments: Comments) -> GroupPlan {
+        let (room_first, rooms, viewer_first, viewers) = (0, 1, 0, 1);
+        GroupPlan { room_first, rooms, viewer_first, viewers, comments, likes_per_s: 20.0, likes_per_message: 2 }
+    }
+
     fn plan(worker: usize, workers: usize, comments: Comments) -> WorkerPlan {
         WorkerPlan {
             worker,
@@ -191,14 +219,11 @@ mod tests {
             server: ([127, 0, 0, 1], 1).into(),
             host: String::new(),
             rooms: vec!["r".into()],
+            groups: vec![group(comments)],
             viewer_first: 0,
-            viewers: 1,
             encoding: Encoding::Json,
             connect_per_s: 1.0,
             sockets_per_address: 0,
-            comments,
-            likes_per_s: 20.0,
-            likes_per_message: 2,
             stall_share: 0.0,
             stall_rcvbuf_bytes: 0,
         }
@@ -234,12 +259,28 @@ mod tests {
     }
 
     #[test]
+    fn each_group_keeps_its_own_rate_and_all_share_the_numbers() {
+        let mut plan = plan(0, 1, Comments::Rate { per_s: 50.0, chars: (1, 1) });
+        plan.groups.push(GroupPlan { likes_per_s: 0.0, ..group(Comments::Rate { per_s: 7.0, chars: (1, 1) }) });
+        let mut schedule = Schedule::new(&plan, TIMES);
+        let due: Vec<Due> = std::iter::from_fn(|| schedule.pop(u64::MAX)).collect();
+        assert!(due.windows(2).all(|w| w[0].at_ns <= w[1].at_ns), "in the order of their times");
+        let mut numbers = std::collections::HashSet::new();
+        let mut said = [[0; 2]; 2];
+        for Due { group, what, .. } in &due {
+            said[*group][usize::from(matches!(what, What::Likes(_)))] += 1;
+            assert!(!matches!(what, What::Comment(n) if !numbers.insert(*n)));
+        }
+        assert_eq!(said, [[100, 20], [14, 0]]);
+    }
+
+    #[test]
     fn a_recording_plays_at_its_speed_with_its_looks() {
         let line = |at_ms, text: &str| Line { at_ms, mode: Mode::Top, color: 0xff0000, size: 18, text: text.into() };
         let comments =
             Comments::Recording { lines: vec![line(0, "a"), line(8_000, "b"), line(80_000, "c")], speed: 8.0 };
         let mut quiet = plan(0, 1, comments);
-        quiet.likes_per_s = 0.0;
+        quiet.groups[0].likes_per_s = 0.0;
         let mut schedule = Schedule::new(&quiet, TIMES);
         let due: Vec<Due> = std::iter::from_fn(|| schedule.pop(u64::MAX)).collect();
         assert_eq!(

@@ -37,6 +37,8 @@ pub struct Viewer {
     pub state: State,
     /// Whether it stops reading in the stall.
     pub stalls: bool,
+    /// Index of its group of rooms.
+    pub group: usize,
     /// Index of its room.
     pub room: usize,
     /// Where it is in its room.
@@ -58,15 +60,16 @@ pub struct Viewer {
 const UNSENT_BYTES_MAX: usize = 16 * 1024;
 
 impl Viewer {
-    /// Viewer number `index` of all.
-    pub fn new(index: usize, plan: &WorkerPlan) -> Self {
+    /// Viewer number `index` of all, who watches room `room` of group `group`.
+    pub fn new(index: usize, group: usize, room: usize, plan: &WorkerPlan) -> Self {
         // Evenly spread: the viewers at which the running share passes a whole number.
         let passed = |i: usize| (i as f64 * plan.stall_share).floor();
         Self {
             stream: None,
             state: State::Waiting,
             stalls: passed(index + 1) > passed(index),
-            room: index % plan.rooms.len().max(1),
+            group,
+            room,
             place: Place::default(),
             since_ns: 0,
             likes: 0,

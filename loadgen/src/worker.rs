@@ -2,14 +2,15 @@
 //!
 //! Does not know: other workers, processes, what is printed.
 
+mod crowd;
 mod inbound;
 
+use self::crowd::Crowd;
 use crate::clock::now_ns;
 use crate::ledger::book::Book;
 use crate::plan::{Command, OwnLoad, Progress, Report, Tally, Times, WorkerPlan, WorkerResult, bump};
 use crate::proc::ThreadTimes;
 use crate::sender::{Schedule, What};
-use crate::timing::Histograms;
 use crate::upgrade::Upgrade;
 use crate::viewer::{State, Viewer};
 use crate::ws::{self, Kind};
@@ -68,15 +69,15 @@ pub struct Worker<'a> {
     tally: Tally,
     times: Times,
     schedule: Option<Schedule>,
-    histograms: Histograms,
-    /// Comments without an answer: number → room.
+    /// By group.
+    crowds: Vec<Crowd>,
+    /// Comments without an answer: number → who said it.
     pending: HashMap<u64, usize>,
     targets: Vec<Offset>,
     phase: Phase,
     live: usize,
     on_the_way: usize,
     connect_next: usize,
-    speaker: usize,
     buffer: Vec<u8>,
     outgoing: Vec<u8>,
     mask: u32,
@@ -106,7 +107,14 @@ impl<'a> Worker<'a> {
             Ok(poll) => poll,
             Err(error) => return Err((error, report)),
         };
-        let viewers = (plan.viewer_first..plan.viewer_first + plan.viewers).map(|i| Viewer::new(i, &plan)).collect();
+        let mut viewers = Vec::new();
+        let mut crowds = Vec::new();
+        for (group, share) in plan.groups.iter().enumerate() {
+            let first = viewers.len();
+            let viewer = |n| Viewer::new(plan.viewer_first + first + n, group, share.room_of(n), &plan);
+            viewers.extend((0..share.viewers).map(viewer));
+            crowds.push(Crowd::new(first..viewers.len()));
+        }
         Ok(Self {
             upgrade: Upgrade::new(&plan.host, plan.encoding.subprotocol()),
             poll,
@@ -115,14 +123,13 @@ impl<'a> Worker<'a> {
             tally: Tally::default(),
             times: Times::default(),
             schedule: None,
-            histograms: Histograms::new(),
+            crowds,
             pending: HashMap::new(),
             targets: Vec::new(),
             phase: Phase::Connecting,
             live: 0,
             on_the_way: 0,
             connect_next: 0,
-            speaker: 0,
             buffer: vec![0; inbound::READ_BYTES],
             outgoing: Vec::new(),
             mask: 0x5bd1_e995,
@@ -185,7 +192,7 @@ impl<'a> Worker<'a> {
             Command::Connect(_) => {} // Only the first command is one.
             Command::Begin(times) => {
                 self.times = times;
-                self.histograms.set_times(times);
+                self.crowds.iter_mut().for_each(|crowd| crowd.histograms.set_times(times));
                 self.schedule = Some(Schedule::new(&self.plan, times));
                 self.phase = Phase::Sending;
             }
@@ -302,7 +309,7 @@ impl<'a> Worker<'a> {
         let Some(mut schedule) = self.schedule.take() else { return u64::MAX };
         for _ in 0..SENDS_PER_CYCLE {
             let Some(due) = schedule.pop(now) else { break };
-            match (self.next_speaker(), due.what) {
+            match (self.next_speaker(due.group), due.what) {
                 (_, What::Comment(_)) if due.payload.len() > MESSAGE_BYTES_MAX => {
                     bump(&mut self.tally.unsent, "message too big", 1);
                 }
@@ -316,23 +323,22 @@ impl<'a> Worker<'a> {
         next
     }
 
-    fn next_speaker(&mut self) -> Option<usize> {
-        for _ in 0..self.viewers.len() {
-            self.speaker = (self.speaker + 1) % self.viewers.len();
-            let viewer = &self.viewers[self.speaker];
-            if viewer.state == State::Live && !viewer.stalls {
-                return Some(self.speaker);
-            }
-        }
-        None
+    fn next_speaker(&mut self, group: usize) -> Option<usize> {
+        let Self { crowds, viewers, .. } = self;
+        let crowd = &mut crowds[group];
+        (0..crowd.viewers.len()).map(|_| crowd.next()).find(|index| {
+            let viewer = &viewers[*index];
+            viewer.state == State::Live && !viewer.stalls
+        })
     }
 
     fn say(&mut self, index: usize, what: What, payload: &[u8], at_ns: u64) {
         let kind = if self.plan.encoding == Encoding::Json { Kind::Text } else { Kind::Binary };
         match what {
             What::Comment(number) => {
-                self.pending.insert(number, self.viewers[index].room);
+                self.pending.insert(number, index);
                 self.tally.comments_sent += 1;
+                self.crowds[self.viewers[index].group].result.comments_sent += 1;
             }
             What::Likes(count) => {
                 self.viewers[index].likes += count;
@@ -367,8 +373,8 @@ impl<'a> Worker<'a> {
     fn close_all(&mut self, now: u64) {
         self.phase = Phase::Closing(now + CLOSE_NS_MAX);
         let mut unsettled = vec![0u64; self.books.len()];
-        for room in self.pending.values() {
-            unsettled[*room] += 1;
+        for index in self.pending.values() {
+            unsettled[self.viewers[*index].room] += 1;
         }
         for (book, unsettled) in self.books.iter_mut().zip(unsettled) {
             book.set_unsettled(unsettled);
@@ -423,7 +429,7 @@ impl<'a> Worker<'a> {
             failed,
             frames: self.tally.frames,
             comments: self.tally.comments_sent,
-            p99_us: self.histograms.p99_us(),
+            p99_us: self.crowds.iter().map(|crowd| crowd.histograms.p99_us()).max().unwrap_or(0),
         };
         (self.report)(Report::Progress(progress));
     }
@@ -432,7 +438,7 @@ impl<'a> Worker<'a> {
         self.phase = Phase::Over;
         let result = WorkerResult {
             tally: std::mem::take(&mut self.tally),
-            latencies: self.histograms.counts(),
+            groups: std::mem::take(&mut self.crowds).into_iter().map(Crowd::into_result).collect(),
             rooms: std::mem::take(&mut self.books).into_iter().map(Book::into_evidence).collect(),
             own: self.own,
         };

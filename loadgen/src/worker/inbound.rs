@@ -195,10 +195,10 @@ impl Worker<'_> {
             (_, ServerMessage::Heartbeat(heartbeat)) => book.heartbeat(&mut viewer.place, heartbeat.last),
             (_, ServerMessage::Ack(ack)) => {
                 let known = CommentId::parse(ack.id.as_str());
-                match known.and_then(|id| self.pending.remove(&id.number).map(|room| (id, room))) {
-                    Some((id, room)) => {
-                        self.books[room].ack(id.number, &ack);
-                        self.histograms.record_ack(id.sent_ns, now);
+                match known.and_then(|id| self.pending.remove(&id.number).map(|by| (id, &self.viewers[by]))) {
+                    Some((id, by)) => {
+                        self.books[by.room].ack(id.number, &ack);
+                        self.crowds[by.group].histograms.record_ack(id.sent_ns, now);
                         bump(&mut self.tally.acked, outcome_name(ack.outcome), 1);
                     }
                     None => self.tally.stray_answers += 1,
@@ -214,7 +214,10 @@ impl Worker<'_> {
                     }
                 }
                 // All our comments have ids, so this is about likes.
-                None => bump(&mut self.tally.likes_refused, error.code.as_str(), self.plan.likes_per_message),
+                None => {
+                    let count = self.plan.groups[viewer.group].likes_per_message;
+                    bump(&mut self.tally.likes_refused, error.code.as_str(), count);
+                }
             },
             (_, ServerMessage::Bye(_)) => self.tally.byes += 1,
             (_, ServerMessage::Welcome(_)) => bump(&mut self.tally.unreadable, "a second welcome", 1),
@@ -226,11 +229,13 @@ impl Worker<'_> {
     fn took(&mut self, index: usize, known: usize, now: u64) {
         let viewer = &mut self.viewers[index];
         let book = &mut self.books[viewer.room];
+        let crowd = &mut self.crowds[viewer.group];
         self.tally.frames += 1;
         self.tally.frames_measured += u64::from(self.is_measuring);
+        crowd.result.frames_measured += u64::from(self.is_measuring);
         if book.take(&mut viewer.place, known) == Met::New && !viewer.stalls {
             for sent_ns in &book.evidence().frames[known].sent_ns {
-                self.histograms.record(*sent_ns, now);
+                crowd.histograms.record(*sent_ns, now);
             }
         }
     }

@@ -1,0 +1,149 @@
+//! Rooms of one kind in a run: how many, with how many viewers, and what is said there.
+//!
+//! A run may have several groups (a hot room beside a thousand quiet ones); each is counted by itself.
+//! Does not know: sockets, workers beyond their number, flags other than its own text.
+
+use crate::plan::{Comments, GroupPlan, Line};
+use std::ops::Range;
+
+/// What is said.
+#[derive(Clone, Debug)]
+pub enum Script {
+    /// Made-up texts.
+    Rate {
+        /// Comments a second.
+        per_s: f64,
+        /// Fewest and most characters.
+        chars: (usize, usize),
+    },
+    /// A recording.
+    Recording {
+        /// Oldest first.
+        lines: Vec<Line>,
+        /// How many times faster.
+        speed: f64,
+    },
+}
+
+/// Rooms of one kind.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What the report calls it.
+    pub name: String,
+    /// Its rooms, as indices into the scenario's.
+    pub rooms: Range<usize>,
+    /// Viewers of all its rooms, spread evenly.
+    pub viewers: usize,
+    /// What is said in all its rooms, by one viewer after the other.
+    pub script: Script,
+    /// Likes a second in all its rooms.
+    pub likes_per_s: f64,
+}
+
+impl Group {
+    /// What worker `worker` of `workers` does for it.
+    pub fn share(&self, worker: usize, workers: usize) -> GroupPlan {
+        let first = self.viewers * worker / workers;
+        GroupPlan {
+            room_first: self.rooms.start,
+            rooms: self.rooms.len(),
+            viewer_first: first,
+            viewers: self.viewers * (worker + 1) / workers - first,
+            comments: match &self.script {
+                Script::Rate { per_s, chars } => Comments::Rate { per_s: *per_s, chars: *chars },
+                Script::Recording { lines, speed } => {
+                    let lines = lines.iter().skip(worker).step_by(workers).cloned().collect();
+                    Comments::Recording { lines, speed: *speed }
+                }
+            },
+            likes_per_s: self.likes_per_s,
+            // A like message a millisecond at most, unless its count would pass what the server takes.
+            likes_per_message: (self.likes_per_s / 1_000.0).ceil().clamp(1.0, 100.0) as u64,
+        }
+    }
+}
+
+/// `NAME=ROOMSxVIEWERS[,comments=N][,likes=N]`, as somebody wrote it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupText {
+    /// What the report calls it; also in its rooms' names.
+    pub name: String,
+    /// Rooms.
+    pub rooms: usize,
+    /// Viewers of each room.
+    pub viewers_each: usize,
+    /// Comments a second in all its rooms.
+    pub comments: f64,
+    /// Likes a second in all its rooms.
+    pub likes: f64,
+}
+
+impl std::str::FromStr for GroupText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "give NAME=ROOMSxVIEWERS,comments=N,likes=N, such as quiet=1000x1,comments=100";
+        let (name, rest) = text.split_once('=').ok_or(FORM)?;
+        let mut parts = rest.split(',');
+        let (rooms, viewers) = parts.next().and_then(|size| size.split_once('x')).ok_or(FORM)?;
+        let count = |text: &str| text.parse::<usize>().ok().filter(|n| *n > 0).ok_or(FORM);
+        let mut group = Self {
+            name: name.to_owned(),
+            rooms: count(rooms)?,
+            viewers_each: count(viewers)?,
+            comments: 0.0,
+            likes: 0.0,
+        };
+        for part in parts {
+            let (key, value) = part.split_once('=').ok_or(FORM)?;
+            let rate = value.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate >= 0.0).ok_or(FORM)?;
+            match key {
+                "comments" => group.comments = rate,
+                "likes" => group.likes = rate,
+                _ => return Err(FORM.into()),
+            }
+        }
+        Ok(group)
+    }
+}
+
+impl GroupText {
+    /// The group, when `rooms_before` rooms stand before its own.
+    pub fn group(&self, rooms_before: usize, chars: (usize, usize)) -> Group {
+        Group {
+            name: self.name.clone(),
+            rooms: rooms_before..rooms_before + self.rooms,
+            viewers: self.rooms * self.viewers_each,
+            script: Script::Rate { per_s: self.comments, chars },
+            likes_per_s: self.likes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_read_as_it_is_written() {
+        let group: GroupText = "quiet=1000x2,comments=100,likes=0.5".parse().unwrap();
+        assert_eq!((group.name.as_str(), group.rooms, group.viewers_each), ("quiet", 1_000, 2));
+        assert_eq!((group.comments, group.likes), (100.0, 0.5));
+        let group = group.group(1, (12, 30));
+        assert_eq!((group.rooms, group.viewers), (1..1_001, 2_000));
+        for wrong in ["", "a", "a=", "a=5", "a=0x1", "a=1x0", "a=1x1,", "a=1x1,likes", "a=1x1,likes=-1", "a=1x1,b=1"] {
+            assert!(wrong.parse::<GroupText>().unwrap_err().contains("ROOMSxVIEWERS"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_shares_of_all_workers_are_the_group() {
+        let group = "g=7x13".parse::<GroupText>().unwrap().group(3, (1, 1));
+        let shares: Vec<GroupPlan> = (0..4).map(|worker| group.share(worker, 4)).collect();
+        assert_eq!(shares.iter().map(|share| share.viewers).sum::<usize>(), 91);
+        assert!(shares.windows(2).all(|w| w[0].viewer_first + w[0].viewers == w[1].viewer_first));
+        let mut viewers = [0; 10];
+        shares.iter().for_each(|share| (0..share.viewers).for_each(|n| viewers[share.room_of(n)] += 1));
+        assert_eq!(viewers, [0, 0, 0, 13, 13, 13, 13, 13, 13, 13]);
+    }
+}

@@ -1,0 +1,32 @@
+//! The viewers of one group of rooms, as one worker has them: who speaks next, and what is counted by group.
+//!
+//! Does not know: sockets, rooms.
+
+use crate::plan::GroupResult;
+use crate::timing::Histograms;
+use std::ops::Range;
+
+/// See the module's page.
+pub(super) struct Crowd {
+    /// Indices into the worker's viewers.
+    pub(super) viewers: Range<usize>,
+    pub(super) histograms: Histograms,
+    pub(super) result: GroupResult,
+    speaker: usize,
+}
+
+impl Crowd {
+    pub(super) fn new(viewers: Range<usize>) -> Self {
+        Self { speaker: viewers.start, viewers, histograms: Histograms::new(), result: GroupResult::default() }
+    }
+
+    /// Whose turn to speak it is: one after the other, which with many rooms is also one room after the other.
+    pub(super) fn next(&mut self) -> usize {
+        self.speaker = if self.speaker + 1 < self.viewers.end { self.speaker + 1 } else { self.viewers.start };
+        self.speaker
+    }
+
+    pub(super) fn into_result(self) -> GroupResult {
+        GroupResult { latencies: self.histograms.counts(), ..self.result }
+    }
+}
