@@ -1,7 +1,10 @@
 //! The room actors that live on one shard, and when each wants to run.
 //!
 //! Nothing here waits for the log's device: rooms are opened and pages are made by librarians, and who came meanwhile
-//! waits in a bounded line.
+//! waits in a bounded line. A room asks when it wants to run: nobody walks over rooms in which nothing happens.
+
+#[cfg(test)]
+mod tests;
 
 use super::desk::{Desk, PageKey};
 use super::library::{Job, Library};
@@ -60,6 +63,8 @@ pub(super) struct Homes {
     waker: Waker,
     metrics: RoomMetrics,
     effects: Vec<Effect>,
+    /// How often a room was run.
+    wakes: u64,
     /// Nothing new is taken: the process stops.
     draining: bool,
 }
@@ -84,6 +89,7 @@ impl Homes {
             waker,
             metrics: RoomMetrics::new(),
             effects: Vec::new(),
+            wakes: 0,
             draining: false,
         }
     }
@@ -294,6 +300,8 @@ impl Homes {
     pub(super) fn run(&mut self, cx: &mut Cx<'_, Mail>, key: RoomKey) {
         let now_us = cx.now_us;
         let began_us = clock::now_us();
+        self.wakes += 1;
+        self.metrics.wakes.increment(1);
         let frames = self.homes.get(&key).map_or(0, |home| home.told.frames);
         self.with(cx, key, |actor, out| actor.run(now_us, clock::wall_ms(), out));
         let Some(home) = self.homes.get_mut(&key) else { return };

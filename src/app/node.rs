@@ -396,7 +396,7 @@ impl Rooms for NodeRooms {
     }
 }
 
-/// Upgraded sockets go to the shard with the fewest.
+/// Upgraded sockets go to their room's shard, or to the one with the fewest.
 struct ToShards {
     shards: Shards<Tenant>,
     caps: Caps,
@@ -413,8 +413,17 @@ impl HandOver for ToShards {
             }
             crate::gateway::Purpose::Watch { .. } => self.caps,
         };
-        let conn = NewConn { stream, answer, leftover, encoding, caps, hello: Hello { purpose, permit } };
-        self.shards.accept(Box::new(conn)).map_err(|conn| {
+        let near = match &purpose {
+            #[cfg(feature = "echo")]
+            crate::gateway::Purpose::Echo => None,
+            crate::gateway::Purpose::Watch { room, .. } => Some(room.room().home),
+        };
+        let conn = Box::new(NewConn { stream, answer, leftover, encoding, caps, hello: Hello { purpose, permit } });
+        let accepted = match near {
+            Some(home) => self.shards.accept_near(home, conn),
+            None => self.shards.accept(conn),
+        };
+        accepted.map_err(|conn| {
             let NewConn { stream, answer, leftover, encoding, hello, .. } = *conn;
             Upgraded { stream, answer, leftover, purpose: hello.purpose, encoding, peer, permit: hello.permit }
         })

@@ -30,6 +30,7 @@ const DUTY_BUSY: &str = "volley_duty_busy_seconds_total";
 const INBOUND_MESSAGES: &str = "volley_inbound_messages_total";
 const CONTROL_OVERFLOW: &str = "volley_control_overflow_total";
 const PANICS: &str = "volley_panics_total";
+const ROOM_WAKES: &str = "volley_room_wakes_total";
 const TICKS: &str = "volley_ticks_total";
 const TICKS_LATE: &str = "volley_ticks_late_total";
 const COMMENTS: &str = "volley_comments_total";
@@ -219,6 +220,8 @@ pub(super) fn render_seconds(out: &mut String) {
 /// What the rooms of one shard count, all together; there is no room label.
 #[derive(Debug)]
 pub struct RoomMetrics {
+    /// Times that a room was run: it had asked for that, or its log delivered.
+    pub wakes: Counter,
     /// Ticks run.
     pub ticks: Counter,
     /// Ticks that began more than one tick late.
@@ -243,6 +246,7 @@ impl RoomMetrics {
     /// The handles. Every caller gets the same series.
     pub fn new() -> Self {
         Self {
+            wakes: counter!(ROOM_WAKES),
             ticks: counter!(TICKS),
             ticks_late: counter!(TICKS_LATE),
             tick_seconds: histogram!(TICK_SECONDS),
@@ -366,6 +370,10 @@ pub(super) fn describe() {
     describe_counter!(INBOUND_MESSAGES, "Messages read from clients.");
     describe_counter!(CONTROL_OVERFLOW, "Connections closed because their control answers did not fit.");
     describe_counter!(PANICS, "Panics caught in a shard's work. Anything but 0 is a bug.");
+    describe_counter!(
+        ROOM_WAKES,
+        "Times that a room was run; a room in which nothing happens runs for its heartbeat only."
+    );
     describe_counter!(TICKS, "Ticks of rooms.");
     describe_counter!(TICKS_LATE, "Ticks that began more than one tick late.");
     describe_histogram!(TICK_SECONDS, "Duration of one room's tick.");

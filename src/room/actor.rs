@@ -138,7 +138,7 @@ impl Actor {
     /// Takes a comment into the open tick, or says why not. The ack comes once the log has it, if it has an id. One
     /// that the log has already (a retry) is answered with the first one's place and stored no second time.
     pub fn comment(&mut self, from: ConnRef, comment: Comment, now_us: u64, out: &mut Vec<Effect>) {
-        let mark = comment.id.as_ref().map(|id| Mark::new(&comment.user.id, id, &comment.text));
+        let mark = Mark::of(&comment);
         if let (Some(mark), Some(id)) = (&mark, &comment.id) {
             let seen = self.core.seen(mark);
             if seen != Seen::New {
@@ -392,7 +392,7 @@ impl Actor {
         for record in records {
             // Our batch is the comments in the senders' order, then the likes: one entry per comment.
             let waiting = if matches!(record.event, Event::Comment(_)) { flying.next() } else { None };
-            let applied = self.core.apply(record);
+            let applied = self.core.apply_marked(record, waiting.as_ref().and_then(|waiting| waiting.mark));
             let Some(waiting) = waiting else { continue };
             waiting.mark.iter().for_each(|mark| self.pending.remove(mark));
             let seen = match applied {

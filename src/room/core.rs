@@ -125,13 +125,18 @@ impl Core {
 
     /// Takes the log's next record. A record that was applied before changes nothing.
     pub fn apply(&mut self, record: &Record) -> Applied {
+        self.apply_marked(record, None)
+    }
+
+    /// The same, for whoever has the comment's mark already.
+    pub fn apply_marked(&mut self, record: &Record, mark: Option<Mark>) -> Applied {
         if record.offset <= self.last {
             return Applied::Nothing;
         }
         (self.last, self.digest) = (record.offset, record.digest);
         match &record.event {
             Event::Comment(comment) => {
-                let applied = self.choose(record, comment);
+                let applied = self.choose(record, comment, mark);
                 if let Applied::Comment(outcome) = applied {
                     self.totals.comments += 1;
                     self.totals.shed += u64::from(outcome == Outcome::Shed);
@@ -149,15 +154,16 @@ impl Core {
     /// Takes a record that the base covers: its id and its comment are remembered, nothing is counted.
     pub fn remember(&mut self, record: &Record) {
         if let Event::Comment(comment) = &record.event {
-            self.choose(record, comment);
+            self.choose(record, comment, None);
         }
         if record.offset == self.last {
             self.digest = record.digest;
         }
     }
 
-    fn choose(&mut self, record: &Record, comment: &Comment) -> Applied {
-        let mark = comment.id.as_ref().map(|id| Mark::new(&comment.user.id, id, &comment.text));
+    fn choose(&mut self, record: &Record, comment: &Comment, mark: Option<Mark>) -> Applied {
+        debug_assert!(mark.is_none_or(|mark| Some(mark) == Mark::of(comment)), "another comment's mark");
+        let mark = mark.or_else(|| Mark::of(comment));
         if let Some(mark) = &mark {
             let seen = self.window.seen(mark);
             if seen != Seen::New {

@@ -10,6 +10,7 @@
 
 use crate::faults::planted;
 use crate::log::digest::fnv1a;
+use crate::protocol::event::Comment;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::message::Outcome;
 use sha2::{Digest as _, Sha256};
@@ -31,6 +32,11 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// The mark of a comment; `None` when it has no id. Two hashes: whoever needs it twice keeps it.
+    pub fn of(comment: &Comment) -> Option<Self> {
+        comment.id.as_ref().map(|id| Self::new(&comment.user.id, id, &comment.text))
+    }
+
     /// The mark of `author`'s comment `id` that says `text`.
     pub fn new(author: &str, id: &ClientId, text: &str) -> Self {
         let id = id.as_str();

@@ -1,0 +1,115 @@
+//! Rooms on a bench: the test is their shard, and time is a number.
+
+use super::*;
+use crate::app::library::Vacancy;
+use crate::log::Retention;
+use crate::log::memory::MemoryLog;
+use crate::protocol::encode::Variant;
+use crate::protocol::event::{Style, User};
+use crate::protocol::ids::RoomId;
+use crate::room::actor::Settings;
+
+const TICK_US: u64 = 100_000;
+const COUNTERS_US: u64 = 1_000_000;
+const HEARTBEAT_US: u64 = 15_000_000;
+const IDLE_US: u64 = 300_000_000;
+
+struct Bench {
+    homes: Homes,
+    rooms: Vec<Arc<RoomHandle>>,
+    now_us: u64,
+    commands: Vec<Command<Mail>>,
+    /// Keeps the library's queues open.
+    _vacancy: Vacancy,
+}
+
+impl Bench {
+    /// `count` rooms that are open, with `viewers` each.
+    fn new(count: usize, viewers: usize) -> Self {
+        let registry = Arc::new(Registry::new(1, count));
+        let (library, vacancy) = Library::new();
+        let log = Arc::new(MemoryLog::new(count, 1));
+        let homes = Homes::new(registry.clone(), library, Arc::new(|_| {}));
+        let mut bench = Self { homes, rooms: Vec::new(), now_us: 1_000_000, commands: Vec::new(), _vacancy: vacancy };
+        let settings = Settings {
+            tick_us: TICK_US,
+            batch_events_max: 100,
+            frame_events_max: 10,
+            snapshot_events: 5,
+            counters_us: COUNTERS_US,
+            heartbeat_us: HEARTBEAT_US,
+            idle_us: IDLE_US,
+            retention: Retention { age_ms: u64::MAX, events: 1_000, bytes: usize::MAX },
+            comment_rate: None,
+            like_rate: None,
+        };
+        for n in 0..count {
+            let room = registry.claim(&RoomId::new(&format!("room-{n}")).unwrap()).unwrap();
+            (0..viewers).for_each(|_| room.arrive(0, Variant::ALL[0]));
+            if viewers == 0 {
+                registry.release(&room);
+            }
+            let waker = Arc::new(|_| {});
+            let actor = Actor::open(room.clone(), log.clone(), settings.clone(), waker, bench.now_us);
+            bench.with(|homes, cx| homes.opened(cx, Opened { room: room.clone(), actor }));
+            bench.rooms.push(room);
+        }
+        bench
+    }
+
+    fn with<T>(&mut self, call: impl FnOnce(&mut Homes, &mut Cx<'_, Mail>) -> T) -> T {
+        let mut cx = Cx { now_us: self.now_us, shard: 0, commands: &mut self.commands, congested: &[false] };
+        call(&mut self.homes, &mut cx)
+    }
+
+    /// Lets `us` pass as a shard does: it sleeps until something is due. Returns how often a room was woken.
+    fn pass(&mut self, us: u64) -> u64 {
+        let (until_us, before) = (self.now_us + us, self.homes.wakes);
+        while let Some(due_us) = self.homes.due_us().filter(|due_us| *due_us <= until_us) {
+            self.now_us = self.now_us.max(due_us);
+            self.with(|homes, cx| homes.run_due(cx));
+        }
+        self.now_us = until_us;
+        self.homes.wakes - before
+    }
+
+    /// The frames that went out since the last call.
+    fn frames(&mut self) -> usize {
+        self.commands.drain(..).filter(|command| matches!(command, Command::Frame { .. })).count()
+    }
+}
+
+#[test]
+fn a_quiet_room_is_woken_for_its_heartbeat_and_for_nothing_else() {
+    const ROOMS: usize = 1_000;
+    let mut bench = Bench::new(ROOMS, 2);
+    // Everybody is told how many they are.
+    bench.pass(2 * COUNTERS_US);
+    assert_eq!(bench.frames(), ROOMS);
+    let quiet_us = HEARTBEAT_US - 3 * COUNTERS_US;
+    assert_eq!(bench.pass(quiet_us), 0, "nothing happened, and somebody was woken");
+    assert_eq!((bench.pass(HEARTBEAT_US), bench.frames()), (ROOMS as u64, ROOMS));
+    // Again and again: 150 ticks, one wake.
+    assert_eq!((bench.pass(10 * HEARTBEAT_US), bench.frames()), (10 * ROOMS as u64, 10 * ROOMS));
+}
+
+#[test]
+fn a_comment_wakes_its_own_room_once_and_no_other() {
+    let mut bench = Bench::new(1_000, 1);
+    bench.pass(2 * COUNTERS_US);
+    bench.frames();
+    let (from, key) = (ConnRef { shard: 0, index: 0, generation: 0 }, bench.rooms[7].key);
+    let user = User { id: "u".into(), name: "u".into(), role: Default::default() };
+    let comment = Comment { user, id: None, text: "x".into(), style: Style::default(), media_ms: None, ext: None };
+    bench.with(|homes, cx| homes.comment(cx, from, key, Box::new(comment)));
+    assert_eq!((bench.pass(COUNTERS_US), bench.frames()), (1, 1));
+}
+
+#[test]
+fn a_room_that_everybody_left_is_woken_to_end() {
+    const ROOMS: usize = 100;
+    let mut bench = Bench::new(ROOMS, 0);
+    assert_eq!(bench.pass(IDLE_US - 1), 0);
+    assert_eq!((bench.pass(1), bench.frames()), (ROOMS as u64, 0));
+    assert_eq!((bench.homes.due_us(), bench.homes.homes.len(), bench.homes.registry.len()), (None, 0, 0));
+}
