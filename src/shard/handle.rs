@@ -18,12 +18,10 @@ use std::thread::JoinHandle;
 /// The poll's token of the inbox' waker; connections use their index.
 pub(super) const WAKER: Token = Token(usize::MAX);
 
-/// How many connections more than the emptiest a shard may have and still be given those that belong near it: so many, and
-/// one in [`NEAR_SHARE`]. 10,000 rooms of two hash onto four shards to within 4 % of each other; twice as much would make a
-/// large room's pass on its own shard that much longer than elsewhere.
-const NEAR_CONNECTIONS: usize = 64;
-/// See [`NEAR_CONNECTIONS`].
-const NEAR_SHARE: usize = 32;
+/// A shard may have one connection in so many more than the emptiest, and still be given those that belong near it. Of 10,000
+/// rooms of two over four shards nine viewers in ten then sit near their room; half of it would leave more of them elsewhere,
+/// twice as much would make a large room's pass on its own shard that much longer than on the others.
+const NEAR_SHARE: usize = 16;
 
 /// What reaches a shard.
 pub enum Message<T: Tenant> {
@@ -144,26 +142,25 @@ impl<T: Tenant + 'static> Shards<T> {
     /// # Errors
     /// Gives it back when that shard's inbox is full.
     pub fn accept(&self, conn: Box<NewConn<T::Hello>>) -> Result<(), Box<NewConn<T::Hello>>> {
-        let connections = |(_, load): &&Door<T>| load.connections.load(Ordering::Relaxed);
-        Self::give(self.inner.iter().min_by_key(connections).expect("at least one"), conn)
+        self.seat(emptiest(self.counts()), conn)
     }
 
     /// Gives a connection to shard `near`, where what it follows lives, unless that has clearly more than the one with
-    /// the fewest: then to that one. So the viewers of small rooms sit where their rooms are, and nothing that is said
-    /// there passes between shards; a large room's viewers are spread.
+    /// the fewest: then to that one. So the viewers of small rooms mostly sit where their rooms are, and what is said there
+    /// need not pass between shards; a large room's viewers are spread.
     ///
     /// # Errors
     /// Gives it back when the shard's inbox is full.
     pub fn accept_near(&self, near: u16, conn: Box<NewConn<T::Hello>>) -> Result<(), Box<NewConn<T::Hello>>> {
-        let connections = |(_, load): &Door<T>| load.connections.load(Ordering::Relaxed);
-        let fewest = self.inner.iter().map(connections).min().unwrap_or(0);
-        match &self.inner[usize::from(near)] {
-            door if connections(door) <= fewest + fewest / NEAR_SHARE + NEAR_CONNECTIONS => Self::give(door, conn),
-            _ => self.accept(conn),
-        }
+        self.seat(nearest(self.counts(), usize::from(near)), conn)
     }
 
-    fn give((inbox, load): &Door<T>, conn: Box<NewConn<T::Hello>>) -> Result<(), Box<NewConn<T::Hello>>> {
+    fn counts(&self) -> impl Iterator<Item = usize> + Clone {
+        self.inner.iter().map(|(_, load)| load.connections.load(Ordering::Relaxed))
+    }
+
+    fn seat(&self, shard: usize, conn: Box<NewConn<T::Hello>>) -> Result<(), Box<NewConn<T::Hello>>> {
+        let (inbox, load) = &self.inner[shard];
         // Counted now, not when the shard gets to it: a burst must not all go to one shard.
         load.connections.fetch_add(1, Ordering::Relaxed);
         inbox.push(Message::Accept(conn)).map_err(|message| {
@@ -186,5 +183,41 @@ impl<T: Tenant + 'static> Shards<T> {
     /// When the shard that is longest in one duty cycle began it; monotonic microseconds.
     pub fn oldest_cycle_us(&self) -> u64 {
         self.inner.iter().map(|(_, load)| load.cycle_began_us.load(Ordering::Relaxed)).min().unwrap_or(0)
+    }
+}
+
+/// The shard with the fewest connections.
+fn emptiest(counts: impl Iterator<Item = usize>) -> usize {
+    counts.enumerate().min_by_key(|(_, count)| *count).map_or(0, |(shard, _)| shard)
+}
+
+/// Shard `near`, or the one with the fewest if it has clearly more.
+fn nearest(counts: impl Iterator<Item = usize> + Clone, near: usize) -> usize {
+    let fewest = counts.clone().min().unwrap_or(0);
+    let is_full = counts.clone().nth(near).is_none_or(|count| count > fewest + fewest / NEAR_SHARE);
+    if is_full { emptiest(counts) } else { near }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn viewers_of_small_rooms_sit_near_their_rooms_and_those_of_a_large_one_are_spread() {
+        let mut counts = [0_usize; 4];
+        let mut near = 0;
+        // Twice through the rooms, as a load generator or a restart brings them.
+        for n in 0..20_000_u64 {
+            let home = crate::log::digest::fnv1a(&(n % 10_000).to_le_bytes()) as usize >> 7 & 3;
+            let shard = nearest(counts.into_iter(), home);
+            counts[shard] += 1;
+            near += usize::from(shard == home);
+        }
+        assert!(near > 18_000, "{near} of 20,000; {counts:?}");
+        assert!(counts.iter().all(|count| (4_700..=5_300).contains(count)), "{counts:?}");
+
+        let mut counts = [0_usize; 4];
+        (0..18_000).for_each(|_| counts[nearest(counts.into_iter(), 2)] += 1);
+        assert!(counts.iter().all(|count| (4_300..=4_750).contains(count)), "{counts:?}");
     }
 }
