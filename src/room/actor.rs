@@ -18,6 +18,7 @@ use super::pending::{Pending, Sender, Taken, Waiting};
 use super::registry::RoomHandle;
 use super::replay::replay;
 use super::resume::PageRequest;
+use super::upkeep::Upkeep;
 use super::welcome::WelcomeTail;
 use super::window::{Mark, Seen};
 use crate::faults::{fail_point, planted, reset, swapped};
@@ -73,6 +74,7 @@ pub struct Actor {
     tails: Vec<(usize, Arc<WelcomeTail>)>,
     ticks_late: u64,
     append_failures: u64,
+    upkeep: Upkeep,
 }
 
 /// The retry hint when the log's storage fails: storage that stalls takes about this long to come back, and
@@ -127,11 +129,12 @@ impl Actor {
             tails: Vec::new(),
             ticks_late: 0,
             append_failures: 0,
+            upkeep: Upkeep::new(settings.retention, now_us),
             handle,
             log,
             settings,
         };
-        actor.publish_figures();
+        actor.handle.figures.show(&actor.core);
         Ok(actor)
     }
 
@@ -363,7 +366,7 @@ impl Actor {
             Ok(()) => self.take_deliveries(now_us, out),
             Err(error) => self.fail(error, now_us, out),
         }
-        self.log.retain(&self.handle.id, &self.settings.retention, wall_ms, self.core.base());
+        self.upkeep.tell(&*self.log, &self.handle.id, &self.core, now_us, wall_ms);
     }
 
     fn take_deliveries(&mut self, now_us: u64, out: &mut Vec<Effect>) {
@@ -409,7 +412,7 @@ impl Actor {
             self.in_flight = None;
             self.flying_likes = 0;
         }
-        self.publish_figures();
+        self.handle.figures.show(&self.core);
     }
 
     /// The batch in flight is surely not in the log: its senders learn it, its likes wait for the next.
@@ -450,7 +453,7 @@ impl Actor {
     fn heartbeat(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         let last = self.core.framed().last;
         self.publish(&ServerMessage::Heartbeat(Heartbeat { last, at: wall_ms }), last, last, now_us, out);
-        self.log.retain(&self.handle.id, &self.settings.retention, wall_ms, self.core.base());
+        self.upkeep.tell(&*self.log, &self.handle.id, &self.core, now_us, wall_ms);
     }
 
     /// Encodes once per variant in use; no variant, no effect.
@@ -484,13 +487,5 @@ impl Actor {
         let tail = Arc::new(WelcomeTail::new(self.core.epoch(), last, self.tick_ms(), snapshot));
         self.tails.push((events, tail.clone()));
         tail
-    }
-
-    fn publish_figures(&self) {
-        let figures = &self.handle.figures;
-        figures.comments.store(self.core.comments(), Ordering::Relaxed);
-        figures.likes.store(self.core.likes(), Ordering::Relaxed);
-        figures.shed.store(self.core.shed(), Ordering::Relaxed);
-        figures.last.store(self.core.last(), Ordering::Relaxed);
     }
 }

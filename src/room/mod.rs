@@ -22,6 +22,7 @@ pub mod window;
 mod recent;
 mod replay;
 pub mod resume;
+mod upkeep;
 pub mod welcome;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A room is claimed before anybody enters it and released when they have left; it can expire only while
 //! nobody claims it. Both happen under the map's entry lock, so that a claimed room is never removed.
 
+use super::core::Core;
 use crate::log::digest::fnv1a;
 use crate::protocol::encode::{VARIANTS, Variant};
 use crate::protocol::ids::RoomId;
@@ -137,6 +138,16 @@ pub struct RoomFigures {
     pub frames: AtomicU64,
     /// Newest offset.
     pub last: AtomicU64,
+}
+
+impl RoomFigures {
+    /// Shows what the room has applied.
+    pub(super) fn show(&self, core: &Core) {
+        self.comments.store(core.comments(), Ordering::Relaxed);
+        self.likes.store(core.likes(), Ordering::Relaxed);
+        self.shed.store(core.shed(), Ordering::Relaxed);
+        self.last.store(core.last(), Ordering::Relaxed);
+    }
 }
 
 impl RoomHandle {
