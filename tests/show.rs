@@ -24,6 +24,24 @@ fn the_answer_and_the_welcome_leave_in_one_write() {
     assert!(text.starts_with("HTTP/1.1 101 ") && text.contains(r#"{"welcome":{"#), "{text}");
 }
 
+/// What a room of two costs is mostly writes: an ack has none of its own, and still comes first.
+#[test]
+fn an_ack_leaves_in_one_write_with_the_frame_that_shows_the_comment() {
+    const COMMENTS: u64 = 30;
+    let server = Server::start(|config| (config.shards, config.tick_ms, config.no_rate_limits) = (1, 20, true));
+    let mut client = server.join("one");
+    client.next("frame"); // How many are here.
+    for n in 1..=COMMENTS {
+        client.send_value(&json!({"comment": {"id": format!("c{n}"), "text": "hi"}}));
+        let (ack, frame) = (client.read().expect("an ack"), client.read().expect("a frame"));
+        assert_eq!((number(&ack["ack"], "offset"), number(&frame["frame"], "last")), (n, n));
+    }
+    let deliveries = || server.metric("volley_deliveries_total", "");
+    server.eventually("all is counted", |_| deliveries() == 1.0 + COMMENTS as f64);
+    // The others: the upgrade's answer, for which the room's opening is not waited, and the welcome.
+    assert!(server.metric("volley_sends_total", "") - deliveries() <= 2.0, "an ack was sent by itself");
+}
+
 #[test]
 fn all_viewers_see_the_same_show_in_the_same_order() {
     const VIEWERS: usize = 12;

@@ -30,7 +30,7 @@ impl<T: Tenant> Worker<T> {
         };
         let (room, mut lag) = (conn.room, conn.lag.take().unwrap_or_else(|| Lag::with_nothing(self.now_us)));
         if let Some(answer) = self.take_answer(to.index) {
-            lag.add_message(answer);
+            lag.add_message(answer.into());
         }
         let ring = &mut self.rooms.get(room).ring;
         ring.start_at(last, likes);

@@ -43,7 +43,7 @@ impl<T: Tenant> Worker<T> {
         }
         entry.insert(Conn::new(fd, generation, new.encoding, new.caps, self.now_us));
         if !new.answer.is_empty() {
-            self.unanswered.insert(index, new.answer);
+            self.unanswered.insert(index, new.answer.into());
         }
         let to = ConnRef { shard: self.number, index, generation };
         let draining = self.deadline_us.is_some();

@@ -2,7 +2,7 @@
 
 use super::conn::NONE;
 use super::lag::{Flushed, Follow, Lag};
-use super::pass::{Left, Slot, Wire};
+use super::pass::{Left, Slot, Tally, Wire};
 use super::tenant::Tenant;
 use super::wheel::{Hint, Kind};
 use super::worker::Worker;
@@ -15,11 +15,19 @@ use crate::protocol::local::ConnRef;
 use crate::protocol::message::ServerMessage;
 use bytes::Bytes;
 use rustix::io::Errno;
+use smallvec::SmallVec;
+use std::io::IoSlice;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 /// A blocked socket is looked at this often, in case the kernel was out of memory (it raises no edge for that).
 const BLOCKED_LOOK_US: u64 = 2_000_000;
+
+/// What is held back for one subscriber until the end of a cycle: more than a tick's acks under any rate limit.
+const HELD_BYTES_MAX: usize = 16 * 1024;
+
+/// Frames that one write with an answer joins at most; who lacks more is served by the pass.
+const ANSWER_FRAMES_MAX: usize = 8;
 
 /// Gaps are counted over this long.
 const GAP_WINDOW_US: u64 = 60_000_000;
@@ -27,14 +35,13 @@ const GAP_WINDOW_US: u64 = 60_000_000;
 impl<T: Tenant> Worker<T> {
     /// A frame of a room came.
     pub(super) fn frame(&mut self, frame: Arc<EncodedFrame>) {
-        // Acks of its comments went out before it.
-        fail_point!("acked_not_broadcast");
         self.report.frames += 1;
         let Some(index) = self.rooms.find(frame.room) else { return };
         // A slot has no position of its own: before the ring forgets what an unvisited slot lacks, finish the pass.
         while self.rooms.get(index).slots.is_due()
             && self.rooms.get(index).slots.behind() + 1 >= self.settings.ring_frames
         {
+            self.answer_with_frames();
             self.pass_slice(index, usize::MAX);
         }
         let now_us = self.now_us;
@@ -91,11 +98,72 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// A message in the connection's encoding.
+    /// A message in the connection's encoding. A subscriber gets it in one write with what its room has for it in this
+    /// cycle: an ack comes with the frame that shows the comment.
     pub(super) fn say(&mut self, to: ConnRef, message: &ServerMessage) {
-        if let Some(index) = self.find(to) {
-            let encoding = self.conns[index as usize].encoding;
-            self.write(index, encode::websocket_message(message, encoding));
+        let Some(index) = self.find(to) else { return };
+        let conn = &self.conns[index as usize];
+        let frame = encode::websocket_message(message, conn.encoding);
+        if conn.slot == NONE {
+            return self.write(index, frame);
+        }
+        let held = self.unanswered.entry(index).or_default();
+        held.extend_from_slice(&frame);
+        self.answered.push(index);
+        if held.len() > HELD_BYTES_MAX {
+            self.write(index, Bytes::new());
+        }
+    }
+
+    /// What subscribers are told goes out, each with the frames that it lacks; the pass then finds nothing to do for them.
+    pub(super) fn answer_with_frames(&mut self) {
+        let mut answered = std::mem::take(&mut self.answered);
+        for index in answered.drain(..) {
+            if let Some(answer) = self.take_answer(index) {
+                self.write_with_frames(index, answer.into());
+                // The frame is with nobody but those who are told where their comments are in it.
+                fail_point!("acked_not_broadcast");
+            }
+        }
+        self.answered = answered;
+    }
+
+    fn write_with_frames(&mut self, index: u32, answer: Bytes) {
+        let now_us = self.now_us;
+        let Some(conn) = self.conns.get(index as usize) else { return };
+        if conn.slot == NONE {
+            return self.write(index, answer);
+        }
+        let (fd, place, room_index) = (conn.fd.as_raw_fd(), conn.slot as usize, conn.room);
+        let room = self.rooms.get(room_index);
+        let (variant, cursor) = (room.slots.get(place).variant(), room.slots.get(place).cursor);
+        let lag = room.ring.lag(cursor);
+        if lag == 0 || lag > ANSWER_FRAMES_MAX.min(room.ring.len()) {
+            return self.write(index, answer);
+        }
+        let (result, wanted) = {
+            let frames = room.ring.newest(lag).map(|entry| IoSlice::new(entry.get(variant)));
+            let parts: SmallVec<[IoSlice<'_>; ANSWER_FRAMES_MAX + 1]> =
+                std::iter::once(IoSlice::new(&answer)).chain(frames).collect();
+            (self.wire.send_joined(fd, &parts), parts.iter().map(|part| part.len()).sum::<usize>())
+        };
+        match result {
+            Ok(sent) if sent >= answer.len() => {
+                let whole = sent == wanted;
+                let deliveries = if whole { lag as u64 } else { 0 };
+                self.report.tally(Tally { sends: 1, deliveries, bytes: (sent - answer.len()) as u64 });
+                room.slots.was_sent(place, room.ring.head());
+                if !whole {
+                    let lag = Lag::after_cut(&room.ring, variant, cursor, sent - answer.len(), now_us);
+                    self.leave_slot(index);
+                    self.begin_lag(index, lag);
+                    // A short write may have left room: only a refusal promises an edge.
+                    self.writable(index);
+                }
+            }
+            Ok(sent) => self.cut_control(index, answer.slice(sent..), now_us),
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS | Errno::NOMEM) => self.cut_control(index, answer, now_us),
+            Err(_) => self.hang_up(index),
         }
     }
 
@@ -103,7 +171,10 @@ impl<T: Tenant> Worker<T> {
     pub(super) fn write(&mut self, index: u32, frame: Bytes) {
         let now_us = self.now_us;
         let frame = match self.take_answer(index) {
-            Some(answer) => [answer, frame].concat().into(),
+            Some(mut answer) => {
+                answer.extend_from_slice(&frame);
+                answer.into()
+            }
             None => frame,
         };
         let Some(conn) = self.conns.get_mut(index as usize) else { return };
@@ -127,20 +198,21 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// What a newcomer was not sent yet. Every peer that waits makes the peers' core wake once per write, so it goes
-    /// with the welcome.
-    pub(super) fn take_answer(&mut self, index: u32) -> Option<Bytes> {
+    /// What somebody was not sent yet. Every peer that waits makes the peers' core wake once per write, so a newcomer's goes
+    /// with the welcome, a subscriber's with a frame.
+    pub(super) fn take_answer(&mut self, index: u32) -> Option<Vec<u8>> {
         if self.unanswered.is_empty() { None } else { self.unanswered.remove(&index) }
     }
 
-    /// Newcomers for whom this cycle brought nothing else.
+    /// Those for whom this cycle brought nothing else.
     pub(super) fn answer_the_unanswered(&mut self) {
+        self.answered.clear();
         if self.unanswered.is_empty() {
             return;
         }
         let mut alone = std::mem::take(&mut self.unanswered);
         for (index, answer) in alone.drain() {
-            self.write(index, answer);
+            self.write(index, answer.into());
         }
         self.unanswered = alone;
     }
@@ -213,7 +285,7 @@ impl<T: Tenant> Worker<T> {
         let Some(conn) = self.conns.get_mut(index as usize) else { return };
         let Some(mut lag) = conn.lag.take() else { return };
         let (room, fd) = (conn.room, conn.fd.as_raw_fd());
-        let mut tally = super::pass::Tally::default();
+        let mut tally = Tally::default();
         let flushed = lag.flush(fd, self.rooms.ring(room), &mut self.wire, now_us, &mut tally);
         self.report.caught_up(tally);
         let gaps = std::mem::take(&mut lag.gaps);

@@ -108,6 +108,11 @@ impl Slots {
         &self.slots[place]
     }
 
+    /// The slot at `place` was sent everything up to `cursor` outside of the pass, which then skips it.
+    pub fn was_sent(&mut self, place: usize, cursor: Seq) {
+        self.slots[place].cursor = cursor;
+    }
+
     /// Whether a pass is under way.
     pub fn is_due(&self) -> bool {
         self.todo > 0
@@ -159,9 +164,10 @@ impl Slots {
     pub fn slice<W: Wire>(&mut self, ring: &Ring, wire: &mut W, budget: usize, left: &mut Vec<Left>) -> Tally {
         let mut tally = Tally::default();
         let head = ring.head();
-        // Everything the ring holds, per variant, as arguments for vectored writes; a slot takes the tail it lacks.
-        let parts: [SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX]>; VARIANTS] =
-            Variant::ALL.map(|v| ring.newest(JOIN_FRAMES_MAX).map(|entry| IoSlice::new(entry.get(v))).collect());
+        // What any slot may lack, per variant, as arguments for vectored writes; a slot takes the tail that it lacks. Not all
+        // that the ring holds: in a room of two, looking at 64 frames would cost as much as the sends.
+        let parts: [SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX]>; VARIANTS] = Variant::ALL
+            .map(|v| ring.newest(self.behind.min(JOIN_FRAMES_MAX)).map(|entry| IoSlice::new(entry.get(v))).collect());
         let reach = parts[0].len();
         let count = self.slots.len();
         let mut todo = self.todo;

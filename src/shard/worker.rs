@@ -12,7 +12,6 @@ use super::wheel::{Hint, Wheel};
 use crate::clock;
 use crate::limits::{PASS_SLICE_SENDS, READ_BUFFER_BYTES, SPILL_ENTRIES_MAX, SPILL_FRAMES_MAX};
 use crate::metrics::ShardMetrics;
-use bytes::Bytes;
 use crossbeam::utils::CachePadded;
 use mio::{Events, Poll};
 use slab::Slab;
@@ -83,8 +82,10 @@ pub(super) struct Worker<T: Tenant> {
     pub(super) output: Vec<u8>,
     /// Connections that had more to read than one turn takes.
     pub(super) unread: VecDeque<(u32, u32)>,
-    /// What newcomers of this cycle were not sent yet, by connection.
-    pub(super) unanswered: HashMap<u32, Bytes>,
+    /// What newcomers and subscribers are to be told in this cycle and were not sent yet, by connection.
+    pub(super) unanswered: HashMap<u32, Vec<u8>>,
+    /// Those of them that are subscribers; perhaps more than once, perhaps sent already.
+    pub(super) answered: Vec<u32>,
     /// Connections (index, generation) that catch up and have something to be written.
     pub(super) catching: VecDeque<(u32, u32)>,
     commands: Vec<Command<T::Mail>>,
@@ -118,6 +119,7 @@ impl<T: Tenant> Worker<T> {
             output: Vec::new(),
             unread: VecDeque::new(),
             unanswered: HashMap::new(),
+            answered: Vec::new(),
             catching: VecDeque::new(),
             commands: Vec::new(),
             due: Vec::new(),
@@ -138,6 +140,7 @@ impl<T: Tenant> Worker<T> {
                 self.call_tenant(T::wake);
             }
             self.read_the_unread();
+            self.answer_with_frames();
             self.pass();
             self.serve_catch_ups();
             self.turn_the_wheel();
@@ -321,6 +324,7 @@ impl<T: Tenant> Worker<T> {
         while let Some(message) = self.spill[usize::from(self.number)].pop_front() {
             self.take(message);
         }
+        self.answer_with_frames();
         while let Some(room) = self.rooms.next_due() {
             self.pass_slice(room, usize::MAX);
         }
