@@ -113,7 +113,7 @@ impl<'a> Worker<'a> {
             let first = viewers.len();
             let viewer = |n| Viewer::new(plan.viewer_first + first + n, group, share.room_of(n), &plan);
             viewers.extend((0..share.viewers).map(viewer));
-            crowds.push(Crowd::new(first..viewers.len()));
+            crowds.push(Crowd::new(first..viewers.len(), plan.worker, plan.workers));
         }
         Ok(Self {
             upgrade: Upgrade::new(&plan.host, plan.encoding.subprotocol()),
@@ -326,7 +326,7 @@ impl<'a> Worker<'a> {
     fn next_speaker(&mut self, group: usize) -> Option<usize> {
         let Self { crowds, viewers, .. } = self;
         let crowd = &mut crowds[group];
-        (0..crowd.viewers.len()).map(|_| crowd.next()).find(|index| {
+        (0..crowd.viewers.len()).map(|_| crowd.next_speaker()).find(|index| {
             let viewer = &viewers[*index];
             viewer.state == State::Live && !viewer.stalls
         })

@@ -16,12 +16,14 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    pub(super) fn new(viewers: Range<usize>) -> Self {
-        Self { speaker: viewers.start, viewers, histograms: Histograms::new(), result: GroupResult::default() }
+    /// Worker `worker` of `workers` begins that far round, so that not all of them speak in the same room.
+    pub(super) fn new(viewers: Range<usize>, worker: usize, workers: usize) -> Self {
+        let speaker = viewers.start + viewers.len() * worker / workers.max(1);
+        Self { speaker, viewers, histograms: Histograms::new(), result: GroupResult::default() }
     }
 
     /// Whose turn to speak it is: one after the other, which with many rooms is also one room after the other.
-    pub(super) fn next(&mut self) -> usize {
+    pub(super) fn next_speaker(&mut self) -> usize {
         self.speaker = if self.speaker + 1 < self.viewers.end { self.speaker + 1 } else { self.viewers.start };
         self.speaker
     }
