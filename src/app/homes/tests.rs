@@ -67,7 +67,7 @@ impl Bench {
         let (until_us, before) = (self.now_us + us, self.homes.wakes);
         while let Some(due_us) = self.homes.due_us().filter(|due_us| *due_us <= until_us) {
             self.now_us = self.now_us.max(due_us);
-            self.with(|homes, cx| homes.run_due(cx));
+            self.with(Homes::run_due);
         }
         self.now_us = until_us;
         self.homes.wakes - before
