@@ -19,7 +19,7 @@ pub fn count(workloads: &[&Workload]) -> Result<Vec<(String, u64)>, String> {
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, |n| n.get()) {
+        for _ in 0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
             scope.spawn(work);
         }
     });
