@@ -26,7 +26,7 @@ for show in "$@"; do
     taskset -c 0 ./target/release/volley --listen $public --admin $admin --shards 1 --data memory >/dev/null 2>"$out/server.log" &
     server=$!
     until curl -sf "http://$admin/readyz" >/dev/null; do read -rt 0.1 <> <(:) || true; done
-    taskset -c 1 ./target/release/loadgen --url ws://$public --pid "$server" "${load[@]}" --seconds $seconds --warmup $warmup --quiet \
+    taskset -c 1 ./target/release/loadgen --url ws://$public --pid "$server" --admin "http://$admin" "${load[@]}" --seconds $seconds --warmup $warmup --quiet \
       --json "$out/run-$viewers-$round.json" >"$out/run-$viewers-$round.txt" 2>&1 ||
       echo "  $viewers viewers, round $round: loadgen found something wrong, see $out/run-$viewers-$round.txt"
     kill -TERM "$server"

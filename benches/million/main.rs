@@ -52,12 +52,7 @@ fn main() -> ExitCode {
         }
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    println!(
-        "one room's tick, 20 comments and likes, to every slot: in-process, sinks that count, no sockets; {cores} cores"
-    );
-    println!("  slots      shards   tick to last slot: median      p99   CPU per delivery   memory per slot");
-    let metrics = volley::metrics::install();
-    if let Err(error) = metrics {
+    if let Err(error) = volley::metrics::install() {
         eprintln!("million: {error}");
         return ExitCode::FAILURE;
     }
@@ -70,12 +65,11 @@ fn main() -> ExitCode {
     }
     let results: Vec<((u32, u16), Outcome)> =
         cases.into_iter().zip(outcomes.iter().map(|rounds| Outcome::median(rounds))).collect();
-    for ((slots, shards), o) in &results {
-        println!(
-            "{slots:>9} {shards:>8} {:>24.1} µs {:>8.1} µs {:>12.1} ns {:>15.1} bytes",
-            o.median_us, o.p99_us, o.cpu_ns, o.bytes
-        );
-    }
+    println!(
+        "One room's tick, 20 comments and likes, to every slot; in-process, sinks that count, no sockets; {cores} cores."
+    );
+    println!("Medians of {rounds} rounds; times are the ticks' median (p99).\n");
+    print!("{}", table(&results));
     let Some(path) = svg else { return ExitCode::SUCCESS };
     match std::fs::write(&path, drawn(&results, cores)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -83,6 +77,32 @@ fn main() -> ExitCode {
             eprintln!("million: {}: {error}", path.display());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// As docs/benchmarks.md has it: a row for each number of slots, a column for each number of shards.
+fn table(results: &[((u32, u16), Outcome)]) -> String {
+    let times = SHARDS.map(|shards| format!("{shards} shard{}", if shards == 1 { "" } else { "s" })).join(" | ");
+    let shards = SHARDS.map(|shards| shards.to_string()).join(" · ");
+    let mut out = format!("| slots | {times} | CPU per delivery, {shards} shards | memory per slot |\n|");
+    out.push_str(&"---|".repeat(SHARDS.len() + 3));
+    for row in results.chunks(SHARDS.len()) {
+        let time = |us: f64| if us < 1_000.0 { format!("{us:.0} µs") } else { format!("{:.2} ms", us / 1e3) };
+        let times = row.iter().map(|(_, o)| format!("{} ({})", time(o.median_us), time(o.p99_us)));
+        let cpu = row.iter().map(|(_, o)| format!("{:.1}", o.cpu_ns));
+        let (times, cpu) = (times.collect::<Vec<_>>().join(" | "), cpu.collect::<Vec<_>>().join(" · "));
+        let ((slots, _), Outcome { bytes, .. }) = row[0];
+        out.push_str(&format!("\n| {} | {times} | {cpu} ns | {bytes:.1} bytes |", grouped(slots)));
+    }
+    out + "\n"
+}
+
+/// `1000000` → `1,000,000`.
+fn grouped(n: u32) -> String {
+    match (n / 1_000_000, n / 1_000 % 1_000, n % 1_000) {
+        (0, 0, ones) => ones.to_string(),
+        (0, thousands, ones) => format!("{thousands},{ones:03}"),
+        (millions, thousands, ones) => format!("{millions},{thousands:03},{ones:03}"),
     }
 }
 
