@@ -29,6 +29,13 @@ fn three_percent_more_pass_and_anything_above_fails_with_the_way_out() {
 }
 
 #[test]
+fn a_small_workload_may_lose_one_inlined_call_and_no_more() {
+    let before = baseline(&[("idle", 400)]);
+    assert!(verdict(&before, &baseline(&[("idle", 430)])).is_good);
+    assert!(!verdict(&before, &baseline(&[("idle", 431)])).is_good);
+}
+
+#[test]
 fn what_became_better_is_said_and_passes() {
     let better = verdict(&baseline(&[("pass", 10_000)]), &baseline(&[("pass", 5_000)]));
     assert!(better.is_good && better.text.contains("better: pass -50.0 %"), "{}", better.text);
