@@ -4,6 +4,7 @@
 
 use crate::chaos::ChaosArgs;
 use crate::check::CheckArgs;
+use crate::forecast::PlanArgs;
 use crate::group::{Group, GroupText};
 use crate::plan::Line;
 use crate::recording::{self, OnBroken, Recording};
@@ -105,6 +106,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Break a server on purpose: see docs/reliability.md
     Chaos(ChaosArgs),
+    /// Say beforehand what a show will need: see docs/operations.md
+    Plan(PlanArgs),
 }
 
 /// `--encoding`.
@@ -322,7 +325,7 @@ fn server(url: &str) -> Result<(SocketAddr, String), CliError> {
     }
 }
 
-fn parse_range(text: &str) -> Result<(usize, usize), String> {
+pub(crate) fn parse_range(text: &str) -> Result<(usize, usize), String> {
     let (fewest, most) = text.split_once("..").unwrap_or((text, text));
     let parse = |s: &str| s.parse::<usize>().map_err(|_| "give FEWEST..MOST, such as 12..30".to_owned());
     match (parse(fewest)?, parse(most)?) {
@@ -331,7 +334,7 @@ fn parse_range(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-fn parse_share(text: &str) -> Result<f64, String> {
+pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
     let share = match text.strip_suffix('%') {
         Some(percent) => percent.parse::<f64>().map(|p| p / 100.0),
         None => text.parse(),

@@ -11,6 +11,7 @@ pub mod children;
 pub mod cli;
 pub mod clock;
 pub mod conductor;
+pub mod forecast;
 pub mod group;
 pub mod history;
 pub mod ledger;

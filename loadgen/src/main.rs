@@ -1,4 +1,4 @@
-//! The program: flags → scenario → run → table, JSON and exit code; or `check` and a history → verdict.
+//! The program: flags → scenario → run → table, JSON and exit code; or `check` and a history → verdict, or `plan` → what a show needs.
 //!
 //! Exit codes of a run: 0 everything is accounted for · 1 something is missing or wrong, nobody connected, or the run
 //! failed · 64 usage · 65 a broken recording.
@@ -7,7 +7,7 @@ use clap::Parser;
 use loadgen::cli::{Args, CliError, Command};
 use loadgen::progress::Line;
 use loadgen::report::Outcome;
-use loadgen::{chaos, check, children, conductor};
+use loadgen::{chaos, check, children, conductor, forecast};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     match &args.command {
         Some(Command::Check(check)) => return check::run(check).into(),
         Some(Command::Chaos(chaos)) => return chaos::run(chaos).into(),
+        Some(Command::Plan(plan)) => return forecast::run(plan).into(),
         None => {}
     }
     let (scenario, recording) = match args.scenario() {

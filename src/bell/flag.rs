@@ -17,6 +17,7 @@ impl Bell {
 
     /// Something was brought, and is where the sleeper looks: whether it has to be woken. Says so to one caller for each time
     /// that it lay down.
+    #[inline]
     pub fn rings(&self) -> bool {
         // Pairs with the fence in `lie_down`.
         fence(Ordering::SeqCst);
@@ -24,6 +25,7 @@ impl Bell {
     }
 
     /// From now on it rings. Look *after* this whether anything was brought before you sleep.
+    #[inline]
     pub fn lie_down(&self) {
         // A swap and no store: what is set here comes after each `swap` that is done, for everybody.
         self.asleep.swap(true, Ordering::AcqRel);
@@ -31,6 +33,7 @@ impl Bell {
     }
 
     /// From now on it does not ring: look what was brought, now and before each sleep.
+    #[inline]
     pub fn get_up(&self) {
         self.asleep.store(false, Ordering::Relaxed);
     }

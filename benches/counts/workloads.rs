@@ -1,0 +1,235 @@
+//! What is counted. An iteration is the same work each time: inputs have no random part, and everything that grows
+//! (rings, tables of ids) is brought to where it does not grow while it is counted.
+
+use bytes::Bytes;
+use mio::{Poll, Token, Waker};
+use rustix::fd::RawFd;
+use rustix::io::Errno;
+use std::hint::black_box;
+use std::io::IoSlice;
+use std::sync::Arc;
+use volley::config::Config;
+use volley::limits::PASS_SLICE_SENDS;
+use volley::log::memory::MemoryLog;
+use volley::log::{Record, Retention, digest};
+use volley::policy::admission::{Admission, Admitted, SessionMeter};
+use volley::protocol::encode::{self, Encoding, Variant};
+use volley::protocol::event::{Comment, Event, Role, Style, User};
+use volley::protocol::frame::{EncodedFrame, Frame, FrameEvent};
+use volley::protocol::ids::{ClientId, Hex64, RoomId};
+use volley::protocol::local::{ConnRef, RoomKey};
+use volley::protocol::message::ServerMessage;
+use volley::room::actor::{Actor, Settings};
+use volley::room::core::{Core, CoreSettings};
+use volley::room::registry::RoomHandle;
+use volley::shard::inbox::Inbox;
+use volley::shard::pass::{Slot, Slots, Wire};
+use volley::shard::ring::Ring;
+
+/// Work that can be repeated.
+pub struct Workload {
+    /// As it stands in the baseline.
+    pub name: &'static str,
+    /// Iterations that are counted.
+    pub iterations: u32,
+    /// Iterations before them.
+    warm_up: u32,
+    /// Makes everything that so many iterations need; returns one of them.
+    prepare: fn(u32) -> Box<dyn FnMut()>,
+}
+
+/// All of them. The names say how much is in one iteration.
+pub const WORKLOADS: &[Workload] = &[
+    Workload { name: "pass_1000x1", iterations: 100, warm_up: 100, prepare: |_| pass(1_000, 1) },
+    Workload { name: "pass_1000x8", iterations: 100, warm_up: 100, prepare: |_| pass(1_000, 8) },
+    Workload { name: "pass_2x1", iterations: 5_000, warm_up: 100, prepare: |_| pass(2, 1) },
+    Workload { name: "encode_20_json", iterations: 200, warm_up: 10, prepare: |_| encoding(Encoding::Json) },
+    Workload { name: "encode_20_msgpack", iterations: 200, warm_up: 10, prepare: |_| encoding(Encoding::Msgpack) },
+    Workload { name: "core_tick_20", iterations: 500, warm_up: 100, prepare: |_| core_tick() },
+    // 2,200 ids before, 3,400 after: no table grows in between.
+    Workload { name: "room_tick_20", iterations: 30, warm_up: 110, prepare: room_tick },
+    Workload { name: "room_idle", iterations: 20_000, warm_up: 100, prepare: |_| room_idle() },
+    Workload { name: "admit_json", iterations: 2_000, warm_up: 100, prepare: |_| admitting(Encoding::Json) },
+    Workload { name: "admit_msgpack", iterations: 2_000, warm_up: 100, prepare: |_| admitting(Encoding::Msgpack) },
+    Workload { name: "inbox_1000", iterations: 100, warm_up: 10, prepare: |_| inbox() },
+];
+
+impl Workload {
+    /// Runs `iterations` of it, after the warm-up.
+    pub fn run(&self, iterations: u32) {
+        // As much is prepared for N as for 2N iterations, so that it cancels out.
+        let mut iteration = (self.prepare)(self.warm_up + 2 * self.iterations);
+        for _ in 0..self.warm_up + iterations {
+            iteration();
+        }
+        // What was prepared and not used must not cost more to drop after fewer iterations.
+        std::mem::forget(iteration);
+    }
+}
+
+/// Takes everything.
+struct Sink(u64);
+
+impl Wire for Sink {
+    fn send(&mut self, fd: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
+        self.0 = self.0.wrapping_add(bytes.len() as u64 ^ fd as u64);
+        Ok(bytes.len())
+    }
+    fn send_joined(&mut self, fd: RawFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        self.0 = self.0.wrapping_add(bytes as u64 ^ fd as u64);
+        Ok(bytes)
+    }
+}
+
+fn frame(n: u64, bytes: &Bytes) -> Arc<EncodedFrame> {
+    let mut frame = EncodedFrame::new(RoomKey(1), n, n + 1, 0);
+    Variant::ALL.into_iter().for_each(|variant| frame.set(variant, bytes.clone()));
+    Arc::new(frame)
+}
+
+/// `joined` frames come and go to `count` subscribers, half of them of each encoding, in one write each.
+fn pass(count: u32, joined: u64) -> Box<dyn FnMut()> {
+    let bytes = encode::websocket_frame(&[b'x'; 508], Encoding::Json);
+    let mut slots = Slots::default();
+    for conn in 0..count {
+        slots.add(Slot { fd: conn as RawFd, conn, cursor: 0, variant: (conn % 2) as u8 });
+    }
+    let (mut ring, mut sink, mut left, mut n) = (Ring::new(64), Sink(0), Vec::new(), 0);
+    Box::new(move || {
+        for _ in 0..joined {
+            ring.push(frame(n, &bytes));
+            slots.frame_came();
+            n += 1;
+        }
+        while slots.is_due() {
+            black_box(slots.slice(&ring, &mut sink, PASS_SLICE_SENDS, &mut left));
+        }
+        assert!(left.is_empty());
+        black_box(sink.0);
+    })
+}
+
+fn comment(n: u32, id: Option<ClientId>) -> Comment {
+    let user =
+        User { id: format!("g-{n:013}").into(), name: format!("guest {:04}", n % 10_000).into(), role: Role::Guest };
+    let text = "这个多少钱 还有吗 主播好 666 哈哈哈哈哈 想要一件".into();
+    Comment { user, id, text, style: Style::default(), media_ms: Some(81_234), ext: None }
+}
+
+fn encoding(encoding: Encoding) -> Box<dyn FnMut()> {
+    let events =
+        (1..=20).map(|n| FrameEvent { offset: n, comment: Some(comment(n as u32, ClientId::new(&format!("c-{n}")))) });
+    let frame = Frame {
+        last: 20,
+        at: 1_732_146_000_123,
+        likes: 99_123,
+        online: 20_311,
+        events: events.collect(),
+        ..Frame::default()
+    };
+    let message = ServerMessage::Frame(frame);
+    Box::new(move || drop(black_box(encode::websocket_message(black_box(&message), encoding))))
+}
+
+/// Twenty records and likes applied, and their frame made: the room's machine alone.
+fn core_tick() -> Box<dyn FnMut()> {
+    let settings = CoreSettings { frame_events_max: 200, snapshot_events: 20, counters_us: 1_000_000 };
+    let mut core = Core::new(settings, Hex64(7));
+    let record = |event| Record { offset: 0, at_ms: 0, digest: digest::EMPTY, event };
+    let mut records: Vec<Record> = (0..20).map(|n| record(Event::Comment(comment(n, None)))).collect();
+    records.push(record(Event::Likes { add: 17 }));
+    let (mut last, mut now_us) = (0, 0);
+    Box::new(move || {
+        now_us += 100_000;
+        for record in &mut records {
+            last += 1;
+            (record.offset, record.at_ms, record.digest) = (last, now_us / 1_000, Hex64(last));
+            black_box(core.apply(record));
+        }
+        let frame = core.tick(now_us, now_us / 1_000, 1_000).expect("there is something to say");
+        core.remember_shown(black_box(frame).events);
+    })
+}
+
+fn actor() -> Actor {
+    let handle = Arc::new(RoomHandle::new(RoomKey(1), RoomId::new("counts").expect("a name"), 0, 1));
+    handle.arrive(0, Variant::default());
+    let settings = Settings {
+        tick_us: 100_000,
+        batch_events_max: 2_000,
+        frame_events_max: 200,
+        snapshot_events: 20,
+        counters_us: 1_000_000,
+        heartbeat_us: u64::MAX / 2,
+        idle_us: 300_000_000,
+        retention: Retention { age_ms: 86_400_000, events: 100_000, bytes: 16 << 20 },
+        comment_rate: None,
+        like_rate: None,
+    };
+    Actor::open(handle, Arc::new(MemoryLog::new(1, 1)), settings, Arc::new(|_| {}), 0).expect("the room opens")
+}
+
+/// Twenty comments with ids and likes: gather, append to the memory log, apply, frame, encode as JSON, acknowledge.
+fn room_tick(iterations: u32) -> Box<dyn FnMut()> {
+    let mut actor = actor();
+    let mut batches: Vec<Vec<Comment>> = (0..iterations)
+        .map(|tick| (0..20).map(|n| comment(n, ClientId::new(&format!("c-{}", tick * 20 + n)))).collect())
+        .rev()
+        .collect();
+    let (mut now_us, mut out) = (0, Vec::with_capacity(64));
+    Box::new(move || {
+        let batch = batches.pop().expect("as many as were asked for");
+        for (n, comment) in (0..).zip(batch) {
+            actor.comment(ConnRef { shard: 0, index: n, generation: 1 }, comment, now_us, &mut out);
+        }
+        actor.like(ConnRef { shard: 0, index: 0, generation: 1 }, 17, now_us, &mut out);
+        now_us += 100_000;
+        actor.run(now_us, now_us / 1_000, &mut out);
+        assert_eq!(out.len(), 21, "twenty acks and a frame");
+        out.clear();
+    })
+}
+
+/// A room in which nothing happens is looked at.
+fn room_idle() -> Box<dyn FnMut()> {
+    let (mut actor, mut out) = (actor(), Vec::new());
+    actor.run(100_000, 100, &mut out);
+    out.clear();
+    Box::new(move || {
+        actor.run(black_box(200_000), 200, &mut out);
+        black_box(actor.due_us());
+    })
+}
+
+/// A comment from its payload to admitted: parse, ranges, rate, text.
+fn admitting(encoding: Encoding) -> Box<dyn FnMut()> {
+    let json = r#"{"comment":{"id":"c-123","text":"这个多少钱 还有吗 主播好 666 哈哈哈哈哈 想要一件","style":{"mode":"scroll","color":16777215}}}"#;
+    let value: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    let payload = encode::value(&value, encoding);
+    let me = comment(1, None).user;
+    let (admission, mut now_us) = (Admission::new(&Config::default()), 0);
+    Box::new(move || {
+        // A second apart: always within the rate, and both buckets are looked at.
+        now_us += 1_000_000;
+        let verdict = admission.admit(&payload, encoding, &me, &mut SessionMeter::default(), now_us);
+        assert!(matches!(black_box(verdict), Admitted::Comment(_)));
+    })
+}
+
+/// A thousand frames into an inbox and out of it, its shard awake.
+fn inbox() -> Box<dyn FnMut()> {
+    let poll = Poll::new().expect("a poll");
+    let inbox = Inbox::new(1_024, Waker::new(poll.registry(), Token(0)).expect("a waker"));
+    let item = frame(0, &Bytes::from_static(&[b'x'; 512]));
+    let mut items: Vec<_> = (0..1_000).map(|_| item.clone()).collect();
+    Box::new(move || {
+        let _keep = &poll;
+        for item in items.drain(..) {
+            assert!(inbox.push(item).is_ok(), "there is room");
+        }
+        while let Some(item) = inbox.pop() {
+            items.push(item);
+        }
+    })
+}
