@@ -273,6 +273,7 @@ impl Joined {
         let bytes = &mut self.bytes[usize::from(variant)];
         if bytes.len() < wanted {
             bytes.clear();
+            bytes.reserve_exact(wanted);
             waiting.iter().for_each(|part| bytes.extend_from_slice(part));
         }
         // The head does not move within a slice: every slot lacks an end of the same frames.
