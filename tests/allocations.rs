@@ -91,9 +91,9 @@ fn on_slots(count: u32, waiting: u64) -> u64 {
     // The ring grows to its capacity once.
     (0..64).for_each(|n| {
         ring.push(frame(n));
+        slots.frame_came();
     });
     let frames: Vec<_> = (64..64 + FRAMES * waiting).map(frame).collect();
-    slots.frame_came();
     slots.slice(&ring, &mut sink, usize::MAX, &mut left);
     let (before, sent_before) = (ALLOCATIONS.load(Ordering::Relaxed), sink.0);
     let mut slices = 0;

@@ -154,7 +154,7 @@ impl Slots {
         (slot, self.slots.get(place).map(|moved| moved.conn))
     }
 
-    /// A frame came: everybody has something to get. A pass under way simply goes on, so that the slots not yet
+    /// An entry came into the ring: everybody has something to get. A pass under way simply goes on, so that the slots not yet
     /// visited get both frames in one write.
     pub fn frame_came(&mut self) {
         if self.todo == 0 && !self.slots.is_empty() {
@@ -253,31 +253,42 @@ impl Slots {
 /// What waits for many slots, one frame behind the other in one piece of memory per variant: a `send` of that costs less
 /// than a vectored write of the frames, and copying it once is nothing beside a slice of sends.
 struct Joined {
-    /// The newest frames of each variant, as many as the slot lacked that lacked most.
-    bytes: [Vec<u8>; VARIANTS],
+    pieces: [Piece; VARIANTS],
     /// Whether enough slots are left to visit.
     is_worth_it: bool,
 }
 
+/// One variant's.
+#[derive(Default)]
+struct Piece {
+    /// The newest frames, as many as the slot lacked that lacked most.
+    bytes: Vec<u8>,
+    /// How many the slot before lacked, and their bytes: most often the next one lacks the same.
+    frames: usize,
+    wanted: usize,
+}
+
 impl Joined {
     fn new(todo: usize) -> Self {
-        Self { bytes: Default::default(), is_worth_it: todo >= JOINED_SLOTS_MIN }
+        Self { pieces: Default::default(), is_worth_it: todo >= JOINED_SLOTS_MIN }
     }
 
     /// `waiting`, the newest frames of a variant, in one piece; `None` where a vectored write is better.
     fn get(&mut self, variant: u8, waiting: &[IoSlice<'_>]) -> Option<&[u8]> {
-        let wanted: usize = waiting.iter().map(|part| part.len()).sum();
-        if !self.is_worth_it || wanted > JOINED_BYTES_MAX {
+        let Piece { bytes, frames, wanted } = &mut self.pieces[usize::from(variant)];
+        if *frames != waiting.len() {
+            (*frames, *wanted) = (waiting.len(), waiting.iter().map(|part| part.len()).sum());
+        }
+        if !self.is_worth_it || *wanted > JOINED_BYTES_MAX {
             return None;
         }
-        let bytes = &mut self.bytes[usize::from(variant)];
-        if bytes.len() < wanted {
+        if bytes.len() < *wanted {
             bytes.clear();
-            bytes.reserve_exact(wanted);
+            bytes.reserve_exact(*wanted);
             waiting.iter().for_each(|part| bytes.extend_from_slice(part));
         }
         // The head does not move within a slice: every slot lacks an end of the same frames.
-        Some(&bytes[bytes.len() - wanted..])
+        Some(&bytes[bytes.len() - *wanted..])
     }
 }
 

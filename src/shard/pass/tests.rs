@@ -241,8 +241,11 @@ proptest! {
                     while slots.is_due() && slots.behind() + 1 >= 8 {
                         slots.slice(&ring, &mut wire, usize::MAX, &mut left);
                     }
-                    ring.push(frame(0));
-                    slots.frame_came();
+                    // Sometimes with an announced gap before the frame.
+                    for _ in 0..1 + usize::from(n == 0) {
+                        ring.push(frame(0));
+                        slots.frame_came();
+                    }
                 }
                 1 => drop(slots.slice(&ring, &mut wire, n, &mut left)),
                 2 => drop(slots.add(Slot { fd: 0, conn: 0, cursor: ring.head(), variant: 0 })),
