@@ -115,6 +115,8 @@ fn marks(row: &Row) -> String {
     } else {
         let per_send = |of: &[Outcome]| median(of, |o| o.frames_per_send);
         marks.push(format!("{:.1} · {:.1} frames per send", per_send(&row.floor), per_send(&row.volley)));
+        let cpu = |of: &[Outcome]| spread(of, |o| o.us_per_delivery, 1.0, 2);
+        marks.push(format!("{} · {} µs CPU", cpu(&row.floor), cpu(&row.volley)));
     }
     let gaps: u64 = row.volley.iter().map(|o| o.gaps).sum();
     if gaps > 0 {

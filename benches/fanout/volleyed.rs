@@ -4,7 +4,7 @@ use super::server::{Burst, Sender, Sent, frame};
 use bytes::Bytes;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 use volley::limits::PASS_SLICE_SENDS;
@@ -28,14 +28,20 @@ const SETTINGS: Settings = Settings {
     gaps_max: 1_000_000,
 };
 
-/// Longer than a shard takes to publish its counts, and to hand over what waits.
-const SETTLED: Duration = Duration::from_millis(60);
+/// Between looks at the shard's counts, once no frame comes any more.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Looks without a change after which nothing will change: sockets were skipped, with a gap that says so.
+const LOOKS: usize = 50;
 
 pub struct Volley {
     shards: Shards<Publisher>,
     exporter: Exporter,
     orders: SyncSender<Burst>,
     goes_on: Arc<AtomicBool>,
+    /// Frames that were published since the start.
+    published: Arc<AtomicU64>,
+    viewers: u64,
 }
 
 impl Volley {
@@ -43,10 +49,12 @@ impl Volley {
         let exporter = volley::metrics::install().expect("the first recorder");
         let (orders, to_do) = sync_channel(1);
         let goes_on = Arc::new(AtomicBool::new(false));
-        let (flag, to_do) = (goes_on.clone(), std::sync::Mutex::new(Some(to_do)));
+        let published = Arc::new(AtomicU64::new(0));
+        let (flag, counter, to_do) = (goes_on.clone(), published.clone(), std::sync::Mutex::new(Some(to_do)));
         let make = move |_, _| {
             let orders = to_do.lock().ok().and_then(|mut to_do| to_do.take()).expect("one shard");
-            Publisher { orders, goes_on: flag.clone(), viewers, burst: None, next_us: 0, last: 0, credit: 0.0 }
+            let (goes_on, published) = (flag.clone(), counter.clone());
+            Publisher { orders, goes_on, published, viewers, burst: None, next_us: 0, last: 0, credit: 0.0 }
         };
         let (shards, _threads) = Shards::start(1, SETTINGS, make).expect("a shard");
         for stream in sockets {
@@ -55,7 +63,7 @@ impl Volley {
             let new = NewConn { stream, answer, leftover, encoding: Encoding::Json, caps, hello: () };
             assert!(shards.accept(Box::new(new)).is_ok(), "the inbox takes all viewers");
         }
-        Self { shards, exporter, orders, goes_on }
+        Self { shards, exporter, orders, goes_on, published, viewers: viewers as u64 }
     }
 
     fn sent(&self) -> Sent {
@@ -82,11 +90,13 @@ impl Sender for Volley {
 
     fn end(&mut self) -> Sent {
         self.goes_on.store(false, Ordering::Relaxed);
-        let mut sent = self.sent();
+        let (mut sent, mut looks) = (self.sent(), 0);
         loop {
-            std::thread::park_timeout(SETTLED);
+            std::thread::park_timeout(LOOK);
             let later = self.sent();
-            if later.sends == sent.sends {
+            looks = if later.sends == sent.sends { looks + 1 } else { 0 };
+            let is_whole = later.deliveries == self.published.load(Ordering::Relaxed) * self.viewers;
+            if looks > 0 && is_whole || looks >= LOOKS {
                 return later;
             }
             sent = later;
@@ -99,6 +109,7 @@ impl Sender for Volley {
 struct Publisher {
     orders: Receiver<Burst>,
     goes_on: Arc<AtomicBool>,
+    published: Arc<AtomicU64>,
     viewers: usize,
     burst: Option<(Burst, Bytes)>,
     next_us: u64,
@@ -121,7 +132,9 @@ impl Tenant for Publisher {
 
     fn wake(&mut self, cx: &mut Cx<'_, ()>) {
         if let Ok(burst) = self.orders.try_recv() {
-            (self.next_us, self.credit) = (cx.now_us, 1.0);
+            // Unbounded it begins with as many as shall wait: what is left of them at the end then makes up for it, and
+            // all in all so many were joined.
+            (self.next_us, self.credit) = (cx.now_us, burst.join as f64);
             self.burst = Some((burst, frame(burst.bytes)));
         }
         if !self.goes_on.load(Ordering::Relaxed) {
@@ -139,6 +152,7 @@ impl Tenant for Publisher {
             let mut frame = EncodedFrame::new(ROOM, self.last, self.last + 1, cx.now_us);
             frame.set(Variant::default(), bytes.clone());
             self.last += 1;
+            self.published.fetch_add(1, Ordering::Relaxed);
             cx.commands.push(Command::Frame { shard: cx.shard, frame: Arc::new(frame) });
         }
     }
