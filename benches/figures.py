@@ -29,6 +29,7 @@ def main(name: str, paths: list[str]) -> None:
     show("others' p99 before the stall", "ms", "stall", "others_before", "p99_ms")
     show("others' p99 during the stall", "ms", "stall", "others_while", "p99_ms")
     show("growth of resident memory in the stall", "MiB", "server", "rss_stall_growth_bytes", scale=1 / 2**20)
+    show("the same per stalled viewer", "KiB", "server", "rss_stall_growth_bytes_per_stalled", scale=1 / 1024)
     show("server CPU per delivered frame", "µs", "server", "cpu_us_per_frame")
     show("server's share of its core", "", "server", "cpu_share")
     show("server CPU per accept and handshake", "µs", "server", "connect_cpu_us_per_viewer")

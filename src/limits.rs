@@ -78,6 +78,13 @@ pub const CONTROL_BACKLOG_BYTES_MAX: usize = 4_096;
 /// Frames that one vectored write joins at most (`IOV_MAX` is 1024; beyond 64 the gain is under 1 %).
 pub const JOIN_FRAMES_MAX: usize = 64;
 
+/// Bytes of waiting frames that a slice of the pass puts together for its slots, per variant: about what an empty socket
+/// takes in one write. More goes in vectored writes.
+pub const JOINED_BYTES_MAX: usize = 64 * 1024;
+
+/// Slots that must be left to visit for that: for fewer, the copy costs more than their vectored writes.
+pub const JOINED_SLOTS_MIN: usize = 16;
+
 /// Sends in one slice of the pass, before reads are served again: 256 × 7 µs is under 2 ms.
 pub const PASS_SLICE_SENDS: usize = 256;
 

@@ -58,8 +58,10 @@ fn frame(n: u64) -> Arc<EncodedFrame> {
 /// Both measurements in one test: the counter is the whole process's.
 #[test]
 fn a_frame_to_ten_thousand_subscribers_allocates_no_more_than_to_a_hundred() {
-    let (few, many) = (on_slots(100), on_slots(10_000));
+    let (few, many) = (on_slots(100, 1), on_slots(10_000, 1));
     assert_eq!((few, many), (0, 0), "the pass itself allocates nothing");
+    let (few, many) = (on_slots(100, 8), on_slots(10_000, 8));
+    assert_eq!((few, many), (1, 1), "frames that wait are put together once per slice");
 
     let (few, many) = (on_sockets(100), on_sockets(4_000));
     let per_frame = many / FRAMES;
@@ -75,13 +77,13 @@ impl Wire for Sink {
         self.0 += bytes.len() as u64;
         Ok(bytes.len())
     }
-    fn send_joined(&mut self, _: RawFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
-        Ok(parts.iter().map(|part| part.len()).sum())
+    fn send_joined(&mut self, fd: RawFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        parts.iter().map(|part| self.send(fd, part)).sum()
     }
 }
 
-/// Allocations of the pass over `count` slots, after the frames themselves were made.
-fn on_slots(count: u32) -> u64 {
+/// Allocations of a slice of the pass over all of `count` slots for whom `waiting` frames wait, after those were made.
+fn on_slots(count: u32, waiting: u64) -> u64 {
     let (mut ring, mut slots, mut sink, mut left) = (Ring::new(64), Slots::default(), Sink(0), Vec::new());
     for conn in 0..count {
         slots.add(Slot { fd: 0, conn, cursor: 0, variant: 0 });
@@ -89,18 +91,22 @@ fn on_slots(count: u32) -> u64 {
     // The ring grows to its capacity once.
     (0..64).for_each(|n| {
         ring.push(frame(n));
+        slots.frame_came();
     });
-    let frames: Vec<_> = (64..64 + FRAMES).map(frame).collect();
-    slots.frame_came();
+    let frames: Vec<_> = (64..64 + FRAMES * waiting).map(frame).collect();
     slots.slice(&ring, &mut sink, usize::MAX, &mut left);
     let (before, sent_before) = (ALLOCATIONS.load(Ordering::Relaxed), sink.0);
-    for frame in frames {
+    let mut slices = 0;
+    for (n, frame) in (1..).zip(frames) {
         ring.push(frame);
         slots.frame_came();
-        slots.slice(&ring, &mut sink, usize::MAX, &mut left);
+        if n % waiting == 0 {
+            slots.slice(&ring, &mut sink, usize::MAX, &mut left);
+            slices += 1;
+        }
     }
-    assert_eq!(sink.0 - sent_before, u64::from(count) * FRAMES * FRAME_BYTES as u64);
-    ALLOCATIONS.load(Ordering::Relaxed) - before
+    assert_eq!(sink.0 - sent_before, u64::from(count) * FRAMES * waiting * FRAME_BYTES as u64);
+    (ALLOCATIONS.load(Ordering::Relaxed) - before).div_ceil(slices)
 }
 
 /// Allocations of the whole process while `FRAMES` frames reach `count` real sockets, one after the other.

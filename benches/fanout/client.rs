@@ -1,64 +1,159 @@
-//! The reading process: opens sockets and reads all they give, cheaply.
+//! The reading process: opens sockets and takes all that they give, cheaply.
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Socket, Type};
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
-/// Sockets from one source address: far below the 28,000 ephemeral ports.
+/// Sockets from one source address: far below the 28,000 ephemeral ports, also for two readers at a time.
 const PER_ADDRESS: usize = 5_000;
 
-/// `port viewers`: connects, says `ready`, then reads until its standard input ends; says what it read.
+/// Bytes that do not come within this never come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// `port viewers`: connects, says `ready`, then takes what comes. Commands, one a line:
+///
+/// - `mark N` begins to count; with N > 0 every socket's bytes are compared with frames of N bytes, else the kernel is
+///   asked to throw them away instead of copying them (`MSG_TRUNC`). Answers `marked`.
+/// - `until N` answers, once N bytes came or nothing comes any more: `bytes reads elapsed_us cpu_us wrong`, where the time
+///   is from the mark to the last byte, and `wrong` counts the sockets that got something else than frames.
 pub fn main(mut args: impl Iterator<Item = String>) {
     let mut number = || args.next().and_then(|a| a.parse::<usize>().ok()).expect("port, viewers");
     let (port, viewers) = (number(), number());
     super::server::pin(1);
     rlimit::increase_nofile_limit(u64::MAX).expect("RLIMIT_NOFILE can be read");
-    let mut poll = Poll::new().expect("a poll");
-    let mut sockets: Vec<TcpStream> = (0..viewers).map(|n| connect(port as u16, n / PER_ADDRESS)).collect();
-    for (n, socket) in sockets.iter_mut().enumerate() {
-        poll.registry().register(socket, Token(n), Interest::READABLE).expect("registers");
-    }
-    say("ready");
-    let (stop, stopped) = std::sync::mpsc::channel();
+    let sockets = (0..viewers).map(|n| connect(port as u16, n / PER_ADDRESS)).collect();
+    let mut reader = Reader::new(sockets);
+    super::server::say("ready");
+    let (told, orders) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
-            if stop.send(line.unwrap_or_default()).is_err() {
+            if told.send(line.unwrap_or_default()).is_err() {
                 return;
             }
         }
     });
-    let mut buffer = vec![0; 256 * 1024];
-    let mut events = Events::with_capacity(1_024);
-    let (mut bytes, mut began, mut cpu) = (0_u64, Instant::now(), super::server::cpu());
     loop {
-        poll.poll(&mut events, Some(Duration::from_millis(100))).expect("polls");
-        for event in &events {
-            let socket = &sockets[event.token().0];
-            while let Ok((n, _)) = recv(socket, &mut buffer[..], RecvFlags::DONTWAIT) {
-                bytes += n as u64;
-                if n < buffer.len() {
+        let order = match orders.try_recv() {
+            Ok(order) => order,
+            Err(TryRecvError::Empty) => {
+                reader.take(Duration::from_millis(10));
+                continue;
+            }
+            Err(TryRecvError::Disconnected) => return,
+        };
+        let (word, number) = order.split_once(' ').expect("a word and a number");
+        let number: u64 = number.parse().expect("a number");
+        if word == "mark" {
+            reader.mark(number as usize);
+            super::server::say("marked");
+        } else {
+            let began = Instant::now();
+            while reader.bytes < number && began.elapsed() < PATIENCE {
+                reader.take(Duration::from_millis(10));
+            }
+            super::server::say(&reader.report());
+        }
+    }
+}
+
+struct Reader {
+    poll: Poll,
+    events: Events,
+    sockets: Vec<TcpStream>,
+    buffer: Vec<u8>,
+    bytes: u64,
+    reads: u64,
+    began: Instant,
+    last: Instant,
+    cpu: Duration,
+    /// While bytes are compared: the frame, and where in it each socket stands.
+    expected: Vec<u8>,
+    at: Vec<usize>,
+    wrong: Vec<bool>,
+}
+
+impl Reader {
+    fn new(mut sockets: Vec<TcpStream>) -> Self {
+        let poll = Poll::new().expect("a poll");
+        for (n, socket) in sockets.iter_mut().enumerate() {
+            poll.registry().register(socket, Token(n), Interest::READABLE).expect("registers");
+        }
+        let (now, count) = (Instant::now(), sockets.len());
+        Self {
+            poll,
+            events: Events::with_capacity(1_024),
+            sockets,
+            buffer: vec![0; BUFFER_BYTES],
+            bytes: 0,
+            reads: 0,
+            began: now,
+            last: now,
+            cpu: Duration::ZERO,
+            expected: Vec::new(),
+            at: vec![0; count],
+            wrong: vec![false; count],
+        }
+    }
+
+    fn mark(&mut self, frame_bytes: usize) {
+        self.expected = if frame_bytes > 0 { super::server::frame(frame_bytes).to_vec() } else { Vec::new() };
+        self.at.fill(0);
+        self.wrong.fill(false);
+        (self.bytes, self.reads, self.cpu) = (0, 0, super::server::cpu());
+        (self.began, self.last) = (Instant::now(), Instant::now());
+    }
+
+    fn report(&self) -> String {
+        let cpu = super::server::cpu() - self.cpu;
+        let wrong = self.wrong.iter().filter(|wrong| **wrong).count();
+        let elapsed = self.last - self.began;
+        format!("{} {} {} {} {wrong}", self.bytes, self.reads, elapsed.as_micros(), cpu.as_micros())
+    }
+
+    fn take(&mut self, timeout: Duration) {
+        self.poll.poll(&mut self.events, Some(timeout)).expect("polls");
+        let compares = !self.expected.is_empty();
+        let flags = if compares { RecvFlags::DONTWAIT } else { RecvFlags::DONTWAIT | RecvFlags::TRUNC };
+        let before = self.bytes;
+        for event in &self.events {
+            let n = event.token().0;
+            while let Ok((_, taken)) = recv(&self.sockets[n], &mut self.buffer[..], flags) {
+                self.reads += 1;
+                self.bytes += taken as u64;
+                if compares {
+                    let is_right = follows(&self.expected, &mut self.at[n], &self.buffer[..taken]);
+                    self.wrong[n] |= !is_right;
+                }
+                if taken < BUFFER_BYTES {
                     break;
                 }
             }
         }
-        match stopped.try_recv().as_deref() {
-            Ok("begin") => (bytes, began, cpu) = (0, Instant::now(), super::server::cpu()),
-            Ok(_) => break,
-            Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
-            Err(_) => {}
+        if self.bytes > before {
+            self.last = Instant::now();
         }
     }
-    let busy = (super::server::cpu() - cpu).as_secs_f64() / began.elapsed().as_secs_f64();
-    say(&format!("{bytes} {busy:.3}"));
 }
 
-fn say(line: &str) {
-    let mut out = std::io::stdout();
-    writeln!(out, "{line}").and_then(|()| out.flush()).expect("the parent reads");
+/// Whether `bytes` go on with the endless repetition of `frame` at `at`; moves it.
+fn follows(frame: &[u8], at: &mut usize, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        let rest = &frame[*at..];
+        let piece = rest.len().min(bytes.len());
+        if rest[..piece] != bytes[..piece] {
+            return false;
+        }
+        *at = (*at + piece) % frame.len();
+        bytes = &bytes[piece..];
+    }
+    true
 }
 
 fn connect(port: u16, address: usize) -> TcpStream {

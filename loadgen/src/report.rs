@@ -331,7 +331,8 @@ impl Outcome {
                 "rss_idle_bytes": s.rss_idle_bytes,
                 "rss_max_bytes": s.rss_max_bytes,
                 "rss_idle_bytes_per_viewer": s.rss_idle_bytes.saturating_sub(s.rss_before_bytes) as f64 / f.tally.connected.max(1) as f64,
-                "rss_stall_growth_bytes": s.rss_stall_bytes.map(|(begin, most)| most.saturating_sub(begin)),
+                "rss_stall_growth_bytes": stall_growth(f).map(|(grown, _)| grown),
+                "rss_stall_growth_bytes_per_stalled": stall_growth(f).map(|(_, per_stalled)| per_stalled),
             })),
             "metrics": f.metrics,
             "generator": self.generator,
@@ -342,6 +343,13 @@ impl Outcome {
 fn cpu_per_frame(f: &Findings) -> Option<f64> {
     let server = f.server?;
     (f.tally.frames_measured > 0).then(|| server.cpu_us as f64 / f.tally.frames_measured as f64)
+}
+
+/// Bytes that the server grew by in the stall, and that by the viewers that stalled.
+fn stall_growth(f: &Findings) -> Option<(u64, f64)> {
+    let (begin, most) = f.server?.rss_stall_bytes?;
+    let grown = most.saturating_sub(begin);
+    Some((grown, grown as f64 / f.tally.stalled.max(1) as f64))
 }
 
 fn latency_text(l: &Percentiles, of: &str) -> String {
@@ -395,8 +403,12 @@ fn server_rows(f: &Findings) -> Vec<(&'static str, String)> {
         ));
         let mut memory =
             format!("resident {:.1} MiB, {per_viewer:.2} KiB per idle viewer", kib(server.rss_max_bytes) / 1_024.0);
-        if let Some((begin, most)) = server.rss_stall_bytes {
-            memory.push_str(&format!(", grew by {:.1} MiB in the stall", kib(most.saturating_sub(begin)) / 1_024.0));
+        if let Some((grown, per_stalled)) = stall_growth(f) {
+            memory.push_str(&format!(
+                ", grew by {:.1} MiB in the stall: {:.2} KiB per stalled viewer",
+                kib(grown) / 1_024.0,
+                per_stalled / 1_024.0
+            ));
         }
         rows.push(("", memory));
     }
@@ -418,6 +430,7 @@ fn server_rows(f: &Findings) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conductor::ServerUse;
 
     #[test]
     fn a_full_generator_says_so() {
@@ -434,6 +447,15 @@ mod tests {
             let judged = Generator::judge(&[own(1, 1, 1), full]);
             assert!(judged.was_the_bottleneck && judged.says.contains("BOTTLENECK"), "{full:?}");
         }
+    }
+
+    #[test]
+    fn what_a_stall_costs_is_told_per_stalled_viewer() {
+        let mut f = Findings::default();
+        assert_eq!(stall_growth(&f), None);
+        f.server = Some(ServerUse { rss_stall_bytes: Some((10_000_000, 12_048_000)), ..ServerUse::default() });
+        f.tally.stalled = 1_000;
+        assert_eq!(stall_growth(&f), Some((2_048_000, 2_048.0)));
     }
 
     #[test]

@@ -19,7 +19,9 @@ pub(super) struct Conn<S> {
     pub generation: u32,
     pub encoding: Encoding,
     pub caps: Caps,
-    ws: WebSocketContext,
+    /// The WebSocket library's state while a message is open. Between messages it would be as good as new, so a silent
+    /// viewer does without its 256 bytes, and one that spoke without the buffer of what it said.
+    ws: Option<Box<WebSocketContext>>,
     pub inspect: Inspect,
     /// `None` once it closes.
     pub session: Option<S>,
@@ -57,19 +59,12 @@ pub(super) enum Incoming {
 
 impl<S> Conn<S> {
     pub(super) fn new(fd: OwnedFd, generation: u32, encoding: Encoding, caps: Caps, now_us: u64) -> Self {
-        let size = Some(caps.message_bytes_max as usize);
-        let config = WebSocketConfig::default()
-            .read_buffer_size(0)
-            .write_buffer_size(0)
-            .max_write_buffer_size(usize::MAX)
-            .max_message_size(size)
-            .max_frame_size(size);
         Self {
             fd,
             generation,
             encoding,
             caps,
-            ws: WebSocketContext::new(Role::Server, Some(config)),
+            ws: None,
             inspect: Inspect::default(),
             session: None,
             room: NONE,
@@ -98,15 +93,30 @@ impl<S> Conn<S> {
         output: &mut Vec<u8>,
         now_us: u64,
     ) -> Result<Option<Incoming>, Close> {
+        let mut ws = self.ws.take().unwrap_or_else(|| context(&self.caps));
+        let received = self.receive_by(&mut ws, input, output, now_us);
+        if self.inspect.is_open() {
+            self.ws = Some(ws);
+        }
+        received
+    }
+
+    fn receive_by(
+        &mut self,
+        ws: &mut WebSocketContext,
+        input: &mut &[u8],
+        output: &mut Vec<u8>,
+        now_us: u64,
+    ) -> Result<Option<Incoming>, Close> {
         while !input.is_empty() {
             let taken = self.inspect.next(input, &self.caps, now_us)?;
             let (piece, rest) = input.split_at(taken);
             *input = rest;
             let mut shim = Shim { input: piece, output };
-            match self.ws.read(&mut shim) {
+            match ws.read(&mut shim) {
                 Ok(message) => {
                     // Without this the pong would leave with the next read, after the reply to a later message.
-                    match self.ws.flush(&mut shim) {
+                    match ws.flush(&mut shim) {
                         // The answer to a close frame is written, and with it the connection is over.
                         Ok(()) | Err(Error::ConnectionClosed) => {}
                         Err(error) => return Err(verdict(&error)),
@@ -123,6 +133,18 @@ impl<S> Conn<S> {
         }
         Ok(None)
     }
+}
+
+/// The library's state at the beginning of a message, without buffers.
+fn context(caps: &Caps) -> Box<WebSocketContext> {
+    let size = Some(caps.message_bytes_max as usize);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(0)
+        .write_buffer_size(0)
+        .max_write_buffer_size(usize::MAX)
+        .max_message_size(size)
+        .max_frame_size(size);
+    Box::new(WebSocketContext::new(Role::Server, Some(config)))
 }
 
 /// The close code for what the WebSocket library found.
@@ -156,5 +178,75 @@ impl Write for Shim<'_> {
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+    const CAPS: Caps = Caps { message_bytes_max: 4_096, fragments_max: 16, backlog_bytes_max: 4_096, any_type: false };
+
+    fn conn() -> Conn<()> {
+        Conn::new(File::open("/dev/null").unwrap().into(), 0, Encoding::Json, CAPS, 0)
+    }
+
+    /// A masked frame (with the mask 0, which changes nothing).
+    fn frame(opcode: OpCode, is_final: bool, payload: &[u8]) -> Vec<u8> {
+        let header = FrameHeader { is_final, rsv1: false, rsv2: false, rsv3: false, opcode, mask: Some([0; 4]) };
+        let mut bytes = Vec::new();
+        header.format(payload.len() as u64, &mut bytes).unwrap();
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    /// What comes of `stream` in pieces of `step` bytes, and what is answered.
+    fn feed(conn: &mut Conn<()>, stream: &[u8], step: usize) -> (Vec<Message>, Vec<u8>) {
+        let (mut messages, mut output) = (Vec::new(), Vec::new());
+        for mut input in stream.chunks(step) {
+            while let Some(Incoming::Message(message)) = conn.receive(&mut input, &mut output, 0).unwrap() {
+                messages.push(message);
+            }
+        }
+        (messages, output)
+    }
+
+    #[test]
+    fn messages_are_the_same_however_they_are_cut_and_nothing_is_kept_between_them() {
+        let stream = [
+            frame(OpCode::Data(Data::Text), true, b"whole"),
+            frame(OpCode::Data(Data::Text), false, "弹".as_bytes()),
+            frame(OpCode::Control(Control::Ping), true, b"now"),
+            frame(OpCode::Data(Data::Continue), true, "幕".as_bytes()),
+            frame(OpCode::Data(Data::Text), true, &[b'x'; 300]),
+        ]
+        .concat();
+        let expected = [
+            Message::text("whole"),
+            Message::Ping("now".into()),
+            Message::text("弹幕"),
+            Message::text("x".repeat(300)),
+        ];
+        for step in 1..stream.len() {
+            let mut conn = conn();
+            let (messages, output) = feed(&mut conn, &stream, step);
+            assert_eq!(messages, expected, "pieces of {step}");
+            assert_eq!(output, [0x8a, 3, b'n', b'o', b'w'], "one pong, pieces of {step}");
+            assert!(conn.ws.is_none(), "pieces of {step}");
+        }
+    }
+
+    #[test]
+    fn an_open_message_keeps_its_state_until_it_ends() {
+        let mut conn = conn();
+        assert!(conn.ws.is_none(), "a viewer that says nothing costs no WebSocket state");
+        let (messages, _) = feed(&mut conn, &frame(OpCode::Data(Data::Text), false, b"to be "), 100);
+        assert!(messages.is_empty() && conn.ws.is_some());
+        let (messages, _) = feed(&mut conn, &frame(OpCode::Data(Data::Continue), true, b"continued"), 100);
+        assert_eq!(messages, [Message::text("to be continued")]);
+        assert!(conn.ws.is_none());
     }
 }

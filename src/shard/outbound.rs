@@ -50,7 +50,9 @@ impl<T: Tenant> Worker<T> {
             room.pass_began_us = now_us;
         }
         if room.ring.push(frame) {
+            // The announced gap is an entry of its own, before the frame.
             self.report.gaps_overload += u64::from(room.watchers);
+            room.slots.frame_came();
         }
         room.slots.frame_came();
         let has_parked = !room.parked.is_empty();

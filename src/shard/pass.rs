@@ -1,11 +1,11 @@
 //! The pass: one branch-poor loop over a room's dense subscriber slots. The product.
 //!
 //! Visits socket by socket, never message by message: the kernel's per-socket state is cold on each visit, so what
-//! waits for a subscriber goes in one vectored write. Where a pass starts rotates, so that nobody is always last.
+//! waits for a subscriber goes in one write. Where a pass starts rotates, so that nobody is always last.
 
 use super::ring::{Ring, Seq};
 use crate::faults::fail_point;
-use crate::limits::JOIN_FRAMES_MAX;
+use crate::limits::{JOIN_FRAMES_MAX, JOINED_BYTES_MAX, JOINED_SLOTS_MIN};
 use crate::protocol::encode::{VARIANTS, Variant};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
@@ -88,8 +88,12 @@ pub struct Slots {
     at: usize,
     /// Slots still to visit until everybody has everything; 0: no pass is under way.
     todo: usize,
-    /// Frames that came since everybody had everything: no slot is further behind.
+    /// No slot is further behind than this many frames.
     behind: usize,
+    /// Slots still to visit until everybody was visited since the lap began; frames keep a pass going, laps end.
+    lap_todo: usize,
+    /// Frames that came since the lap began.
+    lap_frames: usize,
 }
 
 impl Slots {
@@ -129,6 +133,7 @@ impl Slots {
         self.slots.push(slot);
         if self.todo > 0 {
             self.todo += 1;
+            self.lap_todo += 1;
         }
         self.slots.len() - 1
     }
@@ -144,16 +149,20 @@ impl Slots {
             // The moved slot may have left the stretch that was still to visit: look at all again. Slots that
             // have everything are skipped without a send.
             self.todo = self.slots.len();
+            self.lap_todo = self.slots.len();
         }
         (slot, self.slots.get(place).map(|moved| moved.conn))
     }
 
-    /// A frame came: everybody has something to get. A pass under way simply goes on, so that the slots not yet
+    /// An entry came into the ring: everybody has something to get. A pass under way simply goes on, so that the slots not yet
     /// visited get both frames in one write.
     pub fn frame_came(&mut self) {
         if self.todo == 0 && !self.slots.is_empty() {
             // A new pass starts elsewhere than the one before: about 0.618 of the way round is never twice near.
             self.at = (self.at + self.slots.len() * 5 / 8 + 1) % self.slots.len();
+            (self.lap_todo, self.lap_frames) = (self.slots.len(), 0);
+        } else {
+            self.lap_frames += 1;
         }
         self.todo = self.slots.len();
         self.behind = if self.todo == 0 { 0 } else { self.behind + 1 };
@@ -169,6 +178,7 @@ impl Slots {
         let parts: [SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX]>; VARIANTS] = Variant::ALL
             .map(|v| ring.newest(self.behind.min(JOIN_FRAMES_MAX)).map(|entry| IoSlice::new(entry.get(v))).collect());
         let reach = parts[0].len();
+        let mut joined = Joined::new(self.todo);
         let count = self.slots.len();
         let mut todo = self.todo;
         let mut at = self.at;
@@ -191,7 +201,10 @@ impl Slots {
             fail_point!("in_broadcast");
             let (result, wanted) = match waiting {
                 [one] => (wire.send(slot.fd, one), one.len()),
-                several => (wire.send_joined(slot.fd, several), several.iter().map(|part| part.len()).sum()),
+                several => match joined.get(slot.variant, several) {
+                    Some(bytes) => (wire.send(slot.fd, bytes), bytes.len()),
+                    None => (wire.send_joined(slot.fd, several), several.iter().map(|part| part.len()).sum()),
+                },
             };
             match result {
                 Ok(sent) if sent == wanted => {
@@ -214,6 +227,7 @@ impl Slots {
                 }
             }
         }
+        self.visited(self.todo - todo);
         self.todo = todo;
         self.at = at;
         if todo == 0 {
@@ -221,154 +235,62 @@ impl Slots {
         }
         tally
     }
+
+    /// So many slots more were given all that is here. When that ends a lap, what came before it is with everybody.
+    fn visited(&mut self, slots: usize) {
+        match self.lap_todo.checked_sub(slots) {
+            Some(left @ 1..) => self.lap_todo = left,
+            _ => {
+                self.behind = self.lap_frames;
+                self.lap_frames = 0;
+                // Those who were visited twice count for the lap that begins.
+                self.lap_todo += self.slots.len() - slots;
+            }
+        }
+    }
+}
+
+/// What waits for many slots, one frame behind the other in one piece of memory per variant: a `send` of that costs less
+/// than a vectored write of the frames, and copying it once is nothing beside a slice of sends.
+struct Joined {
+    pieces: [Piece; VARIANTS],
+    /// Whether enough slots are left to visit.
+    is_worth_it: bool,
+}
+
+/// One variant's.
+#[derive(Default)]
+struct Piece {
+    /// The newest frames, as many as the slot lacked that lacked most.
+    bytes: Vec<u8>,
+    /// How many the slot before lacked, and their bytes: most often the next one lacks the same.
+    frames: usize,
+    wanted: usize,
+}
+
+impl Joined {
+    fn new(todo: usize) -> Self {
+        Self { pieces: Default::default(), is_worth_it: todo >= JOINED_SLOTS_MIN }
+    }
+
+    /// `waiting`, the newest frames of a variant, in one piece; `None` where a vectored write is better.
+    fn get(&mut self, variant: u8, waiting: &[IoSlice<'_>]) -> Option<&[u8]> {
+        let Piece { bytes, frames, wanted } = &mut self.pieces[usize::from(variant)];
+        if *frames != waiting.len() {
+            (*frames, *wanted) = (waiting.len(), waiting.iter().map(|part| part.len()).sum());
+        }
+        if !self.is_worth_it || *wanted > JOINED_BYTES_MAX {
+            return None;
+        }
+        if bytes.len() < *wanted {
+            bytes.clear();
+            bytes.reserve_exact(*wanted);
+            waiting.iter().for_each(|part| bytes.extend_from_slice(part));
+        }
+        // The head does not move within a slice: every slot lacks an end of the same frames.
+        Some(&bytes[bytes.len() - *wanted..])
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::frame::{EncodedFrame, RoomKey};
-    use bytes::Bytes;
-    use std::collections::HashMap;
-    use std::sync::Arc;
-
-    /// Remembers what each descriptor got; descriptors in `full` take nothing, in `short` one byte.
-    #[derive(Default)]
-    struct Memory {
-        got: HashMap<RawFd, Vec<u8>>,
-        order: Vec<RawFd>,
-        full: Vec<RawFd>,
-        short: Vec<RawFd>,
-        broken: Vec<RawFd>,
-    }
-
-    impl Wire for Memory {
-        fn send(&mut self, fd: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
-            self.order.push(fd);
-            if self.full.contains(&fd) {
-                return Err(Errno::AGAIN);
-            }
-            if self.broken.contains(&fd) {
-                return Err(Errno::CONNRESET);
-            }
-            let n = if self.short.contains(&fd) { 1 } else { bytes.len() };
-            self.got.entry(fd).or_default().extend(&bytes[..n]);
-            Ok(n)
-        }
-        fn send_joined(&mut self, fd: RawFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
-            let all: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
-            self.send(fd, &all)
-        }
-    }
-
-    fn frame(n: u8) -> Arc<EncodedFrame> {
-        let mut frame = EncodedFrame::new(RoomKey(0), u64::from(n), u64::from(n) + 1, 0);
-        frame.set(Variant::ALL[0], Bytes::from(vec![n; 4]));
-        frame.set(Variant::ALL[1], Bytes::from(vec![n + 100; 2]));
-        Arc::new(frame)
-    }
-
-    fn room(count: u32) -> (Ring, Slots) {
-        let mut slots = Slots::default();
-        for conn in 0..count {
-            slots.add(Slot { fd: conn as RawFd, conn, cursor: 0, variant: (conn % 2) as u8 });
-        }
-        (Ring::new(8), slots)
-    }
-
-    #[test]
-    fn everybody_gets_their_variant_once() {
-        let (mut ring, mut slots) = room(10);
-        let (mut wire, mut left) = (Memory::default(), Vec::new());
-        ring.push(frame(0));
-        slots.frame_came();
-        let tally = slots.slice(&ring, &mut wire, 1000, &mut left);
-        assert!(!slots.is_due() && left.is_empty());
-        assert_eq!(tally, Tally { sends: 10, deliveries: 10, bytes: 30 });
-        for fd in 0..10 {
-            assert_eq!(wire.got[&fd], if fd % 2 == 0 { vec![0; 4] } else { vec![100; 2] });
-        }
-    }
-
-    #[test]
-    fn slices_join_what_came_meanwhile() {
-        let (mut ring, mut slots) = room(10);
-        let (mut wire, mut left) = (Memory::default(), Vec::new());
-        ring.push(frame(0));
-        slots.frame_came();
-        slots.slice(&ring, &mut wire, 4, &mut left);
-        assert!(slots.is_due());
-        ring.push(frame(1));
-        slots.frame_came();
-        let mut sends = 4;
-        while slots.is_due() {
-            sends += slots.slice(&ring, &mut wire, 4, &mut left).sends;
-        }
-        assert_eq!(sends, 14, "6 slots got both frames in one write, 4 needed a second one");
-        for fd in (0..10).step_by(2) {
-            assert_eq!(wire.got[&fd], [0, 0, 0, 0, 1, 1, 1, 1]);
-        }
-    }
-
-    #[test]
-    fn passes_start_elsewhere_each_time() {
-        let (mut ring, mut slots) = room(10);
-        let (mut wire, mut left) = (Memory::default(), Vec::new());
-        let mut first = Vec::new();
-        for n in 0..5 {
-            ring.push(frame(n));
-            slots.frame_came();
-            wire.order.clear();
-            slots.slice(&ring, &mut wire, 1000, &mut left);
-            first.push(wire.order[0]);
-        }
-        first.sort_unstable();
-        first.dedup();
-        assert!(first.len() >= 4, "{first:?}");
-    }
-
-    #[test]
-    fn blocked_and_broken_are_reported_with_their_place_and_cost_nobody_else() {
-        let (mut ring, mut slots) = room(10);
-        let mut wire = Memory { full: vec![2], short: vec![3], broken: vec![4], ..Memory::default() };
-        let mut left = Vec::new();
-        ring.push(frame(0));
-        slots.frame_came();
-        let tally = slots.slice(&ring, &mut wire, 1000, &mut left);
-        assert_eq!(tally.deliveries, 7);
-        left.sort_by_key(|l| match l {
-            Left::Blocked { conn, .. } | Left::Broken { conn } => *conn,
-        });
-        assert_eq!(
-            left,
-            [
-                Left::Blocked { conn: 2, cursor: 0, sent: 0 },
-                Left::Blocked { conn: 3, cursor: 0, sent: 1 },
-                Left::Broken { conn: 4 }
-            ]
-        );
-    }
-
-    #[test]
-    fn removing_during_a_pass_skips_nobody() {
-        for removed in 0..10 {
-            for budget in 1..10 {
-                let (mut ring, mut slots) = room(10);
-                let (mut wire, mut left) = (Memory::default(), Vec::new());
-                ring.push(frame(0));
-                slots.frame_came();
-                slots.slice(&ring, &mut wire, budget, &mut left);
-                let (gone, _) = slots.remove(removed);
-                while slots.is_due() {
-                    slots.slice(&ring, &mut wire, budget, &mut left);
-                }
-                for fd in (0..10).filter(|fd| *fd != gone.fd) {
-                    assert_eq!(
-                        wire.got[&fd].len(),
-                        if fd % 2 == 0 { 4 } else { 2 },
-                        "removed {removed}, budget {budget}"
-                    );
-                }
-            }
-        }
-    }
-}
+mod tests;
