@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 use volley::app::Node;
-use volley::config::Config;
+use volley::config::{Config, Data};
 use volley::policy::text::{TextLimits, normalise};
 use volley::protocol::event::Mode;
 
@@ -19,6 +19,8 @@ fn server() -> Node {
         drain_ms: 500,
         no_rate_limits: true,
         tick_ms: 20,
+        // Not a folder beside the test, which would have the last run's show.
+        data: Data::Memory,
         ..Config::default()
     };
     config.admission.connections_max = 1_000;

@@ -43,7 +43,7 @@ impl Case {
 fn everybody_is_heard(bringers: usize, each: usize, asleep: bool) {
     let mut builder = loom::model::Builder::new();
     // A thread is interrupted so often at most; the cases grow as the power of it.
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(2);
     builder.check(move || {
         let case = Arc::new(Case { bell: Bell::new(asleep), brought: AtomicUsize::new(0), alarm: Notify::new() });
         let threads: Vec<_> = (0..bringers)
