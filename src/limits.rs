@@ -235,3 +235,9 @@ pub const LOG_GROUP_MAX: usize = 10_000;
 
 /// …and bytes of events in it, about: a tenth of a second of work for a device that writes 100 MB a second.
 pub const LOG_GROUP_BYTES_MAX: usize = 8 << 20;
+
+/// DEFLATE streams that one compressed message may be made of. Every known client sends one; each costs a reset.
+pub const DEFLATE_STREAMS_MAX: usize = 16;
+
+/// Bytes that a thread keeps to compress into. A frame of 200 comments has 40 KiB; what a page needed is given back.
+pub const DEFLATE_SCRATCH_BYTES_MAX: usize = 256 * 1024;

@@ -116,7 +116,13 @@ fn on_sockets(count: usize) -> u64 {
         Settings { ring_frames: 64, ping_us: u64::MAX / 4, idle_us: u64::MAX / 2, stalled_us: 30_000_000, gaps_max: 3 };
     let (shards, threads) = Shards::start(1, settings, |_, _| Everybody).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let caps = Caps { message_bytes_max: 4_096, fragments_max: 16, backlog_bytes_max: 4_096, any_type: false };
+    let caps = Caps {
+        message_bytes_max: 4_096,
+        fragments_max: 16,
+        backlog_bytes_max: 4_096,
+        any_type: false,
+        compressed: false,
+    };
     let mut viewers: Vec<TcpStream> = (0..count)
         .map(|_| {
             let viewer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

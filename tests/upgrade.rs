@@ -30,7 +30,7 @@ fn handed_over(server: &Server) -> Upgraded {
 fn a_bare_request_gets_json_and_nothing_it_did_not_ask_for() {
     let server = Server::start(&config());
     let mut client = server.connect();
-    client.send(upgrade(WS, "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"));
+    client.send(upgrade(WS, ""));
     let answer = client.answer();
     assert_eq!(answer.status, 101, "{answer:?}");
     // The example of RFC 6455, 1.3 (the helper shows heads in lower case).
@@ -38,13 +38,43 @@ fn a_bare_request_gets_json_and_nothing_it_did_not_ask_for() {
     assert_eq!(answer.header("upgrade"), Some("websocket"));
     assert_eq!(answer.header("connection"), Some("upgrade"));
     assert_eq!(answer.header("sec-websocket-protocol"), None);
-    assert_eq!(answer.header("sec-websocket-extensions"), None, "compression is declined");
+    assert_eq!(answer.header("sec-websocket-extensions"), None);
     assert_eq!(answer.header("content-length").or(answer.header("transfer-encoding")), None, "a 101 has no body");
     let upgraded = handed_over(&server);
-    assert_eq!(upgraded.encoding, Encoding::Json);
+    assert_eq!((upgraded.encoding, upgraded.compressed), (Encoding::Json, false));
     assert_eq!(resume(&upgraded), None);
     assert_eq!(upgraded.peer, IpAddr::V4(Ipv4Addr::LOCALHOST));
     assert!(upgraded.leftover.is_empty());
+}
+
+/// Bytes of every message depend on it: what was answered is what the shard is told.
+#[test]
+fn compression_is_agreed_to_as_far_as_shared_frames_can_satisfy_it() {
+    const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+    const AGREED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    let server = Server::start(&config());
+    for (offer, answer) in [
+        ("permessage-deflate; client_max_window_bits", Some(AGREED.to_owned())),
+        ("permessage-deflate; server_max_window_bits=15", Some(format!("{AGREED}; server_max_window_bits=15"))),
+        ("permessage-deflate; server_max_window_bits=10, permessage-deflate", Some(AGREED.to_owned())),
+        ("permessage-deflate; server_max_window_bits=10", None),
+        ("permessage-deflate; server_max_window_bits=7", None),
+        ("permessage-deflate; client_max_window_bits; client_max_window_bits", None),
+        ("x-another", None),
+    ] {
+        let answered = server.ask(upgrade(WS, &format!("{EXTENSIONS}: {offer}\r\n")));
+        assert_eq!(answered.status, 101, "{offer}");
+        assert_eq!(answered.header("sec-websocket-extensions"), answer.as_deref(), "{offer}");
+        assert_eq!(handed_over(&server).compressed, answer.is_some(), "{offer}");
+    }
+    assert_eq!(server.ask(upgrade(WS, &format!("{EXTENSIONS}: permessage-deflate; =\r\n"))).status, 400);
+    drop(server);
+    let mut off = config();
+    off.compression.enabled = false;
+    let server = Server::start(&off);
+    let answered = server.ask(upgrade(WS, &format!("{EXTENSIONS}: permessage-deflate\r\n")));
+    assert_eq!((answered.status, answered.header("sec-websocket-extensions")), (101, None));
+    assert!(!handed_over(&server).compressed);
 }
 
 /// What an answer says, without what differs from one to the next: hyper adds the date.
@@ -72,6 +102,10 @@ fn both_ways_to_an_upgrade_say_the_same() {
         (with(&"X: y\r\n".repeat(60)), 101),
         (with("Sec-WebSocket-Protocol: volley.v1.json, volley.guest.0123456789abcdef\r\n"), 101),
         (with("Sec-WebSocket-Protocol: volley.v1.json, volley.guest.short\r\n"), 400),
+        (with("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"), 101),
+        (with("Sec-WebSocket-Extensions: x; y=z\r\nsec-websocket-extensions:permessage-deflate\r\n"), 101),
+        (with("Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9\r\n"), 101),
+        (with("Sec-WebSocket-Extensions: permessage-deflate;\r\n"), 400),
         (upgrade("http://good.test/v1/rooms/demo/ws?epoch=9f3a&after=812&token=x", ""), 101),
         (upgrade("/v1/rooms/%64emo/ws?rendition=viewer", ""), 101),
         (format!("\r\n{proper}"), 101),
@@ -113,7 +147,9 @@ fn both_ways_to_an_upgrade_say_the_same() {
 
         assert_eq!(first.status, status, "{request:?}: {first:?}");
         assert_eq!(meaning(&first), meaning(&later), "{request:?}");
-        let agreed = |way: &Option<Upgraded>| way.as_ref().map(|u| (u.encoding, resume(u), u.leftover.clone(), u.peer));
+        let agreed = |way: &Option<Upgraded>| {
+            way.as_ref().map(|u| (u.encoding, u.compressed, resume(u), u.leftover.clone(), u.peer))
+        };
         assert_eq!(agreed(&first_way), agreed(&later_way), "{request:?}");
         assert!(later.status != 101 || later.header("date").is_some(), "the later one did not go hyper's way");
     }

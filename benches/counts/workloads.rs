@@ -13,6 +13,7 @@ use volley::limits::PASS_SLICE_SENDS;
 use volley::log::memory::MemoryLog;
 use volley::log::{Record, Retention, digest};
 use volley::policy::admission::{Admission, Admitted, SessionMeter};
+use volley::protocol::deflate::Deflate;
 use volley::protocol::encode::{self, Encoding, Variant};
 use volley::protocol::event::{Comment, Event, Role, Style, User};
 use volley::protocol::frame::{EncodedFrame, Frame, FrameEvent};
@@ -166,6 +167,7 @@ fn actor() -> Actor {
         retention: Retention { age_ms: 86_400_000, events: 100_000, bytes: 16 << 20 },
         comment_rate: None,
         like_rate: None,
+        deflate: Arc::new(Deflate::new(1_024, || 0)),
     };
     Actor::open(handle, Arc::new(MemoryLog::new(1, 1)), settings, Arc::new(|_| {}), 0).expect("the room opens")
 }

@@ -58,7 +58,13 @@ impl Volley {
         };
         let (shards, _threads) = Shards::start(1, SETTINGS, make).expect("a shard");
         for stream in sockets {
-            let caps = Caps { message_bytes_max: 4_096, fragments_max: 16, backlog_bytes_max: 4_096, any_type: false };
+            let caps = Caps {
+                message_bytes_max: 4_096,
+                fragments_max: 16,
+                backlog_bytes_max: 4_096,
+                any_type: false,
+                compressed: false,
+            };
             let (answer, leftover) = (Bytes::new(), Bytes::new());
             let new = NewConn { stream, answer, leftover, encoding: Encoding::Json, caps, hello: () };
             assert!(shards.accept(Box::new(new)).is_ok(), "the inbox takes all viewers");

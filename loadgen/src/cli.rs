@@ -58,6 +58,9 @@ pub struct Args {
     /// How messages are written
     #[arg(long, value_enum, default_value_t = WireArg::Json)]
     pub encoding: WireArg,
+    /// Viewers ask for compressed messages (permessage-deflate), and the server has to agree
+    #[arg(long)]
+    pub compression: bool,
     /// Replay a recording (Bilibili XML) instead of made-up texts
     #[arg(long, value_name = "FILE")]
     pub replay: Option<PathBuf>,
@@ -198,6 +201,7 @@ impl Args {
             warmup_s: if recording.is_some() { 0.0 } else { self.warmup },
             measured_s,
             encoding: if self.encoding == WireArg::Json { Encoding::Json } else { Encoding::Msgpack },
+            compression: self.compression,
             stall,
             pid: self.pid,
             admin: self.admin.clone(),

@@ -14,6 +14,7 @@ pub mod conductor;
 pub mod forecast;
 pub mod group;
 pub mod history;
+pub mod inflate;
 pub mod ledger;
 pub mod plan;
 pub mod proc;

@@ -32,6 +32,8 @@ pub struct WorkerPlan {
     pub viewer_first: usize,
     /// How messages are written.
     pub encoding: Encoding,
+    /// Whether the server has to agree to compress them.
+    pub compression: bool,
     /// New connections a second.
     pub connect_per_s: f64,
     /// Sockets per source address; 0: the kernel chooses the address.
@@ -187,6 +189,10 @@ pub struct Tally {
     pub frames_measured: u64,
     /// Bytes received in the measured window.
     pub bytes_measured: u64,
+    /// Bytes of the measured frames on the wire, WebSocket headers included…
+    pub frame_bytes: u64,
+    /// …and those that the same frames have as uncompressed JSON.
+    pub frame_json_bytes: u64,
     /// Messages that could not be read, by cause.
     pub unreadable: BTreeMap<String, u64>,
     /// `bye` messages.
@@ -229,6 +235,8 @@ impl Tally {
         self.frames += other.frames;
         self.frames_measured += other.frames_measured;
         self.bytes_measured += other.bytes_measured;
+        self.frame_bytes += other.frame_bytes;
+        self.frame_json_bytes += other.frame_json_bytes;
         self.byes += other.byes;
         self.pings += other.pings;
         self.comments_sent += other.comments_sent;

@@ -3,7 +3,7 @@
 //! Does not know: how it was found.
 
 use crate::conductor::{Findings, GroupFindings};
-use crate::plan::OwnLoad;
+use crate::plan::{OwnLoad, Tally};
 use crate::recording::Recording;
 use crate::scenario::{Group, Scenario, Script};
 use crate::timing::Percentiles;
@@ -189,6 +189,7 @@ impl Outcome {
                 t.bytes_measured as f64 / t.frames_measured.max(1) as f64
             ),
         );
+        row("wire", wire_text(t, seconds));
         let refused =
             if t.refused.is_empty() { "0 refused".into() } else { format!("refused: {}", causes(&t.refused)) };
         row(
@@ -289,6 +290,7 @@ impl Outcome {
                 "warmup_s": scenario.warmup_s,
                 "measured_s": scenario.measured_s,
                 "encoding": scenario.encoding.subprotocol(),
+                "compression": scenario.compression,
                 "processes": scenario.processes,
                 "addresses": scenario.addresses,
             },
@@ -319,6 +321,10 @@ impl Outcome {
             "tally": f.tally,
             "verdict": f.verdict,
             "frames_per_s": f.tally.frames_measured as f64 / f.measured_s.max(f64::MIN_POSITIVE),
+            "wire": {
+                "bytes_per_viewer": f.tally.bytes_measured as f64 / f.tally.connected.max(1) as f64,
+                "frames_to_json": frames_to_json(&f.tally),
+            },
             "latency": f.latency,
             "ack_latency": f.ack_latency,
             "stall": f.stall_latency.map(|(before, within)| json!({ "others_before": before, "others_while": within })),
@@ -350,6 +356,20 @@ fn stall_growth(f: &Findings) -> Option<(u64, f64)> {
     let (begin, most) = f.server?.rss_stall_bytes?;
     let grown = most.saturating_sub(begin);
     Some((grown, grown as f64 / f.tally.stalled.max(1) as f64))
+}
+
+/// The frames' bytes beside those of the same frames as uncompressed JSON.
+fn frames_to_json(t: &Tally) -> f64 {
+    t.frame_bytes as f64 / t.frame_json_bytes.max(1) as f64
+}
+
+fn wire_text(t: &Tally, seconds: f64) -> String {
+    let per_viewer = t.bytes_measured as f64 / t.connected.max(1) as f64 / 1_000.0;
+    format!(
+        "{per_viewer:.1} kB per viewer: {:.2} kB/s; frames {:.3} of the same as uncompressed JSON",
+        per_viewer / seconds,
+        frames_to_json(t)
+    )
 }
 
 fn latency_text(l: &Percentiles, of: &str) -> String {

@@ -33,6 +33,8 @@ pub struct Scenario {
     pub measured_s: f64,
     /// How messages are written.
     pub encoding: Encoding,
+    /// Whether viewers ask for compressed messages.
+    pub compression: bool,
     /// Who stops reading, for how long.
     pub stall: Option<Stall>,
     /// The server's process.
@@ -84,6 +86,7 @@ impl Scenario {
                     groups,
                     viewer_first: first,
                     encoding: self.encoding,
+                    compression: self.compression,
                     connect_per_s: self.connect_per_s / workers as f64,
                     sockets_per_address,
                     stall_share: self.stall.map_or(0.0, |s| s.share),
@@ -123,6 +126,7 @@ mod tests {
             warmup_s: 0.0,
             measured_s: 1.0,
             encoding: Encoding::Json,
+            compression: false,
             stall: None,
             pid: None,
             admin: None,

@@ -222,6 +222,7 @@ mod tests {
             groups: vec![group(comments)],
             viewer_first: 0,
             encoding: Encoding::Json,
+            compression: false,
             connect_per_s: 1.0,
             sockets_per_address: 0,
             stall_share: 0.0,

@@ -15,6 +15,7 @@ pub struct Upgrade {
     accept: String,
     host: String,
     subprotocol: &'static str,
+    compression: bool,
 }
 
 impl Upgrade {
@@ -22,7 +23,12 @@ impl Upgrade {
     pub fn new(host: &str, subprotocol: &'static str) -> Self {
         let key = generate_key();
         let accept = derive_accept_key(key.as_bytes());
-        Self { key, accept, host: host.to_owned(), subprotocol }
+        Self { key, accept, host: host.to_owned(), subprotocol, compression: false }
+    }
+
+    /// The same, and the server has to agree to compressed messages.
+    pub fn with_compression(self, compression: bool) -> Self {
+        Self { compression, ..self }
     }
 
     /// The request for one room.
@@ -32,9 +38,12 @@ impl Upgrade {
 
     /// The same with a query (`?…`) and more subprotocols (`, …`).
     pub fn request_with(&self, room: &str, query: &str, subprotocols: &str) -> Vec<u8> {
+        // What Chromium offers.
+        let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+        let offer = if self.compression { offer } else { "" };
         format!(
             "GET /v1/rooms/{room}/ws{query} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Protocol: {}{subprotocols}\r\n\r\n",
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Protocol: {}{subprotocols}\r\n{offer}\r\n",
             self.host, self.key, self.subprotocol
         )
         .into_bytes()
@@ -57,13 +66,15 @@ impl Upgrade {
             Some(code) if code.bytes().all(|b| b.is_ascii_digit()) => return Err(format!("http {code}")),
             _ => return Err("bad upgrade: not HTTP/1.1".into()),
         }
-        let (mut accept, mut subprotocol) = (None, None);
+        let (mut accept, mut subprotocol, mut extensions) = (None, None, "");
         for line in lines {
             let Some((name, value)) = line.split_once(':') else { continue };
             if name.eq_ignore_ascii_case("sec-websocket-accept") {
                 accept = Some(value.trim());
             } else if name.eq_ignore_ascii_case("sec-websocket-protocol") {
                 subprotocol = Some(value.trim());
+            } else if name.eq_ignore_ascii_case("sec-websocket-extensions") {
+                extensions = value.trim();
             }
         }
         if accept != Some(&self.accept) {
@@ -72,7 +83,14 @@ impl Upgrade {
         if subprotocol != Some(self.subprotocol) {
             return Err("bad upgrade: wrong subprotocol".into());
         }
-        Ok(Some(end + 4))
+        // Each message stands by itself: no viewer keeps an inflater.
+        let agreed: Vec<_> = extensions.split(';').map(str::trim).collect();
+        let is_agreed = agreed[0] == "permessage-deflate" && agreed.contains(&"server_no_context_takeover");
+        match (self.compression, is_agreed, extensions) {
+            (true, true, _) | (false, _, "") => Ok(Some(end + 4)),
+            (true, ..) => Err("bad upgrade: compression was not agreed to".into()),
+            (false, ..) => Err("bad upgrade: an extension that nobody asked for".into()),
+        }
     }
 }
 
@@ -98,6 +116,23 @@ mod tests {
         assert!(up.check(b"SSH-2.0-OpenSSH\r\n\r\n").unwrap_err().contains("not HTTP"));
         assert_eq!(up.check(b"HTTP/1.1 101 Swi"), Ok(None));
         assert!(up.check(&vec![b'x'; HEAD_BYTES_MAX + 1]).is_err());
+    }
+
+    #[test]
+    fn compression_is_agreed_to_exactly_if_it_was_asked_for() {
+        let answer = |up: &Upgrade, line: &str| {
+            let accept = format!("sec-websocket-accept: {}\r\nsec-websocket-protocol: volley.v1.json\r\n", up.accept);
+            up.check(format!("HTTP/1.1 101 x\r\n{accept}{line}\r\n").as_bytes())
+        };
+        let plain = Upgrade::new("h:1", "volley.v1.json");
+        let packed = plain.clone().with_compression(true);
+        assert!(!String::from_utf8(plain.request("r")).unwrap().contains("Extensions"));
+        let request = String::from_utf8(packed.request("r")).unwrap();
+        assert!(request.contains("\r\nSec-WebSocket-Extensions: permessage-deflate;") && request.ends_with("\r\n\r\n"));
+        let agreed = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n";
+        assert!(answer(&packed, agreed).is_ok() && answer(&plain, "").is_ok());
+        assert!(answer(&packed, "").is_err() && answer(&plain, agreed).is_err());
+        assert!(answer(&packed, "Sec-WebSocket-Extensions: permessage-deflate\r\n").is_err(), "leans on earlier ones");
     }
 
     #[test]

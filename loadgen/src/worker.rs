@@ -7,6 +7,7 @@ mod inbound;
 
 use self::crowd::Crowd;
 use crate::clock::now_ns;
+use crate::inflate::Inflater;
 use crate::ledger::book::Book;
 use crate::plan::{Command, OwnLoad, Progress, Report, Tally, Times, WorkerPlan, WorkerResult, bump};
 use crate::proc::ThreadTimes;
@@ -63,6 +64,7 @@ enum Phase {
 pub struct Worker<'a> {
     plan: WorkerPlan,
     upgrade: Upgrade,
+    inflater: Inflater,
     poll: Poll,
     viewers: Vec<Viewer>,
     books: Vec<Book>,
@@ -116,7 +118,8 @@ impl<'a> Worker<'a> {
             crowds.push(Crowd::new(first..viewers.len(), plan.worker, plan.workers));
         }
         Ok(Self {
-            upgrade: Upgrade::new(&plan.host, plan.encoding.subprotocol()),
+            upgrade: Upgrade::new(&plan.host, plan.encoding.subprotocol()).with_compression(plan.compression),
+            inflater: Inflater::default(),
             poll,
             viewers,
             books: plan.rooms.iter().map(|_| Book::new(plan.run_tag)).collect(),

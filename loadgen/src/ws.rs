@@ -55,6 +55,8 @@ pub struct Split<'a> {
     pub kind: Kind,
     /// Its payload.
     pub payload: &'a [u8],
+    /// Whether that is compressed.
+    pub is_packed: bool,
     /// How many bytes of the buffer it took.
     pub bytes: usize,
 }
@@ -64,8 +66,17 @@ pub struct Split<'a> {
 /// # Errors
 /// [`WsError`]: the connection is beyond repair.
 pub fn split(buffer: &[u8]) -> Result<Option<Split<'_>>, WsError> {
+    split_agreed(buffer, false)
+}
+
+/// The same where `compression` was agreed to: data may come compressed.
+///
+/// # Errors
+/// [`WsError`]: the connection is beyond repair.
+pub fn split_agreed(buffer: &[u8], compression: bool) -> Result<Option<Split<'_>>, WsError> {
     let [first, second, rest @ ..] = buffer else { return Ok(None) };
-    if first & 0x70 != 0 {
+    let is_packed = first & 0x48 == 0x40;
+    if first & 0x30 != 0 || first & 0x40 != 0 && !(compression && is_packed) {
         return Err(WsError::ReservedBit);
     }
     if second & 0x80 != 0 {
@@ -103,7 +114,16 @@ pub fn split(buffer: &[u8]) -> Result<Option<Split<'_>>, WsError> {
         return Err(WsError::TooBig(length));
     }
     let bytes = header + usize::try_from(length).map_err(|_| WsError::TooBig(length))?;
-    Ok(buffer.get(header..bytes).map(|payload| Split { kind, payload, bytes }))
+    Ok(buffer.get(header..bytes).map(|payload| Split { kind, payload, is_packed, bytes }))
+}
+
+/// Bytes of the header before a server's payload of so many bytes.
+pub fn header_bytes(payload: usize) -> usize {
+    match payload {
+        0..126 => 2,
+        126..65_536 => 4,
+        _ => 10,
+    }
 }
 
 /// The code of a close frame's payload; 1005 when it has none.
@@ -142,6 +162,7 @@ mod tests {
             }
             let frame = split(&bytes).unwrap().unwrap();
             assert_eq!((frame.kind, frame.payload, frame.bytes), (Kind::Text, &payload[..], whole));
+            assert_eq!(whole, header_bytes(length) + length);
         }
     }
 
@@ -178,6 +199,18 @@ mod tests {
             (&[0x82, 0x7f, 0xff, 0, 0, 0, 0, 0, 0, 0], WsError::TooBig(0xff << 56)),
         ] {
             assert_eq!(split(bytes), Err(error), "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn compressed_data_is_told_apart_where_it_was_agreed_to() {
+        let mut bytes = websocket_frame(b"{}", Encoding::Json).to_vec();
+        assert!(!split_agreed(&bytes, true).unwrap().unwrap().is_packed);
+        bytes[0] |= 0x40;
+        assert!(split_agreed(&bytes, true).unwrap().unwrap().is_packed);
+        assert_eq!(split_agreed(&bytes, false), Err(WsError::ReservedBit));
+        for first in [0xc8, 0xc9, 0xe1, 0xd1] {
+            assert_eq!(split_agreed(&[first, 0], true), Err(WsError::ReservedBit), "{first:x}");
         }
     }
 

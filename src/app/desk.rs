@@ -7,7 +7,7 @@
 //! Does not know: logs, actors, how a page is made.
 
 use crate::limits::{CATCH_UP_BYTES_MAX, CATCH_UPS_IN_FLIGHT, CATCH_UPS_MAX};
-use crate::protocol::encode::Encoding;
+use crate::protocol::encode::Variant;
 use crate::protocol::ids::Offset;
 use crate::protocol::local::{ConnRef, RoomKey};
 use crate::protocol::message::ResumeFailure;
@@ -16,7 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Names a page: the room, the position that it continues, how it is written.
-pub(super) type PageKey = (RoomKey, Offset, Encoding);
+pub(super) type PageKey = (RoomKey, Offset, Variant);
 
 /// See the module's page.
 #[derive(Default)]
@@ -104,6 +104,8 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::deflate::Deflate;
+    use crate::protocol::encode::Encoding;
     use crate::protocol::frame::FrameEvent;
     use crate::protocol::ids::Hex64;
     use crate::protocol::page::Stretch;
@@ -112,7 +114,7 @@ mod tests {
     const ROOM: RoomKey = RoomKey(1);
 
     fn key(after: Offset) -> PageKey {
-        (ROOM, after, Encoding::Json)
+        (ROOM, after, Variant::default())
     }
 
     fn conn(index: u32) -> ConnRef {
@@ -122,7 +124,7 @@ mod tests {
     fn page(after: Offset, events: usize) -> Arc<EncodedPage> {
         let events = vec![FrameEvent { offset: after + 1, comment: None }; events];
         let stretch = Stretch { prev: after, last: after + 1, at: 0, digest: Hex64(0), events, shed: BTreeMap::new() };
-        Arc::new(EncodedPage::new(&stretch, Encoding::Json))
+        Arc::new(EncodedPage::new(&stretch, Variant::default(), &Deflate::new(0, || 0)))
     }
 
     /// Asks for a page and lets it be read.
@@ -139,7 +141,8 @@ mod tests {
         assert_eq!(firsts, 1);
         assert_eq!((desk.next(), desk.next()), (Some(key(7)), None));
         assert!(!desk.wait(key(7), conn(1_000)), "it is being read");
-        assert!(desk.wait((ROOM, 7, Encoding::Msgpack), conn(5)), "another encoding is another page");
+        assert!(desk.wait((ROOM, 7, Encoding::Msgpack.into()), conn(5)), "another encoding is another page");
+        assert!(desk.wait((ROOM, 7, Variant::new(Encoding::Json, true)), conn(6)), "so is a compressed one");
         assert_eq!(desk.arrived(key(7), &Ok(Some(page(7, 3)))).len(), 1_001);
         assert!(desk.find(key(7)).is_some() && desk.find(key(8)).is_none());
     }

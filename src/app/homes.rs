@@ -219,16 +219,16 @@ impl Homes {
 
     /// A librarian has made a page, or could not.
     pub(super) fn made(&mut self, cx: &mut Cx<'_, Mail>, made: Made) {
-        let Made { room, after, encoding, page } = made;
-        self.arrived(cx, (room, after, encoding), &page.map(Some));
+        let Made { room, after, variant, page } = made;
+        self.arrived(cx, (room, after, variant), &page.map(Some));
         self.ask_librarians(cx);
     }
 
     fn ask_librarians(&mut self, cx: &mut Cx<'_, Mail>) {
         while let Some(key) = self.desk.next() {
-            let (room, after, encoding) = key;
+            let (room, after, variant) = key;
             let home = self.homes.get(&room);
-            let request = home.and_then(|home| Some((home, home.actor.page_request(after, encoding)?)));
+            let request = home.and_then(|home| Some((home, home.actor.page_request(after, variant)?)));
             let Some((home, request)) = request else {
                 self.arrived(cx, key, &Ok(None));
                 continue;

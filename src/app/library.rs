@@ -167,13 +167,13 @@ fn work(job: Job, tools: &Tools, metrics: &LibraryMetrics) {
             (tools.deliver)(room.home, Mail::Opened(Box::new(Opened { room: room.clone(), actor })));
         }
         Job::Page { room, request } => {
-            let make = || resume::page(&*tools.log, &room.id, &request).map(Arc::new);
+            let make = || resume::page(&*tools.log, &room.id, &request, &tools.rooms.deflate).map(Arc::new);
             let page = catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| {
                 tracing::error!(room = %room.id, after = request.after, "making a page ended by a bug");
                 Err(ResumeFailure::Unavailable)
             });
             metrics.page_seconds.record(seconds());
-            let made = Made { room: room.key, after: request.after, encoding: request.encoding, page };
+            let made = Made { room: room.key, after: request.after, variant: request.variant, page };
             (tools.deliver)(room.home, Mail::Made(Box::new(made)));
         }
     }

@@ -1,7 +1,7 @@
 //! What tenants of different shards, and the librarians, tell each other. Small: an inbox holds 65,536 of them.
 
 use crate::log::OpenError;
-use crate::protocol::encode::Encoding;
+use crate::protocol::encode::Variant;
 use crate::protocol::event::{Comment, User};
 use crate::protocol::ids::{Epoch, Offset, SessionId};
 use crate::protocol::local::{ConnRef, RoomKey};
@@ -25,7 +25,7 @@ pub enum Mail {
         /// The position that the page continues.
         after: Offset,
         /// How it reads.
-        encoding: Encoding,
+        variant: Variant,
     },
     /// To the home: a comment, admitted.
     Comment {
@@ -91,7 +91,7 @@ pub struct Newcomer {
     /// The room.
     pub room: Arc<RoomHandle>,
     /// How it reads.
-    pub encoding: Encoding,
+    pub variant: Variant,
     /// The connection's public name.
     pub session: SessionId,
     /// Who it is.
@@ -119,7 +119,7 @@ pub struct Made {
     /// The position that it continues.
     pub after: Offset,
     /// How it is written.
-    pub encoding: Encoding,
+    pub variant: Variant,
     /// It.
     pub page: Result<Arc<EncodedPage>, ResumeFailure>,
 }

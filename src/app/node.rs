@@ -14,6 +14,7 @@ use crate::log::{Log, Retention};
 use crate::metrics;
 use crate::policy::admission::Admission;
 use crate::policy::auth::Guests;
+use crate::protocol::deflate::Deflate;
 use crate::protocol::ids::RoomId;
 use crate::room::actor::Settings as RoomSettings;
 use crate::room::registry::{Registry, RoomHandle};
@@ -124,15 +125,21 @@ impl Node {
         let admission = Arc::new(Admission::new(&config));
         let log = store.log();
         let (library, vacancy) = Library::new();
-        let shared =
-            Shared { registry: registry.clone(), library, admission: admission.clone(), auth: Arc::new(Guests) };
+        let deflate = Arc::new(Deflate::new(config.compression.threshold_bytes, clock::now_us));
+        let shared = Shared {
+            registry: registry.clone(),
+            library,
+            admission: admission.clone(),
+            auth: Arc::new(Guests),
+            deflate: deflate.clone(),
+        };
         let (shards, threads) =
             Shards::start(usize::from(shards_count), shard_settings(&config), move |number, shards| {
                 Tenant::new(number, shards, shared.clone())
             })?;
         let stopped = Arc::new(AtomicBool::new(false));
         let deliver = Box::new(deliver(shards.clone(), stopped.clone()));
-        let librarians = vacancy.fill(Tools { log: log.clone(), rooms: room_settings(&config), deliver })?;
+        let librarians = vacancy.fill(Tools { log: log.clone(), rooms: room_settings(&config, deflate), deliver })?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
         let shutdown = Shutdown::default();
         let state = State {
@@ -315,7 +322,7 @@ fn shard_count(configured: usize) -> u16 {
     u16::try_from(count).unwrap_or(u16::MAX)
 }
 
-fn room_settings(config: &Config) -> RoomSettings {
+fn room_settings(config: &Config, deflate: Arc<Deflate>) -> RoomSettings {
     let rate = |rate: Rate| (!config.no_rate_limits).then_some(rate);
     let room = &config.room;
     RoomSettings {
@@ -329,6 +336,7 @@ fn room_settings(config: &Config) -> RoomSettings {
         retention: Retention { age_ms: room.log_age_s * 1_000, events: room.log_events_max, bytes: room.log_bytes_max },
         comment_rate: rate(config.rates.comments_per_room),
         like_rate: rate(config.rates.likes_per_room),
+        deflate,
     }
 }
 
@@ -354,6 +362,7 @@ fn caps(config: &Config) -> Caps {
             CONTROL_BACKLOG_BYTES_MAX as u32
         },
         any_type: false,
+        compressed: false,
     }
 }
 
@@ -404,28 +413,40 @@ struct ToShards {
 
 impl HandOver for ToShards {
     fn hand_over(&self, upgraded: Upgraded) -> Result<(), Upgraded> {
-        let Upgraded { stream, answer, leftover, purpose, encoding, peer, permit } = upgraded;
+        let Upgraded { stream, answer, leftover, purpose, encoding, compressed, peer, permit } = upgraded;
         let caps = match &purpose {
             // Autobahn's messages are larger than any comment, and of both types.
             #[cfg(feature = "echo")]
-            crate::gateway::Purpose::Echo => {
-                Caps { message_bytes_max: 1 << 24, fragments_max: 1 << 16, backlog_bytes_max: 1 << 24, any_type: true }
-            }
-            crate::gateway::Purpose::Watch { .. } => self.caps,
+            crate::gateway::Purpose::Echo => Caps {
+                message_bytes_max: 1 << 24,
+                fragments_max: 1 << 16,
+                backlog_bytes_max: 1 << 24,
+                any_type: true,
+                compressed,
+            },
+            crate::gateway::Purpose::Watch { .. } => Caps { compressed, ..self.caps },
         };
         let near = match &purpose {
             #[cfg(feature = "echo")]
             crate::gateway::Purpose::Echo => None,
             crate::gateway::Purpose::Watch { room, .. } => Some(room.room().home),
         };
-        let conn = Box::new(NewConn { stream, answer, leftover, encoding, caps, hello: Hello { purpose, permit } });
+        let conn = Box::new(NewConn {
+            stream,
+            answer,
+            leftover,
+            encoding,
+            caps,
+            hello: Hello { purpose, permit, compressed },
+        });
         let accepted = match near {
             Some(home) => self.shards.accept_near(home, conn),
             None => self.shards.accept(conn),
         };
         accepted.map_err(|conn| {
             let NewConn { stream, answer, leftover, encoding, hello, .. } = *conn;
-            Upgraded { stream, answer, leftover, purpose: hello.purpose, encoding, peer, permit: hello.permit }
+            let Hello { purpose, permit, compressed } = hello;
+            Upgraded { stream, answer, leftover, purpose, encoding, compressed, peer, permit }
         })
     }
 }

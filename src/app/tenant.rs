@@ -12,7 +12,8 @@ use crate::metrics::ResumeMetrics;
 use crate::policy::admission::{Admission, Admitted, SessionMeter};
 use crate::policy::auth::Authenticator;
 use crate::protocol::codes::{Close, ErrorCode};
-use crate::protocol::encode::{self, Encoding, Rendition, Variant};
+use crate::protocol::deflate::Deflate;
+use crate::protocol::encode::{self, Encoding, Variant};
 use crate::protocol::event::User;
 use crate::protocol::ids::{ClientId, Epoch, Hex64, Offset};
 use crate::protocol::local::ConnRef;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub admission: Arc<Admission>,
     /// Who clients are.
     pub auth: Arc<dyn Authenticator>,
+    /// Compresses for those who take it.
+    pub deflate: Arc<Deflate>,
 }
 
 /// What the gateway hands over beside the socket.
@@ -44,6 +47,8 @@ pub struct Hello {
     pub purpose: Purpose,
     /// Counts the connection.
     pub permit: Permit,
+    /// Whether its messages may be compressed.
+    pub compressed: bool,
 }
 
 /// What a newcomer asked for.
@@ -61,6 +66,8 @@ pub enum Session {
     Echo {
         /// Counts the connection.
         _permit: Permit,
+        /// Whether its messages may be compressed.
+        compressed: bool,
     },
 }
 
@@ -110,7 +117,7 @@ impl Node {
         let who = Newcomer {
             to,
             room,
-            encoding: watch.variant.encoding,
+            variant: watch.variant,
             session: Hex64(rand::random()),
             user: watch.user.clone(),
             resume: wish.resume,
@@ -125,7 +132,7 @@ impl Node {
     fn joined(&mut self, cx: &mut Cx<'_, Mail>, joined: Box<Joined>) {
         let Joined { who, last, likes, after, reason, tail } = &*joined;
         let (conn, last, likes) = (who.to, *last, *likes);
-        let variant = Variant { rendition: Rendition::Viewer, encoding: who.encoding };
+        let variant = who.variant;
         if let Some(after) = *after {
             cx.commands.push(Command::Resume { conn, variant, after, last, likes });
             self.returning.insert(conn, joined);
@@ -138,8 +145,14 @@ impl Node {
             Some(ResumeFailure::Ahead) => self.metrics.ahead.increment(1),
             Some(ResumeFailure::Unavailable) => self.metrics.unavailable.increment(1),
         }
-        let payload = tail.compose(who.encoding, &who.room.id, who.session, &who.user, false, *reason);
-        let welcome = encode::websocket_frame(&payload, who.encoding);
+        let (encoding, room) = (variant.encoding, &who.room.id);
+        let packed = variant
+            .compressed
+            .then(|| tail.compose_deflated(&self.shared.deflate, encoding, room, who.session, &who.user, *reason));
+        let welcome = packed.flatten().unwrap_or_else(|| {
+            let payload = tail.compose(encoding, room, who.session, &who.user, false, *reason);
+            encode::websocket_frame(&payload, encoding)
+        });
         cx.commands.push(Command::Subscribe { conn, variant, welcome, last, likes });
     }
 
@@ -172,16 +185,16 @@ impl Tenant for Node {
         encoding: Encoding,
         hello: Hello,
     ) -> Result<Session, Close> {
-        let Hello { purpose, permit } = hello;
+        let Hello { purpose, permit, compressed } = hello;
         match purpose {
             #[cfg(feature = "echo")]
-            Purpose::Echo => Ok(Session::Echo { _permit: permit }),
+            Purpose::Echo => Ok(Session::Echo { _permit: permit, compressed }),
             Purpose::Watch { room: claim, resume, history, guest } => {
                 if self.draining {
                     return Err(Close::Drain);
                 }
                 let identity = self.shared.auth.guest(guest.as_ref());
-                let variant = Variant { rendition: Rendition::Viewer, encoding };
+                let variant = Variant::new(encoding, compressed);
                 let meter = SessionMeter::default();
                 let watch = Watch { claim, user: identity.user, variant, meter, _permit: permit };
                 Ok(self.watch(cx, conn, watch, Wish { resume, history }))
@@ -192,9 +205,10 @@ impl Tenant for Node {
     fn message(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: &mut Session, message: Inbound<'_>) {
         fail_point!("received");
         #[cfg(feature = "echo")]
-        if let Session::Echo { .. } = session {
+        if let Session::Echo { compressed, .. } = session {
             let encoding = if message.is_text { Encoding::Json } else { Encoding::Msgpack };
-            let frame = encode::websocket_frame(message.payload, encoding);
+            let packed = compressed.then(|| self.shared.deflate.frame(message.payload, encoding)).flatten();
+            let frame = packed.unwrap_or_else(|| encode::websocket_frame(message.payload, encoding));
             cx.commands.push(Command::Reply { to: conn, frame });
         }
         #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
@@ -238,7 +252,7 @@ impl Tenant for Node {
     fn mail(&mut self, cx: &mut Cx<'_, Mail>, mail: Mail) {
         match mail {
             Mail::Join(who) => self.homes.join(cx, who),
-            Mail::Read { to, room, after, encoding } => self.homes.read(cx, to, (room, after, encoding)),
+            Mail::Read { to, room, after, variant } => self.homes.read(cx, to, (room, after, variant)),
             Mail::Comment { from, room, comment } => self.homes.comment(cx, from, room, comment),
             Mail::Like { from, room, count } => self.homes.like(cx, from, room, count),
             Mail::Opened(opened) => self.homes.opened(cx, *opened),
@@ -305,8 +319,10 @@ impl Tenant for Node {
         }
         let joined = self.returning.remove(&conn).expect("one that resumes is kept until it is welcomed or gone");
         let Joined { who, tail, .. } = *joined;
-        let payload = tail.compose_recovered(who.encoding, &who.room.id, who.session, &who.user, likes);
-        encode::websocket_frame(&payload, who.encoding)
+        // Without events: small, and so never compressed.
+        let encoding = who.variant.encoding;
+        let payload = tail.compose_recovered(encoding, &who.room.id, who.session, &who.user, likes);
+        encode::websocket_frame(&payload, encoding)
     }
 
     fn not_resumed(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, why: ResumeFailure) {
@@ -323,8 +339,8 @@ impl Tenant for Node {
     fn page(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: &Session, after: Offset) {
         #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
         let Session::Watch(watch) = session else { return };
-        let (room, encoding) = (watch.claim.room(), watch.variant.encoding);
-        let mail = Mail::Read { to: conn, room: room.key, after, encoding };
+        let (room, variant) = (watch.claim.room(), watch.variant);
+        let mail = Mail::Read { to: conn, room: room.key, after, variant };
         cx.commands.push(Command::Mail { shard: room.home, mail });
     }
 

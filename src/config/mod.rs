@@ -25,7 +25,9 @@ mod value;
 mod tests;
 
 pub use error::{ConfigError, ConfigErrors};
-pub use model::{Admission, Config, Connection, Data, Durability, LogConfig, LogFormat, Rate, Rates, Room};
+pub use model::{
+    Admission, Compression, Config, Connection, Data, Durability, LogConfig, LogFormat, Rate, Rates, Room,
+};
 pub use state::{Loaded, Origin, Provenance};
 
 use std::ffi::OsString;

@@ -35,6 +35,8 @@ pub struct Config {
     pub rates: Rates,
     /// One connection's bounds and timeouts.
     pub connection: Connection,
+    /// Compressed messages.
+    pub compression: Compression,
 }
 
 /// Where the log lives.
@@ -188,6 +190,16 @@ pub struct Connection {
     pub user_timeout_ms: u32,
 }
 
+/// Compressed messages (`permessage-deflate`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Compression {
+    /// Whether it is agreed to when a client offers it.
+    pub enabled: bool,
+    /// Smaller messages go out as they are.
+    pub threshold_bytes: usize,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -204,6 +216,7 @@ impl Default for Config {
             room: Room::default(),
             rates: Rates::default(),
             connection: Connection::default(),
+            compression: Compression::default(),
         }
     }
 }
@@ -277,5 +290,13 @@ impl Default for Connection {
             notsent_lowat_bytes: 16 << 10,
             user_timeout_ms: 90_000,
         }
+    }
+}
+
+impl Default for Compression {
+    /// On: browsers offer it by themselves, and a viewer on a phone pays for bytes. From 1 KiB: what is smaller is one packet
+    /// either way, and takes the radio as long.
+    fn default() -> Self {
+        Self { enabled: true, threshold_bytes: 1_024 }
     }
 }

@@ -8,7 +8,9 @@ use super::permit::Permit;
 use crate::protocol::encode::Encoding;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::header::{
+    CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use std::net::{IpAddr, TcpStream};
 
@@ -18,6 +20,8 @@ pub(super) struct Agreed {
     pub(super) purpose: Purpose,
     pub(super) encoding: Encoding,
     protocol_asked: bool,
+    /// What is answered to the offered extensions: `permessage-deflate`, or nothing.
+    extension: Option<&'static str>,
     accept: String,
 }
 
@@ -35,8 +39,8 @@ pub(super) fn proper<B>(request: &Request<B>) -> Result<(), Answer> {
 
 /// Agrees to an upgrade and claims the room.
 pub(super) fn upgrade<B>(context: &Context, request: &Request<B>, target: &Target<'_>) -> Result<Agreed, Answer> {
-    let Handshake { room, encoding, protocol_asked, accept, resume, history, guest } =
-        handshake::check(request, target, &context.settings.origins)?;
+    let Handshake { room, encoding, protocol_asked, extension, accept, resume, history, guest } =
+        handshake::check(request, target, &context.settings)?;
     let purpose = match room {
         Some(room) => {
             let room = Claim::new(&context.state.rooms, &room).map_err(|_| Answer::rooms_full())?;
@@ -47,10 +51,15 @@ pub(super) fn upgrade<B>(context: &Context, request: &Request<B>, target: &Targe
         #[cfg(not(feature = "echo"))]
         None => unreachable!("without the echo endpoint every target is a room"),
     };
-    Ok(Agreed { purpose, encoding, protocol_asked, accept })
+    Ok(Agreed { purpose, encoding, protocol_asked, extension, accept })
 }
 
 impl Agreed {
+    /// Whether messages may be compressed.
+    pub(super) fn compressed(&self) -> bool {
+        self.extension.is_some()
+    }
+
     /// The 101, for hyper.
     pub(super) fn response(&self) -> Response<Body> {
         let mut response = Response::new(Body::empty());
@@ -63,19 +72,23 @@ impl Agreed {
         if self.protocol_asked {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(self.encoding.subprotocol()));
         }
+        if let Some(extension) = self.extension {
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extension));
+        }
         response
     }
 
     /// The socket with everything that was agreed, the 101 unsent.
     pub(super) fn upgraded(self, stream: TcpStream, leftover: Bytes, peer: IpAddr, permit: Permit) -> Upgraded {
         let answer = self.bytes().into();
+        let compressed = self.compressed();
         let Self { purpose, encoding, .. } = self;
-        Upgraded { stream, answer, leftover, purpose, encoding, peer, permit }
+        Upgraded { stream, answer, leftover, purpose, encoding, compressed, peer, permit }
     }
 
     /// The 101 as bytes.
     fn bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(192);
+        let mut out = Vec::with_capacity(384);
         out.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ",
         );
@@ -83,6 +96,10 @@ impl Agreed {
         if self.protocol_asked {
             out.extend_from_slice(b"\r\nsec-websocket-protocol: ");
             out.extend_from_slice(self.encoding.subprotocol().as_bytes());
+        }
+        if let Some(extension) = self.extension {
+            out.extend_from_slice(b"\r\nsec-websocket-extensions: ");
+            out.extend_from_slice(extension.as_bytes());
         }
         out.extend_from_slice(b"\r\n\r\n");
         out

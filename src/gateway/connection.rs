@@ -152,7 +152,7 @@ async fn public(newcomer: Newcomer, said: Bytes, context: Arc<Context>, pages: R
         End::Overstayed => metrics.refused(Refusal::Lifetime),
         End::Done { stream, leftover, clean } => {
             let agreed = progress.agreed.lock().take();
-            let Some(Agreed { purpose, encoding, .. }) = agreed else {
+            let Some(agreed) = agreed else {
                 if !clean {
                     metrics.refused(Refusal::BadRequest);
                 }
@@ -160,8 +160,9 @@ async fn public(newcomer: Newcomer, said: Bytes, context: Arc<Context>, pages: R
             };
             // Off tokio's poller: the shard has its own.
             let Ok(stream) = stream.into_std() else { return metrics.refused(Refusal::Broken) };
+            let upgraded = agreed.upgraded(stream, leftover, peer, permit);
             let answer = Bytes::new(); // Hyper has sent it.
-            hand_over(Upgraded { stream, answer, leftover, purpose, encoding, peer, permit }, &context, began_us);
+            hand_over(Upgraded { answer, ..upgraded }, &context, began_us);
         }
     }
 }

@@ -15,7 +15,7 @@ pub struct Upgraded {
     /// Non-blocking, with the configured socket options, on no poller.
     pub stream: TcpStream,
     /// The 101, if it is not sent yet: goes out before anything else, best in one write with what comes next. At most
-    /// 256 bytes.
+    /// 384 bytes.
     pub answer: Bytes,
     /// What the client sent behind its request; the beginning of its first frames. At most 16 KiB.
     pub leftover: Bytes,
@@ -23,6 +23,8 @@ pub struct Upgraded {
     pub purpose: Purpose,
     /// The agreed subprotocol.
     pub encoding: Encoding,
+    /// Whether `permessage-deflate` was agreed to.
+    pub compressed: bool,
     /// Whose it is, as the kernel says; no header has a say in it.
     pub peer: IpAddr,
     /// Counts the connection until it is dropped.

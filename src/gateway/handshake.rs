@@ -1,7 +1,9 @@
 //! From an upgrade request to a decision (RFC 6455, 4.2), strictly: a request that is unclear is refused.
 //! Pure: no socket, no room, no clock.
 
+use super::Settings;
 use super::answer::Answer;
+use super::extension;
 use super::origin::Allowed;
 use crate::limits::{HISTORY_MAX, OFFSET_MAX};
 use crate::metrics::Refusal;
@@ -38,6 +40,8 @@ pub(super) struct Handshake {
     pub(super) encoding: Encoding,
     /// Whether the client asked for a subprotocol, so that the answer names it.
     pub(super) protocol_asked: bool,
+    /// What is answered to the offered extensions.
+    pub(super) extension: Option<&'static str>,
     /// The value of `Sec-WebSocket-Accept`.
     pub(super) accept: String,
     pub(super) resume: Option<(Epoch, Offset)>,
@@ -56,7 +60,7 @@ pub(super) fn target(path: &str) -> Option<Target<'_>> {
 }
 
 /// Checks everything that the request alone can tell.
-pub(super) fn check<B>(request: &Request<B>, target: &Target<'_>, allowed: &Allowed) -> Result<Handshake, Answer> {
+pub(super) fn check<B>(request: &Request<B>, target: &Target<'_>, settings: &Settings) -> Result<Handshake, Answer> {
     let headers = request.headers();
     if request.method() != Method::GET {
         let only_get = Answer::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "a WebSocket begins with GET");
@@ -79,14 +83,16 @@ pub(super) fn check<B>(request: &Request<B>, target: &Target<'_>, allowed: &Allo
         Target::Echo => None,
     };
     let accept = websocket(headers)?;
-    origin(headers, allowed)?;
+    origin(headers, &settings.origins)?;
     let encoding = subprotocol(headers)?;
     let guest = guest(headers)?;
+    let extension = extension::agree(headers, settings.compression)?;
     let query = Query::parse(request.uri().query().unwrap_or_default())?;
     Ok(Handshake {
         room,
         encoding: encoding.unwrap_or_default(),
         protocol_asked: encoding.is_some(),
+        extension,
         accept,
         resume: query.resume,
         history: query.history,

@@ -12,6 +12,7 @@ mod answer;
 mod connection;
 mod direct;
 mod door;
+mod extension;
 mod handover;
 mod handshake;
 mod listener;
@@ -64,6 +65,7 @@ impl Gateway {
         let settings = Settings {
             handshake: Duration::from_millis(config.admission.handshake_ms),
             origins: origin::Allowed::new(&config.admission.origins),
+            compression: config.compression.enabled,
         };
         Ok(Self { public: Public { listener: public, settings }, admin: Admin { listener: admin } })
     }
@@ -74,6 +76,7 @@ impl Gateway {
 struct Settings {
     handshake: Duration,
     origins: origin::Allowed,
+    compression: bool,
 }
 
 /// The public side.

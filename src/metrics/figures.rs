@@ -1,5 +1,6 @@
 //! The names, and the cached handles that the other modules count with.
 
+use super::deflate::InflateMetrics;
 use ::metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use ::metrics::{SharedString, histogram};
 use parking_lot::Mutex;
@@ -86,6 +87,8 @@ pub struct ShardMetrics {
     pub lag_frames: Histogram,
     /// Messages read from clients.
     pub inbound_messages: Counter,
+    /// Of them, those that came compressed.
+    pub inflate: InflateMetrics,
     /// Connections closed because their control answers did not fit.
     pub control_overflow: Counter,
     /// Panics caught in the shard's work.
@@ -117,6 +120,7 @@ impl ShardMetrics {
             duty_busy_seconds: Seconds::new(DUTY_BUSY, shard),
             lag_frames: spread(LAG_FRAMES),
             inbound_messages: count(INBOUND_MESSAGES),
+            inflate: InflateMetrics::new(&label),
             control_overflow: count(CONTROL_OVERFLOW),
             panics: count(PANICS),
         }

@@ -9,6 +9,7 @@
 
 #![allow(clippy::disallowed_macros, reason = "the one module that names metrics")]
 
+mod deflate;
 mod figures;
 mod history;
 mod library;
@@ -16,6 +17,7 @@ mod log;
 pub mod scrape;
 
 pub use ::metrics::{Counter, Gauge, Histogram};
+pub use deflate::{DeflateMetrics, InflateMetrics};
 pub use figures::{Closes, Gaps, GatewayMetrics, Refusal, RoomMetrics, Seconds, ShardMetrics, ShedCounters};
 pub use history::HistoryMetrics;
 
@@ -66,6 +68,10 @@ const SECONDS_BUCKETS: &[f64] =
 const HANDSHAKE_BUCKETS: &[f64] =
     &[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
+/// Compressing: 10 µs for a frame of a few comments up to some milliseconds for a page.
+const DEFLATE_BUCKETS: &[f64] =
+    &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05];
+
 /// Frames joined in one catch-up: up to the ring's default of 64, and above it for larger rings.
 const LAG_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
@@ -92,6 +98,7 @@ pub fn install() -> Result<Exporter, AlreadyTaken> {
             history::describe();
             log::describe();
             library::describe();
+            deflate::describe();
             Ok(Exporter { handle })
         })
         .clone()
@@ -105,6 +112,7 @@ fn builder() -> PrometheusBuilder {
         (library::ROOM_OPEN_SECONDS, HANDSHAKE_BUCKETS),
         (library::PAGE_SECONDS, HANDSHAKE_BUCKETS),
         (figures::HANDSHAKE_SECONDS, HANDSHAKE_BUCKETS),
+        (deflate::DEFLATE_SECONDS, DEFLATE_BUCKETS),
         (figures::LAG_FRAMES, LAG_BUCKETS),
         (log::COMMIT_SECONDS, COMMIT_BUCKETS),
         (log::GROUP_EVENTS, GROUP_BUCKETS),
@@ -136,6 +144,7 @@ mod tests {
         let (_shard, _room, _gateway) = (ShardMetrics::new(0), RoomMetrics::new(), GatewayMetrics::new());
         let _history = HistoryMetrics::new();
         let _log = LogMetrics::new();
+        let _deflate = DeflateMetrics::new();
         let (_library, _resumes) = (LibraryMetrics::new(), ResumeMetrics::new());
         let text = exporter.render();
         let helped: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# HELP ")?.split(' ').next()).collect();

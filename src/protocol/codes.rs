@@ -42,8 +42,8 @@ close_codes! {
     Protocol = 1002, Stop, "websocket protocol error";
     /// A text message in a binary session or the other way round.
     Unsupported = 1003, Stop, "wrong message type for this subprotocol";
-    /// Text that is not UTF-8.
-    InvalidText = 1007, Stop, "text is not UTF-8";
+    /// Text that is not UTF-8, or a compressed message that does not inflate.
+    InvalidText = 1007, Stop, "not UTF-8, or does not inflate";
     /// Fragments, control frames or pace beyond the limits.
     Policy = 1008, Reconnect, "limit exceeded";
     /// A message over the size limit.

@@ -36,31 +36,48 @@ pub enum Rendition {
     Viewer,
 }
 
-/// One (rendition, encoding) pair. A frame is encoded at most once per variant.
+/// One (rendition, encoding, compressed or not) triple. A frame is encoded at most once per variant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Variant {
     /// How much.
     pub rendition: Rendition,
     /// How written.
     pub encoding: Encoding,
+    /// Whether messages may be compressed (`permessage-deflate`); each of them may go out as it is all the same.
+    pub compressed: bool,
 }
 
 /// How many variants there are.
-pub const VARIANTS: usize = 2;
+pub const VARIANTS: usize = 4;
 
 impl Variant {
     /// All of them, in the order of [`Variant::index`].
     pub const ALL: [Self; VARIANTS] = [
-        Self { rendition: Rendition::Viewer, encoding: Encoding::Json },
-        Self { rendition: Rendition::Viewer, encoding: Encoding::Msgpack },
+        Self::new(Encoding::Json, false),
+        Self::new(Encoding::Msgpack, false),
+        Self::new(Encoding::Json, true),
+        Self::new(Encoding::Msgpack, true),
     ];
+
+    /// The viewer's rendition, written and sent so.
+    pub const fn new(encoding: Encoding, compressed: bool) -> Self {
+        Self { rendition: Rendition::Viewer, encoding, compressed }
+    }
 
     /// Dense number, `0..VARIANTS`.
     pub const fn index(self) -> usize {
-        match self.encoding {
+        let encoding = match self.encoding {
             Encoding::Json => 0,
             Encoding::Msgpack => 1,
-        }
+        };
+        encoding + if self.compressed { 2 } else { 0 }
+    }
+}
+
+impl From<Encoding> for Variant {
+    /// Not compressed.
+    fn from(encoding: Encoding) -> Self {
+        Self::new(encoding, false)
     }
 }
 
@@ -85,12 +102,17 @@ pub fn value<T: Serialize>(value: &T, encoding: Encoding) -> Vec<u8> {
 
 /// A payload as one whole, unmasked WebSocket frame: text for JSON, binary for MessagePack.
 pub fn websocket_frame(payload: &[u8], encoding: Encoding) -> Bytes {
-    with_header(payload, data(encoding))
+    with_header(payload, data(encoding), false)
+}
+
+/// DEFLATE blocks ([`super::deflate`]) as one whole, unmasked, compressed WebSocket frame.
+pub fn websocket_deflated(blocks: &[u8], encoding: Encoding) -> Bytes {
+    with_header(blocks, data(encoding), true)
 }
 
 /// A control frame (ping, pong, close), unmasked.
 pub fn websocket_control(payload: &[u8], control: Control) -> Bytes {
-    with_header(payload, OpCode::Control(control))
+    with_header(payload, OpCode::Control(control), false)
 }
 
 /// A message as one whole WebSocket frame.
@@ -98,9 +120,10 @@ pub fn websocket_message(message: &ServerMessage, encoding: Encoding) -> Bytes {
     websocket_frame(&payload(message, encoding), encoding)
 }
 
-/// The header of a whole, unmasked WebSocket frame whose payload of `length` bytes follows in pieces.
-pub fn websocket_header(length: usize, encoding: Encoding) -> Vec<u8> {
-    header(length, data(encoding), 0)
+/// The header of a whole, unmasked WebSocket frame whose payload of `length` bytes follows in pieces; `deflated` if they
+/// are DEFLATE blocks.
+pub fn websocket_header(length: usize, encoding: Encoding, deflated: bool) -> Vec<u8> {
+    header(length, data(encoding), deflated, 0)
 }
 
 fn data(encoding: Encoding) -> OpCode {
@@ -110,15 +133,28 @@ fn data(encoding: Encoding) -> OpCode {
     })
 }
 
-fn with_header(payload: &[u8], opcode: OpCode) -> Bytes {
-    let mut out = header(payload.len(), opcode, payload.len());
+fn with_header(payload: &[u8], opcode: OpCode, rsv1: bool) -> Bytes {
+    let mut out = header(payload.len(), opcode, rsv1, payload.len());
     out.extend_from_slice(payload);
     out.into()
 }
 
-fn header(length: usize, opcode: OpCode, more: usize) -> Vec<u8> {
-    let header = FrameHeader { is_final: true, rsv1: false, rsv2: false, rsv3: false, opcode, mask: None };
+fn header(length: usize, opcode: OpCode, rsv1: bool, more: usize) -> Vec<u8> {
+    let header = FrameHeader { is_final: true, rsv1, rsv2: false, rsv3: false, opcode, mask: None };
     let mut out = Vec::with_capacity(header.len(length as u64) + more);
     header.format(length as u64, &mut out).expect("a Vec takes every write");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variants_number_is_its_place() {
+        for (place, variant) in Variant::ALL.into_iter().enumerate() {
+            assert_eq!(variant.index(), place);
+        }
+        assert_eq!(Variant::default(), Variant::ALL[0]);
+    }
 }

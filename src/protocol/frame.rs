@@ -1,6 +1,6 @@
 //! What one tick of a room looks like to its subscribers, before and after encoding.
 
-use super::encode::{Encoding, VARIANTS, Variant};
+use super::encode::{VARIANTS, Variant};
 use super::event::Comment;
 use super::ids::{Digest, Offset};
 pub use super::local::RoomKey;
@@ -82,10 +82,5 @@ impl EncodedFrame {
     /// The bytes of one variant; empty if it was not in use when the frame was made.
     pub fn get(&self, variant: Variant) -> &Bytes {
         &self.bytes[variant.index()]
-    }
-
-    /// The encodings that have bytes, for metrics.
-    pub fn encodings(&self) -> impl Iterator<Item = Encoding> {
-        Variant::ALL.into_iter().filter(|v| !self.get(*v).is_empty()).map(|v| v.encoding)
     }
 }

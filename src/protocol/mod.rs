@@ -4,6 +4,7 @@
 //! Does not know: sockets, clocks, tokio, configuration, or any rule of a room.
 
 pub mod codes;
+pub mod deflate;
 pub mod encode;
 pub mod event;
 pub mod frame;

@@ -2,9 +2,11 @@
 //!
 //! What happened in the stretch never changes and is shared; the totals are those of the moment in which a copy leaves,
 //! so that they never fall for its reader. So a page is two pieces: an opening per copy, and the shared rest. Splicing
-//! works because both encodings write a map as a header and its fields one after the other.
+//! works because both encodings write a map as a header and its fields one after the other, and because a compressed message
+//! is blocks one after the other: the opening goes into a stored one, before those that were compressed once.
 
-use super::encode::{self, Encoding};
+use super::deflate::{self, Deflate};
+use super::encode::{self, Encoding, Variant};
 use super::frame::{FrameEvent, ShedClass};
 use super::ids::{Digest, Offset};
 use bytes::Bytes;
@@ -23,6 +25,8 @@ pub struct EncodedPage {
     encoding: Encoding,
     /// Fields in the rest.
     fields: u8,
+    /// Whether the rest is DEFLATE blocks.
+    deflated: bool,
     rest: Bytes,
 }
 
@@ -64,7 +68,8 @@ pub struct Stretch {
 
 impl EncodedPage {
     /// Encodes the part that all copies share.
-    pub fn new(stretch: &Stretch, encoding: Encoding) -> Self {
+    pub fn new(stretch: &Stretch, variant: Variant, deflate: &Deflate) -> Self {
+        let encoding = variant.encoding;
         let Stretch { prev, last, at, digest, events, shed } = stretch;
         let encoded = encode::value(&Rest { events, shed }, encoding);
         let (fields, rest) = match encoding {
@@ -77,7 +82,9 @@ impl EncodedPage {
             // A map of up to 15 fields begins with one byte, 0x80 | fields: here are at most 8.
             Encoding::Msgpack => (encoded[0] & 0x0f, Bytes::from(encoded).slice(1..)),
         };
-        Self { prev: *prev, last: *last, at: *at, digest: *digest, encoding, fields, rest }
+        let blocks = if variant.compressed { deflate.blocks(&rest) } else { None };
+        let (deflated, rest) = (blocks.is_some(), blocks.map_or(rest, Bytes::from));
+        Self { prev: *prev, last: *last, at: *at, digest: *digest, encoding, fields, deflated, rest }
     }
 
     /// One copy, as a whole WebSocket frame in two pieces: with these totals.
@@ -96,8 +103,13 @@ impl EncodedPage {
                 body.extend_from_slice(&opening[1..]);
             }
         }
-        let mut head = encode::websocket_header(body.len() + self.rest.len(), encoding);
-        head.extend_from_slice(&body);
+        let opening = if self.deflated { deflate::stored_len(body.len()) } else { body.len() };
+        let mut head = encode::websocket_header(opening + self.rest.len(), encoding, self.deflated);
+        if self.deflated {
+            deflate::store(&body, &mut head);
+        } else {
+            head.extend_from_slice(&body);
+        }
         [head.into(), self.rest.clone()]
     }
 
@@ -120,8 +132,16 @@ mod tests {
     use crate::protocol::ids::Hex64;
     use crate::protocol::message::ServerMessage;
 
+    /// What a compressed WebSocket frame holds.
+    fn inflated(frame: &[u8]) -> Vec<u8> {
+        assert_eq!(frame[0] & 0xf0, 0xc0, "final, RSV1");
+        let header = [2, 4, 10][usize::from(frame[1].saturating_sub(125))];
+        deflate::inflate(&frame[header..], 1 << 20).unwrap()
+    }
+
     #[test]
     fn a_spliced_page_is_the_same_frame_byte_by_byte() {
+        let deflate = Deflate::new(1_000, || 0);
         for (count, shed) in [(0, 0), (1, 0), (3, 7), (300, 1 << 40)] {
             let event = |offset| {
                 let user = User { id: "u".into(), name: "n".into(), role: Default::default() };
@@ -133,12 +153,21 @@ mod tests {
             let shed: BTreeMap<_, _> = (shed > 0).then_some((ShedClass::Normal, shed)).into_iter().collect();
             let stretch = Stretch { prev: 812, last: 90_000, at: 1_732_146_000_123, digest: Hex64(7), events, shed };
             for encoding in [Encoding::Json, Encoding::Msgpack] {
-                let page = EncodedPage::new(&stretch, encoding);
+                let page = EncodedPage::new(&stretch, encoding.into(), &deflate);
+                let packed = EncodedPage::new(&stretch, Variant::new(encoding, true), &deflate);
                 for (likes, online) in [(0, 0), (99, 1 << 30)] {
                     let Stretch { prev, last, at, digest, events, shed } = stretch.clone();
                     let frame = Frame { prev, last, at, digest, likes, online, events, shed };
-                    let whole = encode::websocket_message(&ServerMessage::Frame(frame), encoding);
+                    let message = ServerMessage::Frame(frame);
+                    let whole = encode::websocket_message(&message, encoding);
                     assert_eq!(page.copy(likes, online).concat(), whole, "{encoding:?}");
+                    let copy = packed.copy(likes, online).concat();
+                    if count < 300 {
+                        assert_eq!(copy, whole, "below the threshold");
+                    } else {
+                        assert_eq!(inflated(&copy), encode::payload(&message, encoding), "{encoding:?}");
+                        assert!(copy.len() * 4 < whole.len(), "{} of {}", copy.len(), whole.len());
+                    }
                 }
             }
         }

@@ -15,20 +15,21 @@ use super::effect::{refusal, repeated};
 use super::grid::Grid;
 use super::inbox::Inbox;
 use super::pending::{Pending, Sender, Taken, Waiting};
+use super::publish::publish;
 use super::registry::RoomHandle;
 use super::replay::replay;
 use super::resume::PageRequest;
 use super::upkeep::Upkeep;
 use super::welcome::WelcomeTail;
 use super::window::{Mark, Seen};
-use crate::faults::{fail_point, planted, reset, swapped};
+use crate::faults::{fail_point, planted, reset};
 use crate::limits::{APPEND_SLOW_US, OFFSET_MAX, WELCOMES_MAX};
 use crate::log::{AppendError, Delivery, Log, OpenError, Record, Ticket};
 use crate::policy::rate::Gcra;
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::encode::{self, Encoding, Variant};
+use crate::protocol::encode::Variant;
 use crate::protocol::event::{Comment, Event};
-use crate::protocol::frame::{EncodedFrame, Frame};
+use crate::protocol::frame::Frame;
 use crate::protocol::ids::{Epoch, Hex64, Offset};
 use crate::protocol::local::{ConnRef, RoomKey};
 use crate::protocol::message::{Heartbeat, Outcome, ResumeFailure, ServerMessage};
@@ -236,10 +237,10 @@ impl Actor {
     }
 
     /// What it takes to make the page after `after`; `None` when no frame has told anything after it.
-    pub fn page_request(&self, after: Offset, encoding: Encoding) -> Option<PageRequest> {
+    pub fn page_request(&self, after: Offset, variant: Variant) -> Option<PageRequest> {
         let upto = self.core.framed().last;
         let frame_events_max = self.settings.frame_events_max;
-        (after < upto).then(|| PageRequest { after, upto, encoding, frame_events_max, voids: self.core.voids() })
+        (after < upto).then(|| PageRequest { after, upto, variant, frame_events_max, voids: self.core.voids() })
     }
 
     /// Somebody came or went. What follows from it (a frame of counters, the expiry) shows in
@@ -459,16 +460,10 @@ impl Actor {
     /// Encodes once per variant in use; no variant, no effect.
     fn publish(&mut self, message: &ServerMessage, prev: Offset, last: Offset, now_us: u64, out: &mut Vec<Effect>) {
         self.quiet_since_us = now_us;
-        let mut encoded = EncodedFrame::new(self.handle.key, prev, last, now_us);
-        encoded.likes = self.core.framed().likes;
-        let mut used = false;
-        for variant in Variant::ALL.into_iter().filter(|variant| self.handle.uses(*variant)) {
-            let bytes = encode::websocket_message(message, variant.encoding);
-            encoded.set(variant, swapped!(self.handle.key.0, bytes));
-            used = true;
-        }
-        if used {
-            out.push(Effect::Frame { frame: Arc::new(encoded) });
+        if let Some(mut frame) = publish(message, &self.handle, &self.settings.deflate) {
+            (frame.prev, frame.last, frame.published_us) = (prev, last, now_us);
+            frame.likes = self.core.framed().likes;
+            out.push(Effect::Frame { frame: Arc::new(frame) });
         }
     }
 

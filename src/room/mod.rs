@@ -13,6 +13,7 @@ mod effect;
 mod grid;
 mod inbox;
 mod pending;
+mod publish;
 mod settings;
 
 pub mod core;

@@ -9,7 +9,8 @@ use super::recent::encoded_bytes;
 use super::select::Selection;
 use crate::limits::{PAGE_LOOKBACK_EVENTS, RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
 use crate::log::{Limit, Log, ReadError, Record};
-use crate::protocol::encode::Encoding;
+use crate::protocol::deflate::Deflate;
+use crate::protocol::encode::Variant;
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::ids::{Offset, RoomId};
 use crate::protocol::message::ResumeFailure;
@@ -23,7 +24,7 @@ pub struct PageRequest {
     /// Where it ends at the latest: a position that a frame has told. Later records come with live frames.
     pub upto: Offset,
     /// How it is written.
-    pub encoding: Encoding,
+    pub variant: Variant,
     /// The room's budget of shown comments per log time.
     pub frame_events_max: usize,
     /// Offsets of comments without effect, rising.
@@ -34,8 +35,13 @@ pub struct PageRequest {
 ///
 /// # Errors
 /// Why the stretch cannot be had whole.
-pub fn page(log: &dyn Log, room: &RoomId, request: &PageRequest) -> Result<EncodedPage, ResumeFailure> {
-    stretch(log, room, request).map(|stretch| EncodedPage::new(&stretch, request.encoding))
+pub fn page(
+    log: &dyn Log,
+    room: &RoomId,
+    request: &PageRequest,
+    deflate: &Deflate,
+) -> Result<EncodedPage, ResumeFailure> {
+    stretch(log, room, request).map(|stretch| EncodedPage::new(&stretch, request.variant, deflate))
 }
 
 fn stretch(log: &dyn Log, room: &RoomId, request: &PageRequest) -> Result<Stretch, ResumeFailure> {

@@ -2,6 +2,8 @@
 
 use crate::log::Retention;
 use crate::policy::rate::Rate;
+use crate::protocol::deflate::Deflate;
+use std::sync::Arc;
 
 /// A room's bounds and pace.
 #[derive(Clone, Debug)]
@@ -26,4 +28,6 @@ pub struct Settings {
     pub comment_rate: Option<Rate>,
     /// Likes of the whole room; `None`: unlimited.
     pub like_rate: Option<Rate>,
+    /// Compresses frames for those who take them so.
+    pub deflate: Arc<Deflate>,
 }

@@ -2,12 +2,15 @@
 //!
 //! A storm of 15,000 joins would otherwise encode the snapshot 15,000 times. The message is spliced: a
 //! small head per connection, and the shared tail. Splicing works because both encodings write a map as a
-//! header and its fields one after the other.
+//! header and its fields one after the other; and a compressed message is blocks one after the other, so the head goes into a
+//! stored one, before those of the tail, which is compressed once.
 
+use crate::protocol::deflate::{self, Deflate};
 use crate::protocol::encode::{self, Encoding};
 use crate::protocol::event::User;
 use crate::protocol::ids::{Epoch, Offset, RoomId, SessionId};
 use crate::protocol::message::{ResumeFailure, ServerMessage, Snapshot, Welcome};
+use bytes::Bytes;
 use serde::Serialize;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,10 +19,22 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[derive(Debug)]
 pub struct WelcomeTail {
     fields: TailFields,
-    json: OnceLock<Box<[u8]>>,
-    msgpack: OnceLock<Box<[u8]>>,
+    json: Tail,
+    msgpack: Tail,
     encodes: AtomicU32,
 }
+
+/// The tail in one encoding.
+#[derive(Debug, Default)]
+struct Tail {
+    /// What stands behind the head, to the message's end.
+    encoded: OnceLock<Box<[u8]>>,
+    /// The same as DEFLATE blocks, if it shrinks.
+    blocks: OnceLock<Option<Box<[u8]>>>,
+}
+
+/// How many fields the tail has.
+const TAIL_FIELDS: u8 = 4;
 
 /// In the order of [`crate::protocol::message::Welcome`], from `epoch` on.
 #[derive(Debug, Serialize)]
@@ -46,8 +61,8 @@ impl WelcomeTail {
     pub fn new(epoch: Epoch, last: Offset, tick_ms: u64, snapshot: Snapshot) -> Self {
         Self {
             fields: TailFields { epoch, last, tick_ms, snapshot },
-            json: OnceLock::new(),
-            msgpack: OnceLock::new(),
+            json: Tail::default(),
+            msgpack: Tail::default(),
             encodes: AtomicU32::new(0),
         }
     }
@@ -77,27 +92,31 @@ impl WelcomeTail {
         recovered: bool,
         reason: Option<ResumeFailure>,
     ) -> Vec<u8> {
-        let head = encode::value(&HeadFields { room, session, you, recovered, reason }, encoding);
-        let tail = self.tail(encoding);
-        let mut out = Vec::with_capacity(OPEN_BYTES_MAX + head.len() + tail.len() + 2);
-        match encoding {
-            Encoding::Json => {
-                out.extend_from_slice(br#"{"welcome":"#);
-                out.extend_from_slice(&head[..head.len() - 1]); // without its "}"
-                out.push(b',');
-                out.extend_from_slice(&tail[1..]); // without its "{"
-                out.push(b'}');
-            }
-            Encoding::Msgpack => {
-                // A map of up to 15 fields begins with one byte, 0x80 | fields: the two halves have 8 or 9.
-                let fields = (head[0] & 0x0f) + (tail[0] & 0x0f);
-                out.extend_from_slice(b"\x81\xa7welcome");
-                out.push(0x80 | fields);
-                out.extend_from_slice(&head[1..]);
-                out.extend_from_slice(&tail[1..]);
-            }
-        }
+        let mut out = opening(encoding, &HeadFields { room, session, you, recovered, reason });
+        out.extend_from_slice(self.encoded(encoding));
         out
+    }
+
+    /// The same for a newcomer who takes compressed messages, as a whole WebSocket frame; `None` when the tail is too small to
+    /// be compressed, or does not shrink.
+    pub fn compose_deflated(
+        &self,
+        deflate: &Deflate,
+        encoding: Encoding,
+        room: &RoomId,
+        session: SessionId,
+        you: &User,
+        reason: Option<ResumeFailure>,
+    ) -> Option<Bytes> {
+        let blocks = self.tail(encoding).blocks.get_or_init(|| deflate.blocks(self.encoded(encoding)).map(Vec::into));
+        let blocks = blocks.as_ref()?;
+        let opening = opening(encoding, &HeadFields { room, session, you, recovered: false, reason });
+        let length = deflate::stored_len(opening.len()) + blocks.len();
+        let mut out = encode::websocket_header(length, encoding, true);
+        out.reserve_exact(length);
+        deflate::store(&opening, &mut out);
+        out.extend_from_slice(blocks);
+        Some(out.into())
     }
 
     /// The welcome of somebody to whom everything after its position follows: without events, and with the `likes` of
@@ -117,20 +136,50 @@ impl WelcomeTail {
         encode::payload(&ServerMessage::Welcome(Box::new(welcome)), encoding)
     }
 
-    fn tail(&self, encoding: Encoding) -> &[u8] {
-        let cell = match encoding {
+    fn tail(&self, encoding: Encoding) -> &Tail {
+        match encoding {
             Encoding::Json => &self.json,
             Encoding::Msgpack => &self.msgpack,
-        };
-        cell.get_or_init(|| {
+        }
+    }
+
+    fn encoded(&self, encoding: Encoding) -> &[u8] {
+        self.tail(encoding).encoded.get_or_init(|| {
             self.encodes.fetch_add(1, Ordering::Relaxed);
-            encode::value(&self.fields, encoding).into()
+            let mut fields = encode::value(&self.fields, encoding);
+            match encoding {
+                Encoding::Json => {
+                    fields[0] = b','; // instead of its "{"
+                    fields.push(b'}');
+                }
+                Encoding::Msgpack => {
+                    let header = fields.remove(0);
+                    debug_assert_eq!(header, 0x80 | TAIL_FIELDS);
+                }
+            }
+            fields.into()
         })
     }
 }
 
-/// Of `{"welcome":`, the longer opening of the two.
-const OPEN_BYTES_MAX: usize = 11;
+/// A welcome up to its tail.
+fn opening(encoding: Encoding, head: &HeadFields<'_>) -> Vec<u8> {
+    let head = encode::value(head, encoding);
+    let mut out = Vec::with_capacity(head.len() + 16);
+    match encoding {
+        Encoding::Json => {
+            out.extend_from_slice(br#"{"welcome":"#);
+            out.extend_from_slice(&head[..head.len() - 1]); // without its "}"
+        }
+        Encoding::Msgpack => {
+            // A map of up to 15 fields begins with one byte, 0x80 | fields: the two halves have 8 or 9.
+            out.extend_from_slice(b"\x81\xa7welcome");
+            out.push(0x80 | ((head[0] & 0x0f) + TAIL_FIELDS));
+            out.extend_from_slice(&head[1..]);
+        }
+    }
+    out
+}
 
 #[cfg(test)]
 mod tests {
@@ -166,12 +215,26 @@ mod tests {
         // Byte by byte: a field that is added to `Welcome` and forgotten here is found even if it is optional.
         assert_eq!(json, encode::payload(&message, Encoding::Json));
         assert_eq!(msgpack, encode::payload(&message, Encoding::Msgpack));
+
+        if recovered {
+            return; // Has no events, and is composed for each.
+        }
+        let deflate = Deflate::new(1_000, || 0);
+        for (encoding, payload) in [(Encoding::Json, json), (Encoding::Msgpack, msgpack)] {
+            let packed = tail.compose_deflated(&deflate, encoding, room, *session, you, reason);
+            assert_eq!(packed.is_some(), events > 10, "below the threshold it stays as it is");
+            let Some(packed) = packed else { continue };
+            assert_eq!((packed[0] & 0xf0, packed[1]), (0xc0, 126), "final, RSV1, a length of two bytes");
+            assert_eq!(deflate::inflate(&packed[4..], payload.len()).unwrap(), payload);
+            assert!(packed.len() * 2 < payload.len());
+        }
     }
 
     #[test]
     fn a_spliced_welcome_is_the_same_message_in_both_encodings() {
         both_ways(0, false, None);
         both_ways(20, true, None);
+        both_ways(20, false, None);
         both_ways(300, false, Some(ResumeFailure::TooOld));
     }
 
@@ -195,6 +258,7 @@ mod tests {
         }
         assert_eq!(tail.encodes(), 1);
         tail.compose(Encoding::Msgpack, &room, Hex64(1), &you, false, None);
+        tail.compose_deflated(&Deflate::new(0, || 0), Encoding::Json, &room, Hex64(1), &you, None);
         assert_eq!(tail.encodes(), 2);
     }
 }

@@ -71,7 +71,7 @@ impl<T: Tenant> Worker<T> {
                 break;
             }
             output.clear();
-            let result = conn.receive(&mut input, &mut output, now_us);
+            let result = conn.receive(&mut input, &mut output, &mut self.report.inflated, now_us);
             let is_pong = output.first().is_some_and(|first| first & 0x0f == 0x0a);
             if is_pong {
                 self.pong(index, &output);

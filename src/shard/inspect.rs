@@ -1,16 +1,25 @@
 //! Looks at inbound frame headers before the WebSocket library buffers a payload: sizes, fragments and the
-//! pace of control frames are refused at the header.
+//! pace of control frames are refused at the header. Frames of compressed messages, of which the library knows nothing, are
+//! told apart here and taken past it.
 //!
-//! Costs 36 bytes per connection; parsing is tungstenite's own `FrameHeader::parse`.
+//! Costs 40 bytes per connection; parsing is tungstenite's own `FrameHeader::parse`.
 
 use super::tenant::Caps;
 use crate::limits::{CONTROL_FRAMES_BURST, CONTROL_FRAMES_PER_S};
 use crate::protocol::codes::Close;
+use crate::protocol::deflate::packed_bytes_max;
 use std::io::Cursor;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 const HEADER_BYTES_MAX: usize = 14;
+
+// Of a frame's first byte (RFC 6455, 5.2).
+const FINAL: u8 = 0x80;
+const RSV1: u8 = 0x40;
+const OPCODE: u8 = 0x0f;
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
 
 /// One connection's place in its inbound stream.
 #[derive(Debug, Default)]
@@ -21,10 +30,44 @@ pub(super) struct Inspect {
     message_bytes: u32,
     /// Fragments of the current message so far; 0: none is open.
     fragments: u32,
+    /// The current frame's header, as far as it came; its first byte stays until the next one's.
     header: [u8; HEADER_BYTES_MAX],
     header_len: u8,
+    /// Whether the message that is open, or the last one, came compressed.
+    packed: bool,
     /// GCRA: when the control-frame bucket is full again, in monotonic microseconds.
     control_full_us: u64,
+}
+
+/// What the next bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// So many bytes of a frame for the WebSocket library.
+    Plain(usize),
+    /// Bytes of a frame of a compressed message.
+    Packed(Packed),
+}
+
+/// A piece of a frame of a compressed message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Packed {
+    /// Its bytes.
+    pub taken: usize,
+    /// How many of them are header; the rest is payload.
+    pub header: usize,
+    /// Set when the header ends here.
+    pub begun: Option<Begun>,
+    /// Whether the message ends with it.
+    pub is_last: bool,
+}
+
+/// A frame of a compressed message, by its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Begun {
+    /// Of its payload.
+    pub mask: [u8; 4],
+    /// Text or binary, if it is the message's first.
+    pub is_text: Option<bool>,
 }
 
 impl Inspect {
@@ -33,14 +76,15 @@ impl Inspect {
         self.remaining > 0 || self.header_len > 0 || self.fragments > 0
     }
 
-    /// Looks at `bytes`, which follow what was given before, and returns how many of them belong to the current frame:
-    /// feed those to the WebSocket library, then call again with the rest.
+    /// Looks at `bytes`, which follow what was given before, and returns how many of them belong to the current frame, and what
+    /// that is: use those, then call again with the rest.
     ///
     /// # Errors
     /// The close code that the peer has earned.
-    pub(super) fn next(&mut self, bytes: &[u8], caps: &Caps, now_us: u64) -> Result<usize, Close> {
+    pub(super) fn next(&mut self, bytes: &[u8], caps: &Caps, now_us: u64) -> Result<Piece, Close> {
         if self.remaining > 0 {
-            return Ok(self.consume(bytes.len()));
+            let taken = self.consume(bytes.len());
+            return Ok(self.piece(taken, 0, None));
         }
         let had = usize::from(self.header_len);
         let more = bytes.len().min(HEADER_BYTES_MAX - had);
@@ -49,16 +93,42 @@ impl Inspect {
         match FrameHeader::parse(&mut cursor).map_err(|_| Close::Protocol)? {
             None => {
                 self.header_len = (had + more) as u8;
-                Ok(more)
+                // The first byte tells whose it is; nobody takes the begin of a header for a frame's end.
+                let is_packed = if self.is_first() { self.header[0] & RSV1 != 0 } else { self.is_packed() };
+                let packed = Packed { taken: more, header: more, begun: None, is_last: false };
+                Ok(if is_packed { Piece::Packed(packed) } else { Piece::Plain(more) })
             }
             Some((header, length)) => {
                 let header_bytes = cursor.position() as usize - had;
                 self.header_len = 0;
                 self.check(&header, length, caps, now_us)?;
                 self.remaining = length as u32;
-                Ok(header_bytes + self.consume(bytes.len() - header_bytes))
+                let taken = header_bytes + self.consume(bytes.len() - header_bytes);
+                let is_text =
+                    (header.opcode != OpCode::Data(Data::Continue)).then_some(self.header[0] & OPCODE == TEXT);
+                let begun = header.mask.map(|mask| Begun { mask, is_text });
+                Ok(self.piece(taken, header_bytes, begun))
             }
         }
+    }
+
+    fn piece(&self, taken: usize, header: usize, begun: Option<Begun>) -> Piece {
+        if self.is_packed() {
+            let is_last = self.remaining == 0 && self.header[0] & FINAL != 0;
+            Piece::Packed(Packed { taken, header, begun, is_last })
+        } else {
+            Piece::Plain(taken)
+        }
+    }
+
+    /// Whether the current frame begins a message.
+    fn is_first(&self) -> bool {
+        matches!(self.header[0] & OPCODE, TEXT | BINARY)
+    }
+
+    /// Whether the current frame belongs to a compressed message.
+    fn is_packed(&self) -> bool {
+        self.packed && self.header[0] & OPCODE <= BINARY
     }
 
     fn consume(&mut self, available: usize) -> usize {
@@ -68,7 +138,11 @@ impl Inspect {
     }
 
     fn check(&mut self, header: &FrameHeader, length: u64, caps: &Caps, now_us: u64) -> Result<(), Close> {
-        if header.mask.is_none() || header.rsv1 || header.rsv2 || header.rsv3 || length >> 63 == 1 {
+        if header.mask.is_none() || header.rsv2 || header.rsv3 || length >> 63 == 1 {
+            return Err(Close::Protocol);
+        }
+        // RFC 7692, 6.1: on the first frame of a message alone, and never on a control frame.
+        if header.rsv1 && !(caps.compressed && self.is_first()) {
             return Err(Close::Protocol);
         }
         match header.opcode {
@@ -81,7 +155,13 @@ impl Inspect {
                 if continues != (self.fragments > 0) {
                     return Err(Close::Protocol);
                 }
-                if length > u64::from(caps.message_bytes_max - self.message_bytes) {
+                if !continues {
+                    self.packed = header.rsv1;
+                }
+                // What a compressed message becomes is looked at when it is inflated.
+                let max = caps.message_bytes_max;
+                let max = if self.packed { packed_bytes_max(max) } else { max };
+                if length > u64::from(max - self.message_bytes) {
                     return Err(Close::TooBig);
                 }
                 if self.fragments == caps.fragments_max {
@@ -110,7 +190,14 @@ impl Inspect {
 mod tests {
     use super::*;
 
-    const CAPS: Caps = Caps { message_bytes_max: 4_096, fragments_max: 16, backlog_bytes_max: 4_096, any_type: false };
+    const CAPS: Caps = Caps {
+        message_bytes_max: 4_096,
+        fragments_max: 16,
+        backlog_bytes_max: 4_096,
+        any_type: false,
+        compressed: false,
+    };
+    const PACKED: Caps = Caps { compressed: true, ..CAPS };
 
     fn frame(first: u8, length: usize) -> Vec<u8> {
         let mut bytes = vec![first];
@@ -132,11 +219,17 @@ mod tests {
 
     /// Feeds `bytes` in pieces of `step`; returns the frames' ends that were found, or the verdict.
     fn feed(inspect: &mut Inspect, bytes: &[u8], step: usize, now_us: u64) -> Result<usize, Close> {
+        feed_to(inspect, &CAPS, bytes, step, now_us)
+    }
+
+    fn feed_to(inspect: &mut Inspect, caps: &Caps, bytes: &[u8], step: usize, now_us: u64) -> Result<usize, Close> {
         let mut ends = 0;
         for piece in bytes.chunks(step) {
             let mut rest = piece;
             while !rest.is_empty() {
-                let n = inspect.next(rest, &CAPS, now_us)?;
+                let n = match inspect.next(rest, caps, now_us)? {
+                    Piece::Plain(taken) | Piece::Packed(Packed { taken, .. }) => taken,
+                };
                 assert!(n > 0);
                 rest = &rest[n..];
                 ends += usize::from(inspect.remaining == 0 && inspect.header_len == 0);
@@ -179,6 +272,75 @@ mod tests {
         ] {
             assert_eq!(feed(&mut Inspect::default(), &bytes, 5, 0), Err(code), "{what}");
         }
+    }
+
+    #[test]
+    fn a_compressed_message_is_told_apart_however_it_is_cut_and_between_control_frames() {
+        let bytes = [
+            frame(0x81, 3),   // a plain text
+            frame(0x41, 200), // the begin of a compressed text
+            frame(0x89, 2),   // a ping in between
+            frame(0x00, 0),
+            frame(0x80, 5), // its end
+            frame(0x82, 4), // a plain binary
+            frame(0xc2, 7), // a compressed binary
+            frame(0xc1, 0), // an empty one
+        ]
+        .concat();
+        for step in [1, 2, 3, 5, 7, 14, 100, 10_000] {
+            let (mut inspect, mut plain, mut headers, mut payload) = (Inspect::default(), 0, 0, 0);
+            let (mut begun, mut lasts) = (Vec::new(), 0);
+            for piece in bytes.chunks(step) {
+                let mut rest = piece;
+                while !rest.is_empty() {
+                    let taken = match inspect.next(rest, &PACKED, 0).unwrap() {
+                        Piece::Plain(taken) => {
+                            plain += taken;
+                            taken
+                        }
+                        Piece::Packed(packed) => {
+                            headers += packed.header;
+                            payload += packed.taken - packed.header;
+                            begun.extend(packed.begun.map(|begun| begun.is_text));
+                            assert!(packed.begun.is_none_or(|begun| begun.mask == [1, 2, 3, 4]));
+                            lasts += usize::from(packed.is_last);
+                            packed.taken
+                        }
+                    };
+                    rest = &rest[taken..];
+                }
+            }
+            assert_eq!((plain, payload), (9 + 8 + 10, 200 + 5 + 7), "step {step}");
+            assert_eq!(headers, 8 + 6 + 6 + 6 + 6, "step {step}");
+            assert_eq!(begun, [Some(true), None, None, Some(false), Some(true)], "step {step}");
+            assert_eq!(lasts, 3, "step {step}");
+            assert!(!inspect.is_open());
+        }
+    }
+
+    #[test]
+    fn what_the_extension_does_not_allow_is_refused_at_the_header() {
+        let most = packed_bytes_max(4_096) as usize;
+        for (what, bytes, code) in [
+            ("on a ping", frame(0xc9, 1), Close::Protocol),
+            ("on a close", frame(0xc8, 2), Close::Protocol),
+            ("on a continuation", [frame(0x41, 1), frame(0xc0, 1)].concat(), Close::Protocol),
+            ("on a continuation of a plain message", [frame(0x01, 1), frame(0x40, 1)].concat(), Close::Protocol),
+            ("on a continuation of nothing", frame(0xc0, 1), Close::Protocol),
+            ("with RSV2", frame(0xe1, 1), Close::Protocol),
+            ("on a reserved opcode", frame(0xc3, 1), Close::Protocol),
+            ("on a new text inside a message", [frame(0x41, 1), frame(0xc1, 1)].concat(), Close::Protocol),
+            ("more than any message can become", frame(0xc1, most + 1), Close::TooBig),
+            ("the same in fragments", [frame(0x41, most), frame(0x80, 1)].concat(), Close::TooBig),
+            ("a plain message keeps its own bound", [frame(0xc1, 1), frame(0x81, 4_097)].concat(), Close::TooBig),
+            ("a 17th fragment", [frame(0x41, 1), frame(0x00, 1).repeat(16)].concat(), Close::Policy),
+        ] {
+            for step in [1, 5, 10_000] {
+                assert_eq!(feed_to(&mut Inspect::default(), &PACKED, &bytes, step, 0), Err(code), "{what}");
+            }
+        }
+        assert_eq!(feed_to(&mut Inspect::default(), &PACKED, &frame(0xc1, most), 100, 0), Ok(1));
+        assert_eq!(size_of::<Inspect>(), 40);
     }
 
     #[test]

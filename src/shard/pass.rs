@@ -84,6 +84,8 @@ pub struct Tally {
 #[derive(Debug, Default)]
 pub struct Slots {
     slots: Vec<Slot>,
+    /// How many of them read each variant.
+    readers: [u32; VARIANTS],
     /// Next slot to visit.
     at: usize,
     /// Slots still to visit until everybody has everything; 0: no pass is under way.
@@ -130,6 +132,7 @@ impl Slots {
 
     /// Adds a subscriber; returns its place.
     pub fn add(&mut self, slot: Slot) -> usize {
+        self.readers[usize::from(slot.variant)] += 1;
         self.slots.push(slot);
         if self.todo > 0 {
             self.todo += 1;
@@ -142,6 +145,7 @@ impl Slots {
     /// Returns the removed slot first.
     pub fn remove(&mut self, place: usize) -> (Slot, Option<u32>) {
         let slot = self.slots.swap_remove(place);
+        self.readers[usize::from(slot.variant)] -= 1;
         if self.at >= self.slots.len() {
             self.at = 0;
         }
@@ -173,11 +177,16 @@ impl Slots {
     pub fn slice<W: Wire>(&mut self, ring: &Ring, wire: &mut W, budget: usize, left: &mut Vec<Left>) -> Tally {
         let mut tally = Tally::default();
         let head = ring.head();
-        // What any slot may lack, per variant, as arguments for vectored writes; a slot takes the tail that it lacks. Not all
-        // that the ring holds: in a room of two, looking at 64 frames would cost as much as the sends.
-        let parts: [SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX]>; VARIANTS] = Variant::ALL
-            .map(|v| ring.newest(self.behind.min(JOIN_FRAMES_MAX)).map(|entry| IoSlice::new(entry.get(v))).collect());
-        let reach = parts[0].len();
+        // What any slot may lack, per variant that somebody reads, as arguments for vectored writes; a slot takes the tail that
+        // it lacks. Not all that the ring holds: in a room of two, looking at 64 frames would cost as much as the sends.
+        let reach = self.behind.min(JOIN_FRAMES_MAX).min(ring.len());
+        let mut parts: SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX * VARIANTS]> = SmallVec::new();
+        let mut ends = [0; VARIANTS];
+        for variant in Variant::ALL.into_iter().filter(|variant| self.readers[variant.index()] > 0) {
+            parts.extend(ring.newest(reach).map(|entry| IoSlice::new(entry.get(variant))));
+            ends[variant.index()] = parts.len();
+        }
+        let parts = &parts[..];
         let mut joined = Joined::new(self.todo);
         let count = self.slots.len();
         let mut todo = self.todo;
@@ -196,7 +205,8 @@ impl Slots {
                 slot.cursor = head;
                 continue;
             }
-            let waiting = &parts[usize::from(slot.variant)][reach - lag..];
+            let end = ends[usize::from(slot.variant)];
+            let waiting = &parts[end - lag..end];
             tally.sends += 1;
             fail_point!("in_broadcast");
             let (result, wanted) = match waiting {

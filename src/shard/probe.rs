@@ -4,6 +4,7 @@
 //! nobody reads. It stops where a worker stops listening. Does not know: rooms, tenants, timers.
 
 use super::conn::{Conn, Incoming};
+use super::report::Inflated;
 pub use super::tenant::Caps;
 use crate::protocol::codes::Close;
 use crate::protocol::encode::Encoding;
@@ -44,7 +45,7 @@ impl Probe {
     pub fn feed(&mut self, mut input: &[u8], now_us: u64, seen: &mut Vec<Seen>) {
         let mut output = Vec::new();
         while !self.0.is_closing() {
-            let result = self.0.receive(&mut input, &mut output, now_us);
+            let result = self.0.receive(&mut input, &mut output, &mut Inflated::default(), now_us);
             if !output.is_empty() {
                 seen.push(Seen::Wrote(std::mem::take(&mut output)));
             }

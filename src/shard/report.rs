@@ -11,6 +11,15 @@ const PUBLISH_US: u64 = 50_000;
 /// A duty cycle above this is worth a count: half a tick.
 const SLOW_CYCLE_US: u64 = 50_000;
 
+/// Compressed messages that came in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Inflated {
+    pub messages: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub refused: u64,
+}
+
 /// A shard's counts since the last publication.
 pub(super) struct Report {
     metrics: ShardMetrics,
@@ -21,6 +30,7 @@ pub(super) struct Report {
     pub gap_frames: u64,
     pub inbox_full: u64,
     pub inbound_messages: u64,
+    pub inflated: Inflated,
     pub control_sends: u64,
     pub control_overflow: u64,
     pub panics: u64,
@@ -46,6 +56,7 @@ impl Report {
             gap_frames: 0,
             inbox_full: 0,
             inbound_messages: 0,
+            inflated: Inflated::default(),
             control_sends: 0,
             control_overflow: 0,
             panics: 0,
@@ -119,6 +130,11 @@ impl Report {
         m.gap_frames.increment(std::mem::take(&mut self.gap_frames));
         m.inbox_full.increment(std::mem::take(&mut self.inbox_full));
         m.inbound_messages.increment(std::mem::take(&mut self.inbound_messages));
+        let inflated = std::mem::take(&mut self.inflated);
+        m.inflate.messages.increment(inflated.messages);
+        m.inflate.bytes_in.increment(inflated.bytes_in);
+        m.inflate.bytes_out.increment(inflated.bytes_out);
+        m.inflate.refused.increment(inflated.refused);
         m.control_overflow.increment(std::mem::take(&mut self.control_overflow));
         m.panics.increment(std::mem::take(&mut self.panics));
         m.cycles_slow.increment(std::mem::take(&mut self.slow));

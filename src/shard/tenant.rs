@@ -24,6 +24,8 @@ pub struct Caps {
     pub backlog_bytes_max: u32,
     /// Whether text and binary are both welcome, whatever the subprotocol.
     pub any_type: bool,
+    /// Whether messages may come compressed: `permessage-deflate` was agreed to.
+    pub compressed: bool,
 }
 
 /// A socket that the gateway upgraded.

@@ -366,6 +366,41 @@ const ok = await run({
     for (const each of [desk, phone, english, index, backstage]) await each.leave();
   },
 
+  async compressed_messages_are_agreed_to_and_read_by_the_browser_itself() {
+    const { page, leave } = await viewer("/");
+    const heard = await page.evaluate(async () => {
+      const enter = async () => {
+        const socket = new WebSocket(`ws://${location.host}/v1/rooms/packed/ws`);
+        const seen = { socket, texts: [], welcome: null };
+        await new Promise((resolve, reject) => {
+          socket.onclose = (close) => reject(new Error(`closed with ${close.code}`));
+          socket.onmessage = ({ data }) => {
+            const { welcome, frame } = JSON.parse(data);
+            if (welcome) resolve(seen.welcome = welcome);
+            if (frame) seen.texts.push(...frame.events.map(({ comment }) => comment.text));
+          };
+        });
+        return seen;
+      };
+      const people = await Promise.all(Array.from({ length: 8 }, enter));
+      for (const [who, { socket }] of people.entries()) {
+        for (let n = 0; n < 4; n += 1) socket.send(JSON.stringify({ comment: { text: `这首歌太好听了 前方高能预警 第 ${who}-${n} 条` } }));
+      }
+      while (people.some(({ texts }) => texts.length < 32)) await new Promise((resolve) => setTimeout(resolve, 50));
+      const late = await enter();
+      const told = late.welcome.snapshot.events.map(({ comment }) => comment.text);
+      return { extensions: late.socket.extensions, told, texts: people.map(({ texts }) => texts) };
+    });
+    assert.match(heard.extensions, /^permessage-deflate; server_no_context_takeover; client_no_context_takeover/);
+    assert.equal(new Set(heard.texts[0]).size, 32);
+    for (const texts of heard.texts) assert.deepEqual(texts, heard.texts[0]);
+    assert.deepEqual(heard.told, heard.texts[0].slice(-20));
+    const metrics = await (await fetch(`http://127.0.0.1:${server.adminPort}/metrics`)).text();
+    const counted = Number(/^volley_deflated_messages_total (\d+)$/m.exec(metrics)?.[1]);
+    assert.ok(counted >= 1 && counted < 30, `${counted} compressed messages for eight viewers`);
+    await leave();
+  },
+
   async server_restart_is_survived_without_a_hand() {
     const { page, leave } = await viewer("/rooms/restart");
     await connected(page);

@@ -6,6 +6,7 @@ use crate::rng::Rng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use volley::log::Retention;
+use volley::protocol::deflate::Deflate;
 use volley::protocol::encode::{Encoding, Variant};
 use volley::protocol::event::{Comment, Event, Style, User};
 use volley::protocol::frame::Frame;
@@ -138,6 +139,7 @@ impl World {
             retention: Retention { age_ms: u64::MAX, events: self.retention, bytes: usize::MAX },
             comment_rate: None,
             like_rate: None,
+            deflate: Arc::new(Deflate::new(1_000, || 0)),
         };
         let actor = Actor::open(handle.clone(), self.disk.clone(), settings, Arc::new(|_| {}), self.now_us);
         self.room = Some((actor.expect("opens"), handle));
@@ -196,8 +198,8 @@ impl World {
         let (actor, handle) = self.room.as_ref().expect("it let somebody in");
         let (mut position, mut pages) = (after, Vec::new());
         while position < last {
-            let request = actor.page_request(position, Encoding::Json).expect("something to read");
-            let page = resume::page(&*self.disk, &handle.id, &request)?;
+            let request = actor.page_request(position, JSON).expect("something to read");
+            let page = resume::page(&*self.disk, &handle.id, &request, &Deflate::new(1_000, || 0))?;
             let ServerMessage::Frame(frame) = decode(&page.copy(likes, 0).concat()) else { panic!("no frame") };
             position = frame.last;
             pages.push(frame);

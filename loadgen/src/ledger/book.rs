@@ -39,6 +39,8 @@ pub struct Book {
     evidence: Evidence,
     run_tag: u16,
     kept: VecDeque<Vec<u8>>,
+    /// What each frame has as uncompressed JSON on the wire.
+    json_bytes: Vec<u32>,
 }
 
 impl Book {
@@ -107,6 +109,17 @@ impl Book {
         }
         self.kept.push_back(payload.to_vec());
         self.evidence.frames.len() - 1
+    }
+
+    /// The newest frame has so many bytes as uncompressed JSON on the wire.
+    pub fn set_json_bytes(&mut self, bytes: usize) {
+        self.json_bytes.resize(self.evidence.frames.len() - 1, 0);
+        self.json_bytes.push(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    /// What was set for frame `index`.
+    pub fn json_bytes(&self, index: usize) -> u64 {
+        self.json_bytes.get(index).copied().unwrap_or(0).into()
     }
 
     /// A viewer at `place` received frame `index`.

@@ -110,7 +110,10 @@ impl Worker<'_> {
             self.viewers[index].state = State::Upgraded;
         }
         let now = now_ns();
-        while let Some(frame) = ws::split(rest).map_err(|e| Stop::Cause(format!("bad frame: {e}")))? {
+        let compression = self.plan.compression;
+        while let Some(frame) =
+            ws::split_agreed(rest, compression).map_err(|e| Stop::Cause(format!("bad frame: {e}")))?
+        {
             rest = &rest[frame.bytes..];
             self.frame(index, frame, now)?;
         }
@@ -156,15 +159,18 @@ impl Worker<'_> {
         if viewer.state == State::Live
             && let Some(known) = book.recognise(&viewer.place, frame.payload)
         {
-            self.took(index, known, now);
+            self.took(index, known, frame.bytes, now);
             return Ok(());
         }
+        // Everybody gets the same compressed bytes: they are inflated once, and then recognised like others.
+        let payload =
+            if frame.is_packed { self.inflater.inflate(frame.payload).map_err(Stop::Cause)? } else { frame.payload };
         let message = match encoding {
-            Encoding::Json => serde_json::from_slice::<ServerMessage>(frame.payload).map_err(|e| e.to_string()),
-            Encoding::Msgpack => rmp_serde::from_slice::<ServerMessage>(frame.payload).map_err(|e| e.to_string()),
+            Encoding::Json => serde_json::from_slice::<ServerMessage>(payload).map_err(|e| e.to_string()),
+            Encoding::Msgpack => rmp_serde::from_slice::<ServerMessage>(payload).map_err(|e| e.to_string()),
         };
         match message {
-            Ok(message) => self.message(index, message, frame.payload, now),
+            Ok(message) => self.message(index, message, frame, now),
             Err(error) => {
                 bump(&mut self.tally.unreadable, &error, 1);
                 Ok(())
@@ -172,7 +178,7 @@ impl Worker<'_> {
         }
     }
 
-    fn message(&mut self, index: usize, message: ServerMessage, payload: &[u8], now: u64) -> Result<(), Stop> {
+    fn message(&mut self, index: usize, message: ServerMessage, split: Split<'_>, now: u64) -> Result<(), Stop> {
         let viewer = &mut self.viewers[index];
         let book = &mut self.books[viewer.room];
         match (viewer.state, message) {
@@ -188,8 +194,10 @@ impl Worker<'_> {
             }
             (State::Upgraded, _) => return Err(Stop::Cause("first message is not a welcome".into())),
             (_, ServerMessage::Frame(frame)) => {
-                let known = book.record(payload, &frame);
-                self.took(index, known, now);
+                let known = book.record(split.payload, &frame);
+                let json = serde_json::to_vec(&ServerMessage::Frame(frame)).map_or(0, |json| json.len());
+                book.set_json_bytes(json + ws::header_bytes(json));
+                self.took(index, known, split.bytes, now);
             }
             (_, ServerMessage::Gap(gap)) => book.gap(&mut viewer.place, &gap),
             (_, ServerMessage::Heartbeat(heartbeat)) => book.heartbeat(&mut viewer.place, heartbeat.last),
@@ -225,14 +233,18 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// A viewer received frame `known` of its room.
-    fn took(&mut self, index: usize, known: usize, now: u64) {
+    /// A viewer received frame `known` of its room, in so many bytes.
+    fn took(&mut self, index: usize, known: usize, bytes: usize, now: u64) {
         let viewer = &mut self.viewers[index];
         let book = &mut self.books[viewer.room];
         let crowd = &mut self.crowds[viewer.group];
         self.tally.frames += 1;
-        self.tally.frames_measured += u64::from(self.is_measuring);
-        crowd.result.frames_measured += u64::from(self.is_measuring);
+        if self.is_measuring {
+            self.tally.frames_measured += 1;
+            crowd.result.frames_measured += 1;
+            self.tally.frame_bytes += bytes as u64;
+            self.tally.frame_json_bytes += book.json_bytes(known);
+        }
         if book.take(&mut viewer.place, known) == Met::New && !viewer.stalls {
             for sent_ns in &book.evidence().frames[known].sent_ns {
                 crowd.histograms.record(*sent_ns, now);

@@ -42,6 +42,7 @@ impl Bench {
             retention: Retention { age_ms: u64::MAX, events: 1_000, bytes: usize::MAX },
             comment_rate: None,
             like_rate: None,
+            deflate: Arc::new(crate::protocol::deflate::Deflate::new(1_024, || 0)),
         };
         for n in 0..count {
             let room = registry.claim(&RoomId::new(&format!("room-{n}")).unwrap()).unwrap();

@@ -18,9 +18,9 @@ use std::sync::atomic::Ordering;
 impl Rig {
     /// The page after `after` that ends at `upto` at the latest.
     pub(super) fn page(&self, after: Offset, upto: Offset, encoding: Encoding) -> Result<Frame, ResumeFailure> {
-        let mut request = self.actor.page_request(after, encoding).expect("something after it");
+        let mut request = self.actor.page_request(after, encoding.into()).expect("something after it");
         request.upto = request.upto.min(upto);
-        let page = page(&*self.log, &self.handle.id, &request)?;
+        let page = page(&*self.log, &self.handle.id, &request, &settings().deflate)?;
         let ServerMessage::Frame(frame) = decode_bytes(&page.copy(5, 6).concat(), encoding) else { panic!("no frame") };
         assert_eq!((frame.prev, frame.last), (page.prev, page.last));
         assert_eq!((frame.likes, frame.online), (5, 6), "the totals of the copy");
@@ -31,7 +31,7 @@ impl Rig {
     fn pages(&self, after: Offset, step: Offset, encoding: Encoding) -> Vec<Frame> {
         let mut pages = Vec::new();
         let mut at = after;
-        while self.actor.page_request(at, encoding).is_some() {
+        while self.actor.page_request(at, encoding.into()).is_some() {
             let frame = self.page(at, at.saturating_add(step), encoding).unwrap();
             assert_eq!(frame.prev, at);
             assert!(frame.last > at);
@@ -153,9 +153,9 @@ fn a_page_never_tells_more_than_frames_have_told() {
     rig.run();
     let page = rig.page(0, OFFSET_MAX, Encoding::Json).unwrap();
     assert_eq!((page.last, page.events.len()), (1, 1));
-    assert!(rig.actor.page_request(1, Encoding::Json).is_none());
+    assert!(rig.actor.page_request(1, JSON).is_none());
     rig.run_for(TICK_US);
-    assert!(rig.actor.page_request(1, Encoding::Json).is_some());
+    assert!(rig.actor.page_request(1, JSON).is_some());
 }
 
 #[test]
@@ -192,10 +192,14 @@ fn a_log_that_cannot_be_read_is_unavailable_not_empty() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     rig.foreign(3, "x");
     rig.arrive(JSON);
-    let mut request = rig.actor.page_request(0, Encoding::Json).unwrap();
+    let mut request = rig.actor.page_request(0, JSON).unwrap();
     request.upto = 99;
     let other = crate::protocol::ids::RoomId::new("unknown").unwrap();
-    assert_eq!(page(&*rig.log, &other, &request).unwrap_err(), ResumeFailure::Unavailable);
+    assert_eq!(page(&*rig.log, &other, &request, &settings().deflate).unwrap_err(), ResumeFailure::Unavailable);
     request.after = 3;
-    assert_eq!(page(&*rig.log, &rig.handle.id, &request).unwrap_err(), ResumeFailure::Unavailable, "lost its end");
+    assert_eq!(
+        page(&*rig.log, &rig.handle.id, &request, &settings().deflate).unwrap_err(),
+        ResumeFailure::Unavailable,
+        "lost its end"
+    );
 }

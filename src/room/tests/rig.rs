@@ -2,6 +2,7 @@
 
 use super::lagging::LaggingLog;
 use crate::log::Retention;
+use crate::protocol::deflate::Deflate;
 use crate::protocol::encode::{Encoding, Variant};
 use crate::protocol::frame::{EncodedFrame, Frame};
 use crate::protocol::ids::RoomId;
@@ -28,6 +29,7 @@ pub(super) fn settings() -> Settings {
         retention: Retention { age_ms: u64::MAX, events: 100_000, bytes: usize::MAX },
         comment_rate: None,
         like_rate: None,
+        deflate: Arc::new(Deflate::new(1_000, || 0)),
     }
 }
 

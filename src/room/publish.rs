@@ -1,0 +1,108 @@
+//! A message to everybody in a room as bytes: encoded once per encoding in use, compressed once per encoding if anybody takes
+//! it so.
+//!
+//! Does not know: who the subscribers are, or how bytes reach them.
+
+use super::registry::RoomHandle;
+use crate::faults::swapped;
+use crate::protocol::deflate::Deflate;
+use crate::protocol::encode::{self, Encoding, Variant};
+use crate::protocol::frame::EncodedFrame;
+use crate::protocol::message::ServerMessage;
+
+/// The bytes of every variant that somebody on this node uses; `None` when nobody uses any.
+///
+/// Below the threshold the compressed variant *is* the plain one, the same bytes: a connection that takes compressed
+/// messages takes others too.
+pub(super) fn publish(message: &ServerMessage, room: &RoomHandle, deflate: &Deflate) -> Option<EncodedFrame> {
+    let mut frame = EncodedFrame::new(room.key, 0, 0, 0);
+    let mut used = false;
+    for encoding in [Encoding::Json, Encoding::Msgpack] {
+        let [plain, packed] = [false, true].map(|compressed| Variant::new(encoding, compressed));
+        let (uses_plain, uses_packed) = (room.uses(plain), room.uses(packed));
+        if !uses_plain && !uses_packed {
+            continue;
+        }
+        used = true;
+        let payload = encode::payload(message, encoding);
+        let blocks = if uses_packed { deflate.frame(&payload, encoding) } else { None };
+        if uses_plain || blocks.is_none() {
+            let bytes = encode::websocket_frame(&payload, encoding);
+            let bytes = swapped!(room.key.0, bytes);
+            if uses_plain {
+                frame.set(plain, bytes.clone());
+            }
+            if uses_packed {
+                frame.set(packed, bytes);
+            }
+        }
+        if let Some(blocks) = blocks {
+            frame.set(packed, blocks);
+        }
+    }
+    used.then_some(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::deflate::inflate;
+    use crate::protocol::frame::Frame;
+    use crate::protocol::ids::RoomId;
+    use crate::protocol::local::RoomKey;
+    use crate::room::tests::shown;
+
+    const THRESHOLD_BYTES: usize = 1_000;
+
+    fn published(variants: &[Variant], comments: u64) -> (ServerMessage, Option<EncodedFrame>) {
+        let room = RoomHandle::new(RoomKey(1), RoomId::new("r").unwrap(), 0, 2);
+        variants.iter().for_each(|variant| room.arrive(1, *variant));
+        let events = (1..=comments).map(|offset| shown(offset, "还有吗")).collect();
+        let message = ServerMessage::Frame(Frame { last: comments, events, ..Frame::default() });
+        let frame = publish(&message, &room, &Deflate::new(THRESHOLD_BYTES, || 0));
+        (message, frame)
+    }
+
+    #[test]
+    fn exactly_the_variants_in_use_have_bytes() {
+        for used in 0..16_u32 {
+            let variants: Vec<_> = Variant::ALL.into_iter().filter(|v| used & 1 << v.index() != 0).collect();
+            for comments in [1, 100] {
+                let (_, frame) = published(&variants, comments);
+                assert_eq!(frame.is_some(), used > 0);
+                for variant in Variant::ALL {
+                    let is_there = frame.as_ref().is_some_and(|frame| !frame.get(variant).is_empty());
+                    assert_eq!(is_there, variants.contains(&variant), "{variants:?}: {variant:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_frame_is_the_same_bytes_for_those_who_take_compressed_ones() {
+        let (_, frame) = published(&Variant::ALL, 1);
+        let frame = frame.unwrap();
+        for (plain, packed) in [(0, 2), (1, 3)] {
+            let [plain, packed] = [plain, packed].map(|index| frame.get(Variant::ALL[index]));
+            assert!(std::ptr::eq(plain.as_ptr(), packed.as_ptr()) && plain.len() == packed.len(), "shared, not copied");
+        }
+    }
+
+    #[test]
+    fn a_large_frame_says_the_same_in_all_four_variants() {
+        let (message, frame) = published(&Variant::ALL, 100);
+        let frame = frame.unwrap();
+        for variant in Variant::ALL {
+            let (bytes, payload) = (frame.get(variant), encode::payload(&message, variant.encoding));
+            if !variant.compressed {
+                assert_eq!(*bytes, encode::websocket_frame(&payload, variant.encoding));
+                continue;
+            }
+            let opcode = if variant.encoding == Encoding::Json { 1 } else { 2 };
+            assert_eq!((bytes[0], bytes[1]), (0xc0 | opcode, 126), "final, RSV1, a length of two bytes");
+            assert_eq!(usize::from(u16::from_be_bytes([bytes[2], bytes[3]])), bytes.len() - 4);
+            assert_eq!(inflate(&bytes[4..], payload.len()).unwrap(), payload);
+            assert!(bytes.len() * 3 < payload.len());
+        }
+    }
+}
