@@ -154,6 +154,7 @@ fn comment(id: &str, text: &str) -> Vec<u8> {
 /// Everybody may say as much as they like, and a frame of three comments is worth compressing.
 fn eager(config: &mut Config) {
     config.no_rate_limits = true;
+    config.compression.enabled = true;
     config.compression.threshold_bytes = 400;
 }
 
@@ -379,8 +380,8 @@ fn what_is_wrong_with_a_compressed_message_gets_its_close_code_and_costs_nobody_
 }
 
 #[test]
-fn where_it_is_switched_off_nobody_gets_it_and_rsv1_is_an_error() {
-    let server = Server::start(|config| config.compression.enabled = false);
+fn where_it_is_not_switched_on_nobody_gets_it_and_rsv1_is_an_error() {
+    let server = Server::start(|_| {});
     let mut client = server.join("off");
     client.raw(&frame(0xc1, &pack(&comment("x", "y")))).unwrap();
     assert_eq!(client.close_code(), Some(1002));

@@ -52,7 +52,9 @@ fn a_bare_request_gets_json_and_nothing_it_did_not_ask_for() {
 fn compression_is_agreed_to_as_far_as_shared_frames_can_satisfy_it() {
     const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
     const AGREED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-    let server = Server::start(&config());
+    let mut on = config();
+    on.compression.enabled = true;
+    let server = Server::start(&on);
     for (offer, answer) in [
         ("permessage-deflate; client_max_window_bits", Some(AGREED.to_owned())),
         ("permessage-deflate; server_max_window_bits=15", Some(format!("{AGREED}; server_max_window_bits=15"))),
@@ -69,9 +71,8 @@ fn compression_is_agreed_to_as_far_as_shared_frames_can_satisfy_it() {
     }
     assert_eq!(server.ask(upgrade(WS, &format!("{EXTENSIONS}: permessage-deflate; =\r\n"))).status, 400);
     drop(server);
-    let mut off = config();
-    off.compression.enabled = false;
-    let server = Server::start(&off);
+    // Off is the default.
+    let server = Server::start(&config());
     let answered = server.ask(upgrade(WS, &format!("{EXTENSIONS}: permessage-deflate\r\n")));
     assert_eq!((answered.status, answered.header("sec-websocket-extensions")), (101, None));
     assert!(!handed_over(&server).compressed);

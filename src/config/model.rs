@@ -294,9 +294,9 @@ impl Default for Connection {
 }
 
 impl Default for Compression {
-    /// On: browsers offer it by themselves, and a viewer on a phone pays for bytes. From 1 KiB: what is smaller is one packet
-    /// either way, and takes the radio as long.
+    /// Off: it trades the server's CPU for the network's bytes, which is the operator's to decide. From 1 KiB: what is smaller is
+    /// one packet either way, and takes a phone's radio as long.
     fn default() -> Self {
-        Self { enabled: true, threshold_bytes: 1_024 }
+        Self { enabled: false, threshold_bytes: 1_024 }
     }
 }

@@ -54,7 +54,8 @@ class Server:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("VOLLEY_")}
         arguments = ["--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--data=memory", "--no-rate-limits", "--drain=0"]
         # The largest message of the cases has 65,536 bytes.
-        arguments += ["--set=admission.message_bytes_max=1MiB", "--set=compression.threshold_bytes=0", "--log=warn"]
+        arguments += ["--set=admission.message_bytes_max=1MiB", "--log=warn"]
+        arguments += ["--set=compression.enabled=true", "--set=compression.threshold_bytes=0"]
         self.process = subprocess.Popen(
             [binary, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, text=True
         )

@@ -22,16 +22,16 @@ const DESK = { viewport: { width: 1440, height: 900 }, locale: "en-US" };
 const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true, locale: "zh-CN" };
 
 /** A viewer of their own; `wrong` gathers what must not happen: errors, dialogs, requests to somebody else. */
-async function viewer(path, options = DESK, prepare = async () => {}) {
+async function viewer(path, options = DESK, prepare = async () => {}, { origin } = server) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(`error: ${error.stack}`));
   page.on("dialog", (dialog) => { wrong.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
   page.on("console", (line) => { if (line.type() === "error" && !line.text().includes("ERR_CONNECTION_REFUSED")) wrong.push(`console: ${line.text()}`); });
-  page.on("request", (request) => { if (new URL(request.url()).origin !== server.origin) wrong.push(`request: ${request.url()}`); });
+  page.on("request", (request) => { if (new URL(request.url()).origin !== origin) wrong.push(`request: ${request.url()}`); });
   await prepare(page);
-  await page.goto(server.origin + path);
+  await page.goto(origin + path);
   return {
     page,
     wrong,
@@ -367,38 +367,46 @@ const ok = await run({
   },
 
   async compressed_messages_are_agreed_to_and_read_by_the_browser_itself() {
-    const { page, leave } = await viewer("/");
-    const heard = await page.evaluate(async () => {
-      const enter = async () => {
-        const socket = new WebSocket(`ws://${location.host}/v1/rooms/packed/ws`);
-        const seen = { socket, texts: [], welcome: null };
-        await new Promise((resolve, reject) => {
-          socket.onclose = (close) => reject(new Error(`closed with ${close.code}`));
-          socket.onmessage = ({ data }) => {
-            const { welcome, frame } = JSON.parse(data);
-            if (welcome) resolve(seen.welcome = welcome);
-            if (frame) seen.texts.push(...frame.events.map(({ comment }) => comment.text));
-          };
-        });
-        return seen;
-      };
-      const people = await Promise.all(Array.from({ length: 8 }, enter));
-      for (const [who, { socket }] of people.entries()) {
-        for (let n = 0; n < 4; n += 1) socket.send(JSON.stringify({ comment: { text: `这首歌太好听了 前方高能预警 第 ${who}-${n} 条` } }));
-      }
-      while (people.some(({ texts }) => texts.length < 32)) await new Promise((resolve) => setTimeout(resolve, 50));
-      const late = await enter();
-      const told = late.welcome.snapshot.events.map(({ comment }) => comment.text);
-      return { extensions: late.socket.extensions, told, texts: people.map(({ texts }) => texts) };
-    });
-    assert.match(heard.extensions, /^permessage-deflate; server_no_context_takeover; client_no_context_takeover/);
-    assert.equal(new Set(heard.texts[0]).size, 32);
-    for (const texts of heard.texts) assert.deepEqual(texts, heard.texts[0]);
-    assert.deepEqual(heard.told, heard.texts[0].slice(-20));
-    const metrics = await (await fetch(`http://127.0.0.1:${server.adminPort}/metrics`)).text();
-    const counted = Number(/^volley_deflated_messages_total (\d+)$/m.exec(metrics)?.[1]);
-    assert.ok(counted >= 1 && counted < 30, `${counted} compressed messages for eight viewers`);
-    await leave();
+    // Off by default, so this one has a server of its own.
+    const packed = new Server(binary, ...(await freePorts(2)), ["--set", "compression.enabled=true"]);
+    try {
+      await packed.start();
+      const { page, leave } = await viewer("/", DESK, undefined, packed);
+      const heard = await page.evaluate(async () => {
+        const enter = async () => {
+          const socket = new WebSocket(`ws://${location.host}/v1/rooms/packed/ws`);
+          const seen = { socket, texts: [], welcome: null };
+          await new Promise((resolve, reject) => {
+            socket.onclose = (close) => reject(new Error(`closed with ${close.code}`));
+            socket.onmessage = ({ data }) => {
+              const { welcome, frame } = JSON.parse(data);
+              if (welcome) resolve(seen.welcome = welcome);
+              if (frame) seen.texts.push(...frame.events.map(({ comment }) => comment.text));
+            };
+          });
+          return seen;
+        };
+        const people = await Promise.all(Array.from({ length: 8 }, enter));
+        for (const [who, { socket }] of people.entries()) {
+          for (let n = 0; n < 4; n += 1) socket.send(JSON.stringify({ comment: { text: `这首歌太好听了 前方高能预警 第 ${who}-${n} 条` } }));
+        }
+        while (people.some(({ texts }) => texts.length < 32)) await new Promise((resolve) => setTimeout(resolve, 50));
+        const late = await enter();
+        const told = late.welcome.snapshot.events.map(({ comment }) => comment.text);
+        return { extensions: late.socket.extensions, told, texts: people.map(({ texts }) => texts) };
+      });
+      assert.match(heard.extensions, /^permessage-deflate; server_no_context_takeover; client_no_context_takeover/);
+      assert.equal(new Set(heard.texts[0]).size, 32);
+      for (const texts of heard.texts) assert.deepEqual(texts, heard.texts[0]);
+      assert.deepEqual(heard.told, heard.texts[0].slice(-20));
+      const metrics = await (await fetch(`http://127.0.0.1:${packed.adminPort}/metrics`)).text();
+      const counted = Number(/^volley_deflated_messages_total (\d+)$/m.exec(metrics)?.[1]);
+      assert.ok(counted >= 1 && counted < 30, `${counted} compressed messages for eight viewers`);
+      await leave();
+      assert.equal(await packed.stop(), 0);
+    } finally {
+      packed.kill();
+    }
   },
 
   async server_restart_is_survived_without_a_hand() {

@@ -13,15 +13,15 @@ export class Server {
   #exited = null;
   output = "";
 
-  constructor(binary, port, adminPort) {
-    Object.assign(this, { binary, port, adminPort });
+  constructor(binary, port, adminPort, settings = []) {
+    Object.assign(this, { binary, port, adminPort, settings });
     this.origin = `http://127.0.0.1:${port}`;
   }
 
   async start() {
     // VOLLEY_BIN is for this script; the server refuses variables that it does not know.
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("VOLLEY_")));
-    const child = spawn(this.binary, ["--listen", `127.0.0.1:${this.port}`, "--admin", `127.0.0.1:${this.adminPort}`, "--data", "memory"], {
+    const child = spawn(this.binary, ["--listen", `127.0.0.1:${this.port}`, "--admin", `127.0.0.1:${this.adminPort}`, "--data", "memory", ...this.settings], {
       env,
       stdio: ["ignore", "pipe", "pipe"],
       env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("VOLLEY_"))),
