@@ -240,7 +240,10 @@ fn a_frame_is_compressed_once_however_many_take_it() {
 
 #[test]
 fn what_is_small_goes_out_as_it_is_to_everybody() {
-    let server = Server::start(|config| config.room.heartbeat_ms = 300);
+    let server = Server::start(|config| {
+        config.compression.enabled = true;
+        config.room.heartbeat_ms = 300;
+    });
     let mut client = Packed::enter(&server, "small", "", JSON);
     assert!(!client.welcome_was_packed, "nothing was said yet");
     client.send(&frame(0x81, &comment("c", "还有吗")));
@@ -307,7 +310,7 @@ fn who_comes_back_gets_compressed_pages_that_continue_exactly() {
 
 #[test]
 fn a_compressed_comment_is_understood_however_it_comes() {
-    let server = Server::start(|_| ());
+    let server = Server::start(|config| config.compression.enabled = true);
     let mut client = Packed::enter(&server, "in", "", JSON);
     let mut acked = |bytes: &[Vec<u8>], id: &str| {
         bytes.iter().for_each(|bytes| client.send(bytes));
@@ -343,7 +346,7 @@ fn a_compressed_comment_is_understood_however_it_comes() {
 
 #[test]
 fn what_is_wrong_with_a_compressed_message_gets_its_close_code_and_costs_nobody_anything() {
-    let server = Server::start(|_| ());
+    let server = Server::start(|config| config.compression.enabled = true);
     let mut bystander = Packed::enter(&server, "bad", "", JSON);
     let good = pack(&comment("x", "还有吗还有吗"));
     let mut remembers = Compress::new(Compression::best(), false);
