@@ -20,7 +20,7 @@ pub const FRAME_SENDS: f64 = 5.0;
 /// Resident after the start: the program, its threads, SQLite's pages, empty tables.
 pub const BASE_BYTES: f64 = 11.7 * MIB;
 /// Resident per viewer with 5,000 to 15,000 of them: the connection's state, the guest's identity, the allocator's rounding.
-pub const VIEWER_BYTES: f64 = 0.70 * KIB;
+pub const VIEWER_BYTES: f64 = 0.50 * KIB;
 /// A comment id that a room remembers, so that a retry is harmless: entries of two tables that double when they are
 /// full, so 165 to 235 bytes by a counting allocator.
 pub const ID_BYTES: f64 = 200.0;
