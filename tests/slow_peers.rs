@@ -29,6 +29,17 @@ fn talk(talker: &mut common::Client, from: u64, to: u64) {
     }
 }
 
+/// Fills frames until the one that does not read is closed with 4001.
+fn talk_until_it_is_closed(server: &Server, talker: &mut common::Client) {
+    let began = Instant::now();
+    let mut n = 0;
+    while server.metric("volley_closes_total", "code=\"4001\"") == 0.0 {
+        talk(talker, n + 1, n + 5);
+        n += 5;
+        assert!(began.elapsed() < PATIENCE, "never closed");
+    }
+}
+
 #[test]
 fn slow_viewer_gets_a_gap_not_a_silence_and_the_others_everything() {
     let server = server(60_000);
@@ -92,13 +103,7 @@ fn a_viewer_that_never_reads_is_closed_with_4001_and_its_descriptor_freed() {
     let mut stalled = server.join("stalled");
     socket2::SockRef::from(stalled.socket.get_ref()).set_recv_buffer_size(4 << 10).unwrap();
     let mut talker = server.join("stalled");
-    let began = Instant::now();
-    let mut n = 0;
-    while server.metric("volley_closes_total", "code=\"4001\"") == 0.0 {
-        talk(&mut talker, n + 1, n + 5);
-        n += 5;
-        assert!(began.elapsed() < PATIENCE, "never closed");
-    }
+    talk_until_it_is_closed(&server, &mut talker);
     server.eventually("only the talker is left", |server| server.metric("volley_connections", "") == 1.0);
     assert_eq!(stalled.close_code(), None, "a socket that takes nothing cannot take the close frame either");
     assert_eq!(server.metric("volley_laggards", ""), 0.0);
@@ -110,13 +115,7 @@ fn a_stalled_viewer_that_reads_again_is_told_why_it_was_closed() {
     let mut stalled = server.join("told");
     socket2::SockRef::from(stalled.socket.get_ref()).set_recv_buffer_size(4 << 10).unwrap();
     let mut talker = server.join("told");
-    let began = Instant::now();
-    let mut n = 0;
-    while server.metric("volley_closes_total", "code=\"4001\"") == 0.0 {
-        talk(&mut talker, n + 1, n + 5);
-        n += 5;
-        assert!(began.elapsed() < PATIENCE, "never closed");
-    }
+    talk_until_it_is_closed(&server, &mut talker);
     assert_eq!(stalled.close_code(), Some(4001));
 }
 
