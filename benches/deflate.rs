@@ -89,8 +89,17 @@ impl Show {
         let id = if fields.ids { ClientId::new(&id) } else { None };
         let text = &self.texts[self.number as usize % self.texts.len()];
         let text = if fields.texts { text.as_str() } else { "" };
-        let comment = Comment { user, id, text: text.into(), style: Style::default(), media_ms: None, ext: None };
-        FrameEvent { offset, comment: Some(comment) }
+        let comment = Comment {
+            user,
+            id,
+            text: text.into(),
+            style: Style::default(),
+            media_ms: None,
+            ext: None,
+            first: false,
+            deleted: false,
+        };
+        FrameEvent::comment(offset, comment)
     }
 }
 

@@ -22,8 +22,17 @@ fn events(count: u64) -> Vec<FrameEvent> {
     (1..=count)
         .map(|offset| {
             let (user, text) = (user(offset), text.into());
-            let comment = Comment { user, id: None, text, style: Style::default(), media_ms: Some(81_234), ext: None };
-            FrameEvent { offset, comment: Some(comment) }
+            let comment = Comment {
+                user,
+                id: None,
+                text,
+                style: Style::default(),
+                media_ms: Some(81_234),
+                ext: None,
+                first: false,
+                deleted: false,
+            };
+            FrameEvent::comment(offset, comment)
         })
         .collect()
 }
@@ -47,7 +56,7 @@ fn frames(c: &mut Criterion) {
 
 fn welcomes(c: &mut Criterion) {
     let mut group = c.benchmark_group("encode_welcome");
-    let tail = WelcomeTail::new(Hex64(1), 812, 100, Snapshot { likes: 1, online: 2, events: events(20) });
+    let tail = WelcomeTail::new(Hex64(1), 812, 100, Snapshot { likes: 1, online: 2, events: events(20), ..Snapshot::default() });
     let (room, you) = (RoomId::new("demo").unwrap(), user(1));
     for (name, encoding) in ENCODINGS {
         group.bench_function(name, |b| {

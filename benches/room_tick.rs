@@ -48,7 +48,16 @@ fn comments(count: u32) -> Vec<(ConnRef, Comment)> {
                 User { id: format!("g-{n:08x}").into(), name: format!("游客{n}").into(), role: Default::default() };
             let text = "这个多少钱 还有吗 主播好 666 哈哈哈哈哈 想要一件".into();
             let id = ClientId::new(&format!("c-{n}"));
-            let comment = Comment { user, id, text, style: Style::default(), media_ms: Some(81_234), ext: None };
+            let comment = Comment {
+                user,
+                id,
+                text,
+                style: Style::default(),
+                media_ms: Some(81_234),
+                ext: None,
+                first: false,
+                deleted: false,
+            };
             (ConnRef { shard: 0, index: n, generation: 1 }, comment)
         })
         .collect()

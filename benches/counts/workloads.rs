@@ -21,7 +21,7 @@ use volley::protocol::ids::{ClientId, Hex64, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
 use volley::protocol::message::ServerMessage;
 use volley::room::actor::{Actor, Settings};
-use volley::room::core::{Core, CoreSettings};
+use volley::room::core::{Core, CoreSettings, Wanted};
 use volley::room::registry::RoomHandle;
 use volley::shard::inbox::Inbox;
 use volley::shard::pass::{Slot, Slots, Wire};
@@ -115,7 +115,7 @@ fn comment(n: u32, id: Option<ClientId>) -> Comment {
     let user =
         User { id: format!("g-{n:013}").into(), name: format!("guest {:04}", n % 10_000).into(), role: Role::Guest };
     let text = "这个多少钱 还有吗 主播好 666 哈哈哈哈哈 想要一件".into();
-    Comment { user, id, text, style: Style::default(), media_ms: Some(81_234), ext: None }
+    Comment { user, id, text, style: Style::default(), media_ms: Some(81_234), ext: None, first: false, deleted: false }
 }
 
 fn encoding(encoding: Encoding) -> Box<dyn FnMut()> {
@@ -148,8 +148,8 @@ fn core_tick() -> Box<dyn FnMut()> {
             (record.offset, record.at_ms, record.digest) = (last, now_us / 1_000, Hex64(last));
             black_box(core.apply(record));
         }
-        let frame = core.tick(now_us, now_us / 1_000, 1_000).expect("there is something to say");
-        core.remember_shown(black_box(frame).events);
+        let frame = core.tick(now_us, now_us / 1_000, 1_000, Wanted::default()).expect("there is something to say");
+        core.remember_shown(black_box(frame).viewer.events);
     })
 }
 

@@ -205,7 +205,7 @@ impl Room {
             };
             let text = "这个多少钱 还有吗 主播好 666 哈哈哈哈哈 想要一件".into();
             let id = ClientId::new(&format!("c-{n}"));
-            Comment { user, id, text, style: Style::default(), media_ms: None, ext: None }
+            Comment { user, id, text, style: Style::default(), media_ms: None, ext: None, first: false, deleted: false }
         };
         let batch = (self.comments..).take(COMMENTS as usize).map(comment).collect();
         self.comments += u64::from(COMMENTS);

@@ -146,7 +146,7 @@ fn is_fit_for_the_log(comment: &Comment, limits: &TextLimits) {
         let bytes = serde_json::to_vec(ext).expect("JSON values are JSON").len();
         assert!(!ext.is_empty() && bytes <= EXT_BYTES_MAX, "{bytes} bytes of ext");
     }
-    let event = FrameEvent { offset: 1, comment: Some(comment.clone()) };
+    let event = FrameEvent::comment(1, comment.clone());
     travels(&ServerMessage::Frame(Frame { last: 1, events: vec![event], ..Frame::default() }));
 }
 

@@ -81,7 +81,16 @@ fn make() -> Whole {
         for ticket in 0..3 {
             let user = User { id: "u".into(), name: "U".into(), role: Default::default() };
             let text = "words ".repeat(1 + n * 200 + ticket).into();
-            let comment = Comment { user, id: None, text, style: Style::default(), media_ms: None, ext: None };
+            let comment = Comment {
+                user,
+                id: None,
+                text,
+                style: Style::default(),
+                media_ms: None,
+                ext: None,
+                first: false,
+                deleted: false,
+            };
             let events = vec![Event::Comment(comment), Event::Likes { add: 1 }];
             log.append(room, ticket as u64, events, 1).expect("taken");
             done.recv().expect("delivered");

@@ -69,6 +69,7 @@ pub fn written(message: &ClientMessage) -> Value {
         ClientMessage::Like(like) => json!({ "like": like }),
         ClientMessage::Auth(auth) => json!({ "auth": auth }),
         ClientMessage::Rendition(name) => json!({ "rendition": name }),
+        ClientMessage::Vote(vote) => json!({ "vote": vote }),
     }
 }
 
@@ -83,6 +84,7 @@ fn no_field_counts_twice(message: &ClientMessage) {
         ClientMessage::Comment(_) => "{\"text\":\"\",",
         ClientMessage::Like(_) => "{\"count\":1,",
         ClientMessage::Auth(_) => "{\"token\":\"\",",
+        ClientMessage::Vote(_) => "{\"option\":1,",
         ClientMessage::Rendition(_) => return,
     };
     let twice = written(message).to_string().replacen(":{", &format!(":{again}"), 1);
@@ -120,6 +122,12 @@ fn shows(value: &Value, message: &ClientMessage) {
         ClientMessage::Like(like) => is(fields("like"), "count", json!(like.count)),
         ClientMessage::Auth(auth) => is(fields("auth"), "token", json!(auth.token)),
         ClientMessage::Rendition(name) => is(object, "rendition", json!(name)),
+        ClientMessage::Vote(vote) => {
+            let there = fields("vote");
+            is(there, "id", json!(vote.id));
+            is(there, "poll", json!(vote.poll));
+            is(there, "option", json!(vote.option));
+        }
     }
 }
 

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::protocol::deflate::Deflate;
     use crate::protocol::encode::Encoding;
-    use crate::protocol::frame::FrameEvent;
+    use crate::protocol::frame::{FrameEvent, What};
     use crate::protocol::ids::Hex64;
     use crate::protocol::page::Stretch;
     use std::collections::BTreeMap;
@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn page(after: Offset, events: usize) -> Arc<EncodedPage> {
-        let events = vec![FrameEvent { offset: after + 1, comment: None }; events];
+        let events = vec![FrameEvent::new(after + 1, What::Unknown); events];
         let stretch = Stretch { prev: after, last: after + 1, at: 0, digest: Hex64(0), events, shed: BTreeMap::new() };
         Arc::new(EncodedPage::new(&stretch, Variant::default(), &Deflate::new(0, || 0)))
     }

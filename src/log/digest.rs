@@ -6,7 +6,7 @@
 //!
 //! Canonical bytes: the offset, then the event. Numbers are little-endian of fixed width, strings carry
 //! their length (u32), absent fields are one 0 byte and present ones begin with 1; so no two different
-//! records have the same bytes. `ext` is its JSON without white space, keys sorted.
+//! records have the same bytes. `ext` is its JSON without white space, keys sorted; so is what the show's owner posts.
 //!
 //! It proves agreement between honest nodes; it is no defence against forgery.
 
@@ -25,12 +25,26 @@ pub fn extend(digest: Digest, offset: Offset, event: &Event) -> Digest {
     hash.number(offset);
     match event {
         Event::Comment(comment) => {
-            hash.byte(1);
+            hash.byte(if comment.first { 5 } else { 1 });
             hash.comment(comment);
         }
         Event::Likes { add } => {
             hash.byte(2);
             hash.number(*add);
+        }
+        Event::Votes(votes) => {
+            hash.byte(3);
+            hash.text(votes.poll.as_str().as_bytes());
+            hash.number(votes.ballots.len() as u64);
+            for ballot in &votes.ballots {
+                hash.text(ballot.user.as_bytes());
+                hash.byte(ballot.option);
+            }
+        }
+        Event::Post(post) => {
+            hash.byte(4);
+            // Structs of ours with string keys always serialise.
+            hash.text(&serde_json::to_vec(post).unwrap_or_default());
         }
     }
     Hex64(hash.0)
@@ -83,6 +97,7 @@ impl Fnv {
             Role::Viewer => 1,
             Role::Moderator => 2,
             Role::Host => 3,
+            Role::Vip => 4,
         });
         self.optional(comment.id.as_ref(), |hash, id| hash.text(id.as_str().as_bytes()));
         self.text(comment.text.as_bytes());

@@ -31,9 +31,32 @@ impl Encoding {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rendition {
-    /// The viewer's: the frame budget applies.
+    /// The viewer's: merged, and chosen within the room's budget.
     #[default]
     Viewer,
+    /// For slow connections: the guaranteed lane, the comments that stand for most, counters.
+    Lite,
+    /// For consoles: every event, each with what became of it.
+    Full,
+}
+
+impl Rendition {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Lite, Self::Full];
+
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Lite => "lite",
+            Self::Full => "full",
+        }
+    }
+
+    /// The one of that name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rendition| rendition.as_str() == name)
+    }
 }
 
 /// One (rendition, encoding, compressed or not) triple. A frame is encoded at most once per variant.
@@ -48,20 +71,29 @@ pub struct Variant {
 }
 
 /// How many variants there are.
-pub const VARIANTS: usize = 4;
+pub const VARIANTS: usize = 12;
 
 impl Variant {
     /// All of them, in the order of [`Variant::index`].
-    pub const ALL: [Self; VARIANTS] = [
-        Self::new(Encoding::Json, false),
-        Self::new(Encoding::Msgpack, false),
-        Self::new(Encoding::Json, true),
-        Self::new(Encoding::Msgpack, true),
-    ];
+    pub const ALL: [Self; VARIANTS] = {
+        let mut all = [Self::new(Encoding::Json, false); VARIANTS];
+        let mut index = 0;
+        while index < VARIANTS {
+            let encoding = if index % 2 == 0 { Encoding::Json } else { Encoding::Msgpack };
+            all[index] = Self { rendition: Rendition::ALL[index / 4], encoding, compressed: index % 4 > 1 };
+            index += 1;
+        }
+        all
+    };
 
     /// The viewer's rendition, written and sent so.
     pub const fn new(encoding: Encoding, compressed: bool) -> Self {
         Self { rendition: Rendition::Viewer, encoding, compressed }
+    }
+
+    /// The same way of writing, another rendition.
+    pub const fn with(self, rendition: Rendition) -> Self {
+        Self { rendition, ..self }
     }
 
     /// Dense number, `0..VARIANTS`.
@@ -70,7 +102,12 @@ impl Variant {
             Encoding::Json => 0,
             Encoding::Msgpack => 1,
         };
-        encoding + if self.compressed { 2 } else { 0 }
+        let rendition = match self.rendition {
+            Rendition::Viewer => 0,
+            Rendition::Lite => 4,
+            Rendition::Full => 8,
+        };
+        rendition + encoding + if self.compressed { 2 } else { 0 }
     }
 }
 

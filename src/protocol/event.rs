@@ -1,6 +1,7 @@
 //! Events: what happened in a room. The log stores them, frames carry them.
 
 use super::ids::ClientId;
+use super::kind::{Post, Votes};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ pub enum Role {
     Guest,
     /// Has an account.
     Viewer,
+    /// The show's special guest.
+    Vip,
     /// Keeps order.
     Moderator,
     /// Runs the show.
@@ -112,6 +115,12 @@ pub struct Comment {
     /// The application's own fields: an object of at most 512 bytes of JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ext: Option<Arc<serde_json::Map<String, serde_json::Value>>>,
+    /// The author's first one here, as far as the room remembers. The room says so when the comment goes to the log.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
+    /// A moderator took it away: its text and fields are gone from the log.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
 }
 
 /// One thing that happened in a room, as the log keeps it.
@@ -125,4 +134,8 @@ pub enum Event {
         /// How many were added.
         add: u64,
     },
+    /// Votes of one tick; frames show only tallies.
+    Votes(Votes),
+    /// Something that the show's owner made happen.
+    Post(Box<Post>),
 }

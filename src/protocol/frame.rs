@@ -1,22 +1,13 @@
 //! What one tick of a room looks like to its subscribers, before and after encoding.
 
 use super::encode::{VARIANTS, Variant};
-use super::event::Comment;
 use super::ids::{Digest, Offset};
+use super::kind::Tally;
 pub use super::local::RoomKey;
+pub use super::shown::{FrameEvent, Raise, ShownComment, What};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// One event of a frame: the offset, and the event under its kind's name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FrameEvent {
-    /// Position in the room's log.
-    pub offset: Offset,
-    /// Set when the event is a comment (the only kind so far).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub comment: Option<Comment>,
-}
 
 /// The log after `prev` up to `last`, as subscribers see it, with absolute counters.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,21 +24,36 @@ pub struct Frame {
     pub likes: u64,
     /// Connections that watch the room.
     pub online: u64,
-    /// The shown events, in log order.
+    /// People who have watched the room, about; in frames that tell a new estimate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique: Option<u64>,
+    /// The shown events, in log order; then what has grown.
     pub events: Vec<FrameEvent>,
+    /// Polls that were voted in, opened or closed: as they stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tallies: Vec<Tally>,
+    /// How many comments were folded into others, by class. Empty: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub merged: BTreeMap<ShedClass, u64>,
     /// How many events were left out, by class. Empty: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shed: BTreeMap<ShedClass, u64>,
 }
 
-/// The class of events that were left out.
+/// Which events were left out: comments by their class, others by their kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShedClass {
     /// Ordinary comments.
     Normal,
-    /// Less than ordinary.
+    /// Comments of those whom the room counts less.
     Low,
+    /// Gifts, in a room that does not guarantee them.
+    Gift,
+    /// The application's events, in a room that does not guarantee them.
+    Custom,
+    /// Arrivals.
+    Enter,
 }
 
 /// A frame (or heartbeat) as bytes, encoded once per variant in use and shared by all subscribers.

@@ -1,9 +1,12 @@
 //! Messages: one object with one key, the same schema in both encodings.
 
 use super::codes::ErrorCode;
+use super::encode::Rendition;
 use super::event::{Mode, User};
 use super::frame::{Frame, FrameEvent};
 use super::ids::{ClientId, Epoch, Offset, RoomId, SessionId};
+use super::kind::{Announcement, Custom, Pin, Poll, Tally};
+use super::settings::RoomSettings;
 use serde::{Deserialize, Serialize};
 
 pub use super::parse::{ParseError, parse};
@@ -19,6 +22,8 @@ pub enum ClientMessage {
     Auth(AuthRequest),
     /// Ask for another rendition by name.
     Rendition(String),
+    /// Vote in the open poll.
+    Vote(VoteRequest),
 }
 
 /// `{"comment":{…}}`, not yet admitted: the text is as it came.
@@ -61,6 +66,18 @@ pub struct LikeRequest {
     pub count: u64,
 }
 
+/// `{"vote":{"poll":"p1","option":0}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoteRequest {
+    /// The client's own id for it; with one there is an ack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ClientId>,
+    /// In which poll.
+    pub poll: ClientId,
+    /// For which option, from 0.
+    pub option: u8,
+}
+
 /// `{"auth":{"token":"…"}}`. Its `Debug` hides the token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthRequest {
@@ -92,6 +109,8 @@ pub enum ServerMessage {
     Heartbeat(Heartbeat),
     /// The server closes soon; come back after the hint.
     Bye(Bye),
+    /// From here on, frames come in another rendition.
+    Rendition(RenditionChange),
 }
 
 /// First message of a connection.
@@ -139,8 +158,29 @@ pub struct Snapshot {
     pub likes: u64,
     /// Connections that watch.
     pub online: u64,
+    /// People who have watched, about.
+    #[serde(default)]
+    pub unique: u64,
     /// The newest shown events, oldest first.
     pub events: Vec<FrameEvent>,
+    /// The pinned notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pin>,
+    /// The open poll.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poll: Option<Poll>,
+    /// How it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tally: Option<Tally>,
+    /// The newest sticky event of each type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sticky: Vec<Custom>,
+    /// Announcements whose time is not over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub announcements: Vec<Announcement>,
+    /// The room's settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Box<RoomSettings>>,
 }
 
 /// A comment is in the log.
@@ -152,6 +192,9 @@ pub struct Ack {
     pub offset: Offset,
     /// What viewers see of it.
     pub outcome: Outcome,
+    /// With [`Outcome::Merged`]: the comment that it was folded into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<Offset>,
 }
 
 /// What viewers see of an acknowledged comment.
@@ -200,6 +243,27 @@ pub enum GapReason {
     Slow,
     /// The server was overloaded.
     Overload,
+}
+
+/// From here on, frames come in another rendition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenditionChange {
+    /// Which.
+    pub now: Rendition,
+    /// Why.
+    pub reason: RenditionReason,
+}
+
+/// Why the rendition changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RenditionReason {
+    /// The client asked for it.
+    Asked,
+    /// The connection did not keep up.
+    Slow,
+    /// The connection keeps up again.
+    KeptUp,
 }
 
 /// Nothing happened for a while.

@@ -146,8 +146,17 @@ mod tests {
             let event = |offset| {
                 let user = User { id: "u".into(), name: "n".into(), role: Default::default() };
                 let text = "\"引号\" \\ 还有吗 😀".into();
-                let comment = Comment { user, id: None, text, style: Style::default(), media_ms: None, ext: None };
-                FrameEvent { offset, comment: Some(comment) }
+                let comment = Comment {
+                    user,
+                    id: None,
+                    text,
+                    style: Style::default(),
+                    media_ms: None,
+                    ext: None,
+                    first: false,
+                    deleted: false,
+                };
+                FrameEvent::comment(offset, comment)
             };
             let events: Vec<_> = (1..=count).map(event).collect();
             let shed: BTreeMap<_, _> = (shed > 0).then_some((ShedClass::Normal, shed)).into_iter().collect();
@@ -157,7 +166,7 @@ mod tests {
                 let packed = EncodedPage::new(&stretch, Variant::new(encoding, true), &deflate);
                 for (likes, online) in [(0, 0), (99, 1 << 30)] {
                     let Stretch { prev, last, at, digest, events, shed } = stretch.clone();
-                    let frame = Frame { prev, last, at, digest, likes, online, events, shed };
+                    let frame = Frame { prev, last, at, digest, likes, online, events, shed, ..Frame::default() };
                     let message = ServerMessage::Frame(frame);
                     let whole = encode::websocket_message(&message, encoding);
                     assert_eq!(page.copy(likes, online).concat(), whole, "{encoding:?}");

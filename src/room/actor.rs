@@ -10,7 +10,7 @@
 pub use super::effect::Effect;
 pub use super::settings::Settings;
 
-use super::core::{Applied, Core, CoreSettings, Framed};
+use super::core::{Applied, Core, CoreSettings, Framed, Frames, Wanted};
 use super::effect::{refusal, repeated};
 use super::grid::Grid;
 use super::inbox::Inbox;
@@ -27,7 +27,7 @@ use crate::limits::{APPEND_SLOW_US, OFFSET_MAX, WELCOMES_MAX};
 use crate::log::{AppendError, Delivery, Log, OpenError, Record, Ticket};
 use crate::policy::rate::Gcra;
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::encode::Variant;
+use crate::protocol::encode::{Rendition, Variant};
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::frame::Frame;
 use crate::protocol::ids::{Epoch, Hex64, Offset};
@@ -439,28 +439,44 @@ impl Actor {
     }
 
     fn frame(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
-        let Some(frame) = self.core.tick(now_us, wall_ms, self.handle.online()) else { return };
+        let [lite, full] = [Rendition::Lite, Rendition::Full].map(|rendition| self.handle.uses_rendition(rendition));
+        let online = self.handle.online();
+        let Some(frames) = self.core.tick(now_us, wall_ms, online, Wanted { lite, full }) else { return };
         self.framed_slot = Some(self.grid.slot(now_us));
         self.tails.clear();
         self.handle.figures.frames.fetch_add(1, Ordering::Relaxed);
-        let Frame { prev, last, .. } = frame;
-        let message = ServerMessage::Frame(frame);
-        self.publish(&message, prev, last, now_us, out);
-        if let ServerMessage::Frame(frame) = message {
-            self.core.remember_shown(frame.events);
+        let Frames { viewer, lite, full } = frames;
+        let Frame { prev, last, .. } = viewer;
+        let messages = [Some(viewer), lite, full].map(|frame| frame.map(ServerMessage::Frame));
+        let of = |rendition| match rendition {
+            Rendition::Viewer => messages[0].as_ref(),
+            Rendition::Lite => messages[1].as_ref(),
+            Rendition::Full => messages[2].as_ref(),
+        };
+        self.publish(of, prev, last, now_us, out);
+        if let [Some(ServerMessage::Frame(viewer)), ..] = messages {
+            self.core.remember_shown(viewer.events);
         }
     }
 
     fn heartbeat(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         let last = self.core.framed().last;
-        self.publish(&ServerMessage::Heartbeat(Heartbeat { last, at: wall_ms }), last, last, now_us, out);
+        let heartbeat = ServerMessage::Heartbeat(Heartbeat { last, at: wall_ms });
+        self.publish(|_| Some(&heartbeat), last, last, now_us, out);
         self.upkeep.tell(&*self.log, &self.handle.id, &self.core, now_us, wall_ms);
     }
 
     /// Encodes once per variant in use; no variant, no effect.
-    fn publish(&mut self, message: &ServerMessage, prev: Offset, last: Offset, now_us: u64, out: &mut Vec<Effect>) {
+    fn publish<'m>(
+        &mut self,
+        of: impl Fn(Rendition) -> Option<&'m ServerMessage>,
+        prev: Offset,
+        last: Offset,
+        now_us: u64,
+        out: &mut Vec<Effect>,
+    ) {
         self.quiet_since_us = now_us;
-        if let Some(mut frame) = publish(message, &self.handle, &self.settings.deflate) {
+        if let Some(mut frame) = publish(of, &self.handle, &self.settings.deflate) {
             (frame.prev, frame.last, frame.published_us) = (prev, last, now_us);
             frame.likes = self.core.framed().likes;
             out.push(Effect::Frame { frame: Arc::new(frame) });

@@ -45,6 +45,26 @@ pub struct Framed {
     pub at_ms: u64,
 }
 
+/// Which renditions besides the viewer's somebody gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The light one.
+    pub lite: bool,
+    /// The console's.
+    pub full: bool,
+}
+
+/// One tick of the room, as each rendition tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frames {
+    /// What most people get.
+    pub viewer: Frame,
+    /// Only if it was wanted.
+    pub lite: Option<Frame>,
+    /// Only if it was wanted.
+    pub full: Option<Frame>,
+}
+
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
@@ -148,6 +168,7 @@ impl Core {
                 self.totals.likes = self.totals.likes.saturating_add(*add).min(OFFSET_MAX);
                 Applied::Nothing
             }
+            Event::Votes(_) | Event::Post(_) => Applied::Nothing,
         }
     }
 
@@ -183,7 +204,7 @@ impl Core {
 
     /// Ends a tick: the frame of everything applied since the last one, if there is something to say.
     /// `now_us` decides, `at_ms` is only carried.
-    pub fn tick(&mut self, now_us: u64, at_ms: u64, online: u64) -> Option<Frame> {
+    pub fn tick(&mut self, now_us: u64, at_ms: u64, online: u64, wanted: Wanted) -> Option<Frames> {
         if !self.is_dirty() && self.counters_due_us(online).is_none_or(|due_us| now_us < due_us) {
             return None;
         }
@@ -198,7 +219,9 @@ impl Core {
         if planted!("lost_digest") {
             digest.0 ^= 1;
         }
-        Some(Frame { prev, last, at: at_ms, digest, likes, online, events, shed })
+        let viewer = Frame { prev, last, at: at_ms, digest, likes, online, events, shed, ..Frame::default() };
+        let of = |wanted: bool| wanted.then(|| viewer.clone());
+        Some(Frames { lite: of(wanted.lite), full: of(wanted.full), viewer })
     }
 
     /// What was applied counts as told, without a frame: for a replay, which nobody watches.
@@ -235,7 +258,7 @@ impl Core {
 
     /// What a newcomer needs at once, at the last frame's position, with the `events` newest shown comments.
     pub fn snapshot(&self, online: u64, events: usize) -> Snapshot {
-        Snapshot { likes: self.framed.likes, online, events: self.recent.newest(events) }
+        Snapshot { likes: self.framed.likes, online, events: self.recent.newest(events), ..Snapshot::default() }
     }
 
     /// The newest comments that earlier records made void, by offset, rising; at most [`VOIDS_MAX`].

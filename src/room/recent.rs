@@ -22,7 +22,7 @@ impl Recent {
     pub(super) fn extend(&mut self, events: &mut Vec<FrameEvent>) {
         let too_many = events.len().saturating_sub(self.events_max);
         for event in events.drain(..).skip(too_many) {
-            let bytes = event.comment.as_ref().map_or(16, encoded_bytes);
+            let bytes = event.as_comment().map_or(16, |shown| encoded_bytes(&shown.comment));
             self.events.push_back((bytes, event));
             self.bytes += bytes;
             while self.events.len() > self.events_max || self.bytes > HISTORY_BYTES_MAX {

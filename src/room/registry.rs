@@ -5,7 +5,7 @@
 
 use super::core::Core;
 use crate::log::digest::fnv1a;
-use crate::protocol::encode::{VARIANTS, Variant};
+use crate::protocol::encode::{Rendition, VARIANTS, Variant};
 use crate::protocol::ids::RoomId;
 use crate::protocol::local::RoomKey;
 use crossbeam::utils::CachePadded;
@@ -182,6 +182,11 @@ impl RoomHandle {
     /// Whether anybody on this node uses `variant`.
     pub fn uses(&self, variant: Variant) -> bool {
         self.presence.iter().any(|shard| shard[variant.index()].load(Ordering::Acquire) > 0)
+    }
+
+    /// Whether anybody on this node gets `rendition`, however it is written.
+    pub fn uses_rendition(&self, rendition: Rendition) -> bool {
+        Variant::ALL.into_iter().any(|variant| variant.rendition == rendition && self.uses(variant))
     }
 
     /// Connections that watch the room on this node.

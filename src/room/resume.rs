@@ -88,7 +88,7 @@ fn failure(error: ReadError) -> ResumeFailure {
 fn effective<'a>(record: &'a Record, request: &PageRequest) -> Option<&'a Comment> {
     match &record.event {
         Event::Comment(comment) if request.voids.binary_search(&record.offset).is_err() => Some(comment),
-        Event::Comment(_) | Event::Likes { .. } => None, // Totals have the likes.
+        Event::Comment(_) | Event::Likes { .. } | Event::Votes(_) | Event::Post(_) => None, // Totals have the likes.
     }
 }
 

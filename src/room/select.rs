@@ -47,7 +47,7 @@ impl Selection {
     /// Decides about the next comment of the log.
     pub fn offer(&mut self, offset: Offset, at_ms: u64, comment: &Comment) -> Outcome {
         if self.admits(at_ms) {
-            self.shown.push(FrameEvent { offset, comment: Some(comment.clone()) });
+            self.shown.push(FrameEvent::comment(offset, comment.clone()));
             Outcome::Shown
         } else {
             self.shed += 1;

@@ -131,7 +131,7 @@ impl WelcomeTail {
     ) -> Vec<u8> {
         let TailFields { epoch, last, tick_ms, snapshot: Snapshot { online, .. } } = self.fields;
         let (room, you) = (room.clone(), you.clone());
-        let snapshot = Snapshot { likes, online, events: Vec::new() };
+        let snapshot = Snapshot { likes, online, ..Snapshot::default() };
         let welcome = Welcome { room, session, you, recovered: true, reason: None, epoch, last, tick_ms, snapshot };
         encode::payload(&ServerMessage::Welcome(Box::new(welcome)), encoding)
     }
@@ -192,6 +192,7 @@ mod tests {
             likes: 99_123,
             online: 20_311,
             events: (1..=events).map(|o| shown(o as u64, "\"引号\" \\ 还有吗 😀")).collect(),
+            ..Snapshot::default()
         };
         let welcome = Welcome {
             room: RoomId::new("demo").unwrap(),
@@ -240,7 +241,12 @@ mod tests {
 
     #[test]
     fn a_returners_welcome_has_no_events_and_the_totals_of_its_position() {
-        let tail = WelcomeTail::new(Hex64(1), 5, 100, Snapshot { likes: 9, online: 3, events: vec![shown(5, "x")] });
+        let tail = WelcomeTail::new(
+            Hex64(1),
+            5,
+            100,
+            Snapshot { likes: 9, online: 3, events: vec![shown(5, "x")], ..Snapshot::default() },
+        );
         let (room, you) = (RoomId::new("r").unwrap(), comment("u", "").user);
         let welcome = tail.compose_recovered(Encoding::Json, &room, Hex64(2), &you, 7);
         let Ok(ServerMessage::Welcome(welcome)) = serde_json::from_slice(&welcome) else { panic!("no welcome") };

@@ -81,7 +81,7 @@ impl Viewer {
             self.stretches.push((frame.prev, frame.last, shed + frame.events.len() as u64));
         }
         for event in frame.events.iter().filter(|event| event.offset > self.position) {
-            let comment = event.comment.as_ref().expect("a comment");
+            let comment = &event.as_comment().expect("a comment").comment;
             let id = comment.id.as_ref().expect("an id").as_str().to_owned();
             assert!(self.shown.last().is_none_or(|last| last.0 < event.offset), "S3/S4: {} comes again", event.offset);
             self.shown.push((event.offset, comment.user.id.to_string(), id, comment.text.to_string()));

@@ -256,6 +256,8 @@ impl World {
             style: Style::default(),
             media_ms: None,
             ext: None,
+            first: false,
+            deleted: false,
         };
         let (from, now_us) = (author.conn.expect("connected"), self.now_us);
         self.call(|actor, out| actor.comment(from, comment, now_us, out));

@@ -10,7 +10,8 @@ use crate::history::{
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use volley::protocol::codes::ErrorCode;
-use volley::protocol::frame::{FrameEvent, ShedClass};
+use volley::protocol::frame::{FrameEvent, ShedClass, ShownComment, What};
+use volley::protocol::kind::Kind;
 use volley::protocol::message::{ResumeFailure, ServerMessage, Welcome as Welcomed};
 
 /// Comments that may wait for their answers; a client that has so many says nothing new.
@@ -268,8 +269,8 @@ impl Client {
                     last: frame.last,
                     digest: Some(Cow::Owned(frame.digest.to_string())),
                     likes: Some(frame.likes),
-                    items: frame.events.iter().map(item).collect(),
-                    raises: Vec::new(),
+                    items: frame.events.iter().filter(|event| raise(event).is_none()).map(item).collect(),
+                    raises: frame.events.iter().filter_map(raise).collect(),
                     shed,
                 }));
                 self.reached(frame.last, desk);
@@ -309,6 +310,7 @@ impl Client {
                 desk.recorder.write(&event);
                 self.open.remove(at);
             }
+            ServerMessage::Rendition(_) => {} // What a lighter one leaves out is counted.
             ServerMessage::Heartbeat(heartbeat) => self.reached(heartbeat.last.min(self.last), desk),
             ServerMessage::Bye(bye) => {
                 desk.counts.byes += 1;
@@ -381,21 +383,38 @@ fn class_name(class: ShedClass) -> &'static str {
     match class {
         ShedClass::Normal => "normal",
         ShedClass::Low => "low",
+        ShedClass::Gift => "gift",
+        ShedClass::Custom => "custom",
+        ShedClass::Enter => "enter",
     }
 }
 
 fn item(event: &FrameEvent) -> Item<'_> {
-    match &event.comment {
-        Some(comment) => Item {
+    match &event.what {
+        What::Comment(ShownComment { comment, times, .. }) => Item {
             offset: event.offset,
             author: Some(Cow::Borrowed(&comment.user.id)),
             id: comment.id.as_ref().map(|id| Cow::Borrowed(id.as_str())),
             hash: Some(hash(&comment.text)),
-            times: 1,
+            times: *times,
             ..Item::default()
         },
-        None => Item { offset: event.offset, kind: Some("other".into()), times: 1, ..Item::default() },
+        What::Kind(kind) => Item { kind: Some(kind.name().into()), lane: lane(kind), ..nameless(event.offset) },
+        What::Raise(_) | What::Unknown => Item { kind: Some("other".into()), ..nameless(event.offset) },
     }
+}
+
+fn nameless(offset: u64) -> Item<'static> {
+    Item { offset, times: 1, ..Item::default() }
+}
+
+/// The lane of what the show's owner posts, unless the room says otherwise.
+fn lane(kind: &Kind) -> Option<Text<'static>> {
+    Some(if matches!(kind, Kind::Enter(_)) { "low" } else { "guaranteed" }.into())
+}
+
+fn raise(event: &FrameEvent) -> Option<(u64, u64)> {
+    if let What::Raise(raise) = event.what { Some((raise.offset, raise.by)) } else { None }
 }
 
 #[cfg(test)]

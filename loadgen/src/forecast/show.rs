@@ -82,7 +82,7 @@ impl Traffic {
         let comments_per_frame = show.comments_per_s / show.rooms / frames_per_s;
         let shown_per_frame = comments_per_frame.min(config.room.frame_events_max as f64);
         let (frame_bytes, comment_bytes) = sample_bytes(show);
-        let ack = Ack { id: comment_id(1), offset: 123_456, outcome: Outcome::Shown };
+        let ack = Ack { id: comment_id(1), offset: 123_456, outcome: Outcome::Shown, into: None };
         let ack_bytes = encode::websocket_message(&ServerMessage::Ack(ack), show.encoding).len() as f64;
         let send_bytes = (frame_bytes + shown_per_frame * comment_bytes) * show.compression_ratio;
         let deliveries_per_s = show.viewers * frames_per_s;
@@ -123,7 +123,16 @@ fn sample_comment(n: u64, length: usize) -> Comment {
     let user = Guests.guest(None).user;
     let text: String =
         "弹幕护体前方高能这个多少钱还有吗主播好".chars().cycle().skip(n as usize % 19).take(length).collect();
-    Comment { user, id: Some(comment_id(n)), text: text.into(), style: Style::default(), media_ms: None, ext: None }
+    Comment {
+        user,
+        id: Some(comment_id(n)),
+        text: text.into(),
+        style: Style::default(),
+        media_ms: None,
+        ext: None,
+        first: false,
+        deleted: false,
+    }
 }
 
 /// A frame's bytes without comments, and what each comment adds.
@@ -131,7 +140,7 @@ fn sample_bytes(show: &Show) -> (f64, f64) {
     let (fewest, most) = show.chars;
     let events = (0..SAMPLE).map(|n| {
         let length = fewest + n * (most - fewest + 1) / SAMPLE;
-        FrameEvent { offset: 123_456 + n as u64, comment: Some(sample_comment(n as u64, length)) }
+        FrameEvent::comment(123_456 + n as u64, sample_comment(n as u64, length))
     });
     let bytes = |events: Vec<FrameEvent>| {
         let viewers = (show.viewers / show.rooms).ceil() as u64;
@@ -190,7 +199,7 @@ pub(super) mod tests {
         for encoding in [Encoding::Json, Encoding::Msgpack] {
             let traffic = Traffic::of(&Show { encoding, chars: (20, 20), ..show() });
             let events: Vec<FrameEvent> =
-                (0..20).map(|n| FrameEvent { offset: 999_000 + n, comment: Some(sample_comment(n, 20)) }).collect();
+                (0..20).map(|n| FrameEvent::comment(999_000 + n, sample_comment(n, 20))).collect();
             let frame = Frame { last: 123_456, at: 1_732_146_000_123, events, ..Frame::default() };
             let real = encode::websocket_message(&ServerMessage::Frame(frame), encoding).len() as f64;
             let planned = traffic.frame_bytes + 20.0 * traffic.comment_bytes;

@@ -5,7 +5,7 @@
 use super::{Acked, Evidence, FrameFacts, Stretch};
 use crate::clock::{CommentId, run_tag};
 use std::collections::VecDeque;
-use volley::protocol::frame::Frame;
+use volley::protocol::frame::{Frame, ShownComment};
 use volley::protocol::ids::Offset;
 use volley::protocol::message::{Ack, Gap, Welcome};
 
@@ -96,7 +96,7 @@ impl Book {
         for event in &frame.events {
             facts.is_malformed |= event.offset <= before || event.offset > frame.last;
             before = event.offset;
-            let Some(comment) = &event.comment else { continue };
+            let Some(ShownComment { comment, .. }) = event.as_comment() else { continue };
             let id = comment.id.as_ref().and_then(|id| CommentId::parse(id.as_str()));
             let ours = id.filter(|id| run_tag(id.number) == self.run_tag);
             facts.events.push((event.offset, ours.map_or(0, |id| id.number)));

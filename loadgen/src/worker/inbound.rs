@@ -228,6 +228,8 @@ impl Worker<'_> {
                 }
             },
             (_, ServerMessage::Bye(_)) => self.tally.byes += 1,
+            // A lighter one tells as much: what it leaves out is counted.
+            (_, ServerMessage::Rendition(_)) => {}
             (_, ServerMessage::Welcome(_)) => bump(&mut self.tally.unreadable, "a second welcome", 1),
         }
         Ok(())

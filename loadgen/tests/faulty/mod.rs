@@ -196,7 +196,12 @@ impl Room {
             epoch: Hex64(7),
             last: self.last,
             tick_ms: 40,
-            snapshot: Snapshot { likes: self.likes, online: index as u64 + 1, events: Vec::new() },
+            snapshot: Snapshot {
+                likes: self.likes,
+                online: index as u64 + 1,
+                events: Vec::new(),
+                ..Snapshot::default()
+            },
         };
         self.tell(index, &ServerMessage::Welcome(Box::new(welcome)));
         index
@@ -262,10 +267,12 @@ impl Room {
                     style: Default::default(),
                     media_ms: None,
                     ext: None,
+                    first: false,
+                    deleted: false,
                 };
-                events.push(FrameEvent { offset, comment: Some(comment) });
+                events.push(FrameEvent::comment(offset, comment));
             }
-            self.tell(index, &ServerMessage::Ack(Ack { id, offset, outcome }));
+            self.tell(index, &ServerMessage::Ack(Ack { id, offset, outcome, into: None }));
         }
         if self.likes_batch > 0 {
             self.last += 1; // Likes are an event too, one that nobody sees.
@@ -290,6 +297,7 @@ impl Room {
             online: self.connections.len() as u64,
             events,
             shed: counts,
+            ..Frame::default()
         };
         for index in 0..self.connections.len() {
             if index == 0 {

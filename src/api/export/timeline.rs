@@ -18,7 +18,7 @@ impl Timeline {
                 let began_ms = *self.began_ms.get_or_insert(record.at_ms);
                 Some((comment, comment.media_ms.unwrap_or(record.at_ms.saturating_sub(began_ms))))
             }
-            Event::Likes { .. } => None,
+            Event::Likes { .. } | Event::Votes(_) | Event::Post(_) => None,
         }
     }
 }

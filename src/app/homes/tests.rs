@@ -101,7 +101,16 @@ fn a_comment_wakes_its_own_room_once_and_no_other() {
     bench.frames();
     let (from, key) = (ConnRef { shard: 0, index: 0, generation: 0 }, bench.rooms[7].key);
     let user = User { id: "u".into(), name: "u".into(), role: Default::default() };
-    let comment = Comment { user, id: None, text: "x".into(), style: Style::default(), media_ms: None, ext: None };
+    let comment = Comment {
+        user,
+        id: None,
+        text: "x".into(),
+        style: Style::default(),
+        media_ms: None,
+        ext: None,
+        first: false,
+        deleted: false,
+    };
     bench.with(|homes, cx| homes.comment(cx, from, key, Box::new(comment)));
     assert_eq!((bench.pass(COUNTERS_US), bench.frames()), (1, 1));
 }

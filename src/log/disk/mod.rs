@@ -354,6 +354,8 @@ fn size_hint(event: &Event) -> usize {
     size_of::<Event>()
         + match event {
             Event::Likes { .. } => 0,
+            Event::Votes(votes) => votes.ballots.len() * 64,
+            Event::Post(_) => 2_048,
             Event::Comment(comment) => comment.text.len() + comment.ext.as_ref().map_or(0, |_| 512),
         }
 }

@@ -87,7 +87,16 @@ pub(crate) fn room(name: &str) -> RoomId {
 /// A plain comment.
 pub(crate) fn comment(user: &str, text: &str) -> Comment {
     let user = User { id: user.into(), name: "U".into(), role: Default::default() };
-    Comment { user, id: None, text: text.into(), style: Style::default(), media_ms: None, ext: None }
+    Comment {
+        user,
+        id: None,
+        text: text.into(),
+        style: Style::default(),
+        media_ms: None,
+        ext: None,
+        first: false,
+        deleted: false,
+    }
 }
 
 pub(crate) fn said(text: &str) -> Event {
@@ -133,7 +142,7 @@ pub(crate) fn numbered(range: std::ops::Range<u64>) -> Vec<Event> {
 pub(crate) fn number(record: &Record) -> u64 {
     match record.event {
         Event::Likes { add } => add,
-        Event::Comment(_) => panic!("not a number"),
+        Event::Comment(_) | Event::Votes(_) | Event::Post(_) => panic!("not a number"),
     }
 }
 

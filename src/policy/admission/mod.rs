@@ -129,6 +129,7 @@ impl Admission {
                 let judged = self.rendition(&name, meter, now_us).map(|()| Admitted::Done);
                 (Kind::Rendition, judged.map_err(|refusal| refusal.into_message(None)))
             }
+            Ok(ClientMessage::Vote(_)) => (Kind::Unreadable, Err(ParseError::UnknownOp.into_message())),
             Err(error) => (Kind::Unreadable, Err(ParseError::into_message(error))),
         };
         match judged {
@@ -193,6 +194,8 @@ impl Admission {
             style,
             media_ms: request.media_ms,
             ext: request.ext.filter(|ext| !ext.is_empty()).map(Arc::new),
+            first: false,
+            deleted: false,
         })
     }
 

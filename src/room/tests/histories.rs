@@ -9,7 +9,7 @@ use crate::protocol::event::Event;
 use crate::protocol::frame::{Frame, ShedClass};
 use crate::protocol::ids::RoomId;
 use crate::protocol::message::{Outcome, ServerMessage};
-use crate::room::core::{Applied, Core, CoreSettings};
+use crate::room::core::{Applied, Core, CoreSettings, Wanted};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -98,8 +98,8 @@ fn play(steps: &[Step], shape: CoreSettings) -> Played {
             }
             Step::Tick { after_us, online } => {
                 now_us += after_us;
-                let frame = played.core.tick(now_us, now_us / 1_000, *online);
-                played.frames.extend(frame.map(|frame| (now_us, frame)));
+                let frame = played.core.tick(now_us, now_us / 1_000, *online, Wanted::default());
+                played.frames.extend(frame.map(|frames| (now_us, frames.viewer)));
             }
         }
     }
@@ -189,7 +189,7 @@ proptest! {
             (replayed.last(), replayed.likes(), replayed.digest(), replayed.comments()),
             (played.core.last(), played.core.likes(), played.core.digest(), played.core.comments())
         );
-        prop_assert_eq!(replayed.tick(u64::MAX, 0, 0), None, "a replay leaves nothing to tell");
+        prop_assert_eq!(replayed.tick(u64::MAX, 0, 0, Wanted::default()), None, "a replay leaves nothing to tell");
         let unchanged = format!("{replayed:?}");
         for record in &played.kept {
             replayed.apply(record);

@@ -17,7 +17,16 @@ use crate::protocol::local::ConnRef;
 /// A plain comment.
 pub(super) fn comment(user: &str, text: &str) -> Comment {
     let user = User { id: user.into(), name: format!("name of {user}").into(), role: Default::default() };
-    Comment { user, id: None, text: text.into(), style: Style::default(), media_ms: None, ext: None }
+    Comment {
+        user,
+        id: None,
+        text: text.into(),
+        style: Style::default(),
+        media_ms: None,
+        ext: None,
+        first: false,
+        deleted: false,
+    }
 }
 
 /// A comment that wants an ack.
@@ -27,7 +36,7 @@ pub(super) fn asking(id: &str, text: &str) -> Comment {
 
 /// A comment in a frame.
 pub(super) fn shown(offset: u64, text: &str) -> FrameEvent {
-    FrameEvent { offset, comment: Some(comment("u", text)) }
+    FrameEvent::comment(offset, comment("u", text))
 }
 
 /// A connection.

@@ -21,8 +21,10 @@ fn comment(offset: Offset) -> FrameEvent {
         style: Default::default(),
         media_ms: None,
         ext: None,
+        first: false,
+        deleted: false,
     };
-    FrameEvent { offset, comment: Some(comment) }
+    FrameEvent::comment(offset, comment)
 }
 
 /// Frame `n` covers ten offsets: comments at the 2nd, 4th and 7th, the 5th shed, the rest is nobody's to see.
@@ -37,6 +39,7 @@ fn frame(n: u64) -> Frame {
         online: 6,
         events: [2, 4, 7].into_iter().map(|i| comment(prev + i)).collect(),
         shed: [(ShedClass::Normal, 1)].into(),
+        ..Frame::default()
     }
 }
 
