@@ -80,6 +80,8 @@ fn comment(n: usize) -> Event {
         style: Style::default(),
         media_ms: Some(81_234),
         ext: None,
+        first: false,
+        deleted: false,
     })
 }
 

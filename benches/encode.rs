@@ -56,7 +56,12 @@ fn frames(c: &mut Criterion) {
 
 fn welcomes(c: &mut Criterion) {
     let mut group = c.benchmark_group("encode_welcome");
-    let tail = WelcomeTail::new(Hex64(1), 812, 100, Snapshot { likes: 1, online: 2, events: events(20), ..Snapshot::default() });
+    let tail = WelcomeTail::new(
+        Hex64(1),
+        812,
+        100,
+        Snapshot { likes: 1, online: 2, events: events(20), ..Snapshot::default() },
+    );
     let (room, you) = (RoomId::new("demo").unwrap(), user(1));
     for (name, encoding) in ENCODINGS {
         group.bench_function(name, |b| {

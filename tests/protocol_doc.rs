@@ -62,9 +62,10 @@ fn client_examples_parse_in_both_encodings_and_cover_every_kind() {
             ClientMessage::Like(_) => "like",
             ClientMessage::Auth(_) => "auth",
             ClientMessage::Rendition(_) => "rendition",
+            ClientMessage::Vote(_) => "vote",
         });
     }
-    assert_eq!(kinds, ["auth", "comment", "like", "rendition"].into());
+    assert_eq!(kinds, ["auth", "comment", "like", "rendition", "vote"].into());
 }
 
 #[test]
@@ -88,10 +89,11 @@ fn server_examples_are_what_the_server_writes_and_cover_every_kind() {
             ServerMessage::Gap(_) => "gap",
             ServerMessage::Heartbeat(_) => "heartbeat",
             ServerMessage::Bye(_) => "bye",
+            ServerMessage::Rendition(_) => "rendition",
         });
         assert!(kinds.contains(only_key(&shown).as_str()));
     }
-    assert_eq!(kinds, ["ack", "bye", "error", "frame", "gap", "heartbeat", "welcome"].into());
+    assert_eq!(kinds, ["ack", "bye", "error", "frame", "gap", "heartbeat", "rendition", "welcome"].into());
 }
 
 #[test]

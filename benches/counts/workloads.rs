@@ -119,8 +119,7 @@ fn comment(n: u32, id: Option<ClientId>) -> Comment {
 }
 
 fn encoding(encoding: Encoding) -> Box<dyn FnMut()> {
-    let events =
-        (1..=20).map(|n| FrameEvent { offset: n, comment: Some(comment(n as u32, ClientId::new(&format!("c-{n}")))) });
+    let events = (1..=20).map(|n| FrameEvent::comment(n, comment(n as u32, ClientId::new(&format!("c-{n}")))));
     let frame = Frame {
         last: 20,
         at: 1_732_146_000_123,
@@ -135,7 +134,12 @@ fn encoding(encoding: Encoding) -> Box<dyn FnMut()> {
 
 /// Twenty records and likes applied, and their frame made: the room's machine alone.
 fn core_tick() -> Box<dyn FnMut()> {
-    let settings = CoreSettings { frame_events_max: 200, snapshot_events: 20, counters_us: 1_000_000 };
+    let settings = CoreSettings {
+        frame_events_max: 200,
+        snapshot_events: 20,
+        counters_us: 1_000_000,
+        room: volley::protocol::settings::RoomSettings::unlimited(100),
+    };
     let mut core = Core::new(settings, Hex64(7));
     let record = |event| Record { offset: 0, at_ms: 0, digest: digest::EMPTY, event };
     let mut records: Vec<Record> = (0..20).map(|n| record(Event::Comment(comment(n, None)))).collect();
@@ -158,6 +162,7 @@ fn actor() -> Actor {
     handle.arrive(0, Variant::default());
     let settings = Settings {
         tick_us: 100_000,
+        room: volley::protocol::settings::RoomSettings::unlimited(100),
         batch_events_max: 2_000,
         frame_events_max: 200,
         snapshot_events: 20,

@@ -327,6 +327,7 @@ fn room_settings(config: &Config, deflate: Arc<Deflate>) -> RoomSettings {
     let room = &config.room;
     RoomSettings {
         tick_us: config.tick_ms * 1_000,
+        room: crate::protocol::settings::RoomSettings::unlimited(config.tick_ms),
         batch_events_max: room.batch_events_max,
         frame_events_max: if config.no_rate_limits { usize::MAX } else { room.frame_events_max },
         snapshot_events: room.snapshot_events,

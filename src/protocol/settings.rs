@@ -136,6 +136,11 @@ impl RoomSettings {
         }
     }
 
+    /// Every comment is shown by itself: for measurements.
+    pub fn unlimited(tick_ms: u64) -> Self {
+        Self { merge: Merge::Off, ..Self::new(None, tick_ms) }
+    }
+
     /// The class of such an event in this room.
     pub fn class(&self, of: Classed) -> Class {
         self.classes.get(&of).copied().unwrap_or(of.default_class())

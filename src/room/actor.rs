@@ -102,7 +102,10 @@ impl Actor {
         let opened = log.open(&handle.id, inbox.clone())?;
         let Settings { frame_events_max, snapshot_events, counters_us, .. } = settings;
         let epoch = Hex64(reset!(opened.head.epoch.0));
-        let mut core = Core::new(CoreSettings { frame_events_max, snapshot_events, counters_us }, epoch);
+        let mut core = Core::new(
+            CoreSettings { frame_events_max, snapshot_events, counters_us, room: settings.room.clone() },
+            epoch,
+        );
         if let Err(error) = replay(&mut core, &*log, &handle.id, &opened) {
             log.close(&handle.id);
             return Err(error);

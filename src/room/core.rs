@@ -6,6 +6,7 @@
 //!
 //! Does not know: clocks, logs, bytes, connections. Does no I/O and draws no random number.
 
+use super::board::Board;
 use super::recent::Recent;
 use super::select::Selection;
 use super::window::{Mark, Seen, Window};
@@ -16,11 +17,12 @@ use crate::protocol::event::{Comment, Event};
 use crate::protocol::frame::{Frame, FrameEvent};
 use crate::protocol::ids::{Digest, Epoch, Offset};
 use crate::protocol::message::{Outcome, Snapshot};
+use crate::protocol::settings::RoomSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// What shapes a room's frames.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CoreSettings {
     /// Comments shown in one frame; the rest of the tick is shed and counted.
     pub frame_events_max: usize,
@@ -28,6 +30,8 @@ pub struct CoreSettings {
     pub snapshot_events: usize,
     /// When only `online` changed, at most one frame in this time.
     pub counters_us: u64,
+    /// What the room begins with.
+    pub room: RoomSettings,
 }
 
 /// The room as its subscribers know it: where the last frame left them.
@@ -92,6 +96,7 @@ pub struct Core {
     last: Offset,
     digest: Digest,
     totals: Totals,
+    board: Board,
     window: Window,
     selection: Selection,
     recent: Recent,
@@ -106,7 +111,7 @@ impl Core {
     /// The state before the first record of the incarnation `epoch`.
     pub fn new(settings: CoreSettings, epoch: Epoch) -> Self {
         Self {
-            settings,
+            board: Board::new(settings.room.clone()),
             epoch,
             last: 0,
             digest: digest::EMPTY,
@@ -117,6 +122,7 @@ impl Core {
             voids: VecDeque::new(),
             framed: Framed { last: 0, digest: digest::EMPTY, likes: 0, online: 0, at_ms: 0 },
             counters_from_us: 0,
+            settings,
         }
     }
 
@@ -154,6 +160,7 @@ impl Core {
             return Applied::Nothing;
         }
         (self.last, self.digest) = (record.offset, record.digest);
+        self.board.apply(record);
         match &record.event {
             Event::Comment(comment) => {
                 let applied = self.choose(record, comment, mark);
@@ -258,12 +265,20 @@ impl Core {
 
     /// What a newcomer needs at once, at the last frame's position, with the `events` newest shown comments.
     pub fn snapshot(&self, online: u64, events: usize) -> Snapshot {
-        Snapshot { likes: self.framed.likes, online, events: self.recent.newest(events), ..Snapshot::default() }
+        let (likes, events) = (self.framed.likes, self.recent.newest(events));
+        let mut snapshot = Snapshot { likes, online, events, ..Snapshot::default() };
+        self.board.fill(&mut snapshot);
+        snapshot
     }
 
     /// The newest comments that earlier records made void, by offset, rising; at most [`VOIDS_MAX`].
     pub fn voids(&self) -> Vec<Offset> {
         self.voids.iter().copied().collect()
+    }
+
+    /// What stands until it is changed.
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Where the last frame left the subscribers.

@@ -16,8 +16,10 @@ mod pending;
 mod publish;
 mod settings;
 
+pub mod board;
 pub mod core;
 pub mod select;
+pub mod timeline;
 pub mod window;
 
 mod recent;

@@ -3,6 +3,7 @@
 use crate::log::Retention;
 use crate::policy::rate::Rate;
 use crate::protocol::deflate::Deflate;
+use crate::protocol::settings::RoomSettings;
 use std::sync::Arc;
 
 /// A room's bounds and pace.
@@ -10,6 +11,8 @@ use std::sync::Arc;
 pub struct Settings {
     /// The tick.
     pub tick_us: u64,
+    /// What a room's owner can change, as it is before anybody did.
+    pub room: RoomSettings,
     /// Comments that wait for one tick; more are answered `overloaded`.
     pub batch_events_max: usize,
     /// Comments shown in one frame.

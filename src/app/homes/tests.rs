@@ -33,6 +33,7 @@ impl Bench {
         let mut bench = Self { homes, rooms: Vec::new(), now_us: 1_000_000, commands: Vec::new(), _vacancy: vacancy };
         let settings = Settings {
             tick_us: TICK_US,
+            room: crate::protocol::settings::RoomSettings::unlimited(100),
             batch_events_max: 100,
             frame_events_max: 10,
             snapshot_events: 5,

@@ -40,7 +40,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn shapes() -> impl Strategy<Value = CoreSettings> {
     (0..8_usize, 0..6_usize, 0..1_000_000_u64).prop_map(|(frame_events_max, snapshot_events, counters_us)| {
-        CoreSettings { frame_events_max, snapshot_events, counters_us }
+        CoreSettings {
+            frame_events_max,
+            snapshot_events,
+            counters_us,
+            room: crate::protocol::settings::RoomSettings::unlimited(100),
+        }
     })
 }
 
@@ -68,7 +73,7 @@ fn play(steps: &[Step], shape: CoreSettings) -> Played {
     let (log, room, sink) = (MemoryLog::new(1, 1), RoomId::new("r").unwrap(), Arc::new(Delivered::default()));
     let head = log.open(&room, sink.clone()).unwrap().head;
     let mut played = Played {
-        core: Core::new(shape, head.epoch),
+        core: Core::new(shape.clone(), head.epoch),
         frames: Vec::new(),
         outcomes: Vec::new(),
         records: Vec::new(),
@@ -123,7 +128,7 @@ fn fold(records: &[Record]) -> (u64, u64, crate::protocol::ids::Digest) {
 proptest! {
     #[test]
     fn frames_chain_without_a_hole_and_totals_never_fall(steps in steps(), shape in shapes()) {
-        let played = play(&steps, shape);
+        let played = play(&steps, shape.clone());
         let (mut last, mut likes) = (0, 0);
         for (_, frame) in &played.frames {
             prop_assert_eq!(frame.prev, last);
@@ -140,7 +145,7 @@ proptest! {
 
     #[test]
     fn every_comment_is_shown_or_counted_as_shed(steps in steps(), shape in shapes()) {
-        let played = play(&steps, shape);
+        let played = play(&steps, shape.clone());
         let inside = |from: u64, to: u64| {
             let inside = move |r: &&Record| r.offset > from && r.offset <= to && matches!(r.event, Event::Comment(_));
             played.records.iter().filter(inside)
@@ -162,7 +167,7 @@ proptest! {
 
     #[test]
     fn digest_and_likes_follow_from_the_log_alone(steps in steps(), shape in shapes()) {
-        let played = play(&steps, shape);
+        let played = play(&steps, shape.clone());
         let (last, likes, checksum) = fold(&played.records);
         prop_assert_eq!((played.core.last(), played.core.likes(), played.core.digest()), (last, likes, checksum));
         for (_, frame) in &played.frames {
@@ -175,8 +180,8 @@ proptest! {
     #[test]
     fn a_replay_reaches_the_same_state(steps in steps(), shape in shapes()) {
         let steps: Vec<_> = steps.into_iter().filter(|step| !matches!(step, Step::Retain(_))).collect();
-        let played = play(&steps, shape);
-        let mut replayed = Core::new(shape, played.core.epoch());
+        let played = play(&steps, shape.clone());
+        let mut replayed = Core::new(shape.clone(), played.core.epoch());
         let mut outcomes = Vec::new();
         for record in &played.kept {
             if let Applied::Comment(outcome) = replayed.apply(record) {
@@ -200,14 +205,14 @@ proptest! {
     #[test]
     fn a_base_and_what_comes_after_it_make_the_same_state(steps in steps(), shape in shapes(), cut in 0..1_000_usize) {
         let steps: Vec<_> = steps.into_iter().filter(|step| !matches!(step, Step::Retain(_))).collect();
-        let played = play(&steps, shape);
+        let played = play(&steps, shape.clone());
         let (before, after) = played.kept.split_at(cut.min(played.kept.len()));
-        let mut first = Core::new(shape, played.core.epoch());
+        let mut first = Core::new(shape.clone(), played.core.epoch());
         for record in before {
             first.apply(record);
         }
         let base: Base = first.base();
-        let mut second = Core::new(shape, played.core.epoch());
+        let mut second = Core::new(shape.clone(), played.core.epoch());
         second.begin(&base, first.digest()).unwrap();
         before.iter().for_each(|record| second.remember(record));
         second.settle();
@@ -223,7 +228,7 @@ proptest! {
     #[test]
     fn the_same_history_makes_the_same_bytes(steps in steps(), shape in shapes()) {
         let bytes = |encoding| -> Vec<Vec<u8>> {
-            let frames = play(&steps, shape).frames;
+            let frames = play(&steps, shape.clone()).frames;
             frames.into_iter().map(|(_, frame)| encode::payload(&ServerMessage::Frame(frame), encoding)).collect()
         };
         for encoding in [Encoding::Json, Encoding::Msgpack] {
@@ -233,14 +238,14 @@ proptest! {
 
     #[test]
     fn offsets_strictly_increase_whatever_retention_drops(steps in steps(), shape in shapes()) {
-        let played = play(&steps, shape);
+        let played = play(&steps, shape.clone());
         prop_assert!(played.records.windows(2).all(|pair| pair[0].offset < pair[1].offset));
         prop_assert!(played.records.ends_with(&played.kept), "what is kept is the newest, without a hole");
     }
 
     #[test]
     fn counters_alone_are_told_seldom_and_nothing_is_told_of_nothing(steps in steps(), shape in shapes()) {
-        let frames = play(&steps, shape).frames;
+        let frames = play(&steps, shape.clone()).frames;
         let mut before = (None, 0);
         for (at_us, frame) in &frames {
             if frame.prev == frame.last {

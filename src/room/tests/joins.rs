@@ -250,7 +250,12 @@ fn a_reopened_room_goes_on_where_its_log_ends() {
     rig.show(1);
     let next = rig.frames().remove(0);
     assert_eq!((next.prev, next.last), (8, 9));
-    let shape = CoreSettings { frame_events_max: 10, snapshot_events: 5, counters_us: 0 };
+    let shape = CoreSettings {
+        frame_events_max: 10,
+        snapshot_events: 5,
+        counters_us: 0,
+        room: crate::protocol::settings::RoomSettings::unlimited(100),
+    };
     let mut independent = Core::new(shape, epoch);
     for record in log.read(&rig.handle.id, 0, Limit::events(99)).unwrap() {
         independent.apply(&record);

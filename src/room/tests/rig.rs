@@ -20,6 +20,7 @@ pub(super) const TICK_US: u64 = 100_000;
 pub(super) fn settings() -> Settings {
     Settings {
         tick_us: TICK_US,
+        room: crate::protocol::settings::RoomSettings::unlimited(100),
         batch_events_max: 100,
         frame_events_max: 10,
         snapshot_events: 5,
