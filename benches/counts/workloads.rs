@@ -158,6 +158,7 @@ fn actor() -> Actor {
     handle.arrive(0, Variant::default());
     let settings = Settings {
         tick_us: 100_000,
+        tick_groups: 1,
         batch_events_max: 2_000,
         frame_events_max: 200,
         snapshot_events: 20,

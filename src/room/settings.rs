@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub struct Settings {
     /// The tick.
     pub tick_us: u64,
+    /// Rooms end their ticks in so many groups, spread over the tick.
+    pub tick_groups: u32,
     /// Comments that wait for one tick; more are answered `overloaded`.
     pub batch_events_max: usize,
     /// Comments shown in one frame.

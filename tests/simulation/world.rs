@@ -130,6 +130,7 @@ impl World {
         let handle = Arc::new(RoomHandle::new(RoomKey(1), RoomId::new("r").expect("a name"), 0, 1));
         let settings = Settings {
             tick_us: TICK_US,
+            tick_groups: 1,
             batch_events_max: 20,
             frame_events_max: self.frame_events_max,
             snapshot_events: 5,
