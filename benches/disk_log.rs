@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench disk_log [-- DIRECTORY]`: in DIRECTORY (default: the system's temporary one), which decides what is measured.
 //! Prints, in this order: a plain write and `fdatasync` of 4 KiB; one room whose next batch waits for the one before; 300 rooms with
-//! a batch each per 100 ms, with commits without a pace, at ours, and one per tick; as much as it takes; the start with 1,000,000 events in 1,000 rooms, with the memory that it leaves.
+//! a batch each per 100 ms, all at one instant, as rooms tick, or one after the other, with commits that begin in different ways;
+//! as much as it takes; the start with 1,000,000 events in 1,000 rooms, with the memory that it leaves.
 //! With `--test` everything is done once and small.
 
 #![allow(missing_docs, clippy::print_stdout)]
@@ -13,7 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use volley::log::disk::{CHECKPOINT_BYTES, DiskLog, Durability, Options, PACE_US};
+use volley::log::disk::{CHECKPOINT_BYTES, DiskLog, Durability, Options, PACE_US, QUIET_US};
 use volley::log::{Delivery, Log, Sink};
 use volley::protocol::event::{Comment, Event, Style, User};
 use volley::protocol::ids::RoomId;
@@ -65,6 +66,7 @@ fn options(directory: &Path, durability: Durability) -> Options {
         stored_max: 10_000,
         age_ms: u64::MAX,
         checkpoint_bytes: CHECKPOINT_BYTES,
+        quiet_us: QUIET_US,
         pace_us: PACE_US,
         vfs: None,
     }
@@ -126,28 +128,56 @@ fn one_by_one(directory: &Path, durability: Durability, count: usize) {
     println!("one batch alone, {durability:?}  {}", quantiles(std::mem::take(&mut sink.done.lock())));
 }
 
-fn paced(directory: &Path, count: usize, ticks: usize, pace_us: u64) {
-    let log = DiskLog::start(&Options { pace_us, ..options(directory, Durability::Fsync) }).unwrap();
-    let rooms = rooms(&log, count);
-    let (began, cpu) = (Instant::now(), cpu_seconds());
-    for tick in 0..ticks {
-        for (n, (room, sink)) in rooms.iter().enumerate() {
-            let due = Duration::from_micros((tick * 100_000 + n * 100_000 / count) as u64);
-            std::thread::sleep(due.saturating_sub(began.elapsed()));
-            sink.append(&log, room, (0..7).map(comment).collect());
+/// How 300 rooms end their ticks, and when commits begin.
+struct Beat {
+    /// At one instant, or evenly over the tick.
+    is_aligned: bool,
+    quiet_us: u64,
+    pace_us: u64,
+}
+
+fn paced(directory: &Path, count: usize, ticks: usize, beat: &Beat) {
+    let Beat { is_aligned, quiet_us, pace_us } = *beat;
+    let log = DiskLog::start(&Options { quiet_us, pace_us, ..options(directory, Durability::Fsync) }).unwrap();
+    // One of them never says anything: that all others are there ends no group.
+    let rooms = &rooms(&log, count + 1)[..count];
+    let (began, cpu, commits) = (Instant::now(), cpu_seconds(), commits());
+    std::thread::scope(|scope| {
+        // Two threads, as rooms are on shards.
+        for part in 0..2 {
+            let log = &log;
+            scope.spawn(move || {
+                for tick in 0..ticks {
+                    for (n, (room, sink)) in rooms.iter().enumerate().skip(part).step_by(2) {
+                        let shift = if is_aligned { 0 } else { n * 100_000 / count };
+                        let due = Duration::from_micros((tick * 100_000 + shift) as u64);
+                        std::thread::sleep(due.saturating_sub(began.elapsed()));
+                        sink.append(log, room, (0..7).map(comment).collect());
+                    }
+                }
+            });
         }
-    }
+    });
     let mut times = Vec::new();
-    for (_, sink) in &rooms {
+    for (_, sink) in rooms {
         sink.wait(ticks);
         times.append(&mut sink.done.lock());
     }
     println!(
-        "{count} rooms, 7 a tick, commits at least {} ms apart   {}, CPU {:.0} % of a core",
+        "{count} rooms, 7 a tick, {}, quiet {quiet_us} µs, at least {} ms apart   {:.1} commits a tick, {}, CPU {:.0} % of a core",
+        if is_aligned { "at one instant" } else { "shifted" },
         pace_us / 1_000,
+        (self::commits() - commits) / ticks as f64,
         quantiles(times),
         (cpu_seconds() - cpu) / began.elapsed().as_secs_f64() * 100.0
     );
+}
+
+/// Transactions of this process so far.
+fn commits() -> f64 {
+    let text = volley::metrics::install().unwrap().render();
+    let line = text.lines().find_map(|line| line.strip_prefix("volley_log_commits_total "));
+    line.map_or(0.0, |count| count.parse().unwrap())
 }
 
 fn flood(directory: &Path, count: usize, batches: usize, events: usize) {
@@ -210,11 +240,16 @@ fn main() {
     let directory = parent.join(format!("volley-disk-log-{}", std::process::id()));
     std::fs::create_dir(&directory).unwrap();
     let scale = if is_test { 100 } else { 1 };
+    // Before the first log: its counters are found then.
+    commits();
     device(&directory, 1_000 / scale);
     one_by_one(&directory.join("sync"), Durability::Fsync, 300 / scale);
     one_by_one(&directory.join("write"), Durability::Write, 300 / scale);
-    for pace_us in [0, PACE_US, 100_000] {
-        paced(&directory.join(format!("paced-{pace_us}")), 300, 300 / scale, pace_us);
+    let shifted = [(0, 0), (0, PACE_US), (0, 100_000)].map(|(quiet_us, pace_us)| (false, quiet_us, pace_us));
+    let aligned = [0, QUIET_US / 2, QUIET_US, 2 * QUIET_US].map(|quiet_us| (true, quiet_us, PACE_US));
+    for (n, (is_aligned, quiet_us, pace_us)) in shifted.into_iter().chain(aligned).enumerate() {
+        let beat = Beat { is_aligned, quiet_us, pace_us };
+        paced(&directory.join(format!("paced-{n}")), 300, 150_usize.div_ceil(scale), &beat);
     }
     flood(&directory.join("flood"), 100, 1_000 / scale, 20);
     flood(&directory.join("million"), 1_000, 10, 100 / scale);

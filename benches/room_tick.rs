@@ -28,6 +28,7 @@ fn actor(variants: &[Variant]) -> Actor {
     let settings = Settings {
         tick_us: TICK_US,
         room: volley::protocol::settings::RoomSettings::unlimited(100),
+        tick_groups: 1,
         batch_events_max: 2_000,
         frame_events_max: 200,
         snapshot_events: 20,

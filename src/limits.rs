@@ -230,10 +230,10 @@ pub const LOG_QUEUE_MAX: usize = 20_000;
 /// Bytes of events that may wait for it, about: two seconds of 100,000 comments a second. More are answered `overloaded`.
 pub const LOG_QUEUE_BYTES_MAX: usize = 64 << 20;
 
-/// Appends and orders in one transaction…
-pub const LOG_GROUP_MAX: usize = 10_000;
+/// Appends and orders in one transaction: all that may wait, since all rooms end a tick at one moment…
+pub const LOG_GROUP_MAX: usize = LOG_QUEUE_MAX;
 
-/// …and bytes of events in it, about: a tenth of a second of work for a device that writes 100 MB a second.
+/// …and bytes of events in it, about: a tenth of a second of work for a device that writes 100 MB a second. What is left is for the next one.
 pub const LOG_GROUP_BYTES_MAX: usize = 8 << 20;
 
 /// DEFLATE streams that one compressed message may be made of. Every known client sends one; each costs a reset.

@@ -163,6 +163,7 @@ fn actor() -> Actor {
     let settings = Settings {
         tick_us: 100_000,
         room: volley::protocol::settings::RoomSettings::unlimited(100),
+        tick_groups: 1,
         batch_events_max: 2_000,
         frame_events_max: 200,
         snapshot_events: 20,

@@ -181,6 +181,7 @@ impl Room {
         let settings = Settings {
             tick_us: TICK_US,
             room: volley::protocol::settings::RoomSettings::unlimited(100),
+            tick_groups: 1,
             batch_events_max: 2_000,
             frame_events_max: 200,
             snapshot_events: 20,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock};
-use volley::log::disk::{CHECKPOINT_BYTES, DiskLog, Durability, Options, PACE_US};
+use volley::log::disk::{CHECKPOINT_BYTES, DiskLog, Durability, Options, PACE_US, QUIET_US};
 use volley::log::{Delivery, Head, Limit, Log, Record, Sink};
 use volley::protocol::event::{Comment, Event, Style, User};
 use volley::protocol::ids::RoomId;
@@ -59,6 +59,7 @@ fn options(directory: &Path) -> Options {
         stored_max: 100,
         age_ms: u64::MAX,
         checkpoint_bytes: CHECKPOINT_BYTES,
+        quiet_us: QUIET_US,
         pace_us: PACE_US,
         vfs: None,
     }

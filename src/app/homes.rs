@@ -51,7 +51,7 @@ struct Figures {
 /// All actors of one shard. Bounded by the registry.
 pub(super) struct Homes {
     homes: HashMap<RoomKey, Home>,
-    due: BTreeSet<(u64, RoomKey)>,
+    due: BTreeSet<(u64, u64, RoomKey)>,
     openings: Openings,
     /// Rooms that could not be opened: they leave the registry when nobody claims them any more, which is looked at from
     /// `sweep_us` on.
@@ -102,7 +102,7 @@ impl Homes {
             return Some(0);
         }
         let sweep = (!self.failed.is_empty()).then_some(self.sweep_us);
-        self.due.first().map(|(due_us, _)| *due_us).into_iter().chain(sweep).min()
+        self.due.first().map(|(due_us, ..)| *due_us).into_iter().chain(sweep).min()
     }
 
     /// Lets a newcomer in, opening the room if this is its first one.
@@ -280,13 +280,13 @@ impl Homes {
             failed.retain(|room| !homes.contains_key(&room.key) && !openings.holds(room.key) && !registry.expire(room));
             self.sweep_us = cx.now_us.saturating_add(SWEEP_US);
         }
-        while let Some(&(due_us, key)) = self.due.first() {
+        while let Some(&(due_us, _, key)) = self.due.first() {
             if due_us > cx.now_us {
                 return;
             }
             self.run(cx, key);
             // One that is still due (a delivery came meanwhile) has its turn in the next cycle, after the others.
-            if self.due.first().is_some_and(|(_, next)| *next == key) {
+            if self.due.first().is_some_and(|(.., next)| *next == key) {
                 return;
             }
         }
@@ -324,7 +324,7 @@ impl Homes {
     fn end(&mut self, key: RoomKey) {
         if let Some(home) = self.homes.remove(&key) {
             if let Some(due_us) = home.due_us {
-                self.due.remove(&(due_us, key));
+                self.due.remove(&turn(due_us, key));
             }
             home.actor.close();
             self.desk.end(key);
@@ -363,10 +363,10 @@ impl Homes {
         let due_us = home.actor.due_us();
         if due_us != home.due_us {
             if let Some(old) = home.due_us {
-                self.due.remove(&(old, key));
+                self.due.remove(&turn(old, key));
             }
             if let Some(new) = due_us {
-                self.due.insert((new, key));
+                self.due.insert(turn(new, key));
             }
             home.due_us = due_us;
         }
@@ -384,6 +384,12 @@ impl Drop for Homes {
     fn drop(&mut self) {
         self.metrics.rooms.decrement(self.homes.len() as f64);
     }
+}
+
+/// A room's entry in `due`. Rooms tick at the same instants, and who comes last waits for all others: the order within an
+/// instant is another one at each.
+fn turn(due_us: u64, key: RoomKey) -> (u64, u64, RoomKey) {
+    (due_us, (key.0 ^ due_us).wrapping_mul(0x9e37_79b9_7f4a_7c15), key)
 }
 
 fn figures(room: &RoomHandle) -> Figures {

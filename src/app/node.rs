@@ -275,6 +275,7 @@ impl Store {
                 stored_max: config.room.stored_max + ROOMS_ENDING,
                 age_ms: config.room.log_age_s * 1_000,
                 checkpoint_bytes: disk::CHECKPOINT_BYTES,
+                quiet_us: disk::QUIET_US,
                 pace_us: disk::PACE_US,
                 vfs: None,
             })?)),
@@ -328,6 +329,7 @@ fn room_settings(config: &Config, deflate: Arc<Deflate>) -> RoomSettings {
     RoomSettings {
         tick_us: config.tick_ms * 1_000,
         room: crate::protocol::settings::RoomSettings::unlimited(config.tick_ms),
+        tick_groups: room.tick_groups,
         batch_events_max: room.batch_events_max,
         frame_events_max: if config.no_rate_limits { usize::MAX } else { room.frame_events_max },
         snapshot_events: room.snapshot_events,

@@ -136,6 +136,8 @@ pub struct Room {
     pub counters_ms: u64,
     /// Without a frame for this long, a heartbeat.
     pub heartbeat_ms: u64,
+    /// Rooms end their ticks in so many groups, spread over the tick.
+    pub tick_groups: u32,
 }
 
 /// One token bucket: sustained rate and burst.
@@ -260,6 +262,7 @@ impl Default for Room {
             log_age_s: 7 * 86_400,
             counters_ms: 1_000,
             heartbeat_ms: 15_000,
+            tick_groups: 1,
         }
     }
 }

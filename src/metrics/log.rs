@@ -8,6 +8,7 @@ pub(super) const COMMIT_SECONDS: &str = "volley_log_commit_seconds";
 pub(super) const GROUP_EVENTS: &str = "volley_log_group_events";
 
 const COMMITS: &str = "volley_log_commits_total";
+const GROUPS_FULL: &str = "volley_log_groups_full_total";
 const EVENTS: &str = "volley_log_events_total";
 const BYTES: &str = "volley_log_bytes_total";
 const QUEUE_DEPTH: &str = "volley_log_queue_depth";
@@ -27,6 +28,8 @@ pub struct LogMetrics {
     pub commit_seconds: Histogram,
     /// Events in one.
     pub group_events: Histogram,
+    /// Transactions that took as much as one may, and left the rest to the next.
+    pub groups_full: Counter,
     /// Events stored.
     pub events: Counter,
     /// Bytes of them, as retention counts them.
@@ -56,6 +59,7 @@ impl LogMetrics {
             commits: counter!(COMMITS),
             commit_seconds: histogram!(COMMIT_SECONDS),
             group_events: histogram!(GROUP_EVENTS),
+            groups_full: counter!(GROUPS_FULL),
             events: counter!(EVENTS),
             bytes: counter!(BYTES),
             queue_depth: gauge!(QUEUE_DEPTH),
@@ -81,6 +85,10 @@ pub(super) fn describe() {
     describe_counter!(COMMITS, "Transactions of the log; one holds the batches of all rooms that were waiting.");
     describe_histogram!(COMMIT_SECONDS, "Time of one transaction of the log, the device's sync included.");
     describe_histogram!(GROUP_EVENTS, "Events in one transaction of the log.");
+    describe_counter!(
+        GROUPS_FULL,
+        "Transactions of the log that held as much as one may: what else came waited for the next."
+    );
     describe_counter!(EVENTS, "Events stored in the log.");
     describe_counter!(BYTES, "Bytes of events stored in the log, as retention counts them.");
     describe_gauge!(QUEUE_DEPTH, "Batches and orders that wait for the log's next transaction.");

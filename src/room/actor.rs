@@ -12,7 +12,7 @@ pub use super::settings::Settings;
 
 use super::core::{Applied, Core, CoreSettings, Framed, Frames, Wanted};
 use super::effect::{refusal, repeated};
-use super::grid::Grid;
+use super::grid::{Grid, spread_us};
 use super::inbox::Inbox;
 use super::pending::{Pending, Sender, Taken, Waiting};
 use super::publish::publish;
@@ -42,6 +42,8 @@ pub struct Actor {
     log: Arc<dyn Log>,
     settings: Settings,
     grid: Grid,
+    /// The setting, less up to a tick, for each room another: rooms that fell silent together do not all speak at one moment.
+    heartbeat_us: u64,
     inbox: Arc<Inbox>,
     core: Core,
     comment_bucket: Gcra,
@@ -111,7 +113,9 @@ impl Actor {
             return Err(error);
         }
         let actor = Self {
-            grid: Grid::new(handle.key, settings.tick_us),
+            grid: Grid::new(handle.key, settings.tick_us, settings.tick_groups),
+            heartbeat_us: settings.heartbeat_us
+                - spread_us(handle.key, settings.tick_us.min(settings.heartbeat_us / 2)),
             inbox,
             core,
             comment_bucket: Gcra::default(),
@@ -268,8 +272,10 @@ impl Actor {
         let append = self.append_due_us.filter(|_| self.in_flight.is_none());
         let frame = self.core.is_dirty().then_some(slot_us);
         let counters = self.core.counters_due_us(online).filter(|_| watched);
+        let slot_us =
+            if self.in_flight.is_some() { slot_us.max(self.grid.next_us(self.flying_since_us)) } else { slot_us };
         let counters = counters.map(|due_us| self.grid.at_or_after_us(due_us.max(self.quiet_since_us)).max(slot_us));
-        let heartbeat = watched.then(|| self.quiet_since_us.saturating_add(self.settings.heartbeat_us));
+        let heartbeat = watched.then(|| self.quiet_since_us.saturating_add(self.heartbeat_us));
         let expiry = self.expiry_us().map(|due_us| due_us.max(self.expiry_asked_us));
         [append, frame, counters, heartbeat, expiry].into_iter().flatten().min()
     }
@@ -286,10 +292,13 @@ impl Actor {
             self.ticks_late += u64::from(now_us - due_us > self.grid.tick_us);
             self.append(now_us, wall_ms, out);
         }
-        if self.framed_slot.is_none_or(|slot| slot < self.grid.slot(now_us)) {
+        // Counters alone do not take the slot of a batch that is in flight since it began: its frame has them.
+        let slot = self.grid.slot(now_us);
+        let is_kept = self.in_flight.is_some() && slot == self.grid.slot(self.flying_since_us) && !self.core.is_dirty();
+        if !is_kept && self.framed_slot.is_none_or(|framed| framed < slot) {
             self.frame(now_us, wall_ms, out);
         }
-        if self.handle.online() > 0 && now_us >= self.quiet_since_us.saturating_add(self.settings.heartbeat_us) {
+        if self.handle.online() > 0 && now_us >= self.quiet_since_us.saturating_add(self.heartbeat_us) {
             self.heartbeat(now_us, wall_ms, out);
         }
         if self.is_expired(now_us) {

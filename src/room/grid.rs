@@ -1,31 +1,33 @@
-//! When a room ticks: a grid in time, shifted per room so that rooms do not tick at the same instant.
+//! When a room ticks: a grid in time that rooms share.
+//!
+//! Rooms of one tick end theirs at the same instants, so that the log stores what all of them gathered with one commit; rooms of
+//! different ticks meet where their multiples do. In several groups, on request, they take turns within the tick: a commit for each
+//! group, and shorter bursts of work.
 
 use crate::protocol::local::RoomKey;
 
-/// Grid points are `phase + k × tick`; slot `k` begins at one and ends before the next.
+/// Grid points are the multiples of the tick, less the group's share of it; slot `k` begins at one and ends before the next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grid {
     pub(super) tick_us: u64,
-    phase_us: u64,
+    early_us: u64,
 }
 
 impl Grid {
-    pub(super) fn new(key: RoomKey, tick_us: u64) -> Self {
-        let tick_us = tick_us.max(1);
-        // Keys count up; the golden ratio spreads any run of them evenly over the tick (Fibonacci hashing).
-        let spread = key.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let phase_us = (u128::from(spread) * u128::from(tick_us)) >> 64;
-        Self { tick_us, phase_us: phase_us as u64 }
+    pub(super) fn new(key: RoomKey, tick_us: u64, groups: u32) -> Self {
+        let (tick_us, groups) = (tick_us.max(1), u64::from(groups.max(1)));
+        // Keys count up: groups are of one size.
+        Self { tick_us, early_us: key.0 % groups * tick_us / groups }
     }
 
     /// The slot that `now_us` lies in.
     pub(super) fn slot(&self, now_us: u64) -> u64 {
-        (now_us + (self.tick_us - self.phase_us)) / self.tick_us
+        (now_us + self.early_us) / self.tick_us
     }
 
     /// Where `slot` begins.
     pub(super) fn start_us(&self, slot: u64) -> u64 {
-        (slot * self.tick_us).saturating_sub(self.tick_us - self.phase_us)
+        (slot * self.tick_us).saturating_sub(self.early_us)
     }
 
     /// The first grid point after `now_us`.
@@ -35,35 +37,70 @@ impl Grid {
 
     /// The first grid point at or after `at_us`.
     pub(super) fn at_or_after_us(&self, at_us: u64) -> u64 {
-        if at_us == 0 { self.phase_us } else { self.next_us(at_us - 1) }
+        self.start_us((at_us + self.early_us).div_ceil(self.tick_us))
     }
+}
+
+/// The share of `span_us` that is the room's own: any run of keys lies evenly over it. For what rooms need not do together.
+pub(super) fn spread_us(key: RoomKey, span_us: u64) -> u64 {
+    // Keys count up; the golden ratio spreads them (Fibonacci hashing).
+    let spread = key.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((u128::from(spread) * u128::from(span_us)) >> 64) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn the_next_point_is_later_by_at_most_one_tick() {
-        for key in 0..50 {
-            let grid = Grid::new(RoomKey(key), 1_000);
+        for (key, tick_us, groups) in [(0, 1, 1), (1, 7, 1), (1, 7, 3), (5, 1_000, 4), (7, 1_000, 10)] {
+            let grid = Grid::new(RoomKey(key), tick_us, groups);
             for now in (0..5_000).step_by(7) {
                 let next = grid.next_us(now);
-                assert!(next > now && next <= now + 1_000, "key {key}, now {now}: {next}");
-                assert_eq!(grid.next_us(next), next + 1_000, "points are one tick apart");
+                assert!(next > now && next <= now + tick_us, "{grid:?}, now {now}: {next}");
+                assert_eq!(grid.next_us(next), next + tick_us, "points are one tick apart");
                 assert_eq!(grid.at_or_after_us(next), next);
+                assert_eq!(grid.at_or_after_us(now + 1), next, "{grid:?}");
                 assert_eq!(grid.slot(next), grid.slot(next - 1) + 1);
                 assert_eq!(grid.start_us(grid.slot(next)), next);
             }
         }
+        assert_eq!(Grid::new(RoomKey(1), 0, 0).next_us(5), 6, "no tick at all is the shortest one");
     }
 
     #[test]
-    fn rooms_spread_over_the_tick() {
+    fn rooms_share_their_points_and_groups_divide_the_tick() {
+        const TICK_US: u64 = 100_000;
+        for groups in 1..=10 {
+            let next = |key| Grid::new(RoomKey(key), TICK_US, groups).next_us(10 * TICK_US - 1);
+            let points: BTreeSet<_> = (0..100).map(next).collect();
+            assert_eq!(points.len(), groups as usize, "{points:?}");
+            assert!(points.contains(&(10 * TICK_US)));
+            let steps = points.iter().zip(points.iter().skip(1)).map(|(a, b)| b - a);
+            let even = TICK_US / u64::from(groups);
+            assert!(steps.clone().all(|step| (even..=even + 1).contains(&step)), "{points:?}");
+        }
+    }
+
+    #[test]
+    fn rooms_of_different_ticks_meet_where_their_multiples_do() {
+        let (fast, slow) = (Grid::new(RoomKey(1), 20_000, 1), Grid::new(RoomKey(2), 100_000, 1));
+        let mut now = 12_345;
+        for _ in 0..50 {
+            now = slow.next_us(now);
+            assert_eq!(fast.at_or_after_us(now), now, "each point of the slow grid is one of the fast grid");
+        }
+    }
+
+    #[test]
+    fn the_spread_of_rooms_is_even() {
         let mut tenths = [0_u32; 10];
         for key in 0..1_000 {
-            tenths[(Grid::new(RoomKey(key), 100_000).phase_us / 10_000) as usize] += 1;
+            tenths[(spread_us(RoomKey(key), 100_000) / 10_000) as usize] += 1;
         }
         assert!(tenths.iter().all(|n| (80..=120).contains(n)), "{tenths:?}");
+        assert!((0..1_000).all(|key| spread_us(RoomKey(key), 1) == 0), "below the span");
     }
 }

@@ -13,6 +13,8 @@ pub struct Settings {
     pub tick_us: u64,
     /// What a room's owner can change, as it is before anybody did.
     pub room: RoomSettings,
+    /// Rooms end their ticks in so many groups, spread over the tick.
+    pub tick_groups: u32,
     /// Comments that wait for one tick; more are answered `overloaded`.
     pub batch_events_max: usize,
     /// Comments shown in one frame.

@@ -131,6 +131,7 @@ impl World {
         let settings = Settings {
             tick_us: TICK_US,
             room: volley::protocol::settings::RoomSettings::unlimited(100),
+            tick_groups: 1,
             batch_events_max: 20,
             frame_events_max: self.frame_events_max,
             snapshot_events: 5,

@@ -8,6 +8,7 @@ use crate::protocol::encode::Variant;
 use crate::protocol::event::{Style, User};
 use crate::protocol::ids::RoomId;
 use crate::room::actor::Settings;
+use std::collections::HashSet;
 
 const TICK_US: u64 = 100_000;
 const COUNTERS_US: u64 = 1_000_000;
@@ -34,6 +35,7 @@ impl Bench {
         let settings = Settings {
             tick_us: TICK_US,
             room: crate::protocol::settings::RoomSettings::unlimited(100),
+            tick_groups: 1,
             batch_events_max: 100,
             frame_events_max: 10,
             snapshot_events: 5,
@@ -75,6 +77,23 @@ impl Bench {
         self.homes.wakes - before
     }
 
+    /// Somebody in the room at this place says something.
+    fn say(&mut self, room: usize) {
+        let (from, key) = (ConnRef { shard: 0, index: 0, generation: 0 }, self.rooms[room].key);
+        let user = User { id: "u".into(), name: "u".into(), role: Default::default() };
+        let comment = Comment {
+            user,
+            id: None,
+            text: "x".into(),
+            style: Style::default(),
+            media_ms: None,
+            ext: None,
+            first: false,
+            deleted: false,
+        };
+        self.with(|homes, cx| homes.comment(cx, from, key, Box::new(comment)));
+    }
+
     /// The frames that went out since the last call.
     fn frames(&mut self) -> usize {
         self.commands.drain(..).filter(|command| matches!(command, Command::Frame { .. })).count()
@@ -92,7 +111,52 @@ fn a_quiet_room_is_woken_for_its_heartbeat_and_for_nothing_else() {
     assert_eq!(bench.pass(quiet_us), 0, "nothing happened, and somebody was woken");
     assert_eq!((bench.pass(HEARTBEAT_US), bench.frames()), (ROOMS as u64, ROOMS));
     // Again and again: 150 ticks, one wake.
-    assert_eq!((bench.pass(10 * HEARTBEAT_US), bench.frames()), (10 * ROOMS as u64, 10 * ROOMS));
+    assert_eq!((bench.pass(10 * HEARTBEAT_US - 2 * COUNTERS_US), bench.frames()), (10 * ROOMS as u64, 10 * ROOMS));
+}
+
+#[test]
+fn rooms_end_their_ticks_at_one_moment_and_none_is_always_the_first() {
+    const ROOMS: usize = 10;
+    let mut bench = Bench::new(ROOMS, 1);
+    bench.pass(2 * COUNTERS_US);
+    bench.frames();
+    let mut first = HashMap::new();
+    for n in 0..200_u64 {
+        // At different moments of the tick.
+        for room in 0..ROOMS {
+            bench.now_us += TICK_US / 20;
+            bench.say(room);
+        }
+        assert_eq!(bench.homes.due.iter().map(|(due_us, ..)| due_us).collect::<HashSet<_>>().len(), 1, "tick {n}");
+        let due_us = bench.homes.due_us().unwrap();
+        bench.pass(due_us - bench.now_us);
+        let frames = bench.commands.drain(..).filter_map(|command| match command {
+            Command::Frame { frame, .. } => Some(frame.room),
+            _ => None,
+        });
+        let rooms: Vec<_> = frames.collect();
+        assert_eq!(rooms.len(), ROOMS);
+        *first.entry(rooms[0]).or_insert(0) += 1;
+        bench.now_us += TICK_US / 10;
+    }
+    // A tenth is 20.
+    assert!(first.len() == ROOMS && first.values().all(|times| *times < 40), "{first:?}");
+}
+
+#[test]
+fn rooms_that_fell_silent_at_one_moment_do_not_all_speak_at_one() {
+    const ROOMS: usize = 1_000;
+    let mut bench = Bench::new(ROOMS, 1);
+    bench.pass(2 * COUNTERS_US);
+    (0..ROOMS).for_each(|room| bench.say(room));
+    bench.pass(TICK_US);
+    bench.frames();
+    let mut most = 0;
+    for _ in 0..HEARTBEAT_US / 1_000 {
+        most = most.max(bench.pass(1_000));
+    }
+    assert_eq!(bench.frames(), ROOMS, "each has had its heartbeat");
+    assert!(most <= 20, "{most} within a millisecond: an even share of a tick is 10");
 }
 
 #[test]
@@ -100,19 +164,7 @@ fn a_comment_wakes_its_own_room_once_and_no_other() {
     let mut bench = Bench::new(1_000, 1);
     bench.pass(2 * COUNTERS_US);
     bench.frames();
-    let (from, key) = (ConnRef { shard: 0, index: 0, generation: 0 }, bench.rooms[7].key);
-    let user = User { id: "u".into(), name: "u".into(), role: Default::default() };
-    let comment = Comment {
-        user,
-        id: None,
-        text: "x".into(),
-        style: Style::default(),
-        media_ms: None,
-        ext: None,
-        first: false,
-        deleted: false,
-    };
-    bench.with(|homes, cx| homes.comment(cx, from, key, Box::new(comment)));
+    bench.say(7);
     assert_eq!((bench.pass(COUNTERS_US), bench.frames()), (1, 1));
 }
 

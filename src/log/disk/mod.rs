@@ -4,8 +4,8 @@
 //! `volley.heads` ([`heads`]), and `volley.lock`, which the owning process holds locked.
 //!
 //! One storage thread ([`writer`]) owns the only connection that writes. Appends of all rooms go to it through one bounded
-//! queue; it takes everything that waits and commits it as one transaction ([`group`]), one sync of the device for all
-//! rooms, while the next group gathers behind it. Only then do the deliveries go to the rooms. Reads of history go past it,
+//! queue; it waits until the burst of a tick's batches is over and commits it as one transaction ([`group`]), one sync of the device
+//! for all rooms, while the next group gathers behind it. Only then do the deliveries go to the rooms. Reads of history go past it,
 //! through connections of their own ([`readers`]).
 //!
 //! # What a failure means
@@ -99,7 +99,10 @@ pub struct Options {
     pub age_ms: u64,
     /// The write-ahead log is copied into the database when about so much was written to it.
     pub checkpoint_bytes: usize,
-    /// A commit begins at the earliest so many microseconds after the one before it began. A batch that comes alone does not wait.
+    /// A commit begins once nothing more came for about so long: the batches of one tick come in a burst, and share it. It does not
+    /// wait for that when every open room's batch is there.
+    pub quiet_us: u64,
+    /// A commit begins at the earliest so long after the one before it began, and does not wait longer than this for the end of a burst.
     pub pace_us: u64,
     /// A SQLite VFS other than the default, for tests.
     pub vfs: Option<String>,
@@ -109,9 +112,13 @@ pub struct Options {
 /// serves some hundred commits.
 pub const CHECKPOINT_BYTES: usize = 32 << 20;
 
-/// What [`Options::pace_us`] should be. Rooms tick shifted against each other: of 300 rooms at 100 ms one ticks every 0.3 ms, and
-/// without a pace commits follow each other without rest. With one commit per tick of 100 ms a batch would wait up to
-/// another tick for it (`benches/disk_log.rs` has all three).
+/// What [`Options::quiet_us`] should be: a shard hands over the batches of its rooms some microseconds apart. Half of it was enough
+/// where nothing else ran, and twice as much brought nothing (`benches/disk_log.rs` has all three).
+pub const QUIET_US: u64 = 500;
+
+/// What [`Options::pace_us`] should be. Rooms tick together, so one commit per tick is the rule, and this is for what comes out
+/// of step: ticks of a few milliseconds, shards that are late, what a slow commit has pushed aside. Without it commits then follow
+/// each other without rest.
 pub const PACE_US: u64 = 10_000;
 
 /// See the module's page. Ends in good order when it is dropped or [`DiskLog::stop`]ped.

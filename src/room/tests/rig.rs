@@ -21,6 +21,7 @@ pub(super) fn settings() -> Settings {
     Settings {
         tick_us: TICK_US,
         room: crate::protocol::settings::RoomSettings::unlimited(100),
+        tick_groups: 1,
         batch_events_max: 100,
         frame_events_max: 10,
         snapshot_events: 5,
@@ -52,7 +53,8 @@ impl Rig {
             assert_eq!(key, RoomKey(3));
             counter.fetch_add(1, Ordering::Relaxed);
         });
-        let now_us = 1_000_000;
+        // Between two points of the grid, as is everything that people do.
+        let now_us = 1_030_000;
         let actor = Actor::open(handle.clone(), log.clone(), settings, waker, now_us).unwrap();
         Self { handle, log, actor, now_us, out: Vec::new(), wakes }
     }

@@ -28,8 +28,9 @@ pub(super) const ALL: &[Scenario] = &[
     at!("admitted", "admitted", 2_000, "before the ack a comment may appear or not, once"),
     at!("batched", "batched", 2_000, "before the ack a comment may appear or not, once"),
     at!("before-append", "before_append", 200, "before the ack a comment may appear or not, once"),
-    at!("in-append", "in_append", 400, "all of a batch or nothing of it is there afterwards"),
-    at!("synced-not-acked", "synced_not_acked", 400, "it is there afterwards; the retry is told where"),
+    // One commit per tick, ten a second; the first some thirty open the rooms.
+    at!("in-append", "in_append", 120, "all of a batch or nothing of it is there afterwards"),
+    at!("synced-not-acked", "synced_not_acked", 120, "it is there afterwards; the retry is told where"),
     at!("acked-not-broadcast", "acked_not_broadcast", 200, "what was acknowledged reaches everybody after the restart"),
     at!("in-broadcast", "in_broadcast", 2_000, "who got the frame and who did not agree afterwards"),
     Scenario {

@@ -1,5 +1,6 @@
 //! The disk log: the contract of every log, and what only a log that outlives its process promises.
 
+mod bursts;
 mod damage;
 mod faults;
 mod faulty;
@@ -27,6 +28,7 @@ impl Scratch {
             stored_max: 1_000,
             age_ms: u64::MAX,
             checkpoint_bytes: CHECKPOINT_BYTES,
+            quiet_us: QUIET_US,
             pace_us: PACE_US,
             vfs: None,
         }

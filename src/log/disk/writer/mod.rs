@@ -2,6 +2,7 @@
 //!
 //! Does not know: what an event means; how damage is healed.
 
+mod pace;
 mod upkeep;
 
 use super::group::Written;
@@ -13,6 +14,7 @@ use crate::clock;
 use crate::limits::{LOG_GROUP_BYTES_MAX, LOG_GROUP_MAX};
 use crate::log::{AppendError, Delivery, OpenError};
 use crossbeam::channel::Receiver;
+use pace::Pace;
 use rusqlite::{Connection, ErrorCode};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -47,9 +49,7 @@ pub(super) struct Writer {
     is_synced: bool,
     age_ms: u64,
     checkpoint_bytes: usize,
-    pace_us: u64,
-    /// When the last commit began; `None` before the first.
-    began_us: Option<u64>,
+    pace: Pace,
     /// About what the WAL holds.
     wal_bytes: usize,
     checkpoint_us: u64,
@@ -60,6 +60,26 @@ pub(super) struct Writer {
     evicted_to: i64,
     /// SQLite's memory of what is copied cannot be trusted.
     must_reconnect: bool,
+}
+
+/// What gathers for a transaction.
+#[derive(Default)]
+struct Group {
+    commands: Vec<Command>,
+    appends: usize,
+    bytes: usize,
+}
+
+impl Group {
+    /// Says whether there is place for another one.
+    fn add(&mut self, command: Command) -> bool {
+        if let Command::Append { bytes, .. } = &command {
+            self.appends += 1;
+            self.bytes += bytes;
+        }
+        self.commands.push(command);
+        self.bytes < LOG_GROUP_BYTES_MAX && self.commands.len() < LOG_GROUP_MAX
+    }
 }
 
 /// Why a transaction is not in the log.
@@ -91,8 +111,7 @@ impl Writer {
             is_synced: options.durability == Durability::Fsync,
             age_ms: options.age_ms,
             checkpoint_bytes: options.checkpoint_bytes,
-            pace_us: options.pace_us,
-            began_us: None,
+            pace: Pace::new(options.quiet_us, options.pace_us),
             wal_bytes: 0,
             checkpoint_us: clock::now_us(),
             maintenance_us: clock::now_us(),
@@ -120,45 +139,45 @@ impl Writer {
 
     /// What the next transaction does. Waits for something to do, but not beyond the next look at closed rooms.
     fn gather(&mut self) -> Vec<Command> {
-        let mut group: Vec<Command> = Vec::new();
-        let mut bytes = 0;
-        let mut add = |group: &mut Vec<Command>, command: Command| {
-            if let Command::Append { bytes: more, .. } = &command {
-                bytes += more;
-            }
-            group.push(command);
-            bytes < LOG_GROUP_BYTES_MAX && group.len() < LOG_GROUP_MAX
-        };
+        let mut group = Group::default();
         while let Some(command) = self.backlog.pop_front() {
-            if !add(&mut group, command) {
-                return group;
+            if !group.add(command) {
+                return self.full(group);
             }
         }
-        if group.is_empty() {
+        if group.commands.is_empty() {
             let idle_us = if self.shared.is_stopping.load(Ordering::Acquire) { 0 } else { MAINTENANCE_US };
             match self.commands.recv_timeout(Duration::from_micros(idle_us)) {
-                Ok(command) => drop(add(&mut group, command)),
-                Err(_) => return group,
+                // The first of a group always has a place in it.
+                Ok(command) => drop(group.add(command)),
+                Err(_) => return group.commands,
             }
         }
-        let begin_us = self.began_us.map_or(0, |us| us + self.pace_us);
+        self.pace.came(clock::now_us());
         loop {
-            let wait_us = begin_us.saturating_sub(clock::now_us());
-            let next = if wait_us > 0 {
-                self.commands.recv_timeout(Duration::from_micros(wait_us)).ok()
-            } else {
-                self.commands.try_recv().ok()
-            };
-            match next {
-                Some(command) => {
-                    if !add(&mut group, command) {
-                        return group;
-                    }
+            let before = group.commands.len();
+            while let Ok(command) = self.commands.try_recv() {
+                if !group.add(command) {
+                    return self.full(group);
                 }
-                None if clock::now_us() < begin_us => {}
-                None => return group,
+            }
+            let now_us = clock::now_us();
+            if group.commands.len() > before {
+                self.pace.came(now_us);
+            }
+            // A room has one batch on its way at most.
+            let is_all = group.appends >= self.shared.count.load(Ordering::Acquire);
+            match self.pace.wait_us(now_us, is_all) {
+                0 => return group.commands,
+                // Asleep, not at the queue: there each batch of the burst would have to wake us.
+                wait_us => std::thread::park_timeout(Duration::from_micros(wait_us)),
             }
         }
+    }
+
+    fn full(&self, group: Group) -> Vec<Command> {
+        self.shared.metrics.groups_full.increment(1);
+        group.commands
     }
 
     /// Stores a group and tells everybody what became of it.
@@ -166,7 +185,7 @@ impl Writer {
         if group.is_empty() {
             return;
         }
-        self.began_us = Some(clock::now_us());
+        self.pace.begin(clock::now_us());
         if self.ids.is_full() && group.iter().any(|command| matches!(command, Command::Open(_))) {
             self.make_place();
         }
