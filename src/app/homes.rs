@@ -411,6 +411,7 @@ fn carry_out(cx: &mut Cx<'_, Mail>, room: &RoomHandle, effect: Effect, who: &mut
             }
         }
         Effect::Reply { to, message } => reply(cx, to, message),
+        Effect::Posted { .. } => {} // Nobody on this node posts yet.
         Effect::Joined { to, last, likes, after, reason, tail } => {
             let Some(who) = who.take() else { return };
             let reason = reason.or(who.refused);

@@ -116,6 +116,18 @@ error_codes! {
     IdConflict, false;
     /// The id is older than what the room remembers; it may be in the log already.
     StaleId, false;
+    /// Only moderators and the host may comment now.
+    Muted, false;
+    /// The room does not take that now.
+    NotAllowed, false;
+    /// There is no such poll, or it takes no more votes.
+    PollClosed, false;
+    /// The poll does not have that option.
+    NoSuchOption, false;
+    /// As many people have voted as one poll can count.
+    PollFull, false;
+    /// What it is about is not there.
+    NotFound, false;
 }
 
 impl ErrorCode {
@@ -132,6 +144,12 @@ impl ErrorCode {
             Self::NotAvailable => "not_available",
             Self::IdConflict => "id_conflict",
             Self::StaleId => "stale_id",
+            Self::Muted => "muted",
+            Self::NotAllowed => "not_allowed",
+            Self::PollClosed => "poll_closed",
+            Self::NoSuchOption => "no_such_option",
+            Self::PollFull => "poll_full",
+            Self::NotFound => "not_found",
         }
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! Does not know: sockets, shards, tokio, configuration files, how a message reaches a connection.
 
+mod posts;
+
 pub use super::effect::Effect;
 pub use super::settings::Settings;
 

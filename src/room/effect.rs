@@ -1,5 +1,6 @@
 //! What a room wants done: the actor pushes effects, its home shard carries them out.
 
+use super::posting::{PostError, Posted};
 use super::welcome::WelcomeTail;
 use super::window::Seen;
 use crate::protocol::codes::ErrorCode;
@@ -39,6 +40,13 @@ pub enum Effect {
         reason: Option<ResumeFailure>,
         /// The welcome's shared part.
         tail: Arc<WelcomeTail>,
+    },
+    /// Answer the show's owner.
+    Posted {
+        /// As it was asked.
+        ticket: u64,
+        /// What became of all its events.
+        result: Result<Posted, PostError>,
     },
 }
 

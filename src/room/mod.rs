@@ -13,6 +13,7 @@ mod effect;
 mod grid;
 mod inbox;
 mod pending;
+pub mod posting;
 mod publish;
 mod settings;
 
