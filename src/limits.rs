@@ -173,8 +173,19 @@ pub const RATE_REFUSAL_WINDOW_MS: u64 = 10_000;
 /// few seconds to fill and be swept.
 pub const OVERLOAD_RETRY_MS: u64 = 5_000;
 
-/// Bytes of the summary that a room keeps beside its log: a handful of totals.
-pub const BASE_BYTES_MAX: usize = 4_096;
+/// Bytes of the summary that a room keeps beside its log. An ordinary one has a few hundred: totals, and what stands. At
+/// most there are 32 KiB of changed settings, 16 sticky events of 1 KiB, and 8 announcements and a notice of 512 characters.
+pub const BASE_BYTES_MAX: usize = 96 * 1024;
+
+/// Events of the show's owner that may wait for one tick: ten of the largest batches. More are answered `overloaded`. They
+/// have a bound of their own, so that viewers' comments never take their place.
+pub const POSTS_PER_TICK_MAX: usize = 1_000;
+
+/// Votes that may wait for one tick; more are answered `overloaded`. Everybody in the largest room votes within two seconds.
+pub const VOTES_PER_TICK_MAX: usize = 10_000;
+
+/// Votes in one record of the log: about 50 KiB of JSON, so that a page of history holds several.
+pub const BALLOTS_MAX: usize = 1_000;
 
 /// Comment ids that a room remembers, to make retries harmless: 50 s at the 2,000 comments a second that a room takes
 /// by default. The runs of as many older ones are remembered by their highest number.

@@ -146,8 +146,8 @@ impl Homes {
 
     fn let_in(&mut self, cx: &mut Cx<'_, Mail>, who: Newcomer) {
         let Newcomer { to, resume, history, .. } = who;
-        let (key, now_us) = (who.room.key, cx.now_us);
-        self.call(cx, key, |actor, out| actor.join(to, resume, history, now_us, out), &mut Some(who));
+        let (key, user, now_us) = (who.room.key, who.user.id.clone(), cx.now_us);
+        self.call(cx, key, |actor, out| actor.join(to, &user, resume, history, now_us, out), &mut Some(who));
     }
 
     fn wait(&mut self, cx: &mut Cx<'_, Mail>, room: RoomKey, wait: Wait) {

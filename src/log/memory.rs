@@ -4,7 +4,7 @@
 
 use super::{
     AppendError, Base, Delivery, Head, Limit, Log, OpenError, Opened, ReadError, Record, Retention, Sink, Ticket,
-    digest,
+    deleted, deletes, digest,
 };
 use crate::limits::{LOG_DELIVERIES_MAX, OFFSET_MAX, RETAIN_EVENTS_MAX};
 use crate::protocol::event::Event;
@@ -171,9 +171,26 @@ impl Room {
             self.bytes += records.iter().map(|record| bytes(&record.event)).sum::<usize>();
             self.batches.push_back(Arc::clone(&records));
         }
+        for offset in records.iter().filter_map(|record| deletes(&record.event)) {
+            self.delete(offset);
+        }
         self.waiting.push_back(Delivery::Appended { ticket: Some(ticket), records });
         self.deliver_waiting();
         Ok(())
+    }
+
+    /// Takes a comment's text away. The batch is copied: who got it keeps what they got.
+    fn delete(&mut self, offset: Offset) {
+        let at = self.batches.partition_point(|batch| batch.last().is_none_or(|record| record.offset < offset));
+        let skip = if at == 0 { self.skip } else { 0 };
+        let Some(batch) = self.batches.get_mut(at) else { return };
+        let Ok(found) = batch.binary_search_by_key(&offset, |record| record.offset) else { return };
+        let Event::Comment(comment) = &batch[found].event else { return };
+        let gone = Event::Comment(deleted(comment));
+        if found >= skip {
+            self.bytes = self.bytes - bytes(&batch[found].event) + bytes(&gone);
+        }
+        Arc::make_mut(batch)[found].event = gone;
     }
 
     /// Under the room's lock, so that deliveries keep their order whoever calls.

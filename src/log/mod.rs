@@ -8,8 +8,9 @@ pub mod memory;
 #[cfg(test)]
 pub mod suite;
 
-use crate::protocol::event::Event;
+use crate::protocol::event::{Comment, Event, Style};
 use crate::protocol::ids::{Digest, Epoch, Offset, RoomId};
+use crate::protocol::kind::Kind;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -21,10 +22,28 @@ pub struct Record {
     /// When its batch was appended: wall clock in milliseconds since the Unix epoch. All records of a batch have the
     /// same, and it rises from batch to batch of a room whatever the clock does: it names the tick.
     pub at_ms: u64,
-    /// Checksum over the room's log up to and with this record ([`digest::extend`]).
+    /// Checksum over the room's log up to and with this record ([`digest::extend`]), as it was when it was appended:
+    /// of a comment that was deleted since, it does not follow from what is left of it.
     pub digest: Digest,
     /// What happened.
     pub event: Event,
+}
+
+/// What stays of a comment that was deleted: whose it was, and its id, so that a retry of it is known.
+pub fn deleted(comment: &Comment) -> Comment {
+    let Comment { user, id, first, .. } = comment.clone();
+    Comment { user, id, text: "".into(), style: Style::default(), media_ms: None, ext: None, first, deleted: true }
+}
+
+/// The comment that `event` deletes, if it deletes one.
+pub fn deletes(event: &Event) -> Option<Offset> {
+    match event {
+        Event::Post(post) => match &post.kind {
+            Kind::Delete(delete) => Some(delete.offset),
+            _ => None,
+        },
+        Event::Comment(_) | Event::Likes { .. } | Event::Votes(_) => None,
+    }
 }
 
 /// Names one append of one room on this node; chosen by the room's actor.
@@ -179,7 +198,8 @@ pub trait Log: Send + Sync {
     /// [`OpenError`].
     fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Opened, OpenError>;
 
-    /// Appends a batch: all or nothing. Returns at once; the outcome is a [`Delivery`] with `ticket`,
+    /// Appends a batch: all or nothing. A comment that one of its events deletes ([`deletes`]) is from then on read as
+    /// [`deleted`], with the digest that it had; only what was delivered before, and in this batch, still has its text. Returns at once; the outcome is a [`Delivery`] with `ticket`,
     /// perhaps before this returns. `now_ms` is the wall clock ([`Record::at_ms`]).
     ///
     /// # Errors

@@ -15,17 +15,20 @@ pub use super::settings::Settings;
 use super::core::{Applied, Core, CoreSettings, Framed, Frames, Wanted};
 use super::effect::{refusal, repeated};
 use super::grid::{Grid, spread_us};
+use super::guard::Guard;
 use super::inbox::Inbox;
 use super::pending::{Pending, Sender, Taken, Waiting};
+use super::posting::Posting;
 use super::publish::publish;
 use super::registry::RoomHandle;
 use super::replay::replay;
 use super::resume::PageRequest;
+use super::unique::Unique;
 use super::upkeep::Upkeep;
 use super::welcome::WelcomeTail;
 use super::window::{Mark, Seen};
 use crate::faults::{fail_point, planted, reset};
-use crate::limits::{APPEND_SLOW_US, OFFSET_MAX, WELCOMES_MAX};
+use crate::limits::{OFFSET_MAX, WELCOMES_MAX};
 use crate::log::{AppendError, Delivery, Log, OpenError, Record, Ticket};
 use crate::policy::rate::Gcra;
 use crate::protocol::codes::ErrorCode;
@@ -66,6 +69,14 @@ pub struct Actor {
     tickets: Ticket,
     /// Ids of the open tick and of the batch in flight.
     pending: Pending,
+    /// Posts and votes of both.
+    posting: Posting,
+    guard: Guard,
+
+    /// Who has watched since the room was opened, what frames told of it, and when they may tell it again.
+    unique: Unique,
+    unique_told: u64,
+    unique_from_us: u64,
 
     /// The slot of the last frame.
     framed_slot: Option<u64>,
@@ -114,8 +125,9 @@ impl Actor {
             log.close(&handle.id);
             return Err(error);
         }
+        let tick_us = posts::tick_us(&settings, core.board().timeline().newest());
         let actor = Self {
-            grid: Grid::new(handle.key, settings.tick_us, settings.tick_groups),
+            grid: Grid::new(handle.key, tick_us, settings.tick_groups),
             heartbeat_us: settings.heartbeat_us
                 - spread_us(handle.key, settings.tick_us.min(settings.heartbeat_us / 2)),
             inbox,
@@ -132,6 +144,11 @@ impl Actor {
             flying_since_us: 0,
             tickets: 0,
             pending: Pending::default(),
+            posting: Posting::default(),
+            guard: Guard::default(),
+            unique: Unique::default(),
+            unique_told: 0,
+            unique_from_us: 0,
             framed_slot: None,
             quiet_since_us: now_us,
             idle_since_us: Some(now_us),
@@ -164,11 +181,14 @@ impl Actor {
                 Taken::Conflict => return out.push(repeated(from, id.clone(), Seen::Conflict { offset: 0 })),
             }
         }
+        if let Err(forbidden) = self.guard.comment(self.in_force(), &comment, now_us) {
+            return out.push(posts::answer(from, comment.id, &forbidden));
+        }
         if self.events.len() >= self.settings.batch_events_max {
             let after_ms = self.tick_ms();
             return out.push(refusal(from, comment.id, ErrorCode::Overloaded, "the room's tick is full", after_ms));
         }
-        if self.in_flight.is_some() && now_us.saturating_sub(self.flying_since_us) > APPEND_SLOW_US {
+        if self.is_log_slow(now_us) {
             let text = "the log is slow; the comment was not taken";
             return out.push(refusal(from, comment.id, ErrorCode::Overloaded, text, STORAGE_RETRY_MS));
         }
@@ -184,6 +204,7 @@ impl Actor {
             ));
             return;
         }
+        self.guard.took(self.core.board().timeline().newest(), &comment, now_us);
         if let Some(mark) = &mark {
             self.pending.insert(mark, self.tickets + 1, self.waiting.len());
         }
@@ -203,6 +224,9 @@ impl Actor {
     pub fn like(&mut self, from: ConnRef, count: u64, now_us: u64, out: &mut Vec<Effect>) {
         if count == 0 {
             return;
+        }
+        if let Err(refused) = self.may_like(from) {
+            return out.push(refused);
         }
         if let Some(rate) = self.settings.like_rate
             // More than the burst counts as the whole burst: no message is impossible for ever.
@@ -227,12 +251,14 @@ impl Actor {
     pub fn join(
         &mut self,
         to: ConnRef,
+        user: &str,
         resume: Option<(Epoch, Offset)>,
         history: Option<usize>,
         now_us: u64,
         out: &mut Vec<Effect>,
     ) {
         self.presence_changed(now_us);
+        self.unique.add(user);
         let Framed { last, likes, .. } = *self.core.framed();
         let (after, reason) = match resume {
             None => (None, None),
@@ -303,6 +329,7 @@ impl Actor {
         if self.handle.online() > 0 && now_us >= self.quiet_since_us.saturating_add(self.heartbeat_us) {
             self.heartbeat(now_us, wall_ms, out);
         }
+        self.keep_pace(now_us);
         if self.is_expired(now_us) {
             self.expiry_asked_us = now_us.saturating_add(EXPIRY_RETRY_US);
         }
@@ -365,6 +392,7 @@ impl Actor {
     /// Hands the open tick to the log and takes what it delivers at once.
     fn append(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         self.append_due_us = None;
+        self.posting.depart(&mut self.events);
         self.flying_likes = std::mem::take(&mut self.likes);
         if self.flying_likes > 0 {
             self.events.push(Event::Likes { add: self.flying_likes });
@@ -406,6 +434,7 @@ impl Actor {
 
     fn appended(&mut self, ticket: Option<Ticket>, records: &[Record], out: &mut Vec<Effect>) {
         let ours = ticket.is_some() && ticket == self.in_flight;
+        let comments = self.flying.len();
         let mut flying = self.flying.drain(..if ours { self.flying.len() } else { 0 });
         for record in records {
             // Our batch is the comments in the senders' order, then the likes: one entry per comment.
@@ -424,6 +453,7 @@ impl Actor {
         }
         drop(flying);
         if ours {
+            self.arrived(records, comments, out);
             self.in_flight = None;
             self.flying_likes = 0;
         }
@@ -445,6 +475,7 @@ impl Actor {
             let refused = |Sender { from, id }| refusal(from, id, code, text, after_ms);
             out.extend(waiting.senders.into_iter().map(refused));
         }
+        self.posts_failed(error, out);
         let likes = std::mem::take(&mut self.flying_likes);
         if likes > 0 {
             self.likes = self.likes.saturating_add(likes).min(OFFSET_MAX);
@@ -455,7 +486,8 @@ impl Actor {
     fn frame(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         let [lite, full] = [Rendition::Lite, Rendition::Full].map(|rendition| self.handle.uses_rendition(rendition));
         let online = self.handle.online();
-        let Some(frames) = self.core.tick(now_us, wall_ms, online, Wanted { lite, full }) else { return };
+        let Some(mut frames) = self.core.tick(now_us, wall_ms, online, Wanted { lite, full }) else { return };
+        self.tell_unique(&mut frames, now_us);
         self.framed_slot = Some(self.grid.slot(now_us));
         self.tails.clear();
         self.handle.figures.frames.fetch_add(1, Ordering::Relaxed);
@@ -508,7 +540,8 @@ impl Actor {
         if self.tails.len() == WELCOMES_MAX {
             self.tails.remove(0);
         }
-        let (last, snapshot) = (self.core.framed().last, self.core.snapshot(online, events));
+        let (last, mut snapshot) = (self.core.framed().last, self.core.snapshot(online, events));
+        snapshot.unique = self.unique.estimate();
         let tail = Arc::new(WelcomeTail::new(self.core.epoch(), last, self.tick_ms(), snapshot));
         self.tails.push((events, tail.clone()));
         tail

@@ -6,7 +6,7 @@
 //!
 //! Does not know: clocks, logs, bytes, connections. Does no I/O and draws no random number.
 
-use super::board::Board;
+use super::board::{Board, SavedBoard};
 use super::recent::Recent;
 use super::select::Selection;
 use super::window::{Mark, Seen, Window};
@@ -80,12 +80,21 @@ pub enum Applied {
     Void(Seen),
 }
 
-/// Everything about the log up to an offset that later records do not tell: what a [`Base`] holds, as JSON.
+/// Counts of the log up to an offset, which later records do not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Totals {
     likes: u64,
     comments: u64,
     shed: u64,
+}
+
+/// What a [`Base`] holds, as JSON. Bases of versions that knew no board have totals alone.
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    #[serde(flatten)]
+    totals: Totals,
+    #[serde(default)]
+    board: SavedBoard,
 }
 
 /// A room's state.
@@ -132,15 +141,18 @@ impl Core {
     /// # Errors
     /// The base is not one of ours.
     pub fn begin(&mut self, base: &Base, digest: Digest) -> Result<(), serde_json::Error> {
-        self.totals = serde_json::from_slice(&base.state)?;
+        let Saved { totals, board } = serde_json::from_slice(&base.state)?;
+        self.totals = totals;
+        self.board = Board::restore(self.settings.room.clone(), board);
         (self.last, self.digest) = (base.offset, digest);
         self.settle();
         Ok(())
     }
 
-    /// The base that covers everything applied.
+    /// The base that covers everything applied. Not for the log while a poll is open ([`Board::has_open_poll`]).
     pub fn base(&self) -> Base {
-        let state = serde_json::to_vec(&self.totals).expect("numbers serialise").into();
+        let saved = Saved { totals: self.totals, board: self.board.save() };
+        let state = serde_json::to_vec(&saved).expect("numbers, texts and JSON values serialise").into();
         Base { offset: self.last, state }
     }
 
@@ -160,6 +172,9 @@ impl Core {
             return Applied::Nothing;
         }
         (self.last, self.digest) = (record.offset, record.digest);
+        if let Some(seen) = self.keyed(record) {
+            return Applied::Void(seen);
+        }
         self.board.apply(record);
         match &record.event {
             Event::Comment(comment) => {
@@ -181,6 +196,7 @@ impl Core {
 
     /// Takes a record that the base covers: its id and its comment are remembered, nothing is counted.
     pub fn remember(&mut self, record: &Record) {
+        self.keyed(record);
         if let Event::Comment(comment) = &record.event {
             self.choose(record, comment, None);
         }
@@ -195,10 +211,7 @@ impl Core {
         if let Some(mark) = &mark {
             let seen = self.window.seen(mark);
             if seen != Seen::New {
-                if self.voids.len() == VOIDS_MAX {
-                    self.voids.pop_front();
-                }
-                self.voids.push_back(record.offset);
+                self.void(record.offset);
                 return Applied::Void(seen);
             }
         }
@@ -207,6 +220,26 @@ impl Core {
             self.window.insert(mark, record.offset, outcome, record.at_ms);
         }
         Applied::Comment(outcome)
+    }
+
+    /// Remembers the key of a record that the show's owner posted with one. `Some`: an earlier record makes it void.
+    fn keyed(&mut self, record: &Record) -> Option<Seen> {
+        let Event::Post(post) = &record.event else { return None };
+        let mark = Mark::of_post(post)?;
+        let seen = self.window.seen(&mark);
+        if seen == Seen::New {
+            self.window.insert(&mark, record.offset, Outcome::Shown, record.at_ms);
+            return None;
+        }
+        self.void(record.offset);
+        Some(seen)
+    }
+
+    fn void(&mut self, offset: Offset) {
+        if self.voids.len() == VOIDS_MAX {
+            self.voids.pop_front();
+        }
+        self.voids.push_back(offset);
     }
 
     /// Ends a tick: the frame of everything applied since the last one, if there is something to say.
@@ -235,6 +268,7 @@ impl Core {
     pub fn settle(&mut self) {
         let (events, _) = self.selection.take();
         self.remember_shown(events);
+        self.board.take_tallies();
         self.framed = Framed { last: self.last, digest: self.digest, likes: self.totals.likes, ..self.framed };
     }
 
@@ -269,6 +303,11 @@ impl Core {
         let mut snapshot = Snapshot { likes, online, events, ..Snapshot::default() };
         self.board.fill(&mut snapshot);
         snapshot
+    }
+
+    /// Whether the room remembers what is at `offset`, and it is no comment.
+    pub fn is_no_comment(&self, offset: Offset) -> bool {
+        self.recent.get(offset).is_some_and(|event| event.as_comment().is_none())
     }
 
     /// The newest comments that earlier records made void, by offset, rising; at most [`VOIDS_MAX`].

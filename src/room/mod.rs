@@ -11,6 +11,7 @@ pub mod registry;
 pub mod actor;
 mod effect;
 mod grid;
+mod guard;
 mod inbox;
 mod pending;
 pub mod posting;
@@ -18,9 +19,11 @@ mod publish;
 mod settings;
 
 pub mod board;
+pub mod combo;
 pub mod core;
 pub mod select;
 pub mod timeline;
+pub mod unique;
 pub mod window;
 
 mod recent;

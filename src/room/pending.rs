@@ -13,7 +13,7 @@ use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 
 /// Connections that may wait for one comment: the sender's last few. A further one is not answered, and asks again.
-const SENDERS_MAX: usize = 8;
+pub(super) const SENDERS_MAX: usize = 8;
 
 /// Who waits for an answer about a comment.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use crate::limits::HISTORY_BYTES_MAX;
 use crate::protocol::event::Comment;
 use crate::protocol::frame::FrameEvent;
+use crate::protocol::ids::Offset;
 use std::collections::VecDeque;
 
 /// Bounded by number and by bytes; the oldest goes first.
@@ -30,6 +31,11 @@ impl Recent {
                 self.bytes -= bytes;
             }
         }
+    }
+
+    /// The event at `offset`, if it is among them.
+    pub(super) fn get(&self, offset: Offset) -> Option<&FrameEvent> {
+        self.events.iter().map(|(_, event)| event).find(|event| event.offset == offset)
     }
 
     /// How many of the newest there are, up to `events_max` and about `bytes_max`.

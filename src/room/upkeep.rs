@@ -42,7 +42,8 @@ impl Upkeep {
 
     /// Tells the log if it is time to.
     pub(super) fn tell(&mut self, log: &dyn Log, room: &RoomId, core: &Core, now_us: u64, wall_ms: u64) {
-        if self.is_due(core.last(), now_us) {
+        // While a poll is open the base that the log has stands before its opening, and so does what the log lets go.
+        if !core.board().has_open_poll() && self.is_due(core.last(), now_us) {
             log.retain(room, &self.retention, wall_ms, core.base());
         }
     }

@@ -10,8 +10,9 @@
 
 use crate::faults::planted;
 use crate::log::digest::fnv1a;
-use crate::protocol::event::Comment;
+use crate::protocol::event::{Comment, Event};
 use crate::protocol::ids::{ClientId, Offset};
+use crate::protocol::kind::Post;
 use crate::protocol::message::Outcome;
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, VecDeque};
@@ -27,7 +28,7 @@ pub struct Mark {
     pub key: IdKey,
     /// Author and the id without the number at its end, and that number; `None` when there is none.
     run: Option<(IdKey, u64)>,
-    /// Of the normalised text.
+    /// Of the normalised text; of a post, of its content.
     pub text: u64,
 }
 
@@ -37,13 +38,31 @@ impl Mark {
         comment.id.as_ref().map(|id| Self::new(&comment.user.id, id, &comment.text))
     }
 
+    /// The mark of what the show's owner posted; `None` when it has no key. Its author is one that no user's id can equal.
+    pub fn of_post(post: &Post) -> Option<Self> {
+        post.key.as_ref().map(|key| Self::with("\0owner", &key.id, key.sum.0))
+    }
+
+    /// The mark of an event that was given an id or a key.
+    pub fn of_event(event: &Event) -> Option<Self> {
+        match event {
+            Event::Comment(comment) => Self::of(comment),
+            Event::Post(post) => Self::of_post(post),
+            Event::Likes { .. } | Event::Votes(_) => None,
+        }
+    }
+
     /// The mark of `author`'s comment `id` that says `text`.
     pub fn new(author: &str, id: &ClientId, text: &str) -> Self {
+        Self::with(author, id, fnv1a(text.as_bytes()))
+    }
+
+    fn with(author: &str, id: &ClientId, text: u64) -> Self {
         let id = id.as_str();
         let prefix = id.trim_end_matches(|c: char| c.is_ascii_digit());
         let number = id[prefix.len()..].parse().ok();
         let run = number.map(|number| (key(b'r', author, prefix), number));
-        Self { key: key(b'i', author, id), run, text: fnv1a(text.as_bytes()) }
+        Self { key: key(b'i', author, id), run, text }
     }
 }
 

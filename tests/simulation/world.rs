@@ -159,6 +159,7 @@ impl World {
                     }
                 }
                 Effect::Reply { to, message } => self.answer(to, message),
+                Effect::Posted { .. } => panic!("nobody posts here"),
                 Effect::Joined { to, last, likes, after, reason, tail } => {
                     let told =
                         self.viewers.iter().find(|viewer| viewer.conn == Some(to)).map_or(0, |viewer| viewer.likes);
@@ -315,7 +316,7 @@ impl World {
             handle.arrive(0, JSON);
         }
         let now_us = self.now_us;
-        self.call(|actor, out| actor.join(to, resume, None, now_us, out));
+        self.call(|actor, out| actor.join(to, "u", resume, None, now_us, out));
     }
 
     fn leave(&mut self, n: usize) {

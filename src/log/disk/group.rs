@@ -8,11 +8,11 @@
 use super::ids::Ids;
 use super::retention;
 use super::room::{OpenRoom, RetainOrder};
-use super::row::{RoomRow, cost, insert_event};
+use super::row::{RoomRow, cost, delete_comment, insert_event};
 use super::{Answer, Command, Open};
 use crate::faults::fail_point;
 use crate::limits::{OFFSET_MAX, RETAIN_EVENTS_MAX};
-use crate::log::{AppendError, Delivery, OpenError, Opened, Record, Ticket, digest};
+use crate::log::{AppendError, Delivery, OpenError, Opened, Record, Ticket, deletes, digest};
 use crate::protocol::event::Event;
 use crate::protocol::ids::RoomId;
 use rusqlite::Connection;
@@ -148,7 +148,7 @@ impl Written {
         let row = &mut touched.row;
         row.at_ms = if row.last == 0 { now_ms } else { now_ms.max(row.at_ms + 1) };
         let mut records = Vec::with_capacity(events.len());
-        let mut bytes = 0;
+        let (mut bytes, mut freed) = (0, 0);
         for event in events {
             let offset = row.last + 1;
             row.digest = digest::extend(row.digest, offset, event);
@@ -160,9 +160,12 @@ impl Written {
             bytes += cost(body.len());
             row.last = offset;
             records.push(record);
+            if let Some(target) = deletes(event).filter(|target| (row.first..offset).contains(target)) {
+                freed += delete_comment(conn, row.id, target)?;
+            }
         }
         row.events += events.len();
-        row.bytes += bytes;
+        row.bytes = (row.bytes + bytes).saturating_sub(freed);
         self.events += events.len();
         self.bytes += bytes;
         self.outcomes.push(Outcome::Appended { room: Arc::clone(room), ticket, records: records.into() });

@@ -4,7 +4,7 @@
 //!
 //! Does not know: transactions, files, who asks.
 
-use crate::log::{Base, Head, Record};
+use crate::log::{Base, Head, Record, deleted};
 use crate::protocol::event::Event;
 use crate::protocol::ids::{Digest, Epoch, Hex64, Offset, RoomId};
 use bytes::Bytes;
@@ -102,6 +102,40 @@ pub(super) fn insert_event(conn: &Connection, room: i64, record: &Record, body: 
     let mut insert = conn.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     insert.execute((room, record.offset, record.at_ms, signed(record.digest), sum, body))?;
     Ok(())
+}
+
+/// Takes a comment's text away; its digest stays. Says how much less it counts now. What is there no more, no comment, or
+/// damaged is left as it is: the last of these can be read by nobody, and the next start puts it aside.
+pub(super) fn delete_comment(conn: &Connection, room: i64, offset: Offset) -> rusqlite::Result<usize> {
+    let mut select = conn.prepare_cached(const_str(&SELECT_EVENT))?;
+    let mut rows = select.query((room, offset))?;
+    let Some(found) = rows.next()? else { return Ok(0) };
+    let record = EventRow::of(found)?.and_then(|row| {
+        row.check()?;
+        Ok((row.body.len(), row.record()?))
+    });
+    let (before, record) = match record {
+        Ok((before, Record { offset, at_ms, digest, event: Event::Comment(comment) })) => {
+            (before, Record { offset, at_ms, digest, event: Event::Comment(deleted(&comment)) })
+        }
+        Ok(_) => return Ok(0),
+        Err(damage) => {
+            tracing::error!(room, offset, why = %damage, "a record to be deleted is damaged; a restart heals the log");
+            return Ok(0);
+        }
+    };
+    drop(rows);
+    let body = serde_json::to_string(&record.event)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let sum = event_sum(room, offset, record.at_ms, record.digest, body.as_bytes());
+    // What is overwritten and let go is filled with zeros, this once: for all that retention drops it would cost too much.
+    conn.pragma_update(None, "secure_delete", true)?;
+    let updated = conn
+        .prepare_cached("UPDATE events SET sum = ?3, body = ?4 WHERE room = ?1 AND offset = ?2")
+        .and_then(|mut update| update.execute((room, offset, sum, body.as_str())));
+    conn.pragma_update(None, "secure_delete", false)?;
+    updated?;
+    Ok(cost(before).saturating_sub(cost(body.len())))
 }
 
 /// A row of `rooms`.
@@ -264,6 +298,9 @@ impl RoomRow {
         }
     }
 }
+
+static SELECT_EVENT: std::sync::LazyLock<String> =
+    std::sync::LazyLock::new(|| format!("SELECT {EVENT_COLUMNS} FROM events WHERE room = ?1 AND offset = ?2"));
 
 static SELECT_BY_NAME: std::sync::LazyLock<String> =
     std::sync::LazyLock::new(|| format!("SELECT {ROOM_COLUMNS} FROM rooms WHERE name = ?1"));

@@ -3,10 +3,12 @@
 //! An implementation gives a factory (`rooms_max` → an empty log) and writes `log_suite!(factory);`. Deliveries may come within
 //! the call or later from another thread: the tests wait for them, with a deadline.
 
+mod deletion;
 pub(crate) mod durable;
 mod retention;
 pub(crate) mod rig;
 
+pub(crate) use deletion::*;
 pub(crate) use retention::*;
 pub(crate) use rig::comment;
 
@@ -48,7 +50,9 @@ macro_rules! log_suite {
             a_full_sink_gets_everything_later_in_order,
             too_much_in_flight_is_refused_and_never_delivered,
             readers_beside_an_appender_see_whole_ranges,
-            the_content_comes_back_as_it_went_in
+            the_content_comes_back_as_it_went_in,
+            a_deleted_comment_is_read_without_its_text,
+            a_deletion_of_what_is_no_comment_changes_nothing
         );
     };
     ($factory:expr; $($name:ident),*) => { $(

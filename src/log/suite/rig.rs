@@ -3,6 +3,7 @@
 use crate::log::{AppendError, Base, Delivery, Head, Limit, Log, Record, Retention, Sink};
 use crate::protocol::event::{Comment, Event, Style, User};
 use crate::protocol::ids::{Offset, RoomId};
+use crate::protocol::kind::{Delete, Kind, Post};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -97,6 +98,11 @@ pub(crate) fn comment(user: &str, text: &str) -> Comment {
         first: false,
         deleted: false,
     }
+}
+
+/// The deletion of a comment.
+pub(crate) fn delete(offset: Offset) -> Event {
+    Event::Post(Box::new(Post { key: None, kind: Kind::Delete(Delete { offset }) }))
 }
 
 pub(crate) fn said(text: &str) -> Event {

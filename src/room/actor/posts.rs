@@ -1,23 +1,186 @@
-//! The actor's part of posts and votes.
+//! The actor's part of posts and votes: into the open tick, and back to those who sent them. And what the room's settings
+//! ask of the actor: what it refuses, and its pace.
 
-use super::Actor;
-use crate::protocol::event::User;
+use super::{Actor, STORAGE_RETRY_MS};
+use crate::limits::APPEND_SLOW_US;
+use crate::log::{AppendError, Record};
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::event::{Role, User};
+use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::local::ConnRef;
-use crate::protocol::message::VoteRequest;
+use crate::protocol::message::{Ack, ErrorMessage, Outcome, ServerMessage, VoteRequest};
+use crate::protocol::settings::{Allowed, RoomSettings};
+use crate::room::board::Voted;
+use crate::room::core::{Core, Frames};
 use crate::room::effect::Effect;
-use crate::room::posting::{PostError, PostRequest};
+use crate::room::grid::Grid;
+use crate::room::guard::{Forbidden, allows};
+use crate::room::pending::Sender;
+use crate::room::posting::{Answer, Cast, Known, Pace, PostError, PostRequest, Posted};
+use crate::room::window::{Mark, Seen};
+use std::sync::Arc;
+
+impl Known for Core {
+    fn seen(&self, mark: &Mark) -> Seen {
+        Self::seen(self, mark)
+    }
+
+    fn may_delete(&self, offset: Offset) -> bool {
+        (1..=self.last()).contains(&offset) && !self.is_no_comment(offset)
+    }
+}
 
 impl Actor {
     /// Takes the owner's events into the open tick, all or none; [`Effect::Posted`] comes once the log has them, or at once
     /// if it has them already or cannot have them.
     pub fn post(&mut self, request: PostRequest, now_us: u64, out: &mut Vec<Effect>) {
-        let _ = now_us;
-        out.push(Effect::Posted { ticket: request.ticket, result: Err(PostError::Unavailable) });
+        let ticket = request.ticket;
+        let stalled_ms = self.is_log_slow(now_us).then_some(STORAGE_RETRY_MS);
+        let pace = Pace { tick_ms: self.tick_ms(), stalled_ms };
+        match self.posting.post(request, &self.core, pace) {
+            Some(answer) => out.push(self.posted(ticket, answer)),
+            None => self.gathered(now_us),
+        }
     }
 
     /// Takes a vote into the open tick, or says why not. The ack comes once the log has it, if it has an id; a user's second
     /// vote in a poll changes nothing and is answered as the first.
     pub fn vote(&mut self, from: ConnRef, user: &User, vote: VoteRequest, now_us: u64, out: &mut Vec<Effect>) {
-        let _ = (from, user, vote, now_us, out);
+        let VoteRequest { id, poll, option } = vote;
+        let refuse = |code, text| Some(answer(from, id.clone(), &Forbidden { code, text, after_ms: 0 }));
+        let board = self.core.board();
+        let is_exempt = matches!(user.role, Role::Moderator | Role::Host);
+        let refused = match board.open_poll(&poll) {
+            _ if !is_exempt && let Err(forbidden) = allows(self.in_force(), Allowed::Vote) => {
+                Some(answer(from, id.clone(), &forbidden))
+            }
+            None => refuse(ErrorCode::PollClosed, CLOSED),
+            Some(open) if usize::from(option) >= open.options.len() => {
+                refuse(ErrorCode::NoSuchOption, "the poll does not have that option")
+            }
+            Some(_) => match board.voted(&user.id) {
+                Voted::New => None,
+                Voted::Full => refuse(ErrorCode::PollFull, FULL),
+                Voted::At(offset) => return out.extend(id.map(|id| ack(from, id, offset))),
+            },
+        };
+        if let Some(refused) = refused {
+            return out.push(refused);
+        }
+        let sender = Sender { from, id: id.clone() };
+        let after_ms = if self.is_log_slow(now_us) {
+            STORAGE_RETRY_MS
+        } else if self.posting.vote(&user.id, poll, option, sender) {
+            return self.gathered(now_us);
+        } else {
+            self.tick_ms()
+        };
+        let text = "the vote was not taken; send it again later";
+        out.push(answer(from, id, &Forbidden { code: ErrorCode::Overloaded, text, after_ms }));
     }
+
+    /// The batch in flight is in the log, as `records`: `comments` viewers' comments, then posts, votes and likes.
+    pub(super) fn arrived(&mut self, records: &[Record], comments: usize, out: &mut Vec<Effect>) {
+        let posts = records.iter().skip(comments).take(self.posting.flying_posts());
+        let offsets: Vec<_> = posts.map(|record| record.offset).collect();
+        let (answers, votes) = self.posting.arrived(&offsets, &self.core);
+        for (ticket, answer) in answers {
+            out.push(self.posted(ticket, answer));
+        }
+        for Cast { poll, user, senders } in votes {
+            let board = self.core.board();
+            let counted = board.open_poll(&poll).map(|_| board.voted(&user));
+            for Sender { from, id } in senders {
+                let refuse = |code, text| answer(from, id.clone(), &Forbidden { code, text, after_ms: 0 });
+                out.extend(match counted {
+                    Some(Voted::At(offset)) => id.clone().map(|id| ack(from, id, offset)),
+                    Some(Voted::Full) => Some(refuse(ErrorCode::PollFull, FULL)),
+                    // It was closed before the log had the vote.
+                    Some(Voted::New) | None => Some(refuse(ErrorCode::PollClosed, CLOSED)),
+                });
+            }
+        }
+    }
+
+    /// The batch in flight is surely not in the log.
+    pub(super) fn posts_failed(&mut self, error: AppendError, out: &mut Vec<Effect>) {
+        self.guard.forgive();
+        let (tickets, votes) = self.posting.failed();
+        let (refused, code, after_ms) = match error {
+            AppendError::Overloaded => {
+                let retry_ms = self.tick_ms();
+                (PostError::Overloaded { retry_ms }, ErrorCode::Overloaded, retry_ms)
+            }
+            AppendError::Unavailable | AppendError::Closed => {
+                (PostError::Unavailable, ErrorCode::StorageUnavailable, STORAGE_RETRY_MS)
+            }
+        };
+        out.extend(tickets.into_iter().map(|ticket| Effect::Posted { ticket, result: Err(refused) }));
+        let failed = Forbidden { code, text: "the vote could not be stored", after_ms };
+        let senders = votes.into_iter().flat_map(|vote| vote.senders);
+        out.extend(senders.map(|Sender { from, id }| answer(from, id, &failed)));
+    }
+
+    /// The settings by which the open tick's events are judged: those that will be in force when the log has them.
+    pub(super) fn in_force(&self) -> &Arc<RoomSettings> {
+        self.core.board().timeline().newest()
+    }
+
+    /// Whether viewers may like here.
+    pub(super) fn may_like(&self, from: ConnRef) -> Result<(), Effect> {
+        allows(self.in_force(), Allowed::Like).map_err(|forbidden| answer(from, None, &forbidden))
+    }
+
+    /// Whether a comment of so long ago would still be on its way.
+    pub(super) fn is_log_slow(&self, now_us: u64) -> bool {
+        self.in_flight.is_some() && now_us.saturating_sub(self.flying_since_us) > APPEND_SLOW_US
+    }
+
+    /// Takes up the tick of the settings in force, if it is not the grid's: from now on slots are those of the new one.
+    pub(super) fn keep_pace(&mut self, now_us: u64) {
+        let tick_us = tick_us(&self.settings, self.in_force());
+        if tick_us != self.grid.tick_us {
+            self.grid = Grid::new(self.handle.key, tick_us, self.settings.tick_groups);
+            let grid = &self.grid;
+            self.framed_slot = self.framed_slot.map(|_| grid.slot(now_us));
+            self.append_due_us = self.append_due_us.map(|due_us| due_us.min(grid.next_us(now_us)));
+            self.tails.clear(); // They tell the tick.
+        }
+    }
+
+    /// Puts the estimate of who has watched into the frames of a tick, if it is a new one and its time has come.
+    pub(super) fn tell_unique(&mut self, frames: &mut Frames, now_us: u64) {
+        let unique = self.unique.estimate();
+        if unique != self.unique_told && now_us >= self.unique_from_us {
+            (self.unique_told, self.unique_from_us) = (unique, now_us.saturating_add(self.settings.counters_us));
+            let Frames { viewer, lite, full } = frames;
+            let all = [Some(viewer), lite.as_mut(), full.as_mut()];
+            all.into_iter().flatten().for_each(|frame| frame.unique = Some(unique));
+        }
+    }
+
+    fn posted(&self, ticket: u64, answer: Answer) -> Effect {
+        let epoch = self.core.epoch();
+        Effect::Posted { ticket, result: answer.map(|offsets| Posted { epoch, offsets }) }
+    }
+}
+
+const CLOSED: &str = "there is no such poll, or it is closed";
+const FULL: &str = "the poll counts no more people";
+
+/// The tick in force: to the microsecond, unless the owner changed it.
+pub(super) fn tick_us(settings: &super::Settings, in_force: &RoomSettings) -> u64 {
+    if in_force.tick_ms == settings.room.tick_ms { settings.tick_us } else { in_force.tick_ms * 1_000 }
+}
+
+fn ack(to: ConnRef, id: ClientId, offset: Offset) -> Effect {
+    let ack = Ack { id, offset, outcome: Outcome::Shown, into: None };
+    Effect::Reply { to, message: ServerMessage::Ack(ack) }
+}
+
+/// The answer to what the room does not take.
+pub(super) fn answer(to: ConnRef, id: Option<ClientId>, forbidden: &Forbidden) -> Effect {
+    let Forbidden { code, text, after_ms } = *forbidden;
+    let retry_after_ms = (after_ms > 0).then_some(after_ms);
+    Effect::Reply { to, message: ServerMessage::Error(ErrorMessage { id, code, message: text.into(), retry_after_ms }) }
 }

@@ -30,7 +30,7 @@ impl Rig {
 
     fn join_with(&mut self, resume: Option<(Epoch, Offset)>, history: Option<usize>) -> Joined {
         let mut out = Vec::new();
-        self.actor.join(conn(9), resume, history, self.now_us, &mut out);
+        self.actor.join(conn(9), "u9", resume, history, self.now_us, &mut out);
         let [Effect::Joined { to, last, likes, after, reason, tail }] = &out[..] else { panic!("{out:?}") };
         assert_eq!(*to, conn(9));
         let you = comment("me", "").user;

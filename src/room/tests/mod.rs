@@ -5,8 +5,10 @@ mod histories;
 mod joins;
 mod lagging;
 mod pages;
+mod posts;
 mod retries;
 mod rig;
+mod settings;
 mod shows;
 
 use crate::protocol::event::{Comment, Style, User};

@@ -119,7 +119,7 @@ proptest! {
                     ledger.read(&mut rig.out);
                     let newest = ledger.viewers.first().map_or(0, |viewer| viewer.cursor);
                     let after = newest.saturating_sub(behind);
-                    rig.actor.join(conn(2), Some((epoch, after)), None, rig.now_us, &mut rig.out);
+                    rig.actor.join(conn(2), "u2", Some((epoch, after)), None, rig.now_us, &mut rig.out);
                     let Some(Effect::Joined { last, after: Some(mut cursor), .. }) = rig.out.pop() else {
                         panic!("a resume from {after} failed");
                     };

@@ -1,0 +1,59 @@
+//! What a log takes back: the text of deleted comments, and nothing else.
+
+use super::*;
+use crate::log::deleted;
+use crate::log::suite::rig::delete;
+use crate::protocol::event::Comment;
+
+/// A comment with everything that must go.
+fn secret(text: &str) -> Comment {
+    let ext = serde_json::json!({"note": text}).as_object().cloned().map(Arc::new);
+    let id = crate::protocol::ids::ClientId::new("c-1");
+    let style = Style { color: 1, ..Style::default() };
+    Comment { id, media_ms: Some(7), ext, style, first: true, ..comment("u", text) }
+}
+
+pub(crate) fn a_deleted_comment_is_read_without_its_text(make: &dyn Factory) {
+    let (log, room, sink) = (make(4), room("r"), Collector::new(usize::MAX));
+    log.open(&room, sink.clone()).unwrap();
+    let append = |events: Vec<Event>| {
+        log.append(&room, 1, events, 1).unwrap();
+        sink.next(&*log, &room).1
+    };
+    let first = append(vec![said("a"), Event::Comment(secret("the first")), said("b")]);
+    let target = first[1].offset;
+    let between = append(numbered(0..3));
+    // One in its own batch, together with one of an earlier batch, and the same once more.
+    let own = target + 5;
+    let batch = append(vec![Event::Comment(secret("the second")), delete(own), delete(target), delete(target)]);
+    assert_eq!(batch[0].offset, own);
+    assert_eq!(batch[0].event, Event::Comment(secret("the second")), "it is delivered as it was said");
+    let after = append(numbered(3..4));
+    let mut expected = [first, between, batch, after].map(|records| records.to_vec()).concat();
+    for record in &mut expected {
+        if [target, own].contains(&record.offset) {
+            record.event = Event::Comment(deleted(&secret("")));
+        }
+    }
+    assert_eq!(all(&*log, &room, 0), expected, "the rest is as it was, digests too");
+    let Event::Comment(gone) = &expected[1].event else { unreachable!() };
+    assert!(gone.deleted && gone.text.is_empty() && gone.ext.is_none() && gone.media_ms.is_none());
+    assert!(gone.id.is_some() && gone.first && gone.user == secret("").user);
+    assert_eq!(log.read(&room, target - 1, Limit::events(1)).unwrap(), expected[1..2]);
+    // What it counted is given back: retention by bytes comes out even.
+    retain(&*log, &room, &sink, &Retention { bytes: 0, ..EVERYTHING }, 1);
+    assert_eq!(retained(&*log, &room), 0);
+    append(vec![said("c")]);
+    assert_eq!(retained(&*log, &room), 1);
+}
+
+pub(crate) fn a_deletion_of_what_is_no_comment_changes_nothing(make: &dyn Factory) {
+    let (log, room, sink, records) = filled(make, 6);
+    retain(&*log, &room, &sink, &Retention { events: 3, ..EVERYTHING }, 6);
+    let last = records[5].offset;
+    let targets = [0, records[1].offset, records[4].offset, last + 2, last + 3, 1 << 50];
+    log.append(&room, 1, targets.map(delete).to_vec(), 7).unwrap();
+    let added = sink.next(&*log, &room).1;
+    let expected: Vec<_> = records[3..].iter().chain(added.iter()).cloned().collect();
+    assert_eq!(all(&*log, &room, records[2].offset), expected);
+}

@@ -1,0 +1,222 @@
+//! What of a room stands until it is changed: its settings, the pinned notice, the open poll, the newest of each sticky type,
+//! announcements whose time is not over.
+//!
+//! It follows from the log alone. What a base keeps of it is all of it but the open poll: while one is open there is no
+//! new base, so that a replay sees its opening and every vote.
+//!
+//! Does not know: comments, frames, clocks.
+
+mod poll;
+
+pub use poll::{OPEN_MS_MAX, OPEN_RECORDS_MAX, VOTERS_MAX, Voted};
+
+use super::timeline::{SavedChange, Timeline};
+use crate::log::Record;
+use crate::protocol::event::Event;
+use crate::protocol::ids::ClientId;
+use crate::protocol::kind::{Announcement, Custom, Kind, Pin, Poll, Tally};
+use crate::protocol::message::Snapshot;
+use crate::protocol::settings::RoomSettings;
+use poll::OpenPoll;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Types whose newest sticky event newcomers see; beyond it the type whose newest is oldest goes.
+pub const STICKY_MAX: usize = 16;
+
+/// Announcements that newcomers see; beyond it the oldest goes.
+pub const ANNOUNCEMENTS_MAX: usize = 8;
+
+/// Tallies of closed polls that wait to be told; beyond it the oldest is not told again. More polls in one second are no show.
+const CLOSED_MAX: usize = 8;
+
+/// See the module's page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Board {
+    timeline: Timeline,
+    /// The log's time.
+    now_ms: u64,
+    pinned: Option<Pin>,
+    /// Oldest first, one per type.
+    sticky: VecDeque<Custom>,
+    /// Oldest first. Some may be over.
+    announcements: VecDeque<Announcement>,
+    poll: Option<OpenPoll>,
+    /// The open poll is not as it was last told.
+    poll_moved: bool,
+    /// Last tallies of polls that were closed since tallies were last told.
+    closed: VecDeque<Tally>,
+    /// Votes that polls had no room for.
+    votes_refused: u64,
+}
+
+/// What a base keeps of a board.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedBoard {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    settings: Vec<SavedChange>,
+    #[serde(default)]
+    now_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pinned: Option<Pin>,
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    sticky: VecDeque<Custom>,
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    announcements: VecDeque<Announcement>,
+    #[serde(default)]
+    votes_refused: u64,
+}
+
+impl Board {
+    /// The board of a room that nothing has happened in.
+    pub fn new(settings: RoomSettings) -> Self {
+        Self::restore(settings, SavedBoard::default())
+    }
+
+    /// The board that a base kept; `settings` are those that the room begins with.
+    pub fn restore(settings: RoomSettings, saved: SavedBoard) -> Self {
+        let SavedBoard { settings: changes, now_ms, pinned, sticky, announcements, votes_refused } = saved;
+        Self {
+            timeline: Timeline::restore(settings, changes),
+            now_ms,
+            pinned,
+            sticky,
+            announcements,
+            poll: None,
+            poll_moved: false,
+            closed: VecDeque::new(),
+            votes_refused,
+        }
+    }
+
+    /// What a base keeps. While a poll is open there must be no new base: see [`Board::has_open_poll`].
+    pub fn save(&self) -> SavedBoard {
+        SavedBoard {
+            settings: self.timeline.save(),
+            now_ms: self.now_ms,
+            pinned: self.pinned.clone(),
+            sticky: self.sticky.clone(),
+            announcements: self.announcements.clone(),
+            votes_refused: self.votes_refused,
+        }
+    }
+
+    /// Takes the log's next record.
+    pub fn apply(&mut self, record: &Record) {
+        self.now_ms = record.at_ms;
+        if self.poll.as_mut().is_some_and(|poll| poll.is_over(record.at_ms)) {
+            self.close();
+        }
+        match &record.event {
+            Event::Post(post) => self.post(&post.kind),
+            Event::Votes(votes) => {
+                if let Some(poll) = &mut self.poll {
+                    let before = poll.refused();
+                    self.poll_moved |= poll.count(votes, record.offset);
+                    self.votes_refused += poll.refused() - before;
+                }
+            }
+            Event::Comment(_) | Event::Likes { .. } => {}
+        }
+    }
+
+    fn post(&mut self, kind: &Kind) {
+        match kind {
+            Kind::Settings(patch) => self.timeline.change(self.now_ms, patch),
+            Kind::Pin(pin) => self.pinned = Some(pin.clone()),
+            Kind::Unpin(_) => self.pinned = None,
+            Kind::Custom(custom) if custom.sticky => {
+                self.sticky.retain(|known| known.name != custom.name);
+                push(&mut self.sticky, custom.clone(), STICKY_MAX);
+            }
+            Kind::Announcement(announcement) if announcement.until.is_some() => {
+                self.announcements = self.standing().cloned().collect();
+                push(&mut self.announcements, announcement.clone(), ANNOUNCEMENTS_MAX);
+            }
+            Kind::Poll(poll) => {
+                self.close();
+                self.poll = Some(OpenPoll::new(poll.clone(), self.now_ms));
+                self.poll_moved = true;
+            }
+            Kind::PollClose(close) if self.poll.as_ref().is_some_and(|poll| poll.is(&close.id)) => self.close(),
+            Kind::Custom(_)
+            | Kind::Announcement(_)
+            | Kind::PollClose(_)
+            | Kind::Gift(_)
+            | Kind::Delete(_)
+            | Kind::Enter(_) => {}
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(poll) = self.poll.take() {
+            self.poll_moved = false;
+            push(&mut self.closed, poll.tally(false), CLOSED_MAX);
+        }
+    }
+
+    /// Announcements whose time is not over.
+    fn standing(&self) -> impl Iterator<Item = &Announcement> {
+        self.announcements.iter().filter(|known| known.until.is_some_and(|until| until > self.now_ms))
+    }
+
+    /// Which settings were in force when.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// Whether a poll takes votes.
+    pub fn has_open_poll(&self) -> bool {
+        self.poll.is_some()
+    }
+
+    /// The poll of this id, if it is open.
+    pub fn open_poll(&self, id: &ClientId) -> Option<&Poll> {
+        self.poll.as_ref().filter(|poll| poll.is(id)).map(|poll| &poll.poll)
+    }
+
+    /// What `user`'s vote in the open poll came to; [`Voted::New`] without one.
+    pub fn voted(&self, user: &str) -> Voted {
+        self.poll.as_ref().map_or(Voted::New, |poll| poll.voted(user))
+    }
+
+    /// Votes that polls had no room for.
+    pub fn votes_refused(&self) -> u64 {
+        self.votes_refused
+    }
+
+    /// Whether some tally is not as it was last told.
+    pub fn has_moved(&self) -> bool {
+        self.poll_moved || !self.closed.is_empty()
+    }
+
+    /// The tallies that are not as they were last told, and from now on they count as told.
+    pub fn take_tallies(&mut self) -> Vec<Tally> {
+        let mut tallies: Vec<_> = self.closed.drain(..).collect();
+        if std::mem::take(&mut self.poll_moved) {
+            tallies.extend(self.poll.as_ref().map(|poll| poll.tally(true)));
+        }
+        tallies
+    }
+
+    /// Puts what stands into a newcomer's snapshot.
+    pub fn fill(&self, snapshot: &mut Snapshot) {
+        snapshot.settings = Some(Box::new(RoomSettings::clone(self.timeline.newest())));
+        snapshot.pinned = self.pinned.clone();
+        snapshot.sticky = self.sticky.iter().cloned().collect();
+        snapshot.announcements = self.standing().cloned().collect();
+        snapshot.poll = self.poll.as_ref().map(|poll| poll.poll.clone());
+        snapshot.tally = self.poll.as_ref().map(|poll| poll.tally(true));
+    }
+}
+
+/// Adds one to at most `max`; the oldest goes.
+fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
+    if queue.len() >= max {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! What a room's settings forbid: looked at before anything goes to the log, by the settings in force.
+//!
+//! Slow mode remembers when each user may comment again, in the actor's time: it is a courtesy of the moment and not part of
+//! the log.
+//!
+//! Does not know: the log, who waits for an answer, clocks.
+
+use crate::protocol::codes::ErrorCode;
+use crate::protocol::event::{Comment, Role};
+use crate::protocol::settings::{Allowed, RoomSettings};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Users whose last comment slow mode remembers; beyond it the oldest is forgotten and may comment again.
+pub(super) const SLOWED_MAX: usize = 65_536;
+
+/// Why something is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Forbidden {
+    pub(super) code: ErrorCode,
+    pub(super) text: &'static str,
+    /// When a retry may succeed; 0: nobody knows.
+    pub(super) after_ms: u64,
+}
+
+impl Forbidden {
+    const fn new(code: ErrorCode, text: &'static str) -> Self {
+        Self { code, text, after_ms: 0 }
+    }
+}
+
+/// See the module's page.
+#[derive(Debug, Default)]
+pub(super) struct Guard {
+    /// When each user's newest comment was taken.
+    last_us: HashMap<Arc<str>, u64>,
+    /// In that order; an entry counts only while it is its user's newest.
+    order: VecDeque<(Arc<str>, u64)>,
+}
+
+impl Guard {
+    /// Whether `comment` may be taken.
+    pub(super) fn comment(&self, settings: &RoomSettings, comment: &Comment, now_us: u64) -> Result<(), Forbidden> {
+        let role = comment.user.role;
+        if matches!(role, Role::Moderator | Role::Host) {
+            return Ok(());
+        }
+        if settings.mute_all {
+            return Err(Forbidden::new(ErrorCode::Muted, "only moderators and the host may comment now"));
+        }
+        allows(settings, Allowed::Comment)?;
+        // What stands in the text has 512 characters at most: counting is cheap.
+        if comment.text.chars().count() > usize::from(settings.text_max) {
+            return Err(Forbidden::new(ErrorCode::TooLong, "the room takes shorter comments only"));
+        }
+        if is_slowed(settings, role)
+            && let Some(last_us) = self.last_us.get(&comment.user.id)
+        {
+            let wait_us = (last_us + settings.slow_ms * 1_000).saturating_sub(now_us);
+            if wait_us > 0 {
+                let text = "slow mode: wait before your next comment";
+                return Err(Forbidden {
+                    after_ms: wait_us.div_ceil(1_000),
+                    ..Forbidden::new(ErrorCode::RateLimited, text)
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// `comment` was taken.
+    pub(super) fn took(&mut self, settings: &RoomSettings, comment: &Comment, now_us: u64) {
+        if settings.slow_ms == 0 {
+            if !self.order.is_empty() {
+                *self = Self::default();
+            }
+        } else if is_slowed(settings, comment.user.role) {
+            let user = &comment.user.id;
+            self.last_us.insert(Arc::clone(user), now_us);
+            self.order.push_back((Arc::clone(user), now_us));
+            while self.order.len() > SLOWED_MAX
+                && let Some((user, at_us)) = self.order.pop_front()
+            {
+                if self.last_us.get(&user) == Some(&at_us) {
+                    self.last_us.remove(&user);
+                }
+            }
+        }
+    }
+
+    /// Comments that were taken did not get into the log: their authors need not wait to try again.
+    pub(super) fn forgive(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Whether viewers may send such things here.
+pub(super) fn allows(settings: &RoomSettings, what: Allowed) -> Result<(), Forbidden> {
+    let text = match what {
+        Allowed::Comment => "the room takes no comments now",
+        Allowed::Like => "the room takes no likes now",
+        Allowed::Vote => "the room takes no votes now",
+    };
+    if settings.allowed.contains(&what) { Ok(()) } else { Err(Forbidden::new(ErrorCode::NotAllowed, text)) }
+}
+
+fn is_slowed(settings: &RoomSettings, role: Role) -> bool {
+    settings.slow_ms > 0 && matches!(role, Role::Guest | Role::Viewer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::tests::comment;
+
+    fn by(role: Role, text: &str) -> Comment {
+        let mut comment = comment("u", text);
+        comment.user.role = role;
+        comment
+    }
+
+    fn settings() -> RoomSettings {
+        RoomSettings::new(None, 100)
+    }
+
+    const ALL: [Role; 5] = [Role::Guest, Role::Viewer, Role::Vip, Role::Moderator, Role::Host];
+
+    /// What each role is told.
+    fn told(guard: &Guard, settings: &RoomSettings, text: &str, now_us: u64) -> [Option<(ErrorCode, u64)>; 5] {
+        ALL.map(|role| {
+            guard.comment(settings, &by(role, text), now_us).err().map(|forbidden| (forbidden.code, forbidden.after_ms))
+        })
+    }
+
+    #[test]
+    fn each_setting_has_its_code_and_moderators_and_hosts_are_exempt() {
+        let guard = Guard::default();
+        assert_eq!(told(&guard, &settings(), &"长".repeat(512), 0), [None; 5]);
+        let refused = |code| [Some((code, 0)), Some((code, 0)), Some((code, 0)), None, None];
+        let muted = RoomSettings { mute_all: true, ..settings() };
+        assert_eq!(told(&guard, &muted, "x", 0), refused(ErrorCode::Muted));
+        let likes_only = RoomSettings { allowed: [Allowed::Like].into(), ..settings() };
+        assert_eq!(told(&guard, &likes_only, "x", 0), refused(ErrorCode::NotAllowed));
+        assert_eq!(allows(&likes_only, Allowed::Like), Ok(()));
+        assert_eq!(allows(&likes_only, Allowed::Vote).unwrap_err().code, ErrorCode::NotAllowed);
+        let short = RoomSettings { text_max: 3, ..settings() };
+        assert_eq!(told(&guard, &short, "四个字长", 0), refused(ErrorCode::TooLong));
+        assert_eq!(told(&guard, &short, "三个字", 0), [None; 5]);
+    }
+
+    #[test]
+    fn slow_mode_says_when_to_come_back_and_vips_need_not_wait() {
+        let (mut guard, slow) = (Guard::default(), RoomSettings { slow_ms: 5_000, ..settings() });
+        assert_eq!(told(&guard, &slow, "x", 0), [None; 5], "the first one is free");
+        for role in ALL {
+            guard.took(&slow, &by(role, "x"), 1_000);
+        }
+        let wait = Some((ErrorCode::RateLimited, 3_000));
+        assert_eq!(told(&guard, &slow, "x", 2_001_000), [wait, wait, None, None, None]);
+        let moment = Some((ErrorCode::RateLimited, 1));
+        assert_eq!(told(&guard, &slow, "x", 5_000_999)[0], moment, "never sooner than it would be taken");
+        assert_eq!(told(&guard, &slow, "x", 5_001_000), [None; 5]);
+        assert_eq!(guard.comment(&slow, &comment("another", "x"), 1_001), Ok(()));
+        let slower = RoomSettings { slow_ms: 9_000, ..settings() };
+        assert_eq!(told(&guard, &slower, "x", 5_001_000)[0], Some((ErrorCode::RateLimited, 4_000)), "as it is now");
+        guard.forgive();
+        assert_eq!(told(&guard, &slow, "x", 1_001), [None; 5]);
+    }
+
+    #[test]
+    fn slow_mode_is_bounded_and_forgets_the_oldest() {
+        let (mut guard, slow) = (Guard::default(), RoomSettings { slow_ms: 3_600_000, ..settings() });
+        for n in 0..SLOWED_MAX as u64 + 100 {
+            guard.took(&slow, &comment(&format!("u{n}"), "x"), n);
+        }
+        assert_eq!((guard.last_us.len(), guard.order.len()), (SLOWED_MAX, SLOWED_MAX));
+        assert_eq!(guard.comment(&slow, &comment("u99", "x"), 1), Ok(()));
+        assert!(guard.comment(&slow, &comment("u100", "x"), 1_000).is_err());
+        guard.took(&settings(), &comment("u", "x"), 1);
+        assert_eq!((guard.last_us.len(), guard.order.len()), (0, 0), "no slow mode, nothing to remember");
+    }
+}
