@@ -102,7 +102,7 @@ error_codes! {
     UnknownOp, true;
     /// Nothing is left of the text after normalisation.
     Empty, false;
-    /// More than 512 characters or 2 KiB of text.
+    /// More than 512 characters or 2 KiB of text, or more than the room takes.
     TooLong, false;
     /// Too fast; see `retry_after_ms`.
     RateLimited, false;

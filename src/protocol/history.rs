@@ -1,27 +1,85 @@
 //! A room's log as the history API shows it: every event, with its position and its time.
 //!
-//! A frame shows viewers a selection with counters; these are the log's own events, so likes are among them.
+//! A frame shows viewers a selection with counters; these are the log's own events, so likes and votes are among them. What is nobody's
+//! business is not: the owner's idempotency keys, and who voted for what.
 
-use super::event::Event;
-use super::ids::{Epoch, Offset};
+use super::event::{Comment, Event};
+use super::ids::{ClientId, Epoch, Offset};
+use super::kind::Kind;
 use serde::{Deserialize, Serialize};
 
-/// One event of the log: the offset and the event under its kind's name, as in frames, and when it was appended.
-/// `E` is [`Event`] for who reads, a reference to one for who writes.
+/// One event of the log: the offset, when it was appended, and the event under its kind's name, as in frames.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LoggedEvent<E = Event> {
+pub struct LoggedEvent<E = PublicEvent> {
     /// Position in the room's log.
     pub offset: Offset,
     /// When it was appended: wall clock in milliseconds since the Unix epoch; never falls within a room.
     pub at: u64,
-    /// What happened.
+    /// What happened: a [`PublicEvent`] for who reads, a [`Public`] for who writes.
     #[serde(flatten)]
     pub event: E,
 }
 
+/// An event as everybody may read it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublicEvent {
+    /// Somebody said something; without its text if it was deleted.
+    Comment(Comment),
+    /// Likes of one tick.
+    Likes {
+        /// How many were added.
+        add: u64,
+    },
+    /// Votes of one tick.
+    Votes {
+        /// In which poll.
+        poll: ClientId,
+        /// How many; second ones of a user are among them.
+        count: usize,
+    },
+    /// Something that the show's owner made happen, under the name of its kind.
+    #[serde(untagged)]
+    Kind(Kind),
+}
+
+/// The same, borrowed from the log's event.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Public<'a> {
+    /// See [`PublicEvent::Comment`].
+    Comment(&'a Comment),
+    /// See [`PublicEvent::Likes`].
+    Likes {
+        /// How many were added.
+        add: u64,
+    },
+    /// See [`PublicEvent::Votes`].
+    Votes {
+        /// In which poll.
+        poll: &'a ClientId,
+        /// How many.
+        count: usize,
+    },
+    /// See [`PublicEvent::Kind`].
+    #[serde(untagged)]
+    Kind(&'a Kind),
+}
+
+impl<'a> From<&'a Event> for Public<'a> {
+    fn from(event: &'a Event) -> Self {
+        match event {
+            Event::Comment(comment) => Self::Comment(comment),
+            Event::Likes { add } => Self::Likes { add: *add },
+            Event::Votes(votes) => Self::Votes { poll: &votes.poll, count: votes.ballots.len() },
+            Event::Post(post) => Self::Kind(&post.kind),
+        }
+    }
+}
+
 /// A stretch of a room's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HistoryPage<E = Event> {
+pub struct HistoryPage<E = PublicEvent> {
     /// Identity of the log.
     pub epoch: Epoch,
     /// First retained offset; `last + 1` when nothing is retained.
@@ -33,4 +91,52 @@ pub struct HistoryPage<E = Event> {
     /// The `after` of the next page; absent when there was no more.
     #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     pub next: Option<Offset>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::event::{Role, User};
+    use crate::protocol::ids::Hex64;
+    use crate::protocol::kind::{Ballot, Custom, Delete, Gift, Post, PostKey, Unpin, Votes};
+    use serde_json::json;
+
+    /// What an event is in the API, and back.
+    fn written(event: &Event) -> serde_json::Value {
+        let json = serde_json::to_value(LoggedEvent { offset: 5, at: 7, event: Public::from(event) }).unwrap();
+        let read: LoggedEvent = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), json, "who reads it reads all of it");
+        json
+    }
+
+    fn id(text: &str) -> ClientId {
+        ClientId::new(text).unwrap()
+    }
+
+    #[test]
+    fn a_post_stands_under_its_kinds_name_without_its_key() {
+        let post = |kind| {
+            let key = Some(PostKey { id: id("top-secret"), sum: Hex64(1) });
+            written(&Event::Post(Box::new(Post { key, kind })))
+        };
+        let user = User { id: "u".into(), name: "n".into(), role: Role::Vip };
+        let gift = Gift { user, name: "Rose".into(), count: 3, value: 1, combo: Some(id("c")), total: None };
+        let expected = json!({"offset": 5, "at": 7, "gift": {"user": {"id": "u", "name": "n", "role": "vip"},
+            "name": "Rose", "count": 3, "value": 1, "combo": "c"}});
+        assert_eq!(post(Kind::Gift(gift)), expected);
+        assert_eq!(post(Kind::Unpin(Unpin {})), json!({"offset": 5, "at": 7, "unpin": {}}));
+        assert_eq!(post(Kind::Delete(Delete { offset: 2 })), json!({"offset": 5, "at": 7, "delete": {"offset": 2}}));
+        let custom = Custom { name: "shop.product".into(), data: json!({"likes": {"add": 1}}).into(), sticky: true };
+        let expected = json!({"offset": 5, "at": 7,
+            "custom": {"type": "shop.product", "data": {"likes": {"add": 1}}, "sticky": true}});
+        assert_eq!(post(Kind::Custom(custom)), expected);
+    }
+
+    #[test]
+    fn who_voted_for_what_is_not_told() {
+        let ballots = vec![Ballot { user: "u".into(), option: 1 }; 3];
+        let votes = written(&Event::Votes(Votes { poll: id("p1"), ballots }));
+        assert_eq!(votes, json!({"offset": 5, "at": 7, "votes": {"poll": "p1", "count": 3}}));
+        assert_eq!(written(&Event::Likes { add: 9 }), json!({"offset": 5, "at": 7, "likes": {"add": 9}}));
+    }
 }

@@ -47,9 +47,9 @@ pub(super) struct SavedChange {
 impl Timeline {
     /// `settings` have been in force for ever.
     pub fn new(settings: RoomSettings) -> Self {
-        let first =
-            Change { since_ms: 0, patch: SettingsPatch::default(), bytes: 0, settings: settings.clone().into() };
-        Self { configured: settings, changes: VecDeque::from([first]), bytes: 0 }
+        let mut timeline = Self { configured: settings, changes: VecDeque::new(), bytes: 0 };
+        timeline.put(0, SettingsPatch::default());
+        timeline
     }
 
     /// After the log time `at_ms`, what `patch` says is in force.

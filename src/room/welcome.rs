@@ -120,7 +120,8 @@ impl WelcomeTail {
     }
 
     /// The welcome of somebody to whom everything after its position follows: without events, and with the `likes` of
-    /// the position where it stands. Small, and of a moment and place of its own: encoded for each.
+    /// the position where it stands. What stands in the room is as it is now: pages tell no tallies. Small, and of a moment and
+    /// place of its own: encoded for each.
     pub fn compose_recovered(
         &self,
         encoding: Encoding,
@@ -129,9 +130,9 @@ impl WelcomeTail {
         you: &User,
         likes: u64,
     ) -> Vec<u8> {
-        let TailFields { epoch, last, tick_ms, snapshot: Snapshot { online, .. } } = self.fields;
+        let TailFields { epoch, last, tick_ms, ref snapshot } = self.fields;
         let (room, you) = (room.clone(), you.clone());
-        let snapshot = Snapshot { likes, online, ..Snapshot::default() };
+        let snapshot = Snapshot { likes, events: Vec::new(), ..snapshot.clone() };
         let welcome = Welcome { room, session, you, recovered: true, reason: None, epoch, last, tick_ms, snapshot };
         encode::payload(&ServerMessage::Welcome(Box::new(welcome)), encoding)
     }
@@ -245,13 +246,14 @@ mod tests {
             Hex64(1),
             5,
             100,
-            Snapshot { likes: 9, online: 3, events: vec![shown(5, "x")], ..Snapshot::default() },
+            Snapshot { likes: 9, online: 3, unique: 4, events: vec![shown(5, "x")], ..Snapshot::default() },
         );
         let (room, you) = (RoomId::new("r").unwrap(), comment("u", "").user);
         let welcome = tail.compose_recovered(Encoding::Json, &room, Hex64(2), &you, 7);
         let Ok(ServerMessage::Welcome(welcome)) = serde_json::from_slice(&welcome) else { panic!("no welcome") };
         assert!(welcome.recovered && welcome.reason.is_none() && welcome.snapshot.events.is_empty());
         assert_eq!((welcome.last, welcome.epoch, welcome.snapshot.likes, welcome.snapshot.online), (5, Hex64(1), 7, 3));
+        assert_eq!(welcome.snapshot.unique, 4, "what else stands is told too");
     }
 
     #[test]

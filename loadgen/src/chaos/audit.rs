@@ -69,7 +69,9 @@ fn page(address: SocketAddr, room: &str, after: Option<u64>) -> Result<Answer, S
         if let Some(comment) = event.get("comment") {
             let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
             let author = comment.get("user").and_then(|user| text(user, "id")).map(Cow::Owned);
-            let hash = text(comment, "text").map(|text| hash(&text));
+            // Of a deleted comment nobody knows any more what it said.
+            let is_deleted = comment.get("deleted").and_then(Value::as_bool).unwrap_or(false);
+            let hash = text(comment, "text").filter(|_| !is_deleted).map(|text| hash(&text));
             items.push(Item {
                 offset,
                 author,

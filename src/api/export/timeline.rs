@@ -11,12 +11,13 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// The record's comment and its time in milliseconds; `None` for other events.
+    /// The record's comment and its time in milliseconds; `None` for other events and for a comment that was deleted, whose
+    /// time still counts: the others stay where they are.
     pub(super) fn place<'r>(&mut self, record: &'r Record) -> Option<(&'r Comment, u64)> {
         match &record.event {
             Event::Comment(comment) => {
                 let began_ms = *self.began_ms.get_or_insert(record.at_ms);
-                Some((comment, comment.media_ms.unwrap_or(record.at_ms.saturating_sub(began_ms))))
+                (!comment.deleted).then(|| (comment, comment.media_ms.unwrap_or(record.at_ms.saturating_sub(began_ms))))
             }
             Event::Likes { .. } | Event::Votes(_) | Event::Post(_) => None,
         }

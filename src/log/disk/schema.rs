@@ -89,9 +89,10 @@ pub(super) fn writer(path: &Path, vfs: Option<&str>, sync: bool) -> rusqlite::Re
             Some(why),
         ));
     }
-    // Checkpoints are ours: SQLite's own would hide their errors. No page reaches the disk before its commit.
+    // Checkpoints are ours: SQLite's own would hide their errors. No page reaches the disk before its commit. What a page
+    // lets go is filled with zeros in it, also where a row was moved, so that nothing is left of what is deleted.
     conn.execute_batch(&format!(
-        "PRAGMA synchronous = {}; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {WAL_BYTES_KEPT};
+        "PRAGMA secure_delete = FAST; PRAGMA synchronous = {}; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {WAL_BYTES_KEPT};
          PRAGMA cache_spill = OFF; PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA temp_store = MEMORY;",
         if sync { "FULL" } else { "NORMAL" }
     ))?;

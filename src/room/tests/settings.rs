@@ -54,7 +54,12 @@ fn slow_mode_holds_whoever_was_taken_and_nobody_whose_comment_was_lost() {
     rig.run();
     rig.errors();
     assert_eq!(rig.says("b", "u", Role::Viewer), None, "the first one was lost");
-    rig.run_for(5_000_000);
+    rig.run_for(TICK_US);
+    rig.log.release();
+    rig.run();
+    rig.run_for(5_000_000 - 2 * TICK_US);
+    assert_eq!(rig.says("c", "u", Role::Viewer), Some((ErrorCode::RateLimited, Some(100))));
+    rig.run_for(TICK_US);
     assert_eq!(rig.says("c", "u", Role::Viewer), None);
 }
 

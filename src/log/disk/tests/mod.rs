@@ -2,6 +2,7 @@
 
 mod bursts;
 mod damage;
+mod deletion;
 mod faults;
 mod faulty;
 mod upkeep;
