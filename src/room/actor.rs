@@ -225,8 +225,8 @@ impl Actor {
         if count == 0 {
             return;
         }
-        if let Err(refused) = self.may_like(from) {
-            return out.push(refused);
+        if let Err(forbidden) = self.may_like() {
+            return out.push(posts::answer(from, None, &forbidden));
         }
         if let Some(rate) = self.settings.like_rate
             // More than the burst counts as the whole burst: no message is impossible for ever.

@@ -127,8 +127,8 @@ impl Actor {
     }
 
     /// Whether viewers may like here.
-    pub(super) fn may_like(&self, from: ConnRef) -> Result<(), Effect> {
-        allows(self.in_force(), Allowed::Like).map_err(|forbidden| answer(from, None, &forbidden))
+    pub(super) fn may_like(&self) -> Result<(), Forbidden> {
+        allows(self.in_force(), Allowed::Like)
     }
 
     /// Whether a comment of so long ago would still be on its way.

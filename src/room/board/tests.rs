@@ -190,8 +190,8 @@ fn happen(show: &mut Show, what: u8, n: u64) {
     match what {
         0 => show.post(pin(&n.to_string())),
         1 => show.post(Kind::Unpin(Unpin {})),
-        2 => show.post(custom(&format!("t.{}", n % 20), n, n % 3 > 0)),
-        3 => show.post(announcement(&n.to_string(), (n % 4 > 0).then_some(show.now_ms + n * 7))),
+        2 => show.post(custom(&format!("t.{}", n % 20), n, !n.is_multiple_of(3))),
+        3 => show.post(announcement(&n.to_string(), (!n.is_multiple_of(4)).then_some(show.now_ms + n * 7))),
         4 => show.post(Kind::Settings(SettingsPatch { budget: Some(n as u32), ..SettingsPatch::default() })),
         5 => show.open(&format!("p{}", n % 2)),
         6 => show.close(&format!("p{}", n % 2)),
