@@ -8,18 +8,18 @@
 //! Does not know: sockets, shards, tokio, configuration files, how a message reaches a connection.
 
 mod posts;
+mod telling;
 
 pub use super::effect::Effect;
 pub use super::settings::Settings;
 
-use super::core::{Applied, Core, CoreSettings, Framed, Frames, Wanted};
+use super::core::{Applied, Core, CoreSettings};
 use super::effect::{refusal, repeated};
 use super::grid::{Grid, spread_us};
 use super::guard::Guard;
 use super::inbox::Inbox;
 use super::pending::{Pending, Sender, Taken, Waiting};
 use super::posting::Posting;
-use super::publish::publish;
 use super::registry::RoomHandle;
 use super::replay::replay;
 use super::resume::PageRequest;
@@ -28,18 +28,16 @@ use super::upkeep::Upkeep;
 use super::welcome::WelcomeTail;
 use super::window::{Mark, Seen};
 use crate::faults::{fail_point, planted, reset};
-use crate::limits::{OFFSET_MAX, WELCOMES_MAX};
+use crate::limits::OFFSET_MAX;
 use crate::log::{AppendError, Delivery, Log, OpenError, Record, Ticket};
 use crate::policy::rate::Gcra;
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::encode::{Rendition, Variant};
+use crate::protocol::encode::Variant;
 use crate::protocol::event::{Comment, Event};
-use crate::protocol::frame::Frame;
-use crate::protocol::ids::{Epoch, Hex64, Offset};
+use crate::protocol::ids::{Hex64, Offset};
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::protocol::message::{Heartbeat, Outcome, ResumeFailure, ServerMessage};
+use crate::protocol::message::Outcome;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// See the module's page.
 pub struct Actor {
@@ -243,32 +241,6 @@ impl Actor {
         }
         self.likes = self.likes.saturating_add(count).min(OFFSET_MAX);
         self.gathered(now_us);
-    }
-
-    /// Lets a subscriber in, from now or from where it was. Everything is said as of the last frame, so that
-    /// the next frame continues it exactly; comments of the open tick come with that frame. A newcomer sees the newest
-    /// `history` comments, or as many as the room is set to.
-    pub fn join(
-        &mut self,
-        to: ConnRef,
-        user: &str,
-        resume: Option<(Epoch, Offset)>,
-        history: Option<usize>,
-        now_us: u64,
-        out: &mut Vec<Effect>,
-    ) {
-        self.presence_changed(now_us);
-        self.unique.add(user);
-        let Framed { last, likes, .. } = *self.core.framed();
-        let (after, reason) = match resume {
-            None => (None, None),
-            Some((epoch, _)) if epoch != self.core.epoch() => (None, Some(ResumeFailure::EpochChanged)),
-            Some((_, after)) if after > last => (None, Some(ResumeFailure::Ahead)),
-            Some((_, after)) => (Some(after), None),
-        };
-        // What a returner missed comes in frames: in a snapshot it would come twice.
-        let events = if after.is_some() { 0 } else { self.core.history(history) };
-        out.push(Effect::Joined { to, last, likes, after, reason, tail: self.welcome_tail(events) });
     }
 
     /// What it takes to make the page after `after`; `None` when no frame has told anything after it.
@@ -481,69 +453,5 @@ impl Actor {
             self.likes = self.likes.saturating_add(likes).min(OFFSET_MAX);
             self.append_due_us.get_or_insert_with(|| self.grid.next_us(now_us));
         }
-    }
-
-    fn frame(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
-        let [lite, full] = [Rendition::Lite, Rendition::Full].map(|rendition| self.handle.uses_rendition(rendition));
-        let online = self.handle.online();
-        let Some(mut frames) = self.core.tick(now_us, wall_ms, online, Wanted { lite, full }) else { return };
-        self.tell_unique(&mut frames, now_us);
-        self.framed_slot = Some(self.grid.slot(now_us));
-        self.tails.clear();
-        self.handle.figures.frames.fetch_add(1, Ordering::Relaxed);
-        let Frames { viewer, lite, full } = frames;
-        let Frame { prev, last, .. } = viewer;
-        let messages = [Some(viewer), lite, full].map(|frame| frame.map(ServerMessage::Frame));
-        let of = |rendition| match rendition {
-            Rendition::Viewer => messages[0].as_ref(),
-            Rendition::Lite => messages[1].as_ref(),
-            Rendition::Full => messages[2].as_ref(),
-        };
-        self.publish(of, prev, last, now_us, out);
-        if let [Some(ServerMessage::Frame(viewer)), ..] = messages {
-            self.core.remember_shown(viewer.events);
-        }
-    }
-
-    fn heartbeat(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
-        let last = self.core.framed().last;
-        let heartbeat = ServerMessage::Heartbeat(Heartbeat { last, at: wall_ms });
-        self.publish(|_| Some(&heartbeat), last, last, now_us, out);
-        self.upkeep.tell(&*self.log, &self.handle.id, &self.core, now_us, wall_ms);
-    }
-
-    /// Encodes once per variant in use; no variant, no effect.
-    fn publish<'m>(
-        &mut self,
-        of: impl Fn(Rendition) -> Option<&'m ServerMessage>,
-        prev: Offset,
-        last: Offset,
-        now_us: u64,
-        out: &mut Vec<Effect>,
-    ) {
-        self.quiet_since_us = now_us;
-        if let Some(mut frame) = publish(of, &self.handle, &self.settings.deflate) {
-            (frame.prev, frame.last, frame.published_us) = (prev, last, now_us);
-            frame.likes = self.core.framed().likes;
-            out.push(Effect::Frame { frame: Arc::new(frame) });
-        }
-    }
-
-    /// The shared tail of this moment: until a frame goes out, or `online` is off by more than a sixteenth
-    /// (below 16 people each one counts).
-    fn welcome_tail(&mut self, events: usize) -> Arc<WelcomeTail> {
-        let online = self.handle.online();
-        self.tails.retain(|(_, tail)| online.abs_diff(tail.online()) * 16 <= tail.online());
-        if let Some((_, tail)) = self.tails.iter().find(|(known, _)| *known == events) {
-            return tail.clone();
-        }
-        if self.tails.len() == WELCOMES_MAX {
-            self.tails.remove(0);
-        }
-        let (last, mut snapshot) = (self.core.framed().last, self.core.snapshot(online, events));
-        snapshot.unique = self.unique.estimate();
-        let tail = Arc::new(WelcomeTail::new(self.core.epoch(), last, self.tick_ms(), snapshot));
-        self.tails.push((events, tail.clone()));
-        tail
     }
 }

@@ -11,7 +11,7 @@ use crate::protocol::local::ConnRef;
 use crate::protocol::message::{Ack, ErrorMessage, Outcome, ServerMessage, VoteRequest};
 use crate::protocol::settings::{Allowed, RoomSettings};
 use crate::room::board::Voted;
-use crate::room::core::{Core, Frames};
+use crate::room::core::Core;
 use crate::room::effect::Effect;
 use crate::room::grid::Grid;
 use crate::room::guard::{Forbidden, allows};
@@ -145,17 +145,6 @@ impl Actor {
             self.framed_slot = self.framed_slot.map(|_| grid.slot(now_us));
             self.append_due_us = self.append_due_us.map(|due_us| due_us.min(grid.next_us(now_us)));
             self.tails.clear(); // They tell the tick.
-        }
-    }
-
-    /// Puts the estimate of who has watched into the frames of a tick, if it is a new one and its time has come.
-    pub(super) fn tell_unique(&mut self, frames: &mut Frames, now_us: u64) {
-        let unique = self.unique.estimate();
-        if unique != self.unique_told && now_us >= self.unique_from_us {
-            (self.unique_told, self.unique_from_us) = (unique, now_us.saturating_add(self.settings.counters_us));
-            let Frames { viewer, lite, full } = frames;
-            let all = [Some(viewer), lite.as_mut(), full.as_mut()];
-            all.into_iter().flatten().for_each(|frame| frame.unique = Some(unique));
         }
     }
 
