@@ -58,9 +58,11 @@ fn frame(n: u64) -> Arc<EncodedFrame> {
 /// Both measurements in one test: the counter is the whole process's.
 #[test]
 fn a_frame_to_ten_thousand_subscribers_allocates_no_more_than_to_a_hundred() {
-    let (few, many) = (on_slots(100, 1), on_slots(10_000, 1));
+    // The test harness has a thread of its own, which allocates now and then: what a slice does, it does each time.
+    let least = |count, waiting| (0..3).map(|_| on_slots(count, waiting)).min().unwrap();
+    let (few, many) = (least(100, 1), least(10_000, 1));
     assert_eq!((few, many), (0, 0), "the pass itself allocates nothing");
-    let (few, many) = (on_slots(100, 8), on_slots(10_000, 8));
+    let (few, many) = (least(100, 8), least(10_000, 8));
     assert_eq!((few, many), (1, 1), "frames that wait are put together once per slice");
 
     let (few, many) = (on_sockets(100), on_sockets(4_000));

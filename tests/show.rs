@@ -230,7 +230,8 @@ fn a_quiet_room_says_that_it_lives() {
     for viewer in &mut viewers {
         let beats = [viewer.next("heartbeat"), viewer.next("heartbeat")];
         assert_eq!(number(&beats[0], "last"), 0);
-        assert!(number(&beats[1], "at") >= number(&beats[0], "at") + 100, "{beats:?}");
+        // Each room has its own time, an eighth less at the most.
+        assert!(number(&beats[1], "at") >= number(&beats[0], "at") + 87, "{beats:?}");
     }
     let offset = number(&viewers[0].comment("c", "now"), "offset");
     for viewer in &mut viewers {

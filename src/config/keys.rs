@@ -101,7 +101,7 @@ keys! {
     room.log_bytes_max, bytes(64 * KIB, 1 << 40), "Bytes of events that a room's log keeps. In memory 16 MiB unless set.";
     room.log_age_s, seconds(1, 3_650 * DAY_S), "How long a room's log keeps an event. In memory one day unless set.";
     room.counters_ms, ms(5, 10 * MINUTE_MS), "In a quiet room, changed counters (likes, online) are sent at most this often.";
-    room.heartbeat_ms, ms(100, HOUR_MS), "Without a frame for this long a room sends a heartbeat.";
+    room.heartbeat_ms, ms(100, HOUR_MS), "Without a frame for this long, less up to a tick (each room has its own time), a room sends a heartbeat.";
     room.tick_groups, count(1, 10), "Rooms end their ticks in so many groups, spread over the tick. 1: all at one instant, and the log makes one commit per tick for the whole node. More: a commit per group, and shorter bursts where many busy rooms share a core.";
 
     rates.comments_per_connection.per_s, PER_S, "Comments of one connection, sustained.";

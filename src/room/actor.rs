@@ -127,7 +127,7 @@ impl Actor {
         let actor = Self {
             grid: Grid::new(handle.key, tick_us, settings.tick_groups),
             heartbeat_us: settings.heartbeat_us
-                - spread_us(handle.key, settings.tick_us.min(settings.heartbeat_us / 2)),
+                - spread_us(handle.key, settings.tick_us.min(settings.heartbeat_us / 8)),
             inbox,
             core,
             comment_bucket: Gcra::default(),
