@@ -12,7 +12,7 @@ use volley::protocol::codes::Close;
 use volley::protocol::encode::{self, Encoding, Variant};
 use volley::protocol::frame::{EncodedFrame, RoomKey};
 use volley::protocol::local::ConnRef;
-use volley::protocol::message::ResumeFailure;
+use volley::protocol::message::{RenditionReason, ResumeFailure};
 use volley::shard::handle::{Message, Shards};
 use volley::shard::pass::{Slot, Slots, Wire};
 use volley::shard::ring::Ring;
@@ -114,8 +114,14 @@ fn on_slots(count: u32, waiting: u64) -> u64 {
 /// Allocations of the whole process while `FRAMES` frames reach `count` real sockets, one after the other.
 fn on_sockets(count: usize) -> u64 {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    let settings =
-        Settings { ring_frames: 64, ping_us: u64::MAX / 4, idle_us: u64::MAX / 2, stalled_us: 30_000_000, gaps_max: 3 };
+    let settings = Settings {
+        ring_frames: 64,
+        ping_us: u64::MAX / 4,
+        idle_us: u64::MAX / 2,
+        stalled_us: 30_000_000,
+        gaps_max: 3,
+        lite_lag_frames: 10,
+    };
     let (shards, threads) = Shards::start(1, settings, |_, _| Everybody).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let caps = Caps {
@@ -193,6 +199,12 @@ impl Tenant for Everybody {
     fn not_resumed(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, _: ResumeFailure) {}
     fn forget(&mut self, _: ConnRef) {}
     fn page(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, (): &(), _: u64) {}
+    fn variant(&self, (): &()) -> Variant {
+        Variant::default()
+    }
+    fn stand_by(&mut self, (): &mut (), _: Option<Variant>) {}
+    fn turn(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, (): &()) {}
+    fn turned(&mut self, _: &mut Cx<'_, ()>, (): &mut (), _: Variant, _: RenditionReason) {}
     fn flush(&mut self, _: &mut Cx<'_, ()>) {}
     fn bye(&mut self, (): &(), _: Encoding, _: u64) -> Bytes {
         Bytes::new()

@@ -114,7 +114,7 @@ fn wrong(subprotocol: &str) -> Vec<Row> {
         row("513 characters", json!({"comment": {"id": "a", "text": long}}), "too_long", Some("a")),
         row("2,049 bytes", json!({"comment": {"id": "a", "text": bytes}}), "too_long", Some("a")),
         row("a token", json!({"auth": {"token": "t"}}), "not_available", None),
-        row("a rendition of another version", json!({"rendition": "full"}), "not_available", None),
+        row("a rendition of another version", json!({"rendition": "audio"}), "not_available", None),
     ]
 }
 
@@ -466,7 +466,7 @@ fn each_verdict_is_counted_under_its_kind() {
         r#"{"dance":1}"#,
         "{",
         r#"{"auth":{"token":"t"}}"#,
-        r#"{"rendition":"lite"}"#,
+        r#"{"rendition":"audio"}"#,
         r#"{"rendition":"viewer"}"#,
         r#"{"like":{"count":7}}"#,
     ] {

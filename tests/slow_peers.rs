@@ -62,7 +62,8 @@ fn slow_viewer_gets_a_gap_not_a_silence_and_the_others_everything() {
         if let Some(frame) = message.get("frame") {
             assert_eq!(frame["prev"].as_u64(), Some(position), "a hole without a gap");
             position = frame["last"].as_u64().unwrap();
-            got += frame["events"].as_array().unwrap().len() as u64;
+            // It may have slid to lite meanwhile, which leaves things out and counts them.
+            got += frame["events"].as_array().unwrap().len() as u64 + frame["shed"]["normal"].as_u64().unwrap_or(0);
         } else if let Some(gap) = message.get("gap") {
             assert_eq!(gap["from"].as_u64(), Some(position));
             assert_eq!(gap["reason"], "slow");

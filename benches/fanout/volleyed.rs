@@ -13,7 +13,7 @@ use volley::protocol::codes::Close;
 use volley::protocol::encode::{self, Encoding, Variant};
 use volley::protocol::frame::{EncodedFrame, RoomKey};
 use volley::protocol::local::ConnRef;
-use volley::protocol::message::ResumeFailure;
+use volley::protocol::message::{RenditionReason, ResumeFailure};
 use volley::shard::handle::Shards;
 use volley::shard::tenant::{Caps, Command, Cx, Inbound, NewConn, ResumeSource, Tenant};
 use volley::shard::worker::Settings;
@@ -26,6 +26,7 @@ const SETTINGS: Settings = Settings {
     idle_us: 7_200_000_000,
     stalled_us: 30_000_000,
     gaps_max: 1_000_000,
+    lite_lag_frames: usize::MAX,
 };
 
 /// Between looks at the shard's counts, once no frame comes any more.
@@ -180,6 +181,12 @@ impl Tenant for Publisher {
     fn not_resumed(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, _: ResumeFailure) {}
     fn forget(&mut self, _: ConnRef) {}
     fn page(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, (): &(), _: u64) {}
+    fn variant(&self, (): &()) -> Variant {
+        Variant::default()
+    }
+    fn stand_by(&mut self, (): &mut (), _: Option<Variant>) {}
+    fn turn(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, (): &()) {}
+    fn turned(&mut self, _: &mut Cx<'_, ()>, (): &mut (), _: Variant, _: RenditionReason) {}
     fn flush(&mut self, _: &mut Cx<'_, ()>) {}
 
     fn bye(&mut self, (): &(), _: Encoding, _: u64) -> Bytes {

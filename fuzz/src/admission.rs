@@ -98,9 +98,9 @@ impl Watch {
                     assert!(self.likes <= allowed(rate, now_us), "{} likes in {now_us} us", self.likes);
                 }
             }
-            Admitted::Done => {
+            Admitted::Rendition(rendition) => {
                 let message = parse(payload, encoding);
-                assert!(matches!(message, Ok(ClientMessage::Rendition(_))), "{message:?} needs an answer");
+                assert_eq!(message, Ok(ClientMessage::Rendition(rendition.as_str().into())));
             }
             Admitted::Refused(error) => self.refusal(error, payload, encoding),
             Admitted::Fatal(close, error) => {

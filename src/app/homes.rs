@@ -46,6 +46,7 @@ struct Figures {
     likes: u64,
     shed: u64,
     frames: u64,
+    encodes: [u64; 3],
 }
 
 /// All actors of one shard. Bounded by the registry.
@@ -374,6 +375,7 @@ impl Homes {
         self.metrics.comments.increment(now.comments - home.told.comments);
         self.metrics.likes.increment(now.likes - home.told.likes);
         self.metrics.shed.normal.increment(now.shed - home.told.shed);
+        self.metrics.encodes.add(std::array::from_fn(|n| now.encodes[n] - home.told.encodes[n]));
         home.told = now;
         true
     }
@@ -399,6 +401,7 @@ fn figures(room: &RoomHandle) -> Figures {
         likes: f.likes.load(Ordering::Relaxed),
         shed: f.shed.load(Ordering::Relaxed),
         frames: f.frames.load(Ordering::Relaxed),
+        encodes: std::array::from_fn(|n| f.encodes[n].load(Ordering::Relaxed)),
     }
 }
 

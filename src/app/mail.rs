@@ -27,6 +27,16 @@ pub enum Mail {
         /// How it reads.
         variant: Variant,
     },
+    /// To the home: answer with [`Mail::Turned`], behind all frames that were sent there before.
+    Turn {
+        /// Whom.
+        to: ConnRef,
+    },
+    /// To a connection's shard: from here on frames have what it turns to.
+    Turned {
+        /// Who.
+        to: ConnRef,
+    },
     /// To the home: a comment, admitted.
     Comment {
         /// By whom.

@@ -343,6 +343,9 @@ fn room_settings(config: &Config, deflate: Arc<Deflate>) -> RoomSettings {
     }
 }
 
+/// A second of the default tick.
+const LITE_LAG_FRAMES: usize = 10;
+
 fn shard_settings(config: &Config) -> ShardSettings {
     let connection = &config.connection;
     ShardSettings {
@@ -351,6 +354,7 @@ fn shard_settings(config: &Config) -> ShardSettings {
         idle_us: connection.idle_ms * 1_000,
         stalled_us: connection.stalled_ms * 1_000,
         gaps_max: connection.gaps_max,
+        lite_lag_frames: LITE_LAG_FRAMES,
     }
 }
 

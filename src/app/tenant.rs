@@ -8,7 +8,7 @@ use super::library::Library;
 use super::mail::{Joined, Mail, Newcomer};
 use crate::faults::fail_point;
 use crate::gateway::{Claim, Permit, Purpose};
-use crate::metrics::ResumeMetrics;
+use crate::metrics::{ChangeReason, RenditionMetrics, ResumeMetrics};
 use crate::policy::admission::{Admission, Admitted, SessionMeter};
 use crate::policy::auth::Authenticator;
 use crate::protocol::codes::{Close, ErrorCode};
@@ -17,7 +17,7 @@ use crate::protocol::encode::{self, Encoding, Variant};
 use crate::protocol::event::User;
 use crate::protocol::ids::{ClientId, Epoch, Hex64, Offset};
 use crate::protocol::local::ConnRef;
-use crate::protocol::message::{Bye, ErrorMessage, ResumeFailure, ServerMessage};
+use crate::protocol::message::{Bye, ErrorMessage, RenditionReason, ResumeFailure, ServerMessage};
 use crate::room::registry::Registry;
 use crate::shard::handle::{Message, Shards};
 use crate::shard::tenant::{Command, Cx, Inbound, ResumeSource, Tenant};
@@ -76,6 +76,8 @@ pub struct Watch {
     claim: Claim,
     user: User,
     variant: Variant,
+    /// What it may read soon.
+    stands_by: Option<Variant>,
     meter: SessionMeter,
     _permit: Permit,
 }
@@ -87,6 +89,7 @@ pub struct Node {
     /// Who comes back and waits to be brought what they missed.
     returning: HashMap<ConnRef, Box<Joined>>,
     metrics: ResumeMetrics,
+    renditions: RenditionMetrics,
     /// Set when a wake-up of an actor found the inbox full: then all are looked at.
     lost_wake: Arc<AtomicBool>,
     /// Nothing new is taken: the process stops.
@@ -105,8 +108,8 @@ impl Node {
             }
         });
         let homes = Homes::new(shared.registry.clone(), shared.library.clone(), waker);
-        let (returning, metrics) = (HashMap::new(), ResumeMetrics::new());
-        Self { shared, homes, returning, metrics, lost_wake, draining: false }
+        let (returning, metrics, renditions) = (HashMap::new(), ResumeMetrics::new(), RenditionMetrics::new());
+        Self { shared, homes, returning, metrics, renditions, lost_wake, draining: false }
     }
 
     fn watch(&mut self, cx: &mut Cx<'_, Mail>, to: ConnRef, watch: Watch, wish: Wish) -> Session {
@@ -114,6 +117,7 @@ impl Node {
         let (key, home) = (room.key, room.home);
         // Before the home hears of the join: from then on it sends frames here.
         room.arrive(cx.shard, watch.variant);
+        self.renditions.arrived(watch.variant.rendition.index());
         let who = Newcomer {
             to,
             room,
@@ -145,13 +149,13 @@ impl Node {
             Some(ResumeFailure::Ahead) => self.metrics.ahead.increment(1),
             Some(ResumeFailure::Unavailable) => self.metrics.unavailable.increment(1),
         }
-        let (encoding, room) = (variant.encoding, &who.room.id);
+        let room = &who.room.id;
         let packed = variant
             .compressed
-            .then(|| tail.compose_deflated(&self.shared.deflate, encoding, room, who.session, &who.user, *reason));
+            .then(|| tail.compose_deflated(&self.shared.deflate, variant, room, who.session, &who.user, *reason));
         let welcome = packed.flatten().unwrap_or_else(|| {
-            let payload = tail.compose(encoding, room, who.session, &who.user, false, *reason);
-            encode::websocket_frame(&payload, encoding)
+            let payload = tail.compose(variant, room, who.session, &who.user, false, *reason);
+            encode::websocket_frame(&payload, variant.encoding)
         });
         cx.commands.push(Command::Subscribe { conn, variant, welcome, last, likes });
     }
@@ -189,14 +193,14 @@ impl Tenant for Node {
         match purpose {
             #[cfg(feature = "echo")]
             Purpose::Echo => Ok(Session::Echo { _permit: permit, compressed }),
-            Purpose::Watch { room: claim, resume, history, guest } => {
+            Purpose::Watch { room: claim, rendition, resume, history, guest } => {
                 if self.draining {
                     return Err(Close::Drain);
                 }
                 let identity = self.shared.auth.guest(guest.as_ref());
-                let variant = Variant::new(encoding, compressed);
+                let variant = Variant::new(encoding, compressed).with(rendition);
                 let meter = SessionMeter::default();
-                let watch = Watch { claim, user: identity.user, variant, meter, _permit: permit };
+                let watch = Watch { claim, user: identity.user, variant, stands_by: None, meter, _permit: permit };
                 Ok(self.watch(cx, conn, watch, Wish { resume, history }))
             }
         }
@@ -226,7 +230,7 @@ impl Tenant for Node {
                 None => Mail::Like { from: conn, room: key, count },
                 Some(error) => return say(cx, conn, ServerMessage::Error(error)),
             },
-            Admitted::Done => return,
+            Admitted::Rendition(rendition) => return cx.commands.push(Command::Rendition { conn, rendition }),
             Admitted::Refused(error) => return say(cx, conn, ServerMessage::Error(error)),
             Admitted::Fatal(close, error) => {
                 say(cx, conn, ServerMessage::Error(error));
@@ -244,6 +248,8 @@ impl Tenant for Node {
         let Session::Watch(watch) = session else { return };
         let room = watch.claim.room();
         room.leave(cx.shard, watch.variant);
+        watch.stands_by.inspect(|variant| room.unwant(*variant));
+        self.renditions.left(watch.variant.rendition.index());
         if !room.presence_dirty.swap(true, Ordering::AcqRel) {
             cx.commands.push(Command::Mail { shard: room.home, mail: Mail::Presence { room: room.key } });
         }
@@ -253,6 +259,9 @@ impl Tenant for Node {
         match mail {
             Mail::Join(who) => self.homes.join(cx, who),
             Mail::Read { to, room, after, variant } => self.homes.read(cx, to, (room, after, variant)),
+            // Answered here, where frames are sent from: so it comes behind those that were made before.
+            Mail::Turn { to } => cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Turned { to } }),
+            Mail::Turned { to } => cx.commands.push(Command::Turned { conn: to }),
             Mail::Comment { from, room, comment } => self.homes.comment(cx, from, room, comment),
             Mail::Like { from, room, count } => self.homes.like(cx, from, room, count),
             Mail::Opened(opened) => self.homes.opened(cx, *opened),
@@ -270,7 +279,7 @@ impl Tenant for Node {
         match mail {
             Mail::Joined(_) | Mail::Reply { .. } | Mail::Refused { .. } | Mail::Page { .. } => true,
             // At most one per connection, and it was let in.
-            Mail::Read { .. } => true,
+            Mail::Read { .. } | Mail::Turn { .. } | Mail::Turned { .. } => true,
             // Librarians wait by themselves.
             Mail::Opened(_) | Mail::Made(_) => true,
             Mail::Join(_) | Mail::Comment { .. } | Mail::Like { .. } => false,
@@ -295,6 +304,8 @@ impl Tenant for Node {
             | Mail::Refused { .. }
             | Mail::Page { .. }
             | Mail::Read { .. }
+            | Mail::Turn { .. }
+            | Mail::Turned { .. }
             | Mail::Opened(_)
             | Mail::Made(_) => unreachable!("answers always wait"),
         }
@@ -320,9 +331,8 @@ impl Tenant for Node {
         let joined = self.returning.remove(&conn).expect("one that resumes is kept until it is welcomed or gone");
         let Joined { who, tail, .. } = *joined;
         // Without events: small, and so never compressed.
-        let encoding = who.variant.encoding;
-        let payload = tail.compose_recovered(encoding, &who.room.id, who.session, &who.user, likes);
-        encode::websocket_frame(&payload, encoding)
+        let payload = tail.compose_recovered(who.variant, &who.room.id, who.session, &who.user, likes);
+        encode::websocket_frame(&payload, who.variant.encoding)
     }
 
     fn not_resumed(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, why: ResumeFailure) {
@@ -342,6 +352,43 @@ impl Tenant for Node {
         let (room, variant) = (watch.claim.room(), watch.variant);
         let mail = Mail::Read { to: conn, room: room.key, after, variant };
         cx.commands.push(Command::Mail { shard: room.home, mail });
+    }
+
+    fn variant(&self, session: &Session) -> Variant {
+        match session {
+            Session::Watch(watch) => watch.variant,
+            #[cfg(feature = "echo")]
+            Session::Echo { .. } => Variant::default(),
+        }
+    }
+
+    fn stand_by(&mut self, session: &mut Session, variant: Option<Variant>) {
+        #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
+        let Session::Watch(watch) = session else { return };
+        let room = watch.claim.room();
+        // In this order: what it goes on standing by for is never without it.
+        variant.inspect(|variant| room.want(*variant));
+        std::mem::replace(&mut watch.stands_by, variant).inspect(|variant| room.unwant(*variant));
+    }
+
+    fn turn(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: &Session) {
+        #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
+        let Session::Watch(watch) = session else { return };
+        cx.commands.push(Command::Mail { shard: watch.claim.room().home, mail: Mail::Turn { to: conn } });
+    }
+
+    fn turned(&mut self, cx: &mut Cx<'_, Mail>, session: &mut Session, to: Variant, why: RenditionReason) {
+        #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
+        let Session::Watch(watch) = session else { return };
+        let from = std::mem::replace(&mut watch.variant, to);
+        watch.claim.room().move_to(cx.shard, from, to);
+        let why = match why {
+            RenditionReason::Asked => ChangeReason::Asked,
+            RenditionReason::Slow => ChangeReason::Slow,
+            RenditionReason::KeptUp => ChangeReason::KeptUp,
+        };
+        self.renditions.moved(from.rendition.index(), to.rendition.index(), why);
+        self.stand_by(session, None);
     }
 
     fn flush(&mut self, cx: &mut Cx<'_, Mail>) {

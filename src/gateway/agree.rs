@@ -39,12 +39,12 @@ pub(super) fn proper<B>(request: &Request<B>) -> Result<(), Answer> {
 
 /// Agrees to an upgrade and claims the room.
 pub(super) fn upgrade<B>(context: &Context, request: &Request<B>, target: &Target<'_>) -> Result<Agreed, Answer> {
-    let Handshake { room, encoding, protocol_asked, extension, accept, resume, history, guest } =
+    let Handshake { room, encoding, protocol_asked, extension, accept, rendition, resume, history, guest } =
         handshake::check(request, target, &context.settings)?;
     let purpose = match room {
         Some(room) => {
             let room = Claim::new(&context.state.rooms, &room).map_err(|_| Answer::rooms_full())?;
-            Purpose::Watch { room, resume, history, guest }
+            Purpose::Watch { room, rendition, resume, history, guest }
         }
         #[cfg(feature = "echo")]
         None => Purpose::Echo,

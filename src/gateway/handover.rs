@@ -1,7 +1,7 @@
 //! What leaves the gateway: a socket that speaks WebSocket from here on, and why it came.
 
 use super::permit::Permit;
-use crate::protocol::encode::Encoding;
+use crate::protocol::encode::{Encoding, Rendition};
 use crate::protocol::ids::{Epoch, GuestKey, Offset, RoomId};
 use crate::room::registry::RoomHandle;
 use bytes::Bytes;
@@ -38,6 +38,8 @@ pub enum Purpose {
     Watch {
         /// The room, held open.
         room: Claim,
+        /// How much of it is asked for.
+        rendition: Rendition,
         /// Where it left off.
         resume: Option<(Epoch, Offset)>,
         /// How many of the newest comments it wants to see, if it said so.

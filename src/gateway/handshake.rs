@@ -7,7 +7,7 @@ use super::extension;
 use super::origin::Allowed;
 use crate::limits::{HISTORY_MAX, OFFSET_MAX};
 use crate::metrics::Refusal;
-use crate::protocol::encode::Encoding;
+use crate::protocol::encode::{Encoding, Rendition};
 use crate::protocol::ids::{Epoch, GuestKey, Offset, RoomId};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
@@ -44,6 +44,7 @@ pub(super) struct Handshake {
     pub(super) extension: Option<&'static str>,
     /// The value of `Sec-WebSocket-Accept`.
     pub(super) accept: String,
+    pub(super) rendition: Rendition,
     pub(super) resume: Option<(Epoch, Offset)>,
     pub(super) history: Option<usize>,
     pub(super) guest: Option<GuestKey>,
@@ -94,6 +95,7 @@ pub(super) fn check<B>(request: &Request<B>, target: &Target<'_>, settings: &Set
         protocol_asked: encoding.is_some(),
         extension,
         accept,
+        rendition: query.rendition,
         resume: query.resume,
         history: query.history,
         guest,
@@ -202,6 +204,7 @@ fn guest(headers: &HeaderMap) -> Result<Option<GuestKey>, Answer> {
 /// The parameters that we know. Unknown ones, `token` among them, are ignored and never repeated.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Query {
+    rendition: Rendition,
     resume: Option<(Epoch, Offset)>,
     history: Option<usize>,
 }
@@ -223,20 +226,17 @@ impl Query {
                 return Err(bad_payload(format!("{name} is there twice")));
             }
         }
-        match rendition.as_deref() {
-            None | Some("viewer") => {}
-            Some(_) => {
-                let message = "rendition: this server offers viewer";
-                return Err(Answer::new(StatusCode::BAD_REQUEST, "not_available", message));
-            }
-        }
+        let rendition = rendition.map_or(Ok(Rendition::default()), |name| {
+            let message = "rendition: this server offers viewer, lite and full";
+            Rendition::of(&name).ok_or_else(|| Answer::new(StatusCode::BAD_REQUEST, "not_available", message))
+        })?;
         let resume = match (epoch, after) {
             (None, None) => None,
             (Some(epoch), Some(after)) => Some((parse_epoch(&epoch)?, parse_after(&after)?)),
             (Some(_), None) => return Err(bad_payload("after is missing: epoch and after come together")),
             (None, Some(_)) => return Err(bad_payload("epoch is missing: epoch and after come together")),
         };
-        Ok(Self { resume, history: history.map(|history| parse_history(&history)).transpose()? })
+        Ok(Self { rendition, resume, history: history.map(|history| parse_history(&history)).transpose()? })
     }
 }
 
@@ -362,8 +362,12 @@ mod tests {
 
     #[test]
     fn renditions_that_are_not_there_are_not_available() {
-        assert!(Query::parse("rendition=viewer").is_ok());
-        for query in ["rendition=full", "rendition=lite", "rendition=", "rendition=VIEWER"] {
+        assert_eq!(Query::parse("").unwrap().rendition, Rendition::Viewer);
+        for rendition in Rendition::ALL {
+            let query = Query::parse(&format!("rendition={}&x=1", rendition.as_str())).unwrap();
+            assert_eq!(query.rendition, rendition);
+        }
+        for query in ["rendition=audio", "rendition=", "rendition=VIEWER", "rendition=lite%20"] {
             assert_eq!(Query::parse(query).unwrap_err().code, "not_available", "{query}");
         }
     }

@@ -1,6 +1,7 @@
 //! The names, and the cached handles that the other modules count with.
 
 use super::deflate::InflateMetrics;
+use super::renditions::EncodeMetrics;
 use ::metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use ::metrics::{SharedString, histogram};
 use parking_lot::Mutex;
@@ -244,6 +245,8 @@ pub struct RoomMetrics {
     pub rooms_refused: Counter,
     /// Batches that the log did not take.
     pub log_append_failures: Counter,
+    /// Encodings of frames.
+    pub encodes: EncodeMetrics,
 }
 
 impl RoomMetrics {
@@ -260,6 +263,7 @@ impl RoomMetrics {
             rooms: gauge!(ROOMS),
             rooms_refused: counter!(ROOMS_REFUSED),
             log_append_failures: counter!(LOG_APPEND_FAILURES),
+            encodes: EncodeMetrics::new(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod figures;
 mod history;
 mod library;
 mod log;
+mod renditions;
 pub mod scrape;
 
 pub use ::metrics::{Counter, Gauge, Histogram};
@@ -23,6 +24,7 @@ pub use history::HistoryMetrics;
 
 pub use library::{LibraryMetrics, ResumeMetrics};
 pub use log::LogMetrics;
+pub use renditions::{ChangeReason, EncodeMetrics, RenditionMetrics};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
@@ -99,6 +101,7 @@ pub fn install() -> Result<Exporter, AlreadyTaken> {
             log::describe();
             library::describe();
             deflate::describe();
+            renditions::describe();
             Ok(Exporter { handle })
         })
         .clone()

@@ -53,6 +53,21 @@ impl Rendition {
         }
     }
 
+    /// Whether it is what everybody gets who asks for nothing.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    pub fn is_viewer(&self) -> bool {
+        *self == Self::Viewer
+    }
+
+    /// Dense number, `0..3`: its place in [`Rendition::ALL`].
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Viewer => 0,
+            Self::Lite => 1,
+            Self::Full => 2,
+        }
+    }
+
     /// The one of that name.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|rendition| rendition.as_str() == name)
@@ -102,12 +117,7 @@ impl Variant {
             Encoding::Json => 0,
             Encoding::Msgpack => 1,
         };
-        let rendition = match self.rendition {
-            Rendition::Viewer => 0,
-            Rendition::Lite => 4,
-            Rendition::Full => 8,
-        };
-        rendition + encoding + if self.compressed { 2 } else { 0 }
+        self.rendition.index() * 4 + encoding + if self.compressed { 2 } else { 0 }
     }
 }
 

@@ -127,6 +127,9 @@ pub struct Welcome {
     /// Why not, when a position was asked for and `recovered` is false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<ResumeFailure>,
+    /// What the frames are that follow; left out when it is the viewer's.
+    #[serde(default, skip_serializing_if = "Rendition::is_viewer")]
+    pub rendition: Rendition,
     /// The log's incarnation.
     pub epoch: Epoch,
     /// The room's newest position.

@@ -9,6 +9,7 @@ use crate::protocol::deflate::Deflate;
 use crate::protocol::encode::{self, Encoding, Rendition, Variant};
 use crate::protocol::frame::EncodedFrame;
 use crate::protocol::message::ServerMessage;
+use std::sync::atomic::Ordering;
 
 /// The bytes of every variant that somebody on this node uses, of what `of` says to each rendition; `None` when nobody uses any.
 ///
@@ -30,6 +31,7 @@ pub(super) fn publish<'m>(
             }
             let Some(message) = of(rendition) else { continue };
             used = true;
+            room.figures.encodes[rendition.index()].fetch_add(1, Ordering::Relaxed);
             let payload = encode::payload(message, encoding);
             let blocks = if uses_packed { deflate.frame(&payload, encoding) } else { None };
             if uses_plain || blocks.is_none() {

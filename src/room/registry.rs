@@ -121,6 +121,9 @@ pub struct RoomHandle {
     /// Set when presence changed and the home was (or is about to be) told; cleared by the home.
     pub presence_dirty: AtomicBool,
     presence: Box<[CachePadded<[AtomicU32; VARIANTS]>]>,
+    /// Subscribers that read another variant now and may soon read this one. They are counted in `presence` as before, so that
+    /// nobody counts twice, and frames are made for both.
+    wanted: [AtomicU32; VARIANTS],
     /// Figures for the scrape.
     pub figures: RoomFigures,
 }
@@ -136,6 +139,8 @@ pub struct RoomFigures {
     pub shed: AtomicU64,
     /// Frames made.
     pub frames: AtomicU64,
+    /// Encodings made of them, by rendition ([`Rendition::index`]).
+    pub encodes: [AtomicU64; 3],
     /// Newest offset.
     pub last: AtomicU64,
 }
@@ -160,6 +165,7 @@ impl RoomHandle {
             claims: AtomicUsize::new(0),
             presence_dirty: AtomicBool::new(false),
             presence: (0..shards).map(|_| CachePadded::default()).collect(),
+            wanted: Default::default(),
             figures: RoomFigures::default(),
         }
     }
@@ -174,14 +180,32 @@ impl RoomHandle {
         self.presence[usize::from(shard)][variant.index()].fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// A subscriber may soon read `variant`: frames are made in it from now on.
+    pub fn want(&self, variant: Variant) {
+        self.wanted[variant.index()].fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// It does not, or it has moved there.
+    pub fn unwant(&self, variant: Variant) {
+        self.wanted[variant.index()].fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// A subscriber on `shard` reads `to` from now on and no longer `from`.
+    pub fn move_to(&self, shard: u16, from: Variant, to: Variant) {
+        // In this order, so that a shard with one subscriber never looks empty.
+        self.arrive(shard, to);
+        self.leave(shard, from);
+    }
+
     /// Whether `shard` has subscribers.
     pub fn is_present(&self, shard: u16) -> bool {
         self.presence[usize::from(shard)].iter().any(|n| n.load(Ordering::Acquire) > 0)
     }
 
-    /// Whether anybody on this node uses `variant`.
+    /// Whether anybody on this node uses `variant`, or may soon.
     pub fn uses(&self, variant: Variant) -> bool {
-        self.presence.iter().any(|shard| shard[variant.index()].load(Ordering::Acquire) > 0)
+        self.wanted[variant.index()].load(Ordering::Acquire) > 0
+            || self.presence.iter().any(|shard| shard[variant.index()].load(Ordering::Acquire) > 0)
     }
 
     /// Whether anybody on this node gets `rendition`, however it is written.
@@ -242,6 +266,22 @@ mod tests {
         let mut names: Vec<_> = registry.list().iter().map(|room| room.id.to_string()).collect();
         names.sort();
         assert_eq!(names, ["b", "c"]);
+    }
+
+    #[test]
+    fn one_that_moves_counts_once_and_leaves_nothing_behind() {
+        let room = RoomHandle::new(RoomKey(1), id("r"), 0, 2);
+        let viewer = Variant::default();
+        let lite = viewer.with(Rendition::Lite);
+        room.arrive(1, viewer);
+        room.want(lite);
+        assert!(room.uses(lite) && room.uses_rendition(Rendition::Lite), "frames are made before anybody needs them");
+        assert_eq!((room.online(), room.is_present(0)), (1, false));
+        room.move_to(1, viewer, lite);
+        room.unwant(lite);
+        assert_eq!((room.online(), room.uses(viewer), room.uses(lite)), (1, false, true));
+        room.leave(1, lite);
+        assert!(room.online() == 0 && Variant::ALL.into_iter().all(|variant| !room.uses(variant)));
     }
 
     #[test]

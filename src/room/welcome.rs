@@ -6,7 +6,7 @@
 //! stored one, before those of the tail, which is compressed once.
 
 use crate::protocol::deflate::{self, Deflate};
-use crate::protocol::encode::{self, Encoding};
+use crate::protocol::encode::{self, Encoding, Rendition, Variant};
 use crate::protocol::event::User;
 use crate::protocol::ids::{Epoch, Offset, RoomId, SessionId};
 use crate::protocol::message::{ResumeFailure, ServerMessage, Snapshot, Welcome};
@@ -45,7 +45,7 @@ struct TailFields {
     snapshot: Snapshot,
 }
 
-/// In the order of [`crate::protocol::message::Welcome`], up to `reason`.
+/// In the order of [`crate::protocol::message::Welcome`], up to `rendition`.
 #[derive(Serialize)]
 struct HeadFields<'a> {
     room: &'a RoomId,
@@ -54,6 +54,8 @@ struct HeadFields<'a> {
     recovered: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<ResumeFailure>,
+    #[serde(skip_serializing_if = "Rendition::is_viewer")]
+    rendition: Rendition,
 }
 
 impl WelcomeTail {
@@ -85,14 +87,15 @@ impl WelcomeTail {
     /// One newcomer's whole welcome message as a payload.
     pub fn compose(
         &self,
-        encoding: Encoding,
+        variant: impl Into<Variant>,
         room: &RoomId,
         session: SessionId,
         you: &User,
         recovered: bool,
         reason: Option<ResumeFailure>,
     ) -> Vec<u8> {
-        let mut out = opening(encoding, &HeadFields { room, session, you, recovered, reason });
+        let Variant { rendition, encoding, .. } = variant.into();
+        let mut out = opening(encoding, &HeadFields { room, session, you, recovered, reason, rendition });
         out.extend_from_slice(self.encoded(encoding));
         out
     }
@@ -102,15 +105,16 @@ impl WelcomeTail {
     pub fn compose_deflated(
         &self,
         deflate: &Deflate,
-        encoding: Encoding,
+        variant: impl Into<Variant>,
         room: &RoomId,
         session: SessionId,
         you: &User,
         reason: Option<ResumeFailure>,
     ) -> Option<Bytes> {
+        let Variant { rendition, encoding, .. } = variant.into();
         let blocks = self.tail(encoding).blocks.get_or_init(|| deflate.blocks(self.encoded(encoding)).map(Vec::into));
         let blocks = blocks.as_ref()?;
-        let opening = opening(encoding, &HeadFields { room, session, you, recovered: false, reason });
+        let opening = opening(encoding, &HeadFields { room, session, you, recovered: false, reason, rendition });
         let length = deflate::stored_len(opening.len()) + blocks.len();
         let mut out = encode::websocket_header(length, encoding, true);
         out.reserve_exact(length);
@@ -124,16 +128,18 @@ impl WelcomeTail {
     /// place of its own: encoded for each.
     pub fn compose_recovered(
         &self,
-        encoding: Encoding,
+        variant: impl Into<Variant>,
         room: &RoomId,
         session: SessionId,
         you: &User,
         likes: u64,
     ) -> Vec<u8> {
+        let Variant { rendition, encoding, .. } = variant.into();
         let TailFields { epoch, last, tick_ms, ref snapshot } = self.fields;
         let (room, you) = (room.clone(), you.clone());
         let snapshot = Snapshot { likes, events: Vec::new(), ..snapshot.clone() };
-        let welcome = Welcome { room, session, you, recovered: true, reason: None, epoch, last, tick_ms, snapshot };
+        let welcome =
+            Welcome { room, session, you, recovered: true, reason: None, rendition, epoch, last, tick_ms, snapshot };
         encode::payload(&ServerMessage::Welcome(Box::new(welcome)), encoding)
     }
 
@@ -173,7 +179,7 @@ fn opening(encoding: Encoding, head: &HeadFields<'_>) -> Vec<u8> {
             out.extend_from_slice(&head[..head.len() - 1]); // without its "}"
         }
         Encoding::Msgpack => {
-            // A map of up to 15 fields begins with one byte, 0x80 | fields: the two halves have 8 or 9.
+            // A map of up to 15 fields begins with one byte, 0x80 | fields: the two halves have 8 to 10.
             out.extend_from_slice(b"\x81\xa7welcome");
             out.push(0x80 | ((head[0] & 0x0f) + TAIL_FIELDS));
             out.extend_from_slice(&head[1..]);
@@ -188,7 +194,7 @@ mod tests {
     use crate::protocol::ids::Hex64;
     use crate::room::tests::{comment, shown};
 
-    fn both_ways(events: usize, recovered: bool, reason: Option<ResumeFailure>) {
+    fn both_ways(events: usize, recovered: bool, reason: Option<ResumeFailure>, rendition: Rendition) {
         let snapshot = Snapshot {
             likes: 99_123,
             online: 20_311,
@@ -201,6 +207,7 @@ mod tests {
             you: comment("u-1", "").user,
             recovered,
             reason,
+            rendition,
             epoch: Hex64(0x1234_5678_9abc_def0),
             last: 812,
             tick_ms: 100,
@@ -208,8 +215,9 @@ mod tests {
         };
         let tail = WelcomeTail::new(welcome.epoch, welcome.last, welcome.tick_ms, snapshot);
         let Welcome { room, session, you, .. } = &welcome;
-        let json = tail.compose(Encoding::Json, room, *session, you, recovered, reason);
-        let msgpack = tail.compose(Encoding::Msgpack, room, *session, you, recovered, reason);
+        let variant = |encoding| Variant::new(encoding, false).with(rendition);
+        let json = tail.compose(variant(Encoding::Json), room, *session, you, recovered, reason);
+        let msgpack = tail.compose(variant(Encoding::Msgpack), room, *session, you, recovered, reason);
 
         let message = ServerMessage::Welcome(Box::new(welcome.clone()));
         assert_eq!(serde_json::from_slice::<ServerMessage>(&json).unwrap(), message);
@@ -223,7 +231,7 @@ mod tests {
         }
         let deflate = Deflate::new(1_000, || 0);
         for (encoding, payload) in [(Encoding::Json, json), (Encoding::Msgpack, msgpack)] {
-            let packed = tail.compose_deflated(&deflate, encoding, room, *session, you, reason);
+            let packed = tail.compose_deflated(&deflate, variant(encoding), room, *session, you, reason);
             assert_eq!(packed.is_some(), events > 10, "below the threshold it stays as it is");
             let Some(packed) = packed else { continue };
             assert_eq!((packed[0] & 0xf0, packed[1]), (0xc0, 126), "final, RSV1, a length of two bytes");
@@ -234,10 +242,11 @@ mod tests {
 
     #[test]
     fn a_spliced_welcome_is_the_same_message_in_both_encodings() {
-        both_ways(0, false, None);
-        both_ways(20, true, None);
-        both_ways(20, false, None);
-        both_ways(300, false, Some(ResumeFailure::TooOld));
+        both_ways(0, false, None, Rendition::Viewer);
+        both_ways(20, true, None, Rendition::Lite);
+        both_ways(20, false, None, Rendition::Full);
+        both_ways(300, false, Some(ResumeFailure::TooOld), Rendition::Viewer);
+        both_ways(300, false, Some(ResumeFailure::TooOld), Rendition::Lite);
     }
 
     #[test]

@@ -46,6 +46,7 @@ impl<T: Tenant> Worker<T> {
         }
         self.begin_lag(to.index, lag);
         self.catch_up_later(to.index);
+        self.serve_the_asked(to.index);
     }
 
     /// The page that a connection asked for; `None`: there is nothing to read there yet.
@@ -88,6 +89,7 @@ impl<T: Tenant> Worker<T> {
                 }
                 lag.add_page(pieces, self.now_us);
                 self.catch_up_later(to.index);
+                self.serve_the_asked(to.index);
             }
         }
     }
@@ -99,6 +101,17 @@ impl<T: Tenant> Worker<T> {
             conn.lag = Some(lag);
             return;
         };
+        if chase.is_welcomed
+            && let Some((turning, notice)) = self.ready_to_turn(index)
+        {
+            chase.variant = turning.to;
+            lag.chase = Some(chase);
+            lag.add_message(notice);
+            self.conns[index as usize].lag = Some(lag);
+            self.has_turned(index, turning);
+            return self.catch_up_later(index);
+        }
+        let conn = &mut self.conns[index as usize];
         let Chase { variant, position, whole_until, is_welcomed, .. } = chase;
         let room = self.rooms.get(conn.room);
         if is_welcomed && let Some(cursor) = cursor(&room.ring, variant, position, whole_until) {

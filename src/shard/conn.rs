@@ -2,6 +2,7 @@
 
 use super::inspect::{Inspect, Packed, Piece};
 use super::lag::Lag;
+use super::pace::Pace;
 use super::report::Inflated;
 use super::tenant::Caps;
 use crate::protocol::codes::Close;
@@ -35,6 +36,8 @@ pub(super) struct Conn<S> {
     pub slot: u32,
     /// Set while its socket is blocked.
     pub lag: Option<Box<Lag>>,
+    /// Set for one that lagged, slid or asked for another rendition.
+    pub pace: Option<Box<Pace>>,
     /// When anything was last read from it.
     pub heard_us: u64,
     /// When the message that is open was begun; 0: none is.
@@ -51,6 +54,7 @@ pub(super) struct Conn<S> {
 pub(super) struct Hints {
     pub stall: bool,
     pub blocked: bool,
+    pub pace: bool,
 }
 
 /// Reads one message: the WebSocket library one that came as it is, we one that came compressed.
@@ -102,6 +106,7 @@ impl<S> Conn<S> {
             room: NONE,
             slot: NONE,
             lag: None,
+            pace: None,
             heard_us: now_us,
             open_since_us: 0,
             gaps: 0,

@@ -44,6 +44,17 @@ pub(super) struct Chase {
     pub is_waiting: bool,
 }
 
+/// Where a subscriber's variant changes.
+#[derive(Clone, Debug)]
+pub(super) struct Turn {
+    /// The first entry of the ring that goes out in the new one.
+    pub at: Seq,
+    /// The new one.
+    pub variant: Variant,
+    /// What is said right before.
+    pub notice: Bytes,
+}
+
 /// What waits for a blocked socket.
 #[derive(Debug, Default)]
 pub(super) struct Lag {
@@ -59,6 +70,10 @@ pub(super) struct Lag {
     pub follow: Option<Follow>,
     /// Set for those whom it does not.
     pub chase: Option<Chase>,
+    /// Set for one that follows and is to read another variant.
+    pub turn: Option<Turn>,
+    /// When the newest page came.
+    page_us: u64,
     /// Whether it stands in the queue of those who catch up.
     pub is_queued: bool,
     /// When the socket last took something.
@@ -109,9 +124,23 @@ impl Lag {
         self.follow.is_some() || self.chase.is_some()
     }
 
+    /// Whether it was sent a welcome, or will be before anything else.
+    pub(super) fn is_welcomed(&self) -> bool {
+        self.follow.is_some() || self.chase.is_some_and(|chase| chase.is_welcomed)
+    }
+
     /// Whether the socket is asked to take anything.
     pub(super) fn is_waiting_for_socket(&self) -> bool {
         !self.rest.is_empty() || !self.control.is_empty() || !self.pong.is_empty() || self.follow.is_some()
+    }
+
+    /// How many frames it is behind; one whose page the socket has not taken for `patience_us`, more than the ring tells.
+    pub(super) fn frames_behind(&self, ring: &Ring, now_us: u64, patience_us: u64) -> usize {
+        match (self.follow, self.chase) {
+            (Some(follow), _) => ring.lag(follow.cursor),
+            (None, Some(_)) if self.is_waiting_for_socket() && now_us - self.page_us > patience_us => usize::MAX,
+            _ => 0,
+        }
     }
 
     /// Adds a whole message that goes before control answers and frames.
@@ -124,6 +153,7 @@ impl Lag {
         if !self.is_waiting_for_socket() {
             self.moved_us = now_us; // Until now it waited for us.
         }
+        self.page_us = now_us;
         self.rest.extend(pieces);
         self.rest_is_delivery = true;
     }
@@ -155,12 +185,16 @@ impl Lag {
         loop {
             if let (Some(ring), Some(mut follow)) = (ring, self.follow) {
                 self.skip_what_is_gone(ring, &mut follow);
+                self.turn_if_there(&mut follow);
                 self.follow = Some(follow).filter(|_| self.chase.is_none());
             }
             let gap = self.untold_gap();
             let frames: SmallVec<[&Bytes; JOIN_FRAMES_MAX]> = match (ring, self.follow) {
                 (Some(ring), Some(follow)) => ring
                     .newest(ring.lag(follow.cursor))
+                    .take(
+                        self.turn.as_ref().map_or(JOIN_FRAMES_MAX, |turn| turn.at.wrapping_sub(follow.cursor) as usize),
+                    )
                     .take(JOIN_FRAMES_MAX)
                     .map(|entry| entry.get(follow.variant))
                     .collect(),
@@ -197,6 +231,9 @@ impl Lag {
             return;
         }
         if follow.position < follow.whole_until {
+            // Pages can turn wherever they begin.
+            follow.cursor = self.turn.as_ref().map_or(follow.cursor, |turn| turn.at);
+            self.turn_if_there(follow);
             let Follow { variant, position, whole_until, .. } = *follow;
             self.chase = Some(Chase { variant, position, whole_until, is_welcomed: true, is_waiting: false });
             return;
@@ -207,6 +244,15 @@ impl Lag {
         self.gap_frames += (lag - keep) as u64;
         follow.cursor = ring.head().wrapping_sub(keep as Seq);
         follow.position = entry.prev;
+    }
+
+    /// At its turn, the notice goes out behind the last frame of the old variant.
+    fn turn_if_there(&mut self, follow: &mut Follow) {
+        // By distance: a gap may have led past the turn. No cursor is half the numbers away.
+        if let Some(turn) = self.turn.take_if(|turn| turn.at.wrapping_sub(follow.cursor) as i32 <= 0) {
+            follow.variant = turn.variant;
+            self.rest.push(turn.notice);
+        }
     }
 
     /// The gap as it stands now; empty: there is none.
@@ -276,7 +322,7 @@ impl Lag {
 
     /// The connection closes: frames no longer matter, but a cut frame must end before the close frame.
     pub(super) fn stop_following(&mut self) {
-        (self.follow, self.chase, self.gap_from) = (None, None, None);
+        (self.follow, self.chase, self.turn, self.gap_from) = (None, None, None, None);
     }
 }
 
@@ -391,6 +437,57 @@ mod tests {
         assert_eq!(wire.got, [0; 6], "the cut frame ends, and nothing else comes");
         let chase = lag.chase.unwrap();
         assert_eq!((chase.position, chase.whole_until, lag.follow, lag.gaps), (1, 20, None, 0));
+    }
+
+    #[test]
+    fn a_turn_comes_right_behind_the_last_frame_of_the_old_variant_however_it_is_cut() {
+        let lite = Variant::ALL[4];
+        let mut ring = Ring::new(8);
+        let start = ring.head();
+        for n in 0..5 {
+            let mut frame = EncodedFrame::new(RoomKey(0), n, n + 1, 0);
+            frame.set(Variant::default(), vec![b'v'; 10].into());
+            if n >= 3 {
+                frame.set(lite, b"lite".to_vec().into());
+            }
+            ring.push(Arc::new(frame));
+        }
+        let notice = Bytes::from_static(b"NOTICE");
+        for (first_cut, step) in (0..=50).flat_map(|cut| [1, 3, 7, 100].map(|step| (cut, step))) {
+            let mut lag = Lag::after_cut(&ring, Variant::default(), start, first_cut, 0);
+            let at = ring.whole_from(lag.follow.unwrap().cursor, lite);
+            lag.turn = Some(Turn { at, variant: lite, notice: notice.clone() });
+            assert!(lag.add_control(b"ACK", 9));
+            let mut wire = Narrow { room: 0, got: vec![b'v'; first_cut] };
+            while lag.flush(1, Some(&ring), &mut wire, 0, &mut Tally::default()) == Flushed::Blocked {
+                wire.room = step;
+            }
+            let text = String::from_utf8(wire.got).unwrap().replace("ACK", "");
+            // What was begun ends; from the first frame on that has it and was not begun, it is the new one.
+            let old = first_cut.div_ceil(10).max(3);
+            let expected = "v".repeat(10 * old) + "NOTICE" + &"lite".repeat(5_usize.saturating_sub(old));
+            assert_eq!(text, expected, "cut {first_cut}, step {step}");
+            assert_eq!(lag.follow.map(|follow| (follow.variant, follow.position)), Some((lite, 5)));
+        }
+    }
+
+    #[test]
+    fn one_that_lost_its_place_before_its_turn_is_told_of_both() {
+        let lite = Variant::ALL[4];
+        let mut ring = Ring::new(8);
+        let start = ring.head();
+        push(&mut ring, 0);
+        let mut lag = Lag::after_cut(&ring, Variant::default(), start, 4, 0);
+        lag.turn = Some(Turn { at: ring.head(), variant: lite, notice: Bytes::from_static(b"NOTICE") });
+        for n in 1..30 {
+            let mut frame = EncodedFrame::new(RoomKey(0), n, n + 1, 0);
+            frame.set(lite, b"lite".to_vec().into());
+            ring.push(Arc::new(frame));
+        }
+        let mut wire = Narrow { room: 10_000, got: vec![] };
+        assert_eq!(lag.flush(1, Some(&ring), &mut wire, 5, &mut Tally::default()), Flushed::CaughtUp);
+        let text = String::from_utf8_lossy(&wire.got[6..]);
+        assert!(text.starts_with("NOTICE") && text.ends_with(r#""reason":"slow"}}lite"#), "{text}");
     }
 
     #[test]

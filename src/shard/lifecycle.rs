@@ -182,6 +182,7 @@ impl<T: Tenant> Worker<T> {
             Kind::Linger => self.remove(index),
             Kind::Blocked => self.look_at_blocked(index),
             _ if conn.is_closing() => {}
+            Kind::Pace => self.look_at_the_pace(index),
             Kind::Stall => {
                 conn.hints.stall = false;
                 let due_us = conn.open_since_us + crate::limits::MESSAGE_STALL_MS * 1_000;

@@ -7,6 +7,7 @@ use super::tenant::Tenant;
 use super::wheel::{Hint, Kind};
 use super::worker::Worker;
 use crate::faults::fail_point;
+use crate::limits::LITE_AFTER_MS;
 use crate::protocol::codes::Close;
 use crate::protocol::encode::{self, Variant};
 use crate::protocol::frame::EncodedFrame;
@@ -269,6 +270,7 @@ impl<T: Tenant> Worker<T> {
             let hint = Hint { conn: index, generation: conn.generation, kind: Kind::Blocked };
             self.wheel.schedule(self.now_us + BLOCKED_LOOK_US, hint);
         }
+        self.watch_the_pace(index);
     }
 
     /// The socket may take bytes again.
@@ -287,6 +289,9 @@ impl<T: Tenant> Worker<T> {
         let Some(conn) = self.conns.get_mut(index as usize) else { return };
         let Some(mut lag) = conn.lag.take() else { return };
         let (room, fd) = (conn.room, conn.fd.as_raw_fd());
+        if let (Some(pace), Some(ring)) = (&mut conn.pace, self.rooms.ring(room)) {
+            pace.saw_lag(now_us, lag.frames_behind(ring, now_us, LITE_AFTER_MS * 1_000));
+        }
         let mut tally = Tally::default();
         let flushed = lag.flush(fd, self.rooms.ring(room), &mut self.wire, now_us, &mut tally);
         self.report.caught_up(tally);
@@ -374,5 +379,7 @@ impl<T: Tenant> Worker<T> {
                 conn.slot = room.slots.add(slot) as u32;
             }
         }
+        self.watch_the_pace(index);
+        self.serve_the_asked(index);
     }
 }

@@ -119,6 +119,14 @@ impl Slots {
         self.slots[place].cursor = cursor;
     }
 
+    /// The slot at `place` reads `variant` from its cursor on: all that it lacks must have bytes of it.
+    pub fn turn(&mut self, place: usize, variant: Variant) {
+        let slot = &mut self.slots[place];
+        self.readers[usize::from(slot.variant)] -= 1;
+        slot.variant = variant.index() as u8;
+        self.readers[variant.index()] += 1;
+    }
+
     /// Whether a pass is under way.
     pub fn is_due(&self) -> bool {
         self.todo > 0

@@ -80,6 +80,13 @@ impl Ring {
         is_whole.then_some(cursor)
     }
 
+    /// The first place from `cursor` on from which every entry here has bytes of `variant`.
+    pub fn whole_from(&self, cursor: Seq, variant: Variant) -> Seq {
+        let begin = self.entries.len() - self.lag(cursor).min(self.entries.len());
+        let whole = self.entries.range(begin..).rev().take_while(|entry| !entry.get(variant).is_empty()).count();
+        self.head.wrapping_sub(whole as Seq)
+    }
+
     /// The most likes that may be told to somebody at `position` so that no frame after it tells less: those of the
     /// first frame that ends after it, and the exact total where the newest ends.
     pub fn likes(&self, position: Offset) -> u64 {
@@ -229,6 +236,23 @@ mod tests {
             ring.push(Arc::new(frame));
         }
         assert_eq!(resumed(&ring, 9), Some(8), "the gap is forgotten with its entry");
+    }
+
+    #[test]
+    fn a_variant_is_whole_from_behind_the_last_entry_without_it() {
+        let mut ring = filled(4, &[(0, 1), (1, 2)]);
+        let start = ring.head().wrapping_sub(2);
+        let lite = Variant::ALL[4];
+        assert_eq!(ring.whole_from(start, Variant::ALL[0]), start);
+        assert_eq!(ring.whole_from(start, lite), ring.head(), "from the next one on");
+        for n in 2..4 {
+            let mut frame = EncodedFrame::new(RoomKey(1), n, n + 1, 0);
+            frame.set(lite, vec![b'x'].into());
+            ring.push(Arc::new(frame));
+        }
+        assert_eq!(ring.whole_from(start, lite), start.wrapping_add(2));
+        assert_eq!(ring.whole_from(ring.head(), lite), ring.head());
+        assert_eq!(ring.whole_from(start.wrapping_sub(9), lite), start.wrapping_add(2), "whoever the ring lost");
     }
 
     #[test]

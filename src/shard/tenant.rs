@@ -4,11 +4,11 @@
 //! the call. So the tenant needs no reference to a connection and the shard no knowledge of a room.
 
 use crate::protocol::codes::Close;
-use crate::protocol::encode::{Encoding, Variant};
+use crate::protocol::encode::{Encoding, Rendition, Variant};
 use crate::protocol::frame::{EncodedFrame, RoomKey};
 use crate::protocol::ids::Offset;
 use crate::protocol::local::ConnRef;
-use crate::protocol::message::{ResumeFailure, ServerMessage};
+use crate::protocol::message::{RenditionReason, ResumeFailure, ServerMessage};
 use crate::protocol::page::EncodedPage;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -103,6 +103,18 @@ pub enum Command<M> {
         page: Result<Option<Arc<EncodedPage>>, ResumeFailure>,
         /// The count of viewers to tell with it.
         online: u64,
+    },
+    /// The connection asks for another rendition, or for the one that it has.
+    Rendition {
+        /// Who.
+        conn: ConnRef,
+        /// What it wants.
+        rendition: Rendition,
+    },
+    /// What [`Tenant::turn`] was asked for is so.
+    Turned {
+        /// Who turns.
+        conn: ConnRef,
     },
     /// Closes with a code.
     Close {
@@ -218,6 +230,19 @@ pub trait Tenant: Sized {
 
     /// `conn` needs the page after `after`; answered by one [`Command::Page`], however late.
     fn page(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, session: &Self::Session, after: Offset);
+
+    /// What a subscriber reads.
+    fn variant(&self, session: &Self::Session) -> Variant;
+
+    /// The subscriber may soon read this one too, or none but its own: frames have to be made in it as well.
+    fn stand_by(&mut self, session: &mut Self::Session, variant: Option<Variant>);
+
+    /// Answered by one [`Command::Turned`] when every frame that comes here after that has bytes of what the subscriber was
+    /// last said to stand by for.
+    fn turn(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, session: &Self::Session);
+
+    /// From now on the subscriber reads `to`: no frame need be made in its old variant for it.
+    fn turned(&mut self, cx: &mut Cx<'_, Self::Mail>, session: &mut Self::Session, to: Variant, why: RenditionReason);
 
     /// Finishes what was gathered: the process stops, nothing new is taken from now on.
     fn flush(&mut self, cx: &mut Cx<'_, Self::Mail>);

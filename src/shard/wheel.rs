@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Stall,
     /// A blocked socket that takes nothing.
     Blocked,
+    /// A subscriber that may have to move to another rendition.
+    Pace,
     /// A closing connection whose peer does not leave.
     Linger,
 }

@@ -45,6 +45,8 @@ pub struct Settings {
     pub stalled_us: u64,
     /// Gaps within a minute that a connection survives.
     pub gaps_max: u32,
+    /// Frames that a viewer may be behind for a moment before it gets the lite rendition.
+    pub lite_lag_frames: usize,
 }
 
 /// What a worker is given to run on.
@@ -263,6 +265,8 @@ impl<T: Tenant> Worker<T> {
             }
             Command::Resume { conn, variant, after, last, likes } => self.resume(conn, variant, after, last, likes),
             Command::Page { conn, page, online } => self.page(conn, page, online),
+            Command::Rendition { conn, rendition } => self.ask_rendition(conn, rendition),
+            Command::Turned { conn } => self.turned(conn),
             Command::Close { conn, close } => {
                 if let Some(index) = self.find(conn) {
                     self.close(index, close);

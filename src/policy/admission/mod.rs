@@ -17,7 +17,7 @@ use crate::policy::auth::AuthError;
 use crate::policy::rate::{Gcra, Purse, RetryAfter, UserRefused, Users};
 use crate::policy::text::{TextError, TextLimits, normalise};
 use crate::protocol::codes::{Close, ErrorCode};
-use crate::protocol::encode::Encoding;
+use crate::protocol::encode::{Encoding, Rendition};
 use crate::protocol::event::{Comment, Style, User};
 use crate::protocol::ids::ClientId;
 use crate::protocol::message::{ClientMessage, CommentRequest, ErrorMessage, LikeRequest, ParseError, parse};
@@ -69,8 +69,8 @@ pub enum Admitted {
     Comment(Comment),
     /// Likes for the room.
     Like(u64),
-    /// Accepted, and there is nothing to do or to answer (the rendition asked for is the one in use).
-    Done,
+    /// Another rendition, or the one in use.
+    Rendition(Rendition),
     /// Not accepted: send this.
     Refused(ErrorMessage),
     /// Not accepted, and one too many: send this, then close.
@@ -126,7 +126,7 @@ impl Admission {
                 (Kind::Auth, Err(message))
             }
             Ok(ClientMessage::Rendition(name)) => {
-                let judged = self.rendition(&name, meter, now_us).map(|()| Admitted::Done);
+                let judged = self.rendition(&name, meter, now_us).map(Admitted::Rendition);
                 (Kind::Rendition, judged.map_err(|refusal| refusal.into_message(None)))
             }
             Ok(ClientMessage::Vote(_)) => (Kind::Unreadable, Err(ParseError::UnknownOp.into_message())),
@@ -209,9 +209,9 @@ impl Admission {
         Ok(request.count)
     }
 
-    fn rendition(&self, name: &str, meter: &mut SessionMeter, now_us: u64) -> Result<(), Refusal> {
+    fn rendition(&self, name: &str, meter: &mut SessionMeter, now_us: u64) -> Result<Rendition, Refusal> {
         self.spend_request(meter, now_us)?;
-        if name == "viewer" { Ok(()) } else { Err(Refusal::NoSuchRendition) }
+        Rendition::of(name).ok_or(Refusal::NoSuchRendition)
     }
 
     /// Requests that cost the room nothing take a token of the connection's comments.
@@ -276,7 +276,7 @@ impl Refusal {
                 (code, error.to_string(), None)
             }
             Self::NoSuchRendition => {
-                (ErrorCode::NotAvailable, "this server offers the rendition \"viewer\" only".into(), None)
+                (ErrorCode::NotAvailable, "this server offers the renditions viewer, lite and full".into(), None)
             }
         };
         ErrorMessage { id, code, message, retry_after_ms }

@@ -162,12 +162,15 @@ fn the_like_cap_never_exceeds_what_a_bucket_can_hold() {
 }
 
 #[test]
-fn auth_and_other_renditions_are_not_available_and_tokens_are_not_repeated() {
+fn auth_and_unknown_renditions_are_not_available_and_tokens_are_not_repeated() {
     let message = refused(judge_json(r#"{"auth":{"token":"CANARY"}}"#));
     assert_eq!(message.code, ErrorCode::NotAvailable);
     assert!(!message.message.contains("CANARY"));
-    assert_eq!(refused(judge_json(r#"{"rendition":"lite"}"#)).code, ErrorCode::NotAvailable);
-    assert_eq!(judge_json(r#"{"rendition":"viewer"}"#), Admitted::Done);
+    assert_eq!(refused(judge_json(r#"{"rendition":"audio"}"#)).code, ErrorCode::NotAvailable);
+    for rendition in Rendition::ALL {
+        let asked = format!(r#"{{"rendition":"{}"}}"#, rendition.as_str());
+        assert_eq!(judge_json(&asked), Admitted::Rendition(rendition));
+    }
 }
 
 #[test]

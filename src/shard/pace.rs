@@ -1,0 +1,218 @@
+//! When a subscriber moves between renditions, and what came of that: the rules, without a socket.
+//!
+//! Who does not keep up slides to the lite rendition and climbs back after it kept up for a while. Each slide soon after a
+//! climb doubles that while, so that a link on the edge does not flap. Who asked for a rendition is not moved.
+
+use crate::limits::{FLAP_MS, KEPT_UP_MS, KEPT_UP_MS_MAX, LITE_AFTER_MS};
+use crate::protocol::encode::{Rendition, Variant};
+use crate::protocol::message::RenditionReason;
+
+/// A change that is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turning {
+    /// To this.
+    pub to: Variant,
+    /// Why.
+    pub reason: RenditionReason,
+    /// Whether every frame that comes from now on has bytes of it.
+    pub is_ready: bool,
+}
+
+/// What is remembered of a connection that lagged, slid or asked. Others have none.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    pub turning: Option<Turning>,
+    /// Asked for meanwhile; the newest wish counts.
+    pub asked: Option<Rendition>,
+    /// Whether it is on lite because it was slow.
+    slid: bool,
+    /// Whether frames are made in lite because it may need them soon.
+    stands_by: bool,
+    over_since_us: Option<u64>,
+    kept_since_us: u64,
+    /// How long it has to keep up before it climbs.
+    wait_us: u64,
+    climbed_us: Option<u64>,
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    Stay,
+    /// Have frames made in lite (or no longer), in case it slides: then it need not be sent all that it lags behind first.
+    StandBy(bool),
+    /// Begin to turn.
+    Turn(Rendition, RenditionReason),
+}
+
+impl Pace {
+    /// Looks at a subscriber of `rendition` that is `lag` frames behind, where more than `limit` for a while is too much.
+    pub(super) fn judge(&mut self, now_us: u64, rendition: Rendition, lag: usize, limit: usize) -> Verdict {
+        self.saw_lag(now_us, lag);
+        if self.turning.is_some() {
+            return Verdict::Stay;
+        }
+        match rendition {
+            Rendition::Viewer => {
+                let since_us = if lag > limit { *self.over_since_us.get_or_insert(now_us) } else { now_us };
+                if lag <= limit {
+                    self.over_since_us = None;
+                } else if now_us - since_us >= LITE_AFTER_MS * 1_000 {
+                    return Verdict::Turn(Rendition::Lite, RenditionReason::Slow);
+                }
+                let may_slide = lag > limit / 4;
+                if std::mem::replace(&mut self.stands_by, may_slide) == may_slide {
+                    Verdict::Stay
+                } else {
+                    Verdict::StandBy(may_slide)
+                }
+            }
+            Rendition::Lite if self.slid && now_us.saturating_sub(self.kept_since_us) >= self.wait_us => {
+                Verdict::Turn(Rendition::Viewer, RenditionReason::KeptUp)
+            }
+            _ => Verdict::Stay,
+        }
+    }
+
+    /// It is, or was a moment ago, so many frames behind: one is no lag.
+    pub(super) fn saw_lag(&mut self, now_us: u64, lag: usize) {
+        if lag > 1 {
+            self.kept_since_us = now_us;
+        }
+    }
+
+    /// It reads another rendition from now on.
+    pub(super) fn turned(&mut self, now_us: u64, turning: Turning) {
+        let was_slid = std::mem::replace(&mut self.slid, turning.reason == RenditionReason::Slow);
+        (self.turning, self.stands_by, self.over_since_us) = (None, false, None);
+        if self.slid {
+            let flaps = self.climbed_us.is_some_and(|climbed_us| now_us - climbed_us < FLAP_MS * 1_000);
+            let (least, most) = (KEPT_UP_MS * 1_000, KEPT_UP_MS_MAX * 1_000);
+            self.wait_us = if flaps { (self.wait_us * 2).clamp(least, most) } else { least };
+            self.kept_since_us = now_us;
+        } else if was_slid {
+            self.climbed_us = Some(now_us);
+        }
+    }
+
+    /// It asked for the rendition that it reads: from now on by its own choice.
+    pub(super) fn chose(&mut self) {
+        self.slid = false;
+    }
+
+    /// Whether there is anything to remember.
+    pub(super) fn is_to_be_kept(&self) -> bool {
+        self.slid || self.stands_by || self.turning.is_some() || self.asked.is_some() || self.climbed_us.is_some()
+    }
+
+    /// Whether it waits to climb.
+    pub(super) fn is_slid(&self) -> bool {
+        self.slid
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 10;
+
+    /// A subscriber that is looked at four times a second.
+    #[derive(Default)]
+    struct Rig {
+        pace: Pace,
+        now_us: u64,
+        rendition: Rendition,
+        /// Millisecond and new rendition of each change.
+        changes: Vec<(u64, Rendition)>,
+    }
+
+    impl Rig {
+        /// `ms` with the lag that `lag` says of each rendition.
+        fn pass(&mut self, ms: u64, lag: impl Fn(Rendition) -> usize) {
+            for _ in 0..ms / 250 {
+                self.now_us += 250_000;
+                let verdict = self.pace.judge(self.now_us, self.rendition, lag(self.rendition), LIMIT);
+                if let Verdict::Turn(to, reason) = verdict {
+                    let turning = Turning { to: Variant::default().with(to), reason, is_ready: true };
+                    self.pace.turned(self.now_us, turning);
+                    self.rendition = to;
+                    self.changes.push((self.now_us / 1_000, to));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_that_lags_for_a_moment_stays_and_one_that_lags_on_slides_once() {
+        let mut rig = Rig::default();
+        for _ in 0..20 {
+            rig.pass(1_000, |_| LIMIT + 1);
+            rig.pass(250, |_| LIMIT);
+        }
+        assert_eq!(rig.changes, [], "never above the limit for a whole second");
+        rig.pass(60_000, |_| LIMIT + 1);
+        assert_eq!(rig.changes.len(), 1);
+        assert_eq!(rig.rendition, Rendition::Lite);
+    }
+
+    #[test]
+    fn it_climbs_after_ten_seconds_without_lag_and_a_lag_begins_them_anew() {
+        let mut rig = Rig::default();
+        rig.pass(2_000, |_| 64);
+        rig.pass(9_000, |_| 1);
+        rig.pass(250, |_| 2);
+        rig.pass(9_750, |_| 0);
+        assert_eq!(rig.changes.len(), 1);
+        rig.pass(250, |_| 0);
+        assert_eq!(rig.changes.last(), Some(&(21_250, Rendition::Viewer)));
+    }
+
+    #[test]
+    fn a_link_that_never_bears_the_viewers_rendition_is_tried_ever_more_rarely() {
+        let mut rig = Rig::default();
+        rig.pass(600_000, |rendition| if rendition == Rendition::Viewer { 64 } else { 0 });
+        let climbs: Vec<u64> =
+            rig.changes.iter().filter(|(_, to)| *to == Rendition::Viewer).map(|(ms, _)| *ms).collect();
+        let waits: Vec<u64> = climbs.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(climbs[0], 11_250);
+        assert_eq!(waits[..3], [21_250, 41_250, 61_250]);
+        assert!(waits[3..].iter().all(|wait| *wait == 61_250), "{waits:?}");
+    }
+
+    #[test]
+    fn a_slide_long_after_a_climb_is_a_new_one() {
+        let mut rig = Rig::default();
+        for _ in 0..3 {
+            rig.pass(2_000, |_| 64);
+            rig.pass(10_250, |_| 0);
+            assert_eq!(rig.rendition, Rendition::Viewer);
+            rig.pass(60_000, |_| 0);
+        }
+        assert_eq!(rig.changes.len(), 6);
+    }
+
+    #[test]
+    fn who_asked_is_never_moved() {
+        let mut rig = Rig { rendition: Rendition::Full, ..Rig::default() };
+        rig.pass(60_000, |_| 64);
+        rig.rendition = Rendition::Lite;
+        rig.pass(60_000, |_| 64);
+        rig.pass(600_000, |_| 0);
+        assert_eq!(rig.changes, []);
+        rig.rendition = Rendition::Viewer;
+        rig.pass(2_000, |_| 64);
+        rig.pace.chose();
+        rig.pass(600_000, |_| 0);
+        assert_eq!(rig.rendition, Rendition::Lite, "it slid, and then asked for what it had");
+    }
+
+    #[test]
+    fn lite_is_made_before_it_is_needed_and_no_longer() {
+        let mut pace = Pace::default();
+        let verdicts = [0, 2, 3, 9, 3, 2, 0].map(|lag| pace.judge(0, Rendition::Viewer, lag, LIMIT));
+        let (stay, on, off) = (Verdict::Stay, Verdict::StandBy(true), Verdict::StandBy(false));
+        assert_eq!(verdicts, [stay, stay, on, stay, stay, off, stay]);
+    }
+}

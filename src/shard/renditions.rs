@@ -1,0 +1,158 @@
+//! From one rendition to another, at a frame's boundary: because the client asked, or because of how it keeps up.
+//!
+//! First frames are made in the new variant too, then the room's home is asked; its answer comes behind every frame that
+//! may lack it. From the first of those on that have it without a break the subscriber reads the new one, told so right
+//! before. Those who keep up turn in their slot; others when they get there.
+
+use super::conn::NONE;
+use super::lag::{Lag, Turn};
+use super::pace::{Turning, Verdict};
+use super::tenant::Tenant;
+use super::wheel::{Hint, Kind};
+use super::worker::Worker;
+use crate::limits::LITE_AFTER_MS;
+use crate::protocol::encode::{self, Encoding, Rendition};
+use crate::protocol::local::ConnRef;
+use crate::protocol::message::{RenditionChange, RenditionReason, ServerMessage};
+use bytes::Bytes;
+
+/// One that slid is looked at this often until it climbs.
+const SLID_LOOK_US: u64 = 1_000_000;
+
+impl<T: Tenant> Worker<T> {
+    /// The client asks for `rendition`.
+    pub(super) fn ask_rendition(&mut self, to: ConnRef, rendition: Rendition) {
+        let Some(index) = self.find(to) else { return };
+        let conn = &mut self.conns[index as usize];
+        let Some(session) = &conn.session else { return };
+        let is_turning = conn.pace.as_ref().is_some_and(|pace| pace.turning.is_some());
+        if is_turning || !(conn.slot != NONE || conn.lag.as_ref().is_some_and(|lag| lag.is_welcomed())) {
+            conn.pace.get_or_insert_default().asked = Some(rendition);
+        } else if self.tenant.variant(session).rendition != rendition {
+            self.begin_turn(index, rendition, RenditionReason::Asked);
+        } else {
+            if let Some(pace) = &mut conn.pace {
+                pace.chose();
+            }
+            let change = RenditionChange { now: rendition, reason: RenditionReason::Asked };
+            self.say(to, &ServerMessage::Rendition(change));
+        }
+    }
+
+    /// What it asked for before it could be served.
+    pub(super) fn serve_the_asked(&mut self, index: u32) {
+        let Some(conn) = self.conns.get_mut(index as usize) else { return };
+        let Some(pace) = &mut conn.pace else { return };
+        if let Some(rendition) = pace.asked.take() {
+            let to = ConnRef { shard: self.number, index, generation: conn.generation };
+            self.ask_rendition(to, rendition);
+        }
+    }
+
+    fn begin_turn(&mut self, index: u32, rendition: Rendition, reason: RenditionReason) {
+        let number = self.number;
+        let (tenant, conns, mut cx) = self.split();
+        let conn = &mut conns[index as usize];
+        let Some(session) = &mut conn.session else { return };
+        let to = tenant.variant(session).with(rendition);
+        conn.pace.get_or_insert_default().turning = Some(Turning { to, reason, is_ready: false });
+        tenant.stand_by(session, Some(to));
+        tenant.turn(&mut cx, ConnRef { shard: number, index, generation: conn.generation }, session);
+    }
+
+    /// Every frame that comes from now on has bytes of what the connection turns to.
+    pub(super) fn turned(&mut self, to: ConnRef) {
+        let Some(index) = self.find(to) else { return };
+        let conn = &mut self.conns[index as usize];
+        let Some(turning) = conn.pace.as_mut().and_then(|pace| pace.turning.as_mut()) else { return };
+        turning.is_ready = true;
+        let (turning, encoding, room) = (*turning, conn.encoding, conn.room);
+        if conn.is_closing() || room == NONE {
+            return;
+        }
+        let room = self.rooms.get(room);
+        if conn.slot != NONE {
+            let (place, cursor) = (conn.slot as usize, room.slots.get(conn.slot as usize).cursor);
+            let at = room.ring.whole_from(cursor, turning.to);
+            if at == cursor {
+                room.slots.turn(place, turning.to);
+                let change = RenditionChange { now: turning.to.rendition, reason: turning.reason };
+                self.say(to, &ServerMessage::Rendition(change));
+            } else {
+                // What it lacks goes out in the old one first.
+                let mut lag = Lag::with_nothing(self.now_us);
+                lag.follow = self.leave_slot(index);
+                lag.turn = Some(Turn { at, variant: turning.to, notice: notice(turning, encoding) });
+                self.begin_lag(index, lag);
+                self.catch_up_later(index);
+            }
+        } else if let Some(lag) = &mut conn.lag
+            && let Some(follow) = lag.follow
+        {
+            let at = room.ring.whole_from(follow.cursor, turning.to);
+            lag.turn = Some(Turn { at, variant: turning.to, notice: notice(turning, encoding) });
+        } else {
+            return; // It is brought pages: between two of them.
+        }
+        self.has_turned(index, turning);
+    }
+
+    /// What one that is brought pages may turn to now, and what to tell it.
+    pub(super) fn ready_to_turn(&self, index: u32) -> Option<(Turning, Bytes)> {
+        let conn = self.conns.get(index as usize)?;
+        let turning = conn.pace.as_ref()?.turning.filter(|turning| turning.is_ready)?;
+        Some((turning, notice(turning, conn.encoding)))
+    }
+
+    /// The connection reads, or will at the right place, what it turned to.
+    pub(super) fn has_turned(&mut self, index: u32, turning: Turning) {
+        let now_us = self.now_us;
+        let (tenant, conns, mut cx) = self.split();
+        let conn = &mut conns[index as usize];
+        let (Some(session), Some(pace)) = (&mut conn.session, &mut conn.pace) else { return };
+        pace.turned(now_us, turning);
+        tenant.turned(&mut cx, session, turning.to, turning.reason);
+        self.watch_the_pace(index);
+        self.serve_the_asked(index);
+    }
+
+    /// Looks at how the connection keeps up soon, unless that is planned already or changes nothing.
+    pub(super) fn watch_the_pace(&mut self, index: u32) {
+        let conn = &mut self.conns[index as usize];
+        let Some(session) = conn.session.as_ref().filter(|_| !conn.hints.pace && conn.room != NONE) else { return };
+        let at_us = match self.tenant.variant(session).rendition {
+            Rendition::Viewer if conn.lag.is_some() => self.now_us,
+            Rendition::Lite if conn.pace.as_ref().is_some_and(|pace| pace.is_slid()) => self.now_us + SLID_LOOK_US,
+            _ => return,
+        };
+        conn.hints.pace = true;
+        self.wheel.schedule(at_us, Hint { conn: index, generation: conn.generation, kind: Kind::Pace });
+    }
+
+    /// How does it keep up?
+    pub(super) fn look_at_the_pace(&mut self, index: u32) {
+        let (now_us, limit) = (self.now_us, self.settings.lite_lag_frames);
+        let conn = &mut self.conns[index as usize];
+        conn.hints.pace = false;
+        let (Some(session), Some(ring)) = (&mut conn.session, self.rooms.ring(conn.room)) else { return };
+        let variant = self.tenant.variant(session);
+        let behind = conn.lag.as_ref().map_or(0, |lag| lag.frames_behind(ring, now_us, LITE_AFTER_MS * 1_000));
+        if conn.pace.is_none() && behind <= limit / 4 {
+            return self.watch_the_pace(index);
+        }
+        match conn.pace.get_or_insert_default().judge(now_us, variant.rendition, behind, limit) {
+            Verdict::Stay => {}
+            Verdict::StandBy(on) => {
+                self.tenant.stand_by(session, on.then(|| variant.with(Rendition::Lite)));
+                conn.pace = conn.pace.take_if(|pace| pace.is_to_be_kept());
+            }
+            Verdict::Turn(to, reason) => self.begin_turn(index, to, reason),
+        }
+        self.watch_the_pace(index);
+    }
+}
+
+fn notice(turning: Turning, encoding: Encoding) -> Bytes {
+    let change = RenditionChange { now: turning.to.rendition, reason: turning.reason };
+    encode::websocket_message(&ServerMessage::Rendition(change), encoding)
+}
