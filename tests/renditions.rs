@@ -18,6 +18,26 @@ fn encodes(server: &Server) -> [f64; 3] {
     NAMES.map(|name| server.metric("volley_room_encodes_total", &format!("rendition=\"{name}\"")))
 }
 
+/// A server with a short tick, where nobody is too fast.
+fn quick() -> Server {
+    Server::start(|config| {
+        config.no_rate_limits = true;
+        config.tick_ms = 20;
+    })
+}
+
+/// Says something and waits until it is in the log; returns its offset.
+fn say(talker: &mut Client, id: &str, text: &str) -> u64 {
+    talker.send_value(&json!({"comment": {"id": id, "text": text}}));
+    loop {
+        let message = talker.read().expect("open");
+        assert!(message.get("error").is_none(), "{message}");
+        if let Some(ack) = message.get("ack") {
+            return number(ack, "offset");
+        }
+    }
+}
+
 /// Takes messages and holds them against each other: frames continue exactly, whatever their rendition.
 struct Reader {
     position: u64,
@@ -77,21 +97,21 @@ fn every_rendition_may_be_asked_for_at_the_upgrade_and_the_welcome_says_what_it_
 
 #[test]
 fn a_change_is_told_right_before_the_first_frame_that_it_is_about() {
-    let server = Server::start(|config| config.tick_ms = 20);
+    let server = quick();
     for subprotocol in ENCODINGS {
         let mut talker = server.join("changes");
         let mut client = enter(&server, "changes", "", subprotocol);
         let mut reader = Reader::new(&client.welcome);
         for (n, name) in ["lite", "full", "viewer", "full", "lite", "viewer"].into_iter().enumerate() {
             client.send_value(&json!({"rendition": name}));
-            talker.comment(&format!("{subprotocol}{n}"), &format!("评论 {n}"));
+            say(&mut talker, &format!("{subprotocol}{n}"), &format!("评论 {n}"));
             reader.until(&mut client, name, |reader| reader.changes.len() > n);
             assert_eq!(reader.last_change(), Some((name, "asked")));
         }
         // Asked for once more: answered at once.
         client.send_value(&json!({"rendition": "viewer"}));
         reader.until(&mut client, "the answer", |reader| reader.changes.len() == 7);
-        let target = number(&talker.comment(&format!("{subprotocol}last"), "最后"), "offset");
+        let target = say(&mut talker, &format!("{subprotocol}last"), "最后");
         reader.until(&mut client, "the last comment", |reader| reader.position == target);
         assert_eq!(reader.gaps, 0);
         assert_eq!(server.metric("volley_subscribers", "viewer"), 2.0);
@@ -100,11 +120,11 @@ fn a_change_is_told_right_before_the_first_frame_that_it_is_about() {
 
 #[test]
 fn a_frame_behind_the_notice_is_of_the_new_rendition() {
-    let server = Server::start(|config| config.tick_ms = 20);
+    let server = quick();
     let (mut talker, mut console) = (server.join("kinds"), server.join("kinds"));
     console.send(r#"{"rendition":"full"}"#);
     assert_eq!(console.next("rendition"), json!({"now": "full", "reason": "asked"}));
-    let offset = number(&talker.comment("c", "控制台"), "offset");
+    let offset = say(&mut talker, "c", "控制台");
     let frame = loop {
         let frame = console.next("frame");
         if number(&frame, "last") >= offset {
@@ -117,33 +137,33 @@ fn a_frame_behind_the_notice_is_of_the_new_rendition() {
 
 #[test]
 fn only_renditions_that_somebody_reads_are_encoded() {
-    let server = Server::start(|config| config.tick_ms = 20);
+    let server = quick();
     let mut talker = server.join("used");
     (0..5).for_each(|n| {
-        talker.comment(&format!("a{n}"), "一");
+        say(&mut talker, &format!("a{n}"), "一");
     });
     let [viewer, lite, full] = encodes(&server);
     assert!(viewer >= 5.0 && lite == 0.0 && full == 0.0);
     let mut other = enter(&server, "used", "?rendition=lite", ENCODINGS[0]);
     (0..5).for_each(|n| {
-        talker.comment(&format!("b{n}"), "二");
+        say(&mut talker, &format!("b{n}"), "二");
     });
     let [_, lite, full] = encodes(&server);
     assert!(lite >= 5.0 && full == 0.0);
     // It changes its mind, and nobody else reads lite.
     other.send(r#"{"rendition":"viewer"}"#);
     other.next("rendition");
-    talker.comment("c", "三");
+    say(&mut talker, "c", "三");
     let [_, lite, _] = encodes(&server);
     (0..5).for_each(|n| {
-        talker.comment(&format!("d{n}"), "四");
+        say(&mut talker, &format!("d{n}"), "四");
     });
     assert_eq!(encodes(&server)[1..], [lite, 0.0]);
 }
 
 #[test]
 fn a_wish_before_the_welcome_is_served_after_it_and_the_newest_of_many_counts() {
-    let server = Server::start(|config| config.tick_ms = 20);
+    let server = quick();
     let mut client = server.connect("eager", "");
     for name in ["lite", "full", "lite", "full"] {
         client.send(&format!(r#"{{"rendition":"{name}"}}"#));
@@ -157,7 +177,7 @@ fn a_wish_before_the_welcome_is_served_after_it_and_the_newest_of_many_counts() 
 
 #[test]
 fn one_that_leaves_in_the_midst_of_a_change_leaves_nothing_behind() {
-    let server = Server::start(|config| config.tick_ms = 20);
+    let server = quick();
     let mut talker = server.join("leavers");
     for n in 0..50 {
         let mut client = server.connect("leavers", ["", "?rendition=lite", "?rendition=full"][n % 3]);
@@ -168,10 +188,10 @@ fn one_that_leaves_in_the_midst_of_a_change_leaves_nothing_behind() {
         }
     }
     server.eventually("only the talker is left", |server| subscribers(server) == [1.0, 0.0, 0.0]);
-    talker.comment("a", "一");
+    say(&mut talker, "a", "一");
     let before = encodes(&server);
     (0..3).for_each(|n| {
-        talker.comment(&format!("b{n}"), "二");
+        say(&mut talker, &format!("b{n}"), "二");
     });
     assert_eq!(encodes(&server)[1..], before[1..], "nobody stands by for a rendition any more");
     assert_eq!(server.metric("volley_laggards", ""), 0.0);
@@ -203,8 +223,11 @@ fn talk_until(server: &Server, talker: &mut Client, what: &str, mut enough: impl
             let text = format!("{what} {n} {}", "长".repeat(490));
             talker.send_value(&json!({"comment": {"id": format!("{what}{n}"), "text": text}}));
         }
-        for _ in 0..5 {
-            talker.next("ack");
+        let mut acks = 0;
+        while acks < 5 {
+            let message = talker.read().expect("open");
+            assert!(message.get("error").is_none(), "{message}");
+            acks += u32::from(message.get("ack").is_some());
         }
     }
 }
@@ -229,7 +252,7 @@ fn slow_viewer_slides_is_told_and_climbs_back_and_its_frames_never_break() {
     let slid = Instant::now();
     reader.until(&mut slow, "climbed", |reader| reader.last_change() == Some(("viewer", "kept_up")));
     assert!(slid.elapsed() > Duration::from_secs(5), "it has to keep up for a while first");
-    let target = number(&talker.comment("last", "最后"), "offset");
+    let target = say(&mut talker, "last", "最后");
     reader.until(&mut slow, "the last comment", |reader| reader.position == target);
     assert_eq!((reader.gaps, reader.changes.len()), (0, 2), "the ring held all that it lagged behind");
     assert_eq!(changes(&server, "viewer", "kept_up"), 1.0);
@@ -250,10 +273,31 @@ fn a_console_and_one_that_asked_for_lite_are_never_moved() {
     assert_eq!(subscribers(&server), [1.0, 2.0, 1.0]);
     for (client, name) in [(&mut console, "full"), (&mut lite, "lite")] {
         let mut reader = Reader::new(&client.welcome);
-        let target = number(&talker.comment(name, "最后"), "offset");
+        let target = say(&mut talker, name, "最后");
         reader.until(client, "the last comment", |reader| reader.position >= target);
         assert_eq!(reader.changes, [], "{name}");
     }
     drop(slow);
     assert_eq!(server.metric("volley_rendition_changes_total", ""), 1.0);
+}
+
+#[test]
+fn wishes_of_one_that_does_not_read_are_served_one_after_the_other() {
+    let server = narrow();
+    let mut slow = server.join("wishes");
+    little_buffer(&slow);
+    let mut talker = server.join("wishes");
+    talk_until(&server, &mut talker, "wishes", |server| changes(server, "lite", "slow") == 1.0);
+    // Its socket takes nothing, so it is not there yet; what it wants now comes behind that.
+    slow.send(r#"{"rendition":"full"}"#);
+    say(&mut talker, "a", "一");
+    slow.send(r#"{"rendition":"viewer"}"#);
+    let target = say(&mut talker, "b", "二");
+    let mut reader = Reader::new(&slow.welcome);
+    reader.until(&mut slow, "viewer", |reader| reader.last_change() == Some(("viewer", "asked")));
+    reader.until(&mut slow, "the last comment", |reader| reader.position >= target);
+    let names: Vec<&str> = reader.changes.iter().map(|(now, _)| now.as_str()).collect();
+    assert_eq!(names[0], "lite");
+    assert_eq!((names.last(), reader.gaps), (Some(&"viewer"), 0), "{names:?}");
+    server.eventually("it is counted as what it reads", |server| subscribers(server) == [2.0, 0.0, 0.0]);
 }

@@ -24,6 +24,8 @@ pub enum ChangeReason {
 #[derive(Debug)]
 pub struct RenditionMetrics {
     subscribers: [Gauge; 3],
+    /// Those whom this owner counted there.
+    mine: [f64; 3],
     changes: [[Counter; 3]; 3],
 }
 
@@ -33,22 +35,25 @@ impl RenditionMetrics {
         let reasons = ["asked", "slow", "kept_up"];
         Self {
             subscribers: NAMES.map(|name| gauge!(SUBSCRIBERS, "rendition" => name)),
+            mine: [0.0; 3],
             changes: NAMES.map(|now| reasons.map(|reason| counter!(CHANGES, "now" => now, "reason" => reason))),
         }
     }
 
     /// One more subscriber reads this one.
-    pub fn arrived(&self, rendition: usize) {
+    pub fn arrived(&mut self, rendition: usize) {
+        self.mine[rendition] += 1.0;
         self.subscribers[rendition].increment(1.0);
     }
 
     /// One fewer.
-    pub fn left(&self, rendition: usize) {
+    pub fn left(&mut self, rendition: usize) {
+        self.mine[rendition] -= 1.0;
         self.subscribers[rendition].decrement(1.0);
     }
 
     /// A subscriber moved.
-    pub fn moved(&self, from: usize, now: usize, why: ChangeReason) {
+    pub fn moved(&mut self, from: usize, now: usize, why: ChangeReason) {
         self.left(from);
         self.arrived(now);
         self.changes[now][why as usize].increment(1);
@@ -58,6 +63,15 @@ impl RenditionMetrics {
 impl Default for RenditionMetrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Drop for RenditionMetrics {
+    /// A node that stops takes its subscribers with it; the metrics are the process's and stay.
+    fn drop(&mut self) {
+        for (gauge, mine) in self.subscribers.iter().zip(self.mine) {
+            gauge.decrement(mine);
+        }
     }
 }
 

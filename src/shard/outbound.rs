@@ -289,6 +289,7 @@ impl<T: Tenant> Worker<T> {
         let Some(conn) = self.conns.get_mut(index as usize) else { return };
         let Some(mut lag) = conn.lag.take() else { return };
         let (room, fd) = (conn.room, conn.fd.as_raw_fd());
+        let has_pace = conn.pace.is_some();
         if let (Some(pace), Some(ring)) = (&mut conn.pace, self.rooms.ring(room)) {
             pace.saw_lag(now_us, lag.frames_behind(ring, now_us, LITE_AFTER_MS * 1_000));
         }
@@ -321,6 +322,9 @@ impl<T: Tenant> Worker<T> {
                     self.count_gaps(index, gaps);
                 }
             }
+        }
+        if has_pace {
+            self.turn_when_ready(index);
         }
     }
 

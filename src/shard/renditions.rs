@@ -66,11 +66,16 @@ impl<T: Tenant> Worker<T> {
         let conn = &mut self.conns[index as usize];
         let Some(turning) = conn.pace.as_mut().and_then(|pace| pace.turning.as_mut()) else { return };
         turning.is_ready = true;
-        let (turning, encoding, room) = (*turning, conn.encoding, conn.room);
-        if conn.is_closing() || room == NONE {
-            return;
-        }
-        let room = self.rooms.get(room);
+        self.turn_when_ready(index);
+    }
+
+    /// Turns a connection whose turn is ready, unless one before that is not done.
+    pub(super) fn turn_when_ready(&mut self, index: u32) {
+        let Some(conn) = self.conns.get_mut(index as usize).filter(|conn| !conn.is_closing()) else { return };
+        let turning = conn.pace.as_ref().and_then(|pace| pace.turning).filter(|turning| turning.is_ready);
+        let Some(turning) = turning.filter(|_| conn.room != NONE) else { return };
+        let (to, encoding) = (ConnRef { shard: self.number, index, generation: conn.generation }, conn.encoding);
+        let room = self.rooms.get(conn.room);
         if conn.slot != NONE {
             let (place, cursor) = (conn.slot as usize, room.slots.get(conn.slot as usize).cursor);
             let at = room.ring.whole_from(cursor, turning.to);
@@ -88,11 +93,12 @@ impl<T: Tenant> Worker<T> {
             }
         } else if let Some(lag) = &mut conn.lag
             && let Some(follow) = lag.follow
+            && lag.turn.is_none()
         {
             let at = room.ring.whole_from(follow.cursor, turning.to);
             lag.turn = Some(Turn { at, variant: turning.to, notice: notice(turning, encoding) });
         } else {
-            return; // It is brought pages: between two of them.
+            return; // It is brought pages, and turns between two of them, or has a turn before it.
         }
         self.has_turned(index, turning);
     }
