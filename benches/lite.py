@@ -25,13 +25,13 @@ def tc(*args):
 def links(count):
     tc("qdisc", "add", "dev", "lo", "root", "handle", "1:", "htb")
     for n in range(1, count + 1):
-        tc("class", "add", "dev", "lo", "parent", "1:", "classid", f"1:{n:x}", "htb", "rate", FAST, "burst", "8k")
+        tc("class", "add", "dev", "lo", "parent", "1:", "classid", f"1:{n:x}", "htb", "rate", FAST, "burst", "8k", "quantum", "1514")
         tc("filter", "add", "dev", "lo", "parent", "1:", "protocol", "ip", "u32", "match", "ip", "dst", address(n), "flowid", f"1:{n:x}")
 
 
 def limit(count, rate):
     for n in range(1, count + 1):
-        tc("class", "change", "dev", "lo", "parent", "1:", "classid", f"1:{n:x}", "htb", "rate", rate, "burst", "8k")
+        tc("class", "change", "dev", "lo", "parent", "1:", "classid", f"1:{n:x}", "htb", "rate", rate, "burst", "8k", "quantum", "1514")
 
 
 def address(n):
@@ -143,7 +143,7 @@ def main():
         begins[name] = at
         at += length
     end = at
-    looked = 0
+    server_slid, looked = None, 0
     while (now := time.monotonic()) < end:
         due = [name for name, _ in phases if begins[name] <= now][-1]
         if due != phase:
