@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, accept_hdr};
-use volley::protocol::encode::{self, Encoding};
+use volley::protocol::encode::{self, Encoding, Rendition};
 use volley::protocol::event::{Comment, Role, User};
 use volley::protocol::frame::{Frame, FrameEvent, ShedClass};
 use volley::protocol::ids::{Hex64, RoomId};
@@ -193,6 +193,7 @@ impl Room {
             you: user(index),
             recovered: false,
             reason: None,
+            rendition: Rendition::Viewer,
             epoch: Hex64(7),
             last: self.last,
             tick_ms: 40,

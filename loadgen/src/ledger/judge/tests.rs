@@ -4,6 +4,7 @@ use super::*;
 use crate::clock::{CommentId, numbering};
 use crate::ledger::Acked;
 use crate::ledger::book::{Book, Met, Place};
+use volley::protocol::encode::Rendition;
 use volley::protocol::event::{Comment, Role, User};
 use volley::protocol::frame::{Frame, FrameEvent, ShedClass};
 use volley::protocol::ids::{ClientId, Hex64, RoomId};
@@ -75,6 +76,7 @@ fn welcome(last: Offset) -> Welcome {
         you: User { id: "u".into(), name: "n".into(), role: Role::Guest },
         recovered: false,
         reason: None,
+        rendition: Rendition::Viewer,
         epoch: Hex64(5),
         last,
         tick_ms: 100,
