@@ -13,6 +13,7 @@ pub mod logging;
 mod mail;
 pub mod node;
 mod openings;
+mod posts;
 mod tenant;
 
 pub use node::{Node, StartError};
