@@ -145,7 +145,9 @@ impl PostRefused {
             Self::Failed(PostFailure::RoomsFull) => Some(30),
             Self::Failed(PostFailure::Full | PostFailure::Behind | PostFailure::Unknown) => Some(1),
             Self::Failed(PostFailure::Draining | PostFailure::Room(PostError::Unavailable)) => Some(5),
-            Self::Failed(PostFailure::Room(PostError::Overloaded { retry_ms })) => Some(retry_ms.div_ceil(1_000).max(1)),
+            Self::Failed(PostFailure::Room(PostError::Overloaded { retry_ms })) => {
+                Some(retry_ms.div_ceil(1_000).max(1))
+            }
             _ => None,
         }
     }

@@ -177,10 +177,9 @@ impl Kind {
     /// Reads a value of a TOML file. A number's text must carry a unit: `"100"` is a text.
     pub(super) fn read_toml(&self, value: &DeValue<'_>) -> Result<Value, Wrong> {
         match (self, value) {
-            (
-                Self::Address | Self::Word(_) | Self::Data | Self::Filter | Self::Secret,
-                DeValue::String(text),
-            ) => self.read_text(text),
+            (Self::Address | Self::Word(_) | Self::Data | Self::Filter | Self::Secret, DeValue::String(text)) => {
+                self.read_text(text)
+            }
             (Self::Flag, DeValue::Boolean(flag)) => Ok(Value::Flag(*flag)),
             (Self::Number { .. }, DeValue::Integer(number)) => {
                 // What is negative or beyond 128 bits is a number all the same, outside every range.

@@ -58,5 +58,8 @@ impl Default for PostRefusals {
 
 pub(super) fn describe() {
     describe_counter!(POSTS, "Posts that rooms were asked to take, by what came of it: taken or failed.");
-    describe_counter!(REFUSALS, "Posts that no room heard of, by reason: key, bad (body or headers), busy (another announcement).");
+    describe_counter!(
+        REFUSALS,
+        "Posts that no room heard of, by reason: key, bad (body or headers), busy (another announcement)."
+    );
 }

@@ -46,7 +46,13 @@ impl Homes {
     }
 
     /// Takes a comment to its room.
-    pub(in crate::app) fn comment(&mut self, cx: &mut Cx<'_, Mail>, from: ConnRef, room: RoomKey, comment: Box<Comment>) {
+    pub(in crate::app) fn comment(
+        &mut self,
+        cx: &mut Cx<'_, Mail>,
+        from: ConnRef,
+        room: RoomKey,
+        comment: Box<Comment>,
+    ) {
         if self.openings.holds(room) {
             return self.wait(cx, room, Wait::Comment { from, comment });
         }
@@ -68,7 +74,13 @@ impl Homes {
     }
 
     /// Takes a vote to its room.
-    pub(in crate::app) fn vote(&mut self, cx: &mut Cx<'_, Mail>, from: ConnRef, room: RoomKey, vote: Box<(User, VoteRequest)>) {
+    pub(in crate::app) fn vote(
+        &mut self,
+        cx: &mut Cx<'_, Mail>,
+        from: ConnRef,
+        room: RoomKey,
+        vote: Box<(User, VoteRequest)>,
+    ) {
         if self.openings.holds(room) {
             return self.wait(cx, room, Wait::Vote { from, vote });
         }

@@ -166,13 +166,13 @@ fn the_documentation_is_what_the_table_says() {
 fn a_secret_is_never_shown() {
     const CANARY: &str = "CANARY-0123456789-CANARY";
     let file = format!("admin_key = \"{CANARY}\"");
-    let loaded = load_all(Some(&file), &[], &[]).unwrap();
-    assert_eq!(loaded.config.admin_key.reveal(), Some(CANARY));
-    let printed = show::to_toml(&loaded);
+    let first = loaded(&file).unwrap();
+    assert_eq!(first.config.admin_key.reveal(), Some(CANARY));
+    let printed = show::to_toml(&first);
     assert!(printed.contains("# admin_key = \"(not shown)\" # volley.toml:1\n"), "{printed}");
-    assert!(!format!("{printed}{loaded:?}").contains("CANARY"));
-    assert_eq!(super::loaded(&printed).unwrap().config.admin_key.reveal(), None, "a comment sets nothing");
-    assert!(show::to_toml(&super::loaded("").unwrap()).contains("\nadmin_key = \"\" # default\n"));
+    assert!(!format!("{printed}{first:?}").contains("CANARY"));
+    assert_eq!(loaded(&printed).unwrap().config.admin_key.reveal(), None, "a comment sets nothing");
+    assert!(show::to_toml(&loaded("").unwrap()).contains("\nadmin_key = \"\" # default\n"));
     for (file, variable, flags) in [
         ("admin_key = \"CANARY short\"".to_owned(), ("VOLLEY_SHARDS", "1"), vec![]),
         ("admin_key = \"CANARY".to_owned(), ("VOLLEY_SHARDS", "1"), vec![]),
@@ -191,6 +191,6 @@ fn a_secret_is_never_shown() {
     ] {
         let errors = load_all(Some(&file), &[variable], &flags).unwrap_err();
         assert!(!format!("{errors}{errors:?}").contains("CANARY"), "{errors:?}");
-        assert!(errors.to_string().contains("admin"), "{errors}");
+        assert!(errors.to_string().to_lowercase().contains("admin"), "{errors}");
     }
 }

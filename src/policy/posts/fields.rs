@@ -29,7 +29,7 @@ impl Fields {
     pub(super) fn of(place: &str, value: Value) -> Result<Self, Fault> {
         match value {
             Value::Object(map) => Ok(Self { place: place.to_owned(), map }),
-            _ if place.is_empty() => Err(Fault::bad("a body is an object: one event, or {\"events\":[…]}")),
+            _ if place.is_empty() => Err(Fault::bad("a body is an object: one event, or {\"events\":[...]}")),
             _ => Err(Fault::bad(format!("{place} must be an object"))),
         }
     }
@@ -167,13 +167,13 @@ impl Fields {
         let mut fields = Fields::of(&self.path(name), value)?;
         let id = fields.raw("id")?.ok_or_else(|| fields.missing("id"))?;
         if !is_room_id(&id) {
-            return Err(Fault::range(format!("{} must have 1 to 64 characters of {ROOM_ID_ALPHABET}", fields.path("id"))));
+            return Err(Fault::range(format!(
+                "{} must have 1 to 64 characters of {ROOM_ID_ALPHABET}",
+                fields.path("id")
+            )));
         }
-        let user = User {
-            id: id.into(),
-            name: fields.name("name")?,
-            role: fields.word("role", ROLES)?.unwrap_or_default(),
-        };
+        let user =
+            User { id: id.into(), name: fields.name("name")?, role: fields.word("role", ROLES)?.unwrap_or_default() };
         fields.end()?;
         Ok(Some(user))
     }
@@ -224,8 +224,9 @@ pub(super) fn any_of<T>(words: &[(&str, T)]) -> String {
 
 /// A foreign name, short and in printable ASCII.
 pub(super) fn quoted(name: &str) -> String {
-    let mut shown: String = name.chars().take(QUOTED_CHARS_MAX).flat_map(char::escape_default).collect();
-    if name.chars().nth(QUOTED_CHARS_MAX).is_some() {
+    let mut escaped = name.chars().flat_map(char::escape_default);
+    let mut shown: String = escaped.by_ref().take(QUOTED_CHARS_MAX).collect();
+    if escaped.next().is_some() {
         shown.push_str("...");
     }
     format!("\"{shown}\"")

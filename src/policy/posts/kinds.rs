@@ -167,8 +167,7 @@ const MERGES: &[(&str, Merge)] = &[("off", Merge::Off), ("equal", Merge::Equal),
 
 const ALLOWED: &[(&str, Allowed)] = &[("comment", Allowed::Comment), ("like", Allowed::Like), ("vote", Allowed::Vote)];
 
-const CLASSES: &[(&str, Class)] =
-    &[("guaranteed", Class::Guaranteed), ("normal", Class::Normal), ("low", Class::Low)];
+const CLASSES: &[(&str, Class)] = &[("guaranteed", Class::Guaranteed), ("normal", Class::Normal), ("low", Class::Low)];
 
 const CLASSED: &[(&str, Classed)] = &[
     ("guest", Classed::Guest),
