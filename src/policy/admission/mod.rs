@@ -285,7 +285,7 @@ impl Refusal {
                 (code, error.to_string(), None)
             }
             Self::NoSuchRendition => {
-                (ErrorCode::NotAvailable, "the renditions are \"viewer\", \"lite\" and \"full\"".into(), None)
+                (ErrorCode::NotAvailable, "this server offers the renditions viewer, lite and full".into(), None)
             }
         };
         ErrorMessage { id, code, message, retry_after_ms }
