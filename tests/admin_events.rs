@@ -30,8 +30,10 @@ fn person() -> Value {
 
 /// Reads frames until one has the event at `offset`; returns what else came, by offset: kind and body.
 fn until(client: &mut Client, offset: u64) -> BTreeMap<u64, (String, Value)> {
-    let mut seen = BTreeMap::new();
+    let (mut seen, began) = (BTreeMap::new(), Instant::now());
     while seen.last_key_value().is_none_or(|(last, _)| *last < offset) {
+        // Counters come for ever: frames alone are no progress.
+        assert!(began.elapsed() < common::PATIENCE, "{offset} was never shown; seen so far: {seen:?}");
         for event in client.next("frame")["events"].as_array().expect("events") {
             let fields = event.as_object().expect("an event");
             let kind =
