@@ -265,3 +265,28 @@ pub const DEFLATE_STREAMS_MAX: usize = 16;
 
 /// Bytes that a thread keeps to compress into. A frame of 200 comments has 40 KiB; what a page needed is given back.
 pub const DEFLATE_SCRATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Events of one post.
+pub const POST_EVENTS_MAX: usize = 100;
+
+/// Body of one post, in bytes: 100 of the largest events. More is answered 413.
+pub const POST_BYTES_MAX: usize = 256 * 1024;
+
+/// How long a body may take to come.
+pub const POST_BODY_MS: u64 = 10_000;
+
+/// How long a post waits for its room, opening and storage included, before its outcome counts as unknown.
+pub const POST_ANSWER_MS: u64 = 10_000;
+
+/// Posts that wait for their rooms, also those whose sender has left. More are answered `overloaded`: the admin address has
+/// fewer connections.
+pub const POSTS_MAX: usize = 256;
+
+/// Rooms that an announcement waits for at one time: with the default tick 10,000 rooms take about a second and a half.
+pub const ANNOUNCE_IN_FLIGHT: usize = 1_024;
+
+/// How long an announcement's sender waits for all rooms. It goes on without them.
+pub const ANNOUNCE_ANSWER_MS: u64 = 20_000;
+
+/// Largest data of a `custom` event, in bytes of JSON.
+pub const CUSTOM_BYTES_MAX: usize = 1_024;

@@ -1,6 +1,11 @@
 //! `docs/api.md` is true: its example is what the server writes, its numbers are the program's.
 
-use volley::limits::{EXPORT_STALLED_MS, EXPORTS_MAX, PAGE_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, PAGES_MAX};
+use volley::limits::{
+    ANNOUNCE_ANSWER_MS, CLIENT_ID_BYTES_MAX, CUSTOM_BYTES_MAX, EXPORT_STALLED_MS, EXPORTS_MAX, MESSAGE_DEPTH_MAX,
+    PAGE_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, PAGES_MAX, POST_ANSWER_MS, POST_BODY_MS, POST_BYTES_MAX,
+    POST_EVENTS_MAX,
+};
+use volley::policy::posts;
 use volley::protocol::history::HistoryPage;
 
 const PAGE: &str = include_str!("../docs/api.md");
@@ -18,6 +23,21 @@ fn the_example_is_what_the_server_writes() {
 }
 
 #[test]
+fn the_posted_examples_are_taken_and_show_every_kind() {
+    let example = PAGE.split("```json posts\n").nth(1).expect("an example").split("```").next().unwrap();
+    let read = posts::read(example.as_bytes()).unwrap_or_else(|fault| panic!("{fault}"));
+    assert!(read.is_batch);
+    let Err(fault) = posts::read(b"{\"dance\":{}}") else { panic!("a dance was taken") };
+    let known: Vec<&str> = fault.message.split("known are ").nth(1).unwrap().split('"').skip(1).step_by(2).collect();
+    assert_eq!(read.events.len(), known.len());
+    for kind in known {
+        assert!(example.contains(&format!("{{\"{kind}\":")) && PAGE.contains(&format!("| `{kind}` | ")), "{kind}");
+    }
+    let curl = PAGE.split("-d '").nth(1).expect("a command").split('\'').next().unwrap();
+    assert!(posts::read(curl.as_bytes()).is_ok());
+}
+
+#[test]
 fn the_numbers_are_the_programs() {
     let kib = PAGE_BYTES_MAX / 1024;
     for text in [
@@ -27,8 +47,17 @@ fn the_numbers_are_the_programs() {
         format!("a piece ({kib} KiB) in {} s", EXPORT_STALLED_MS / 1_000),
         format!("At most {PAGES_MAX} pages"),
         format!("At most {EXPORTS_MAX} exports"),
+        format!("with 1 to {POST_EVENTS_MAX} of them"),
+        format!("at most {MESSAGE_DEPTH_MAX} levels deep"),
+        format!("1\u{2013}{CLIENT_ID_BYTES_MAX} printable ASCII characters (for a batch 61)"),
+        format!("did not come whole within {} s", POST_BODY_MS / 1_000),
+        format!(
+            "did not answer within {} s (an announcement's rooms: {} s)",
+            POST_ANSWER_MS / 1_000,
+            ANNOUNCE_ANSWER_MS / 1_000
+        ),
     ] {
         assert!(PAGE.contains(&text), "the page does not say: {text}");
     }
-    assert_eq!(PAGE_EVENTS_MAX, 1_000);
+    assert_eq!((PAGE_EVENTS_MAX, POST_BYTES_MAX, CUSTOM_BYTES_MAX), (1_000, 262_144, 1_024));
 }

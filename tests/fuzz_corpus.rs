@@ -50,6 +50,11 @@ fn what_is_admitted_is_fit_for_log_and_viewers() {
 }
 
 #[test]
+fn what_is_posted_is_in_range_and_read_as_it_is() {
+    replay("posts");
+}
+
+#[test]
 fn text_comes_out_safe_and_stays_as_it_is() {
     replay("text");
 }

@@ -114,7 +114,11 @@ fn wrong(subprotocol: &str) -> Vec<Row> {
         row("513 characters", json!({"comment": {"id": "a", "text": long}}), "too_long", Some("a")),
         row("2,049 bytes", json!({"comment": {"id": "a", "text": bytes}}), "too_long", Some("a")),
         row("a token", json!({"auth": {"token": "t"}}), "not_available", None),
-        row("a rendition of another version", json!({"rendition": "audio"}), "not_available", None),
+        row("a rendition of another version", json!({"rendition": "huge"}), "not_available", None),
+        row("a vote without a poll", json!({"vote": {"id": "a", "option": 0}}), "bad_payload", Some("a")),
+        row("a vote without an option", json!({"vote": {"id": "a", "poll": "p"}}), "bad_payload", Some("a")),
+        row("option -1", json!({"vote": {"id": "a", "poll": "p", "option": -1}}), "bad_payload", Some("a")),
+        row("option 256", json!({"vote": {"id": "a", "poll": "p", "option": 256}}), "bad_payload", Some("a")),
     ]
 }
 
@@ -466,7 +470,7 @@ fn each_verdict_is_counted_under_its_kind() {
         r#"{"dance":1}"#,
         "{",
         r#"{"auth":{"token":"t"}}"#,
-        r#"{"rendition":"audio"}"#,
+        r#"{"rendition":"huge"}"#,
         r#"{"rendition":"viewer"}"#,
         r#"{"like":{"count":7}}"#,
     ] {

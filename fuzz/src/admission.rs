@@ -64,6 +64,8 @@ fn limits(choice: u8) -> AdmissionLimits {
 #[derive(Default)]
 struct Watch {
     messages: u64,
+    /// Of the connection's comments: votes and renditions take them too.
+    tokens: u64,
     comments: u64,
     likes: u64,
     protocol_errors: u64,
@@ -81,13 +83,19 @@ impl Watch {
         user: &User,
         now_us: u64,
     ) -> bool {
+        if matches!(admitted, Admitted::Comment(_) | Admitted::Vote(_) | Admitted::Rendition(_)) {
+            self.tokens += 1;
+            if let Some(rate) = limits.comments_per_connection {
+                assert!(self.tokens <= allowed(rate, now_us), "{} tokens in {now_us} us", self.tokens);
+            }
+        }
         match admitted {
             Admitted::Comment(comment) => {
                 self.comments += 1;
                 assert_eq!(comment.user, *user);
                 is_fit_for_the_log(comment, &limits.text);
                 assert!(limits.users_max > 0 || limits.comments_per_user.is_none(), "nobody is known, nobody fits");
-                for rate in [limits.comments_per_connection, limits.comments_per_user].into_iter().flatten() {
+                if let Some(rate) = limits.comments_per_user {
                     assert!(self.comments <= allowed(rate, now_us), "{} comments in {now_us} us", self.comments);
                 }
             }
@@ -98,9 +106,11 @@ impl Watch {
                     assert!(self.likes <= allowed(rate, now_us), "{} likes in {now_us} us", self.likes);
                 }
             }
+            Admitted::Vote(vote) => {
+                assert_eq!(parse(payload, encoding), Ok(ClientMessage::Vote(vote.clone())));
+            }
             Admitted::Rendition(rendition) => {
-                let message = parse(payload, encoding);
-                assert_eq!(message, Ok(ClientMessage::Rendition(rendition.as_str().into())));
+                assert_eq!(parse(payload, encoding), Ok(ClientMessage::Rendition(rendition.as_str().into())));
             }
             Admitted::Refused(error) => self.refusal(error, payload, encoding),
             Admitted::Fatal(close, error) => {
@@ -123,6 +133,7 @@ impl Watch {
         assert!(error.message.bytes().all(|b| (0x20..0x7f).contains(&b)), "{error:?}");
         match parse(payload, encoding) {
             Ok(ClientMessage::Comment(request)) => assert_eq!(error.id, request.id, "the comment that it is about"),
+            Ok(ClientMessage::Vote(request)) => assert_eq!(error.id, request.id, "the vote that it is about"),
             Ok(_) => assert_eq!(error.id, None),
             Err(unreadable) => {
                 messages::refusal_is_fit_to_send(&unreadable);

@@ -11,6 +11,7 @@ mod config;
 mod cut;
 mod log;
 mod messages;
+mod posts;
 mod reference;
 mod text;
 mod websocket;
@@ -28,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "message_json", run: messages::json },
     Target { name: "message_msgpack", run: messages::msgpack },
     Target { name: "admission", run: admission::admit },
+    Target { name: "posts", run: posts::read },
     Target { name: "text", run: text::normalise },
     Target { name: "config_file", run: config::file },
     Target { name: "config_sources", run: config::sources },

@@ -1,20 +1,27 @@
 //! HTTP resources: the pages, the room list and rooms' histories for everybody; metrics, health and every
-//! room's figures for operators.
+//! room's figures for operators; events of the show's owner.
 //!
 //! Does not know: sockets, upgrades, shards, how anything is counted, or how a log is stored.
 
+mod announce;
 mod archive;
 mod body;
 mod error;
+mod events;
 mod export;
 mod history;
+mod intake;
+mod key;
 mod ops;
 mod pages;
+mod posting;
 mod query;
 mod refused;
 mod rooms;
 
+pub use key::Key;
 pub use pages::File;
+pub use posting::{PostFailure, PostFuture, Posts};
 
 use crate::log::Log;
 use crate::metrics::Exporter;
@@ -24,24 +31,31 @@ use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One verdict of admission, how often: kind of message, verdict, count.
 pub type Verdict = (&'static str, &'static str, u64);
 
+/// Lists the rooms that are open.
+pub type ListRooms = Arc<dyn Fn() -> Vec<Arc<RoomHandle>> + Send + Sync>;
+
 /// What the resources look at when asked. The closures are called per request, so they are cheap and
 /// never block.
 pub struct State {
     /// Rooms that are open.
-    pub rooms: Box<dyn Fn() -> Vec<Arc<RoomHandle>> + Send + Sync>,
+    pub rooms: ListRooms,
     /// Admission's verdicts so far.
     pub verdicts: Box<dyn Fn() -> Vec<Verdict> + Send + Sync>,
     /// Whether the process works.
     pub health: Box<dyn Fn() -> Health + Send + Sync>,
     /// Rooms' logs. Read on threads that may wait.
     pub log: Arc<dyn Log>,
+    /// Takes the owner's events to rooms.
+    pub posts: Arc<dyn Posts>,
+    /// What changes something needs it.
+    pub key: Arc<Key>,
     /// What was counted.
     pub exporter: Exporter,
     /// Whether the process stops.
@@ -91,7 +105,11 @@ pub fn public(state: Arc<State>) -> Router {
 
 /// For operators.
 pub fn admin(state: Arc<State>) -> Router {
+    let desk = Arc::new(events::Desk::new(state.posts.clone(), state.rooms.clone(), state.key.clone()));
     let router = Router::new()
+        .route("/v1/rooms/{room}/events", post(events::post))
+        .route("/v1/announce", post(announce::post))
+        .with_state(desk)
         .route("/metrics", get(ops::metrics))
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))

@@ -3,18 +3,19 @@
 //! Nothing here waits for the log's device: rooms are opened and pages are made by librarians, and who came meanwhile
 //! waits in a bounded line. A room asks when it wants to run: nobody walks over rooms in which nothing happens.
 
+mod arrivals;
 #[cfg(test)]
 mod tests;
 
+use self::arrivals::turn_away;
 use super::desk::{Desk, PageKey};
 use super::library::{Job, Library};
 use super::mail::{Joined, Made, Mail, Newcomer, Opened};
 use super::openings::{Openings, Wait};
+use super::posts::Askers;
 use crate::clock;
-use crate::limits::OPENING_PLAY;
 use crate::metrics::RoomMetrics;
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::event::Comment;
 use crate::protocol::ids::ClientId;
 use crate::protocol::local::{ConnRef, RoomKey};
 use crate::protocol::message::{ErrorMessage, ResumeFailure, ServerMessage};
@@ -59,6 +60,7 @@ pub(super) struct Homes {
     failed: Vec<Arc<RoomHandle>>,
     sweep_us: u64,
     desk: Desk,
+    askers: Askers,
     registry: Arc<Registry>,
     library: Library,
     waker: Waker,
@@ -86,6 +88,7 @@ impl Homes {
             failed: Vec::new(),
             sweep_us: 0,
             desk: Desk::default(),
+            askers: Askers::default(),
             registry,
             library,
             waker,
@@ -104,62 +107,6 @@ impl Homes {
         }
         let sweep = (!self.failed.is_empty()).then_some(self.sweep_us);
         self.due.first().map(|(due_us, ..)| *due_us).into_iter().chain(sweep).min()
-    }
-
-    /// Lets a newcomer in, opening the room if this is its first one.
-    pub(super) fn join(&mut self, cx: &mut Cx<'_, Mail>, who: Box<Newcomer>) {
-        let key = who.room.key;
-        if !self.openings.holds(key) {
-            if self.homes.contains_key(&key) {
-                return self.let_in(cx, *who);
-            }
-            let job = Job::Open { room: who.room.clone(), waker: self.waker.clone() };
-            if self.library.submit(job).is_err() {
-                self.metrics.rooms_refused.increment(1);
-                return refuse(cx, who.to);
-            }
-            self.openings.begin(key);
-        }
-        self.wait(cx, key, Wait::Join(who));
-    }
-
-    /// Takes a comment to its room.
-    pub(super) fn comment(&mut self, cx: &mut Cx<'_, Mail>, from: ConnRef, room: RoomKey, comment: Box<Comment>) {
-        if self.openings.holds(room) {
-            return self.wait(cx, room, Wait::Comment { from, comment });
-        }
-        let (id, now_us) = (comment.id.clone(), cx.now_us);
-        if self.draining || !self.with(cx, room, |actor, out| actor.comment(from, *comment, now_us, out)) {
-            reply(cx, from, gone(id));
-        }
-    }
-
-    /// Takes likes to their room.
-    pub(super) fn like(&mut self, cx: &mut Cx<'_, Mail>, from: ConnRef, room: RoomKey, count: u64) {
-        if self.openings.holds(room) {
-            return self.wait(cx, room, Wait::Like { from, count });
-        }
-        let now_us = cx.now_us;
-        if self.draining || !self.with(cx, room, |actor, out| actor.like(from, count, now_us, out)) {
-            reply(cx, from, gone(None));
-        }
-    }
-
-    fn let_in(&mut self, cx: &mut Cx<'_, Mail>, who: Newcomer) {
-        let Newcomer { to, resume, history, .. } = who;
-        let (key, user, now_us) = (who.room.key, who.user.id.clone(), cx.now_us);
-        self.call(cx, key, |actor, out| actor.join(to, &user, resume, history, now_us, out), &mut Some(who));
-    }
-
-    fn wait(&mut self, cx: &mut Cx<'_, Mail>, room: RoomKey, wait: Wait) {
-        // Who waits to join is told to come back with everybody else.
-        if self.draining && !matches!(wait, Wait::Join(_)) {
-            return turn_away(cx, wait);
-        }
-        if let Err(wait) = self.openings.add(room, wait) {
-            self.library.metrics().refused.increment(1);
-            turn_away(cx, wait);
-        }
     }
 
     /// A librarian has opened a room, or could not.
@@ -184,23 +131,6 @@ impl Homes {
                 }
                 self.failed.push(room);
                 self.sweep_us = cx.now_us.saturating_add(SWEEP_US);
-            }
-        }
-    }
-
-    /// Plays some of what came for rooms before they were open.
-    pub(super) fn play(&mut self, cx: &mut Cx<'_, Mail>) {
-        for _ in 0..OPENING_PLAY {
-            let Some((key, wait)) = self.openings.next() else { return };
-            let now_us = cx.now_us;
-            match wait {
-                Wait::Join(who) => self.let_in(cx, *who),
-                Wait::Comment { from, comment } => {
-                    self.with(cx, key, |actor, out| actor.comment(from, *comment, now_us, out));
-                }
-                Wait::Like { from, count } => {
-                    self.with(cx, key, |actor, out| actor.like(from, count, now_us, out));
-                }
             }
         }
     }
@@ -359,7 +289,7 @@ impl Homes {
         let Some(home) = self.homes.get_mut(&key) else { return false };
         work(&mut home.actor, &mut self.effects);
         for effect in self.effects.drain(..) {
-            carry_out(cx, &home.room, effect, who);
+            carry_out(cx, &home.room, effect, who, &mut self.askers);
         }
         let due_us = home.actor.due_us();
         if due_us != home.due_us {
@@ -405,7 +335,13 @@ fn figures(room: &RoomHandle) -> Figures {
     }
 }
 
-fn carry_out(cx: &mut Cx<'_, Mail>, room: &RoomHandle, effect: Effect, who: &mut Option<Newcomer>) {
+fn carry_out(
+    cx: &mut Cx<'_, Mail>,
+    room: &RoomHandle,
+    effect: Effect,
+    who: &mut Option<Newcomer>,
+    askers: &mut Askers,
+) {
     match effect {
         Effect::Frame { frame } => {
             let shards = u16::try_from(room.shards()).unwrap_or(u16::MAX);
@@ -414,7 +350,7 @@ fn carry_out(cx: &mut Cx<'_, Mail>, room: &RoomHandle, effect: Effect, who: &mut
             }
         }
         Effect::Reply { to, message } => reply(cx, to, message),
-        Effect::Posted { .. } => {} // Nobody on this node posts yet.
+        Effect::Posted { ticket, result } => askers.answer(ticket, result),
         Effect::Joined { to, last, likes, after, reason, tail } => {
             let Some(who) = who.take() else { return };
             let reason = reason.or(who.refused);
@@ -426,19 +362,6 @@ fn carry_out(cx: &mut Cx<'_, Mail>, room: &RoomHandle, effect: Effect, who: &mut
 
 /// A page for somebody; see [`Mail::Page`].
 type Page = Result<Option<Arc<EncodedPage>>, ResumeFailure>;
-
-/// Whoever waited for a room is not let in, or has to say it again.
-fn turn_away(cx: &mut Cx<'_, Mail>, wait: Wait) {
-    match wait {
-        Wait::Join(who) => refuse(cx, who.to),
-        Wait::Comment { from, comment } => reply(cx, from, gone(comment.id)),
-        Wait::Like { from, .. } => reply(cx, from, gone(None)),
-    }
-}
-
-fn refuse(cx: &mut Cx<'_, Mail>, to: ConnRef) {
-    cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Refused { to } });
-}
 
 /// The answer to what came for a room that cannot take it.
 pub(super) fn gone(id: Option<ClientId>) -> ServerMessage {

@@ -1,11 +1,12 @@
 //! What tenants of different shards, and the librarians, tell each other. Small: an inbox holds 65,536 of them.
 
+use super::posts::Letter;
 use crate::log::OpenError;
 use crate::protocol::encode::Variant;
 use crate::protocol::event::{Comment, User};
 use crate::protocol::ids::{Epoch, Offset, SessionId};
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::protocol::message::{ResumeFailure, ServerMessage};
+use crate::protocol::message::{ResumeFailure, ServerMessage, VoteRequest};
 use crate::protocol::page::EncodedPage;
 use crate::room::actor::Actor;
 use crate::room::registry::RoomHandle;
@@ -55,6 +56,17 @@ pub enum Mail {
         /// How many.
         count: u64,
     },
+    /// To the home: a vote, admitted.
+    Vote {
+        /// By whom.
+        from: ConnRef,
+        /// Where.
+        room: RoomKey,
+        /// Whose, and which.
+        vote: Box<(User, VoteRequest)>,
+    },
+    /// From the HTTP side to the home: events of the show's owner.
+    Post(Box<Letter>),
     /// To the home: somebody left.
     Presence {
         /// Where.

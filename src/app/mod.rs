@@ -13,6 +13,7 @@ pub mod logging;
 mod mail;
 pub mod node;
 mod openings;
+mod posts;
 mod tenant;
 
 pub use node::{Node, StartError};
@@ -57,13 +58,20 @@ fn serve(args: &Args) -> ExitCode {
     let config = loaded.config;
     let json = config.log.format == LogFormat::Json;
     let no_limits = config.no_rate_limits;
+    let no_key = config.admin_key.reveal().is_none();
     let node = match Node::start(config) {
         Ok(node) => node,
         Err(error) => return fail(1, &error.to_string()),
     };
     // Before anybody is told that it runs: a signal that comes at once drains too.
     let signals = node.block_on(async { Signals::new() });
-    announce(&node, &capacity, no_limits, json);
+    let warnings = [
+        no_limits.then_some("rate limits and the display budget are off (--no-rate-limits): for benchmarks only"),
+        (no_key && !node.admin_address().ip().is_loopback()).then_some(
+            "whoever reaches the admin address may post as the host: set admin_key, or keep the address on loopback",
+        ),
+    ];
+    announce(&node, &capacity, warnings.into_iter().flatten(), json);
     node.block_on(until_asked_to_stop(signals));
     tracing::info!("draining: no new connections; everybody is told when to come back");
     let left = node.drain();
@@ -71,13 +79,11 @@ fn serve(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One line per address, when it is ready.
-fn announce(node: &Node, capacity: &str, no_limits: bool, json: bool) {
+/// One line per address, when it is ready, and what the operator must not overlook.
+fn announce(node: &Node, capacity: &str, warnings: impl Iterator<Item = &'static str> + Clone, json: bool) {
     let (public, admin) = (node.public_address(), node.admin_address());
     tracing::info!(%public, %admin, capacity, "ready");
-    if no_limits {
-        tracing::warn!("rate limits and the display budget are OFF: for benchmarks only");
-    }
+    warnings.clone().for_each(|warning| tracing::warn!("{warning}"));
     if json {
         return;
     }
@@ -88,11 +94,8 @@ fn announce(node: &Node, capacity: &str, no_limits: bool, json: bool) {
         "\n  Volley is ready: {capacity}\n\n  live rooms   http://{public}/\n  a room       http://{public}/rooms/demo\n  \
          WebSocket    ws://{public}/v1/rooms/demo/ws\n  metrics      http://{admin}/metrics\n"
     );
-    if no_limits {
-        let _ = writeln!(
-            out,
-            "  WARNING: rate limits and the display budget are off (--no-rate-limits): for benchmarks only\n"
-        );
+    for warning in warnings {
+        let _ = writeln!(out, "  WARNING: {warning}\n");
     }
     let _ = out.flush();
 }

@@ -2,10 +2,11 @@
 
 use super::library::{Librarians, Library, Tools};
 use super::mail::Mail;
+use super::posts::Mailroom;
 use super::tenant::{Hello, Node as Tenant, Shared};
 use crate::api;
 use crate::clock;
-use crate::config::{Config, ConfigErrors, Data, Durability, Loaded, Rate, capacity};
+use crate::config::{Config, ConfigErrors, Data, Durability, Loaded, Merge, Rate, capacity};
 use crate::gateway::{BindError, Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
 use crate::limits::{CONTROL_BACKLOG_BYTES_MAX, FRAGMENTS_MAX};
 use crate::log::disk::{self, DiskError, DiskLog};
@@ -16,6 +17,7 @@ use crate::policy::admission::Admission;
 use crate::policy::auth::Guests;
 use crate::protocol::deflate::Deflate;
 use crate::protocol::ids::RoomId;
+use crate::protocol::settings;
 use crate::room::actor::Settings as RoomSettings;
 use crate::room::registry::{Registry, RoomHandle};
 use crate::shard::handle::{Message, Shards};
@@ -150,7 +152,7 @@ impl Node {
         };
         let listening = api::Listening::default();
         let api_state = Arc::new(api::State {
-            rooms: Box::new({
+            rooms: Arc::new({
                 let registry = registry.clone();
                 move || registry.list()
             }),
@@ -163,6 +165,8 @@ impl Node {
                 move || health(shards.oldest_cycle_us())
             }),
             log,
+            posts: Arc::new(Mailroom::new(registry.clone(), shards.clone(), shutdown.clone())),
+            key: Arc::new(api::Key::new(config.admin_key.reveal())),
             exporter: exporter.clone(),
             shutdown: shutdown.clone(),
             listening: listening.clone(),
@@ -328,7 +332,7 @@ fn room_settings(config: &Config, deflate: Arc<Deflate>) -> RoomSettings {
     let room = &config.room;
     RoomSettings {
         tick_us: config.tick_ms * 1_000,
-        room: crate::protocol::settings::RoomSettings::unlimited(config.tick_ms),
+        room: owners_settings(config),
         tick_groups: room.tick_groups,
         batch_events_max: room.batch_events_max,
         frame_events_max: if config.no_rate_limits { usize::MAX } else { room.frame_events_max },
@@ -343,8 +347,19 @@ fn room_settings(config: &Config, deflate: Arc<Deflate>) -> RoomSettings {
     }
 }
 
-/// A second of the default tick.
-const LITE_LAG_FRAMES: usize = 10;
+/// What a room begins with, until its owner changes it.
+fn owners_settings(config: &Config) -> settings::RoomSettings {
+    if config.no_rate_limits {
+        return settings::RoomSettings::unlimited(config.tick_ms);
+    }
+    let merge = match config.room.merge {
+        Merge::Off => settings::Merge::Off,
+        Merge::Equal => settings::Merge::Equal,
+        Merge::Near => settings::Merge::Near,
+    };
+    let budget = (config.room.budget_per_s > 0).then_some(config.room.budget_per_s);
+    settings::RoomSettings { merge, ..settings::RoomSettings::new(budget, config.tick_ms) }
+}
 
 fn shard_settings(config: &Config) -> ShardSettings {
     let connection = &config.connection;
@@ -354,7 +369,7 @@ fn shard_settings(config: &Config) -> ShardSettings {
         idle_us: connection.idle_ms * 1_000,
         stalled_us: connection.stalled_ms * 1_000,
         gaps_max: connection.gaps_max,
-        lite_lag_frames: LITE_LAG_FRAMES,
+        lite_lag_frames: connection.lite_lag_frames,
     }
 }
 

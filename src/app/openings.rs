@@ -3,9 +3,11 @@
 //! Does not know: how a room is opened, or what is done with those who waited.
 
 use super::mail::Newcomer;
+use super::posts::Letter;
 use crate::limits::OPENING_WAIT_MAX;
-use crate::protocol::event::Comment;
+use crate::protocol::event::{Comment, User};
 use crate::protocol::local::{ConnRef, RoomKey};
+use crate::protocol::message::VoteRequest;
 use std::collections::{HashMap, VecDeque};
 
 /// Something that came for a room before it was open.
@@ -26,6 +28,15 @@ pub(super) enum Wait {
         /// How many.
         count: u64,
     },
+    /// A vote.
+    Vote {
+        /// By whom.
+        from: ConnRef,
+        /// Whose, and which.
+        vote: Box<(User, VoteRequest)>,
+    },
+    /// Events of the show's owner.
+    Post(Box<Letter>),
 }
 
 /// All rooms of one shard that are being opened. Bounded by the registry; who waits, by [`OPENING_WAIT_MAX`] together.

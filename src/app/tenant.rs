@@ -231,6 +231,10 @@ impl Tenant for Node {
                 Some(error) => return say(cx, conn, ServerMessage::Error(error)),
             },
             Admitted::Rendition(rendition) => return cx.commands.push(Command::Rendition { conn, rendition }),
+            Admitted::Vote(vote) => match self.busy(cx, home, vote.id.clone()) {
+                None => Mail::Vote { from: conn, room: key, vote: Box::new((watch.user.clone(), vote)) },
+                Some(error) => return say(cx, conn, ServerMessage::Error(error)),
+            },
             Admitted::Refused(error) => return say(cx, conn, ServerMessage::Error(error)),
             Admitted::Fatal(close, error) => {
                 say(cx, conn, ServerMessage::Error(error));
@@ -264,6 +268,8 @@ impl Tenant for Node {
             Mail::Turned { to } => cx.commands.push(Command::Turned { conn: to }),
             Mail::Comment { from, room, comment } => self.homes.comment(cx, from, room, comment),
             Mail::Like { from, room, count } => self.homes.like(cx, from, room, count),
+            Mail::Vote { from, room, vote } => self.homes.vote(cx, from, room, vote),
+            Mail::Post(letter) => self.homes.post(cx, letter),
             Mail::Opened(opened) => self.homes.opened(cx, *opened),
             Mail::Made(made) => self.homes.made(cx, *made),
             Mail::Page { to, page, online } => cx.commands.push(Command::Page { conn: to, page, online }),
@@ -282,7 +288,9 @@ impl Tenant for Node {
             Mail::Read { .. } | Mail::Turn { .. } | Mail::Turned { .. } => true,
             // Librarians wait by themselves.
             Mail::Opened(_) | Mail::Made(_) => true,
-            Mail::Join(_) | Mail::Comment { .. } | Mail::Like { .. } => false,
+            // From the HTTP side, straight into the inbox.
+            Mail::Post(_) => true,
+            Mail::Join(_) | Mail::Comment { .. } | Mail::Like { .. } | Mail::Vote { .. } => false,
             Mail::Presence { .. } | Mail::Delivered { .. } => false,
         }
     }
@@ -292,6 +300,7 @@ impl Tenant for Node {
             Mail::Join(who) => cx.commands.push(Command::Close { conn: who.to, close: Close::Overload }),
             Mail::Comment { from, comment, .. } => say(cx, from, gone(comment.id)),
             Mail::Like { from, .. } => say(cx, from, gone(None)),
+            Mail::Vote { from, vote, .. } => say(cx, from, gone(vote.1.id)),
             // Told again with the next change.
             Mail::Presence { room } => {
                 if let Some(room) = self.shared.registry.list().iter().find(|handle| handle.key == room) {
@@ -306,6 +315,7 @@ impl Tenant for Node {
             | Mail::Read { .. }
             | Mail::Turn { .. }
             | Mail::Turned { .. }
+            | Mail::Post(_)
             | Mail::Opened(_)
             | Mail::Made(_) => unreachable!("answers always wait"),
         }

@@ -1,7 +1,7 @@
 //! The TOML file: each leaf with its line and column.
 
 use super::error::{ConfigError, Problem, quoted};
-use super::keys::{KEYS, nearest, position};
+use super::keys::{KEYS, Kind, nearest, position};
 use super::state::{Origin, State};
 use super::value::Value;
 use std::borrow::Cow;
@@ -92,6 +92,8 @@ impl Reader<'_> {
         } else {
             let line_start = self.line_starts[self.position(span.start).0 - 1];
             let line = self.text[line_start..].lines().next().unwrap_or_default().trim();
+            // Half a line may hold a whole secret.
+            let line = if names_secret(line) { "(a line that is not shown)" } else { line };
             let problem = Problem::Syntax(format!("{}, in `{}`", quoted(error.message()), quoted(line)));
             ConfigError { key: String::new(), value: None, origin, problem }
         };
@@ -116,6 +118,11 @@ impl Reader<'_> {
 fn spelled(name: &str) -> Cow<'_, str> {
     let is_bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if is_bare { Cow::Borrowed(name) } else { Cow::Owned(Value::Text(name.into()).to_string()) }
+}
+
+/// Whether a line that is no TOML is about a secret.
+fn names_secret(line: &str) -> bool {
+    KEYS.iter().any(|key| key.kind == Kind::Secret && line.contains(key.path))
 }
 
 /// The section nearest to an unknown one.

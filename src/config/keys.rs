@@ -71,7 +71,8 @@ const DAY_S: u64 = 86_400;
 
 keys! {
     listen, Kind::Address, "Public address: pages and WebSockets. Port 0 takes a free one.";
-    admin, Kind::Address, "Admin address: metrics and health. Keep it off the internet.";
+    admin, Kind::Address, "Admin address: metrics, health, and the events of the show's owner. Keep it off the internet.";
+    admin_key, Kind::Secret, "When set, each `POST` to the admin address needs `Authorization: Bearer` and this key. Rather in a file or the environment than on the command line, which others on the machine can see. It is never printed.";
     data, Kind::Data, "Where the log lives: a directory, which is made if its parent exists. `memory`: gone with the process.";
     durability, Kind::Word(&["fsync", "write"]), "When a comment counts as kept. `fsync`: once the disk has it, which a power loss does not undo. `write`: once the operating system has it, which survives the death of the process only.";
     tick_ms, ms(5, 2_000), "The rooms' tick: one frame per room in each. Shorter is livelier and costs a send per viewer and tick.";
@@ -95,6 +96,8 @@ keys! {
     room.stored_max, count(1, 10_000_000), "Rooms in a log on disk, open or not. When they are as many, closed ones that are empty or expired make place; if there are none, a new room is refused.";
     room.idle_s, seconds(1, 365 * DAY_S), "A room without connections is forgotten after this long.";
     room.batch_events_max, count(1, 1_000_000), "Comments that wait for one tick of a room; more are answered `overloaded`.";
+    room.budget_per_s, count(0, 1_000), "Comments shown a second, until the room's owner sets another budget; the guaranteed lane does not count. 0: all of them.";
+    room.merge, Kind::Word(&["near", "equal", "off"]), "What becomes one comment with a count, until the room's owner says otherwise: `equal` texts; also those that are `near`, which differ in width, case, repetitions, punctuation or trailing emoji only; or nothing.";
     room.frame_events_max, count(1, 100_000), "Comments shown in one frame; the rest of the tick is shed, and counted in that frame.";
     room.snapshot_events, count(0, 10_000), "Newest comments that a newcomer gets.";
     room.log_events_max, count(1, 1_000_000_000), "Events that a room's log keeps; the oldest go first. In memory 100000 unless set.";
@@ -121,6 +124,7 @@ keys! {
     connection.ping_ms, ms(100, HOUR_MS), "The server pings after this much silence.";
     connection.idle_ms, ms(200, 24 * HOUR_MS), "Silence that ends a connection with 4003; longer than `connection.ping_ms`.";
     connection.ring_frames, count(1, 4_096), "Frames that a slow subscriber may be behind before it gets a gap.";
+    connection.lite_lag_frames, count(1, 4_096), "A viewer that stays more frames behind than this is sent the `lite` rendition until it keeps up again.";
     connection.gaps_max, count(1, 1_000_000), "Gaps within a minute that end a connection with 4001.";
     connection.stalled_ms, ms(100, HOUR_MS), "A blocked socket that takes nothing for this long is closed with 4001.";
     connection.sndbuf_bytes, bytes(4 * KIB, 64 * MIB), "`SO_SNDBUF`; the kernel doubles it.";

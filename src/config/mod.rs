@@ -26,7 +26,8 @@ mod tests;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use model::{
-    Admission, Compression, Config, Connection, Data, Durability, LogConfig, LogFormat, Rate, Rates, Room,
+    Admission, Compression, Config, Connection, Data, Durability, LogConfig, LogFormat, Merge, Rate, Rates, Room,
+    Secret,
 };
 pub use state::{Loaded, Origin, Provenance};
 

@@ -2,6 +2,7 @@
 //!
 //! Every field has its row in [`super::keys`]; a test proves it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -11,8 +12,10 @@ use std::path::PathBuf;
 pub struct Config {
     /// Public address: pages and WebSockets.
     pub listen: SocketAddr,
-    /// Admin address: metrics and health.
+    /// Admin address: metrics, health, and the show's owner's events.
     pub admin: SocketAddr,
+    /// What a request to the admin address that changes something has to bring, if it is set.
+    pub admin_key: Secret,
     /// Where the log lives.
     pub data: Data,
     /// When an append to a log on disk counts as done.
@@ -37,6 +40,42 @@ pub struct Config {
     pub connection: Connection,
     /// Compressed messages.
     pub compression: Compression,
+}
+
+/// A value that is never shown. Empty: not set.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize), serde(transparent))]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a value that was checked.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value, if it is set: not for logs, nor for any answer.
+    pub fn reveal(&self) -> Option<&str> {
+        (!self.0.is_empty()).then_some(&self.0)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "Secret(not set)" } else { "Secret(REDACTED)" })
+    }
+}
+
+/// How alike comments have to be to become one, until the room's owner says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub enum Merge {
+    /// Nothing is merged.
+    Off,
+    /// Equal texts.
+    Equal,
+    /// Texts that differ in width, case, repetitions, punctuation or trailing emoji only.
+    #[default]
+    Near,
 }
 
 /// Where the log lives.
@@ -122,6 +161,10 @@ pub struct Room {
     pub idle_s: u64,
     /// Comments that wait for one tick; more are answered `overloaded`.
     pub batch_events_max: usize,
+    /// Comments shown a second, until the room's owner says otherwise; 0: all of them.
+    pub budget_per_s: u32,
+    /// What becomes one, until the room's owner says otherwise.
+    pub merge: Merge,
     /// Comments shown in one frame; the rest of the tick is shed and counted.
     pub frame_events_max: usize,
     /// Newest comments in a newcomer's snapshot.
@@ -180,6 +223,8 @@ pub struct Connection {
     pub idle_ms: u64,
     /// Frames that a slow subscriber may be behind before a gap.
     pub ring_frames: usize,
+    /// A subscriber that stays more frames behind than this slides to the lite rendition.
+    pub lite_lag_frames: usize,
     /// Gaps within a minute that end a connection with 4001.
     pub gaps_max: u32,
     /// A blocked socket that takes nothing for this long is closed with 4001.
@@ -207,6 +252,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin_key: Secret::default(),
             data: Data::default(),
             durability: Durability::default(),
             tick_ms: 100,
@@ -255,6 +301,8 @@ impl Default for Room {
             stored_max: 100_000,
             idle_s: 300,
             batch_events_max: 2_000,
+            budget_per_s: 60,
+            merge: Merge::default(),
             frame_events_max: 200,
             snapshot_events: 20,
             log_events_max: 1_000_000,
@@ -287,6 +335,7 @@ impl Default for Connection {
             ping_ms: 20_000,
             idle_ms: 60_000,
             ring_frames: 64,
+            lite_lag_frames: 10,
             gaps_max: 3,
             stalled_ms: 30_000,
             sndbuf_bytes: 32 << 10,

@@ -1,6 +1,6 @@
 //! `volley config`: the effective configuration as a file, and the table of keys as documentation.
 
-use super::keys::{KEYS, Kind};
+use super::keys::{KEYS, Kind, Value};
 use super::model::Config;
 use super::state::Loaded;
 use std::fmt::Write;
@@ -18,7 +18,9 @@ pub fn to_toml(loaded: &Loaded) -> String {
         }
         let value = (key.get)(&loaded.config);
         let origin = loaded.origins.of(key.path).expect("every key has an origin");
-        let _ = writeln!(out, "{name} = {value} # {origin}");
+        let is_hidden = matches!(&value, Value::Secret(secret) if secret.reveal().is_some());
+        // A comment: as a setting it would be another key.
+        let _ = writeln!(out, "{}{name} = {value} # {origin}", if is_hidden { "# " } else { "" });
     }
     out
 }
@@ -59,7 +61,8 @@ Volley runs without any configuration. Four sources can change it, each stronger
 4. flags: `--listen`, `--admin`, `--data`, `--durability`, `--tick`, `--shards`, `--drain`, `--no-rate-limits`, `--log-format`, `--log`, and
    `--set KEY=VALUE` for any key, as often as needed.
 
-`volley config` prints the effective configuration, each value with where it came from. What it prints is a valid file.
+`volley config` prints the effective configuration, each value with where it came from. What it prints is a valid file, in which a key that
+is set (`admin_key`) is a comment without its value.
 
 Everything is checked before anything is bound. All mistakes are reported at once, each with its place, its key, its value and
 what would be right, and the process exits with 78 (64 when the command line itself makes no sense). An unknown key is a mistake,

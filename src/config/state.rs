@@ -1,7 +1,7 @@
 //! A configuration while it is being put together, and once it is whole.
 
 use super::error::{ConfigError, ConfigErrors, Problem};
-use super::keys::{KEYS, Key};
+use super::keys::{KEYS, Key, Kind};
 use super::model::Config;
 use super::value::{Value, Wrong};
 use std::fmt;
@@ -113,7 +113,7 @@ impl State {
                 self.failed[at] = true;
                 self.error(ConfigError {
                     key: key.into(),
-                    value: Some(given.into()),
+                    value: (row.kind != Kind::Secret).then(|| given.into()),
                     origin,
                     problem: wrong.problem(&row.kind),
                 });
@@ -122,7 +122,14 @@ impl State {
     }
 
     pub(super) fn error(&mut self, error: ConfigError) {
-        self.errors.push(error);
+        let about_secret = match &error.problem {
+            // A misspelled secret's value is one all the same.
+            Problem::Unknown { nearest: Some(nearest) } => {
+                KEYS.iter().any(|key| key.kind == Kind::Secret && (key.path == nearest || key.variable() == *nearest))
+            }
+            _ => KEYS.iter().any(|key| key.kind == Kind::Secret && key.path == error.key),
+        };
+        self.errors.push(ConfigError { value: error.value.filter(|_| !about_secret), ..error });
     }
 
     pub(super) fn config(&self) -> &Config {

@@ -1,7 +1,7 @@
 //! One setting's value: its kind, how it is read from text and from TOML, how it is written.
 
 use super::error::Problem;
-use super::model::{Data, Durability, LogFormat};
+use super::model::{Data, Durability, LogFormat, Merge, Secret};
 use super::origins;
 use std::fmt;
 use std::net::SocketAddr;
@@ -31,6 +31,8 @@ pub enum Kind {
     Filter,
     /// Page origins.
     Origins,
+    /// A key that is never shown.
+    Secret,
 }
 
 /// What a number counts, and so which units a person may write.
@@ -61,6 +63,8 @@ pub enum Value {
     Text(String),
     /// See [`Kind::Origins`].
     Texts(Vec<String>),
+    /// See [`Kind::Secret`].
+    Secret(Secret),
 }
 
 /// Why a value was refused.
@@ -83,6 +87,9 @@ impl Wrong {
         }
     }
 }
+
+/// A secret's length in bytes: 16 characters of 64 are 96 bits, beyond any guessing.
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
 
 /// Linux' own bound.
 const PATH_BYTES_MAX: usize = 4_096;
@@ -150,6 +157,16 @@ impl Kind {
             Self::Data if text.len() > PATH_BYTES_MAX => Err(Wrong::Text("no path is that long".into())),
             Self::Data => Ok(Value::Text(text.into())),
             Self::Filter => read_filter(text).map(Value::Text),
+            Self::Secret if text.is_empty() => Ok(Value::Secret(Secret::default())),
+            // As it has to fit into a header, where white space is cut off.
+            Self::Secret if !text.bytes().all(|b| b.is_ascii_graphic()) => {
+                Err(Wrong::Text("a key has printable ASCII characters and no spaces".into()))
+            }
+            Self::Secret if !SECRET_BYTES.contains(&text.len()) => {
+                let (min, max) = (SECRET_BYTES.start(), SECRET_BYTES.end());
+                Err(Wrong::Text(format!("a key has {min} to {max} characters")))
+            }
+            Self::Secret => Ok(Value::Secret(Secret::new(text))),
             Self::Origins => {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 origins::read(parts).map(Value::Texts).map_err(Wrong::Text)
@@ -160,7 +177,9 @@ impl Kind {
     /// Reads a value of a TOML file. A number's text must carry a unit: `"100"` is a text.
     pub(super) fn read_toml(&self, value: &DeValue<'_>) -> Result<Value, Wrong> {
         match (self, value) {
-            (Self::Address | Self::Word(_) | Self::Data | Self::Filter, DeValue::String(text)) => self.read_text(text),
+            (Self::Address | Self::Word(_) | Self::Data | Self::Filter | Self::Secret, DeValue::String(text)) => {
+                self.read_text(text)
+            }
             (Self::Flag, DeValue::Boolean(flag)) => Ok(Value::Flag(*flag)),
             (Self::Number { .. }, DeValue::Integer(number)) => {
                 // What is negative or beyond 128 bits is a number all the same, outside every range.
@@ -296,6 +315,7 @@ impl fmt::Display for Kind {
             Self::Data => f.write_str("a directory, or \"memory\""),
             Self::Filter => f.write_str("a log filter, such as \"info\" or \"warn,volley=debug\""),
             Self::Origins => f.write_str("a list of origins, such as [\"https://shop.example\"]"),
+            Self::Secret => f.write_str("16 to 256 printable ASCII characters"),
         }
     }
 }
@@ -308,6 +328,7 @@ impl fmt::Display for Value {
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::Number(number) => write!(f, "{number}"),
             Self::Text(text) => write_text(f, text),
+            Self::Secret(secret) => write_text(f, if secret.reveal().is_some() { REDACTED } else { "" }),
             Self::Texts(texts) => {
                 f.write_str("[")?;
                 for (n, text) in texts.iter().enumerate() {
@@ -319,6 +340,9 @@ impl fmt::Display for Value {
         }
     }
 }
+
+/// What stands in a secret's place.
+pub(super) const REDACTED: &str = "(not shown)";
 
 /// A TOML basic string; control characters as `\uXXXX`.
 fn write_text(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
@@ -380,5 +404,8 @@ field!(LogFormat, it => Value::Text(match it { LogFormat::Text => "text", LogFor
     Value::Text(text) => if text == "json" { LogFormat::Json } else { LogFormat::Text });
 field!(Durability, it => Value::Text(match it { Durability::Fsync => "fsync", Durability::Write => "write" }.into()),
     Value::Text(text) => if text == "write" { Durability::Write } else { Durability::Fsync });
+field!(Secret, it => Value::Secret(it.clone()), Value::Secret(secret) => secret);
+field!(Merge, it => Value::Text(match it { Merge::Near => "near", Merge::Equal => "equal", Merge::Off => "off" }.into()),
+    Value::Text(text) => match text.as_str() { "near" => Merge::Near, "equal" => Merge::Equal, _ => Merge::Off });
 field!(Data, it => Value::Text(match it { Data::Memory => "memory".into(), Data::Directory(path) => path.display().to_string() }),
     Value::Text(text) => if text == "memory" { Data::Memory } else { Data::Directory(text.into()) });

@@ -2,7 +2,8 @@
 //!
 //! Hyper resolves `Content-Length` beside `Transfer-Encoding`, and equal lengths said twice, by itself and
 //! forgets that they were there. A proxy in front of us may resolve them the other way (RFC 9112, 6.3:
-//! request smuggling), so they are refused. No endpoint here takes a body: what is read is heads only.
+//! request smuggling), so they are refused. Bodies go by too, on the admin side: no JSON has a line that begins with the name of
+//! a framing header, and a body without a line feed at its end only swallows the next request's first line, which has none.
 
 use super::connection::Progress;
 use bytes::Bytes;

@@ -14,6 +14,7 @@ mod figures;
 mod history;
 mod library;
 mod log;
+mod posts;
 mod renditions;
 pub mod scrape;
 
@@ -24,6 +25,7 @@ pub use history::HistoryMetrics;
 
 pub use library::{LibraryMetrics, ResumeMetrics};
 pub use log::LogMetrics;
+pub use posts::{PostMetrics, PostRefusals};
 pub use renditions::{ChangeReason, EncodeMetrics, RenditionMetrics};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -98,6 +100,7 @@ pub fn install() -> Result<Exporter, AlreadyTaken> {
             ::metrics::set_global_recorder(recorder).map_err(|_| AlreadyTaken)?;
             figures::describe();
             history::describe();
+            posts::describe();
             log::describe();
             library::describe();
             deflate::describe();
@@ -146,6 +149,7 @@ mod tests {
         let exporter = install().unwrap();
         let (_shard, _room, _gateway) = (ShardMetrics::new(0), RoomMetrics::new(), GatewayMetrics::new());
         let _history = HistoryMetrics::new();
+        let _posts = (PostMetrics::new(), PostRefusals::new());
         let _log = LogMetrics::new();
         let _deflate = DeflateMetrics::new();
         let (_library, _resumes) = (LibraryMetrics::new(), ResumeMetrics::new());

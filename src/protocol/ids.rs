@@ -14,9 +14,18 @@ pub type Offset = u64;
 #[serde(transparent)]
 pub struct RoomId(Arc<str>);
 
+/// The characters of a [`RoomId`], as people read it.
+pub const ROOM_ID_ALPHABET: &str = "A-Z a-z 0-9 _ -";
+
+/// Whether `text` could be a [`RoomId`]. The ids of users have the same shape.
+pub fn is_room_id(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    (1..=ROOM_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain)
+}
+
 /// Why a string is not a [`RoomId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a room id is 1 to 64 characters of A-Z a-z 0-9 _ -")]
+#[error("a room id is 1 to 64 characters of {ROOM_ID_ALPHABET}")]
 pub struct BadRoomId;
 
 impl RoomId {
@@ -25,9 +34,7 @@ impl RoomId {
     /// # Errors
     /// [`BadRoomId`] when it is empty, too long, or has another character.
     pub fn new(text: &str) -> Result<Self, BadRoomId> {
-        let fits = (1..=ROOM_ID_BYTES_MAX).contains(&text.len());
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        if fits && plain { Ok(Self(text.into())) } else { Err(BadRoomId) }
+        if is_room_id(text) { Ok(Self(text.into())) } else { Err(BadRoomId) }
     }
 
     /// The id as text.

@@ -5,7 +5,9 @@
 use super::codes::ErrorCode;
 use super::encode::Encoding;
 use super::ids::ClientId;
-use super::message::{AuthRequest, ClientMessage, CommentRequest, ErrorMessage, LikeRequest, StyleRequest};
+use super::message::{
+    AuthRequest, ClientMessage, CommentRequest, ErrorMessage, LikeRequest, StyleRequest, VoteRequest,
+};
 use super::value::{Ext, Skip, Text, key};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use std::cell::{Cell, RefCell};
@@ -20,11 +22,11 @@ pub enum ParseError {
     BadPayload {
         /// What was wrong, where, and what to do.
         message: String,
-        /// The comment's id, if it could be read, wherever it stood.
+        /// The comment's or vote's id, if it could be read, wherever it stood.
         id: Option<ClientId>,
     },
     /// One key, but not one of ours.
-    #[error("unknown message; known are comment, like, auth and rendition")]
+    #[error("unknown message; known are comment, like, vote, auth and rendition")]
     UnknownOp,
 }
 
@@ -236,11 +238,11 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Nullable<S> {
 struct Root {
     message: Option<ClientMessage>,
     keys: usize,
-    /// Look for a comment's id and for nothing else.
+    /// Look for the id of a comment or a vote and for nothing else.
     lenient: bool,
 }
 
-const ONE_KEY: &str = "a message is an object with exactly one key: comment, like, auth or rendition";
+const ONE_KEY: &str = "a message is an object with exactly one key: comment, like, vote, auth or rendition";
 
 impl Fields for Root {
     const WANTED: &'static str = ONE_KEY;
@@ -252,7 +254,7 @@ impl Fields for Root {
             return Err(de::Error::custom(ONE_KEY));
         }
         self.message = Some(match key {
-            "comment" if self.lenient => {
+            "comment" | "vote" if self.lenient => {
                 map.next_value_seed(Object::new(OnlyId, notes))?;
                 return Ok(true);
             }
@@ -275,6 +277,11 @@ impl Fields for Root {
             "like" => {
                 let like = map.next_value_seed(Object::new(LikeFields::default(), notes))?;
                 ClientMessage::Like(LikeRequest { count: like.count.unwrap_or_default() })
+            }
+            "vote" => {
+                let vote = map.next_value_seed(Object::new(VoteFields::default(), notes))?;
+                let (Some(poll), Some(option)) = (vote.poll, vote.option) else { unreachable!("both were checked") };
+                ClientMessage::Vote(VoteRequest { id: vote.id.flatten(), poll, option })
             }
             "auth" => {
                 let auth = map.next_value_seed(Object::new(AuthFields::default(), notes))?;
@@ -337,11 +344,11 @@ impl Fields for CommentFields {
     }
 }
 
-/// A comment of which only the id matters; a wrong one is no id.
+/// A comment or a vote of which only the id matters; a wrong one is no id.
 struct OnlyId;
 
 impl Fields for OnlyId {
-    const WANTED: &'static str = CommentFields::WANTED;
+    const WANTED: &'static str = ONE_KEY;
 
     fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A, notes: &Notes) -> Result<bool, A::Error> {
         if key != "id" {
@@ -400,6 +407,44 @@ impl Fields for LikeFields {
 
     fn check(&self, _: &Notes) -> Result<(), &'static str> {
         if self.count.is_none() { Err("like.count is missing") } else { Ok(()) }
+    }
+}
+
+#[derive(Default)]
+struct VoteFields {
+    id: Option<Option<ClientId>>,
+    poll: Option<ClientId>,
+    option: Option<u8>,
+}
+
+impl Fields for VoteFields {
+    const WANTED: &'static str = "vote must be an object with a poll and an option";
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A, notes: &Notes) -> Result<bool, A::Error> {
+        match key {
+            "id" => {
+                let wanted = "vote.id must be a string of 1 to 64 printable ASCII characters";
+                once(&mut self.id, Nullable(Id), wanted, map, notes)?;
+                notes.id.replace(self.id.clone().flatten());
+                Ok(true)
+            }
+            "poll" => {
+                let wanted = "vote.poll must be a string of 1 to 64 printable ASCII characters";
+                once(&mut self.poll, Id, wanted, map, notes)
+            }
+            "option" => {
+                once(&mut self.option, plain::<u8>(), "vote.option must be an integer from 0 to 255", map, notes)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn check(&self, _: &Notes) -> Result<(), &'static str> {
+        match (&self.poll, self.option) {
+            (None, _) => Err("vote.poll is missing"),
+            (_, None) => Err("vote.option is missing"),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -64,6 +64,14 @@ impl Registry {
         Ok(Arc::clone(&handle))
     }
 
+    /// Claims the room if it is still there, this incarnation; says whether it is.
+    pub fn hold(&self, handle: &RoomHandle) -> bool {
+        // The entry's lock is held until the claim is counted.
+        let Some(found) = self.rooms.get(&handle.id).filter(|found| found.key == handle.key) else { return false };
+        found.claims.fetch_add(1, Ordering::AcqRel);
+        true
+    }
+
     /// Gives one claim back.
     pub fn release(&self, handle: &RoomHandle) {
         let before = handle.claims.fetch_sub(1, Ordering::AcqRel);
@@ -245,8 +253,11 @@ mod tests {
         registry.release(&again);
         assert!(registry.expire(&first));
         assert!(!registry.expire(&first), "only once");
+        assert!(!registry.hold(&first), "it is over");
         let later = registry.claim(&id("a")).unwrap();
         assert_ne!(later.key, first.key);
+        assert!(!registry.hold(&first) && registry.hold(&later), "this one and no other");
+        registry.release(&later);
         assert_eq!(later.home, first.home);
         registry.release(&later);
         assert!(!registry.expire(&first), "an old handle never removes a later room");

@@ -7,9 +7,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use volley::api::{self, Health, Listening};
+use volley::api::{self, Health, Listening, PostFailure, PostFuture};
 use volley::config::Config;
 use volley::gateway::{Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
+use volley::protocol::event::Event;
 use volley::protocol::ids::RoomId;
 use volley::protocol::local::RoomKey;
 use volley::room::registry::RoomHandle;
@@ -63,6 +64,18 @@ impl HandOver for TestShard {
     }
 }
 
+/// Takes nothing.
+struct NoPosts;
+
+impl api::Posts for NoPosts {
+    fn post(&self, _: &RoomId, _: Vec<Event>) -> PostFuture {
+        Box::pin(std::future::ready(Err(PostFailure::Full)))
+    }
+    fn announce(&self, _: &Arc<RoomHandle>, _: Vec<Event>) -> Option<PostFuture> {
+        None
+    }
+}
+
 pub struct Server {
     pub public: SocketAddr,
     pub admin: SocketAddr,
@@ -97,13 +110,15 @@ impl Server {
         let ended = Arc::<AtomicUsize>::default();
         let (open, sick) = (rooms.clone(), stuck.clone());
         let resources = Arc::new(api::State {
-            rooms: Box::new(move || open.open.lock().unwrap().clone()),
+            rooms: Arc::new(move || open.open.lock().unwrap().clone()),
             verdicts: Box::new(|| vec![("comment", "admitted", 7), ("like", "rate_limited", 2)]),
             health: Box::new(move || match sick.load(Ordering::SeqCst) {
                 true => Health::Stuck("shard 0 has not moved for 9 s".into()),
                 false => Health::Working,
             }),
             log: Arc::new(volley::log::memory::MemoryLog::new(1, 1)),
+            posts: Arc::new(NoPosts),
+            key: Arc::new(api::Key::new(None)),
             exporter: volley::metrics::install().unwrap(),
             shutdown: shutdown.clone(),
             listening: listening.clone(),

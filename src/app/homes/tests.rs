@@ -5,7 +5,7 @@ use crate::app::library::Vacancy;
 use crate::log::Retention;
 use crate::log::memory::MemoryLog;
 use crate::protocol::encode::Variant;
-use crate::protocol::event::{Style, User};
+use crate::protocol::event::{Comment, Style, User};
 use crate::protocol::ids::RoomId;
 use crate::room::actor::Settings;
 use std::collections::HashSet;

@@ -44,6 +44,7 @@ fn other_value(key: &keys::Key) -> Value {
         (Kind::Word(words), Value::Text(text)) => {
             Value::Text((*words.iter().find(|word| **word != text).expect("two words")).into())
         }
+        (Kind::Secret, _) => Value::Secret(Secret::new("0123456789abcdef")),
         (Kind::Data, _) => Value::Text("/srv/volley".into()),
         (Kind::Filter, _) => Value::Text("volley=debug,warn".into()),
         (Kind::Origins, _) => Value::Texts(vec!["https://a.example".into(), "http://b.example:8080".into()]),
@@ -57,6 +58,7 @@ fn plain(value: &Value) -> String {
         Value::Address(address) => address.to_string(),
         Value::Text(text) => text.clone(),
         Value::Texts(texts) => texts.join(","),
+        Value::Secret(secret) => secret.reveal().unwrap_or_default().to_owned(),
         other => other.to_string(),
     }
 }
@@ -108,7 +110,8 @@ fn every_key_can_be_set_by_file_by_variable_and_by_flag() {
         let value = other_value(key);
         let mut expected = Config::default();
         (key.set)(&mut expected, value.clone());
-        let file = format!("{} = {value}", key.path);
+        let written = if key.kind == Kind::Secret { format!("{:?}", plain(&value)) } else { value.to_string() };
+        let file = format!("{} = {written}", key.path);
         let set = format!("{}={}", key.path, plain(&value));
         let cases = [
             load_all(Some(&file), &[], &[]),
@@ -156,5 +159,38 @@ fn the_documentation_is_what_the_table_says() {
     for key in KEYS {
         let default = (key.get)(&Config::default());
         assert!(written.contains(&format!("| `{}` | `{default}`", key.path)), "{} is not documented", key.path);
+    }
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    const CANARY: &str = "CANARY-0123456789-CANARY";
+    let file = format!("admin_key = \"{CANARY}\"");
+    let first = loaded(&file).unwrap();
+    assert_eq!(first.config.admin_key.reveal(), Some(CANARY));
+    let printed = show::to_toml(&first);
+    assert!(printed.contains("# admin_key = \"(not shown)\" # volley.toml:1\n"), "{printed}");
+    assert!(!format!("{printed}{first:?}").contains("CANARY"));
+    assert_eq!(loaded(&printed).unwrap().config.admin_key.reveal(), None, "a comment sets nothing");
+    assert!(show::to_toml(&loaded("").unwrap()).contains("\nadmin_key = \"\" # default\n"));
+    for (file, variable, flags) in [
+        ("admin_key = \"CANARY short\"".to_owned(), ("VOLLEY_SHARDS", "1"), vec![]),
+        ("admin_key = \"CANARY".to_owned(), ("VOLLEY_SHARDS", "1"), vec![]),
+        (format!("admin_key = [\"{CANARY}\"]"), ("VOLLEY_SHARDS", "1"), vec![]),
+        (format!("admin_kee = \"{CANARY}\""), ("VOLLEY_SHARDS", "1"), vec![]),
+        (format!("{file}\n{file}"), ("VOLLEY_SHARDS", "1"), vec![]),
+        (String::new(), ("VOLLEY_ADMIN_KEY", "CANARY"), vec![]),
+        (String::new(), ("VOLLEY_ADMIN_KEYS", CANARY), vec![]),
+        (String::new(), ("VOLLEY_SHARDS", "1"), vec!["--set", "admin_key=CANARY"]),
+        (String::new(), ("VOLLEY_SHARDS", "1"), vec!["--set", "adminkey=CANARY-0123456789"]),
+        (
+            String::new(),
+            ("VOLLEY_SHARDS", "1"),
+            vec!["--set", "admin_key=CANARY-0123456789", "--set", "admin_key=CANARY-9876543210"],
+        ),
+    ] {
+        let errors = load_all(Some(&file), &[variable], &flags).unwrap_err();
+        assert!(!format!("{errors}{errors:?}").contains("CANARY"), "{errors:?}");
+        assert!(errors.to_string().to_lowercase().contains("admin"), "{errors}");
     }
 }

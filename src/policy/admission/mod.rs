@@ -14,13 +14,16 @@ pub use meter::SessionMeter;
 use crate::config::{Config, Rate};
 use crate::limits::{EXT_BYTES_MAX, OFFSET_MAX, OVERLOAD_RETRY_MS};
 use crate::policy::auth::AuthError;
+use crate::policy::json_fits;
 use crate::policy::rate::{Gcra, Purse, RetryAfter, UserRefused, Users};
 use crate::policy::text::{TextError, TextLimits, normalise};
 use crate::protocol::codes::{Close, ErrorCode};
 use crate::protocol::encode::{Encoding, Rendition};
 use crate::protocol::event::{Comment, Style, User};
 use crate::protocol::ids::ClientId;
-use crate::protocol::message::{ClientMessage, CommentRequest, ErrorMessage, LikeRequest, ParseError, parse};
+use crate::protocol::message::{
+    ClientMessage, CommentRequest, ErrorMessage, LikeRequest, ParseError, VoteRequest, parse,
+};
 use std::sync::Arc;
 use verdicts::{Kind, Verdicts};
 
@@ -69,7 +72,9 @@ pub enum Admitted {
     Comment(Comment),
     /// Likes for the room.
     Like(u64),
-    /// Another rendition, or the one in use.
+    /// A vote for the room.
+    Vote(VoteRequest),
+    /// From now on this rendition.
     Rendition(Rendition),
     /// Not accepted: send this.
     Refused(ErrorMessage),
@@ -129,7 +134,11 @@ impl Admission {
                 let judged = self.rendition(&name, meter, now_us).map(Admitted::Rendition);
                 (Kind::Rendition, judged.map_err(|refusal| refusal.into_message(None)))
             }
-            Ok(ClientMessage::Vote(_)) => (Kind::Unreadable, Err(ParseError::UnknownOp.into_message())),
+            Ok(ClientMessage::Vote(vote)) => {
+                let id = vote.id.clone();
+                let judged = self.spend_request(meter, now_us).map(|()| Admitted::Vote(vote));
+                (Kind::Vote, judged.map_err(|refusal| refusal.into_message(id)))
+            }
             Err(error) => (Kind::Unreadable, Err(ParseError::into_message(error))),
         };
         match judged {
@@ -181,7 +190,7 @@ impl Admission {
         if request.media_ms.is_some_and(|ms| ms > OFFSET_MAX) {
             return Err(Refusal::Range("comment.media_ms must be an integer from 0 to 9007199254740991".into()));
         }
-        if request.ext.as_ref().is_some_and(|ext| !fits(ext)) {
+        if request.ext.as_ref().is_some_and(|ext| !json_fits(ext, EXT_BYTES_MAX)) {
             return Err(Refusal::Range(format!("comment.ext must be at most {EXT_BYTES_MAX} bytes of JSON")));
         }
         let rates = (self.limits.comments_per_connection, self.limits.comments_per_user);
@@ -214,7 +223,7 @@ impl Admission {
         Rendition::of(name).ok_or(Refusal::NoSuchRendition)
     }
 
-    /// Requests that cost the room nothing take a token of the connection's comments.
+    /// Requests that cost the room next to nothing take a token of the connection's comments.
     fn spend_request(&self, meter: &mut SessionMeter, now_us: u64) -> Result<(), Refusal> {
         if let Some(rate) = self.limits.comments_per_connection {
             meter.comments.check(rate, now_us, 1)?;
@@ -322,21 +331,6 @@ fn style(request: &CommentRequest) -> Result<Style, Refusal> {
         return Err(Refusal::Range(format!("comment.style.size must be an integer from {min} to {max}")));
     }
     Ok(style)
-}
-
-/// Whether `ext` is at most [`EXT_BYTES_MAX`] bytes of JSON, without writing it anywhere.
-fn fits(ext: &serde_json::Map<String, serde_json::Value>) -> bool {
-    struct Room(usize);
-    impl std::io::Write for Room {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::WriteZero)?;
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    serde_json::to_writer(Room(EXT_BYTES_MAX), ext).is_ok()
 }
 
 #[cfg(test)]

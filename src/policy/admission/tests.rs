@@ -162,15 +162,34 @@ fn the_like_cap_never_exceeds_what_a_bucket_can_hold() {
 }
 
 #[test]
-fn auth_and_unknown_renditions_are_not_available_and_tokens_are_not_repeated() {
+fn a_token_and_an_unknown_rendition_are_not_available_and_not_repeated() {
     let message = refused(judge_json(r#"{"auth":{"token":"CANARY"}}"#));
     assert_eq!(message.code, ErrorCode::NotAvailable);
     assert!(!message.message.contains("CANARY"));
-    assert_eq!(refused(judge_json(r#"{"rendition":"audio"}"#)).code, ErrorCode::NotAvailable);
-    for rendition in Rendition::ALL {
-        let asked = format!(r#"{{"rendition":"{}"}}"#, rendition.as_str());
-        assert_eq!(judge_json(&asked), Admitted::Rendition(rendition));
+    for other in ["CANARY", "Viewer", ""] {
+        let message = refused(judge_json(&json!({ "rendition": other }).to_string()));
+        assert_eq!(message.code, ErrorCode::NotAvailable);
+        assert!(!message.message.contains("CANARY") && message.message.contains("lite"), "{message:?}");
     }
+    for rendition in Rendition::ALL {
+        let payload = json!({ "rendition": rendition.as_str() }).to_string();
+        assert_eq!(judge_json(&payload), Admitted::Rendition(rendition));
+    }
+}
+
+#[test]
+fn a_vote_goes_to_the_room_and_takes_a_comments_token() {
+    let vote = json!({"vote": {"poll": "p1", "option": 2, "id": "v1"}}).to_string();
+    let poll = ClientId::new("p1").unwrap();
+    let expected = Admitted::Vote(VoteRequest { id: ClientId::new("v1"), poll, option: 2 });
+    let admission = Admission::new(&Config::default());
+    let (me, mut meter) = (user("u"), SessionMeter::default());
+    let mut admit = || admission.admit(vote.as_bytes(), Encoding::Json, &me, &mut meter, 0);
+    (0..5).for_each(|_| assert_eq!(admit(), expected));
+    let limited = refused(admit());
+    assert_eq!((limited.code, limited.id), (ErrorCode::RateLimited, ClientId::new("v1")));
+    let comment = admission.admit(br#"{"comment":{"text":"hi"}}"#, Encoding::Json, &me, &mut meter, 0);
+    assert_eq!(refused(comment).code, ErrorCode::RateLimited, "one purse");
 }
 
 #[test]
@@ -292,12 +311,13 @@ fn without_rate_limits_nothing_is_limited_but_shapes() {
 fn verdicts_count_every_message_once() {
     let admission = unlimited();
     let me = user("u");
-    let payloads: [&[u8]; 7] = [
+    let payloads: [&[u8]; 8] = [
         br#"{"comment":{"text":"hi"}}"#,
         br#"{"comment":{"text":""}}"#,
         br#"{"like":{"count":1}}"#,
         br#"{"like":{"count":0}}"#,
         br#"{"auth":{"token":"t"}}"#,
+        br#"{"vote":{"poll":"p","option":0}}"#,
         br#"{"nope":1}"#,
         b"nope",
     ];
@@ -313,6 +333,7 @@ fn verdicts_count_every_message_once() {
             ("like", "accepted", 1),
             ("like", "bad_payload", 1),
             ("auth", "not_available", 1),
+            ("vote", "accepted", 1),
             ("unreadable", "bad_payload", 1),
             ("unreadable", "unknown_op", 1),
         ]

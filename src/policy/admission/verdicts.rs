@@ -10,15 +10,17 @@ pub(super) enum Kind {
     Like,
     Auth,
     Rendition,
+    Vote,
     /// It could not be read.
     Unreadable,
 }
 
-const KINDS: [(Kind, &str); 5] = [
+const KINDS: [(Kind, &str); 6] = [
     (Kind::Comment, "comment"),
     (Kind::Like, "like"),
     (Kind::Auth, "auth"),
     (Kind::Rendition, "rendition"),
+    (Kind::Vote, "vote"),
     (Kind::Unreadable, "unreadable"),
 ];
 
@@ -30,6 +32,7 @@ const fn possible(kind: Kind) -> &'static [Option<ErrorCode>] {
         Kind::Like => &[None, Some(BadPayload), Some(RateLimited), Some(Overloaded)],
         Kind::Auth => &[Some(NotAvailable), Some(RateLimited)],
         Kind::Rendition => &[None, Some(NotAvailable), Some(RateLimited)],
+        Kind::Vote => &[None, Some(RateLimited)],
         Kind::Unreadable => &[Some(BadPayload), Some(UnknownOp)],
     }
 }

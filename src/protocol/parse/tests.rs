@@ -84,6 +84,21 @@ fn json_that_is_no_message_is_bad_payload() {
         r#"{"like":[3]}"#,
         r#"{"like":3}"#,
         r#"{"like":{}}"#,
+        r#"{"vote":{}}"#,
+        r#"{"vote":"p"}"#,
+        r#"{"vote":["p",0]}"#,
+        r#"{"vote":{"poll":"p"}}"#,
+        r#"{"vote":{"option":0}}"#,
+        r#"{"vote":{"poll":"p","option":null}}"#,
+        r#"{"vote":{"poll":null,"option":0}}"#,
+        r#"{"vote":{"poll":7,"option":0}}"#,
+        r#"{"vote":{"poll":"","option":0}}"#,
+        r#"{"vote":{"poll":"p","option":-1}}"#,
+        r#"{"vote":{"poll":"p","option":256}}"#,
+        r#"{"vote":{"poll":"p","option":0.5}}"#,
+        r#"{"vote":{"poll":"p","option":"0"}}"#,
+        r#"{"vote":{"poll":"p","option":0,"option":1}}"#,
+        r#"{"vote":{"poll":"p","option":0,"id":7}}"#,
         r#"{"auth":["t"]}"#,
         r#"{"auth":{}}"#,
         r#"{"rendition":{"lite":null}}"#,
@@ -225,6 +240,8 @@ fn the_id_comes_back_wherever_it_stands() {
         r#"{"comment":{"id":"c1","text":"a"}} trailing"#,
         r#"{"comment":{"text":"a","text":"b","id":"c1"}}"#,
         r#"{"comment":{"style":{"id":"not this"},"text":7,"id":"c1"}}"#,
+        r#"{"vote":{"poll":"p","option":-1,"id":"c1"}}"#,
+        r#"{"vote":{"id":"c1","option":0}}"#,
     ] {
         assert_eq!(id_of(json(payload)).as_deref(), Some("c1"), "{payload}");
     }
@@ -267,10 +284,11 @@ fn errors_never_repeat_what_the_client_sent() {
     assert!(!debug.contains("CANARY"));
 }
 
-const MESSAGES: [&str; 5] = [
+const MESSAGES: [&str; 6] = [
     r#"{"comment":{"id":"c1","text":"还有吗 😀","style":{"mode":"top","color":255},"media_ms":5,"ext":{"a":[1,null]}}}"#,
     r#"{"comment":{"text":"","unknown":{"fields":["are","ignored"]}}}"#,
     r#"{"like":{"count":3}}"#,
+    r#"{"vote":{"poll":"p1","option":0,"id":"v1"}}"#,
     r#"{"auth":{"token":"t"}}"#,
     r#"{"rendition":"lite"}"#,
 ];
@@ -348,6 +366,9 @@ fn values() -> impl Strategy<Value = serde_json::Value> {
         "media_ms",
         "ext",
         "count",
+        "vote",
+        "poll",
+        "option",
         "token",
         "x",
     ];
@@ -370,7 +391,7 @@ proptest! {
     }
 
     #[test]
-    fn both_encodings_read_the_same(op in proptest::sample::select(vec!["comment", "like", "auth", "rendition"]), value in values()) {
+    fn both_encodings_read_the_same(op in proptest::sample::select(vec!["comment", "like", "vote", "auth", "rendition"]), value in values()) {
         let value = json!({ op: value });
         prop_assert_eq!(json(value.to_string()), msgpack(rmp_serde::to_vec_named(&value).unwrap()), "{}", value);
     }

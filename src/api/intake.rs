@@ -1,0 +1,139 @@
+//! From a request to what it posts: its key, its body within bounds, its events.
+
+use super::posting::PostRefused;
+use crate::limits::{CLIENT_ID_BYTES_MAX, POST_BODY_MS, POST_BYTES_MAX};
+use crate::log::digest::fnv1a;
+use crate::policy::posts::{self, Submission};
+use crate::protocol::event::Event;
+use crate::protocol::ids::{ClientId, Hex64};
+use crate::protocol::kind::{Kind, PostKey};
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use hyper::body::Body as _;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::time::timeout;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// `.99`: what a batch adds to its key.
+const BATCH_SUFFIX_BYTES: usize = 3;
+
+/// Reads a request's events, each with its idempotency key.
+pub(super) async fn events(headers: &HeaderMap, body: Body) -> Result<Vec<Event>, PostRefused> {
+    let key = key(headers)?;
+    let Submission { mut events, is_batch } = posts::read(&read(headers, body).await?)?;
+    if let Some(key) = key {
+        if is_batch && key.as_str().len() > CLIENT_ID_BYTES_MAX - BATCH_SUFFIX_BYTES {
+            return Err(PostRefused::BadKey("Idempotency-Key must have at most 61 characters for a batch"));
+        }
+        for (at, event) in events.iter_mut().enumerate() {
+            let id = if is_batch { ClientId::new(&format!("{}.{at}", key.as_str())) } else { Some(key.clone()) };
+            sign(event, id.expect("the length was checked"));
+        }
+    }
+    Ok(events)
+}
+
+/// `Idempotency-Key`, if it is there.
+fn key(headers: &HeaderMap) -> Result<Option<ClientId>, PostRefused> {
+    let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let (Some(value), None) = (given.next(), given.next()) else {
+        let is_there = headers.contains_key(IDEMPOTENCY_KEY);
+        return if is_there { Err(PostRefused::BadKey("Idempotency-Key stands there twice")) } else { Ok(None) };
+    };
+    let id = value.to_str().ok().and_then(ClientId::new);
+    id.map(Some).ok_or(PostRefused::BadKey("Idempotency-Key must have 1 to 64 printable ASCII characters"))
+}
+
+/// Makes a repetition harmless, and another event under the same key a conflict. A comment is compared by what it says.
+fn sign(event: &mut Event, id: ClientId) {
+    match event {
+        Event::Comment(comment) => comment.id = Some(id),
+        Event::Post(post) => post.key = Some(PostKey { sum: sum(&post.kind), id }),
+        Event::Likes { .. } | Event::Votes(_) => {}
+    }
+}
+
+/// Fields in the order of the type, keys of free JSON sorted: the same event has the same sum however it was written.
+fn sum(kind: &Kind) -> Hex64 {
+    Hex64(fnv1a(&serde_json::to_vec(kind).expect("structs with string keys serialise")))
+}
+
+/// The body, whole, in bounds of bytes and time.
+async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, PostRefused> {
+    let is_json = |value: &str| {
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json")
+    };
+    // Anything else a page may send without asking first: that is what keeps forms of foreign pages out.
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(Ok(kind)), None) = (types.next().map(|value| value.to_str()), types.next()) else {
+        return Err(PostRefused::NotJson);
+    };
+    if !is_json(kind) || headers.contains_key(CONTENT_ENCODING) {
+        return Err(PostRefused::NotJson);
+    }
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > POST_BYTES_MAX as u64) {
+        return Err(PostRefused::TooLarge);
+    }
+    let patience = Duration::from_millis(POST_BODY_MS);
+    timeout(patience, collect(body)).await.unwrap_or(Err(PostRefused::TooSlow))
+}
+
+async fn collect(body: Body) -> Result<Vec<u8>, PostRefused> {
+    let mut body = pin!(body);
+    let mut bytes = Vec::new();
+    while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        // It broke off, or its chunks are none.
+        let frame = frame.map_err(|_| PostRefused::TooSlow)?;
+        let Ok(data) = frame.into_data() else { continue }; // Trailers say nothing to us.
+        if bytes.len() + data.len() > POST_BYTES_MAX {
+            return Err(PostRefused::TooLarge);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signed(body: &str, key: &str) -> Vec<Event> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap());
+        headers.insert(IDEMPOTENCY_KEY, key.parse().unwrap());
+        runtime.block_on(events(&headers, Body::from(body.to_owned()))).unwrap()
+    }
+
+    fn post_key(event: &Event) -> (String, Hex64) {
+        let Event::Post(post) = event else { panic!("{event:?}") };
+        let key = post.key.as_ref().expect("a key");
+        (key.id.as_str().to_owned(), key.sum)
+    }
+
+    #[test]
+    fn the_sum_is_of_what_is_said_and_not_of_how_it_is_written() {
+        let one = signed(r#"{"custom":{"type":"a.b","data":{"x":1,"y":[true]}}}"#, "k");
+        let same =
+            signed("{ \"custom\" : {\"data\": {\"y\":[ true], \"x\":1}, \"sticky\": false,\"type\":\"a.b\"} }", "k");
+        let other = signed(r#"{"custom":{"type":"a.b","data":{"x":2,"y":[true]}}}"#, "k");
+        let (id, sum) = post_key(&one[0]);
+        assert_eq!((id.as_str(), sum.to_string().as_str()), ("k", "241c4b620901278d"), "also in the next version");
+        assert_eq!(post_key(&same[0]).1, sum);
+        assert_ne!(post_key(&other[0]).1, sum);
+    }
+
+    #[test]
+    fn each_event_of_a_batch_has_a_key_of_its_own() {
+        let events = r#"{"events":[{"unpin":{}},{"comment":{"user":{"id":"h","name":"Host"},"text":"hi"}}]}"#;
+        let events = signed(events, &"k".repeat(61));
+        assert_eq!(post_key(&events[0]).0, format!("{}.0", "k".repeat(61)));
+        let Event::Comment(comment) = &events[1] else { panic!("{events:?}") };
+        assert_eq!(comment.id.as_ref().map(ClientId::as_str), Some(&*format!("{}.1", "k".repeat(61))));
+    }
+}

@@ -1,0 +1,256 @@
+//! What posting needs of the node, why it may fail, and how that is answered: one table, documented in `docs/api.md`.
+
+use super::key::KeyError;
+use crate::limits::{POST_BODY_MS, POST_BYTES_MAX};
+use crate::policy::posts::{Fault, FaultKind};
+use crate::protocol::event::Event;
+use crate::protocol::ids::{BadRoomId, RoomId};
+use crate::room::posting::{PostError, Posted};
+use crate::room::registry::RoomHandle;
+use axum::Json;
+use axum::http::header::{CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// What becomes of a post. Dropping it changes nothing: the events are on their way.
+pub type PostFuture = Pin<Box<dyn Future<Output = Result<Posted, PostFailure>> + Send>>;
+
+/// Takes events to rooms; never blocks.
+pub trait Posts: Send + Sync {
+    /// To one room, which is opened for it if need be.
+    fn post(&self, room: &RoomId, events: Vec<Event>) -> PostFuture;
+
+    /// To a room that is open; `None` when it no longer is.
+    fn announce(&self, room: &Arc<RoomHandle>, events: Vec<Event>) -> Option<PostFuture>;
+}
+
+/// Why events were not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PostFailure {
+    /// As many rooms are open as may be.
+    RoomsFull,
+    /// As many posts are under way as may be.
+    Full,
+    /// The room's shard does not keep up.
+    Behind,
+    /// The process stops.
+    Draining,
+    /// The room says so.
+    Room(PostError),
+    /// Nobody knows whether they are in the log.
+    Unknown,
+}
+
+/// A post that is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PostRefused {
+    /// Without the key, or with another one.
+    Key(KeyError),
+    /// A page of another origin asks, and there is no key.
+    Origin,
+    /// The path names no room id.
+    BadRoom,
+    /// `Idempotency-Key` is not one.
+    BadKey(&'static str),
+    /// The body is not said to be JSON.
+    NotJson,
+    /// More than [`POST_BYTES_MAX`].
+    TooLarge,
+    /// The body did not come in time, or not whole.
+    TooSlow,
+    /// The body says something that it may not.
+    Fault(Fault),
+    /// Another announcement is under way.
+    AnnouncementRunning,
+    /// The room did not take it.
+    Failed(PostFailure),
+}
+
+impl From<BadRoomId> for PostRefused {
+    fn from(_: BadRoomId) -> Self {
+        Self::BadRoom
+    }
+}
+
+impl From<PostFailure> for PostRefused {
+    fn from(failure: PostFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Fault> for PostRefused {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+type Parts = (StatusCode, &'static str, String);
+
+impl PostRefused {
+    fn parts(&self) -> Parts {
+        let (status, code, message) = match self {
+            Self::Key(error) => (StatusCode::UNAUTHORIZED, "unauthorized", error.to_string()),
+            Self::Origin => {
+                let message = "a page asks, and no admin_key is configured that it could prove itself with";
+                (StatusCode::FORBIDDEN, "forbidden_origin", message.into())
+            }
+            Self::BadRoom => (StatusCode::BAD_REQUEST, "bad_room", BadRoomId.to_string()),
+            Self::BadKey(message) => (StatusCode::BAD_REQUEST, "bad_key", (*message).into()),
+            Self::NotJson => {
+                let message = "Content-Type must be application/json, without Content-Encoding";
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message.into())
+            }
+            Self::TooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("a body has at most {POST_BYTES_MAX} bytes"))
+            }
+            Self::TooSlow => {
+                let message = format!("the body did not come whole within {} s", POST_BODY_MS / 1_000);
+                (StatusCode::REQUEST_TIMEOUT, "timeout", message)
+            }
+            Self::Fault(Fault { kind, message }) => {
+                let (status, code) = match kind {
+                    FaultKind::BadPayload => (StatusCode::BAD_REQUEST, "bad_payload"),
+                    FaultKind::OutOfRange => (StatusCode::UNPROCESSABLE_ENTITY, "out_of_range"),
+                    FaultKind::Empty => (StatusCode::UNPROCESSABLE_ENTITY, "empty"),
+                    FaultKind::TooLong => (StatusCode::UNPROCESSABLE_ENTITY, "too_long"),
+                };
+                (status, code, message.clone())
+            }
+            Self::AnnouncementRunning => {
+                let message = "another announcement is under way; try again when it has reached all rooms";
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", message.into())
+            }
+            Self::Failed(failure) => failure.parts(),
+        };
+        (status, code, message)
+    }
+
+    /// Which event of the batch is to blame, if the room says so.
+    fn index(&self) -> Option<usize> {
+        match self {
+            Self::Failed(PostFailure::Room(
+                PostError::Conflict { index } | PostError::Stale { index } | PostError::NotFound { index },
+            )) => Some(*index),
+            _ => None,
+        }
+    }
+
+    /// Seconds after which a retry may succeed.
+    fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::AnnouncementRunning => Some(5),
+            Self::Failed(PostFailure::RoomsFull) => Some(30),
+            Self::Failed(PostFailure::Full | PostFailure::Behind | PostFailure::Unknown) => Some(1),
+            Self::Failed(PostFailure::Draining | PostFailure::Room(PostError::Unavailable)) => Some(5),
+            Self::Failed(PostFailure::Room(PostError::Overloaded { retry_ms })) => {
+                Some(retry_ms.div_ceil(1_000).max(1))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the body, or a part of it, was not read: then nothing can follow on the connection.
+    fn leaves_body(&self) -> bool {
+        !matches!(self, Self::Fault(_) | Self::Failed(_) | Self::AnnouncementRunning)
+    }
+}
+
+impl PostFailure {
+    fn parts(&self) -> Parts {
+        let busy = |code, message: &str| (StatusCode::SERVICE_UNAVAILABLE, code, message.to_owned());
+        let because = |status, code, error: &PostError| (status, code, error.to_string());
+        match self {
+            Self::RoomsFull => busy("rooms_full", "as many rooms are open as this server holds; try again later"),
+            Self::Full => busy("overloaded", "as many posts are under way as may be; try again"),
+            Self::Behind => busy("overloaded", "the server is behind; try again"),
+            Self::Draining => busy("draining", "the server restarts; try again in a few seconds"),
+            Self::Room(error) => match error {
+                PostError::Overloaded { .. } => because(StatusCode::SERVICE_UNAVAILABLE, "overloaded", error),
+                PostError::Unavailable => because(StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", error),
+                PostError::Conflict { .. } => because(StatusCode::CONFLICT, "id_conflict", error),
+                PostError::Stale { .. } => because(StatusCode::CONFLICT, "stale_id", error),
+                PostError::NotFound { .. } => because(StatusCode::NOT_FOUND, "no_such_event", error),
+            },
+            Self::Unknown => {
+                let message = "nobody answered in time; it may have happened: repeat it with the same Idempotency-Key";
+                (StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", message.to_owned())
+            }
+        }
+    }
+
+    /// Its code, where many rooms' outcomes are counted.
+    pub(super) fn code(&self) -> &'static str {
+        self.parts().1
+    }
+}
+
+impl IntoResponse for PostRefused {
+    fn into_response(self) -> Response {
+        let (status, code, message) = self.parts();
+        let mut error = json!({ "code": code, "message": message });
+        if let Some(index) = self.index() {
+            error["index"] = json!(index);
+        }
+        let mut response = (status, [(CACHE_CONTROL, "no-store")], Json(json!({ "error": error }))).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s() {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if matches!(self, Self::Key(_)) {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.leaves_body() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../docs/api.md");
+
+    #[test]
+    fn every_refusal_is_documented_with_its_status_and_says_when_to_come_back() {
+        let fault = |kind| PostRefused::Fault(Fault { kind, message: "gift.count must be".into() });
+        let room = |error| PostRefused::Failed(PostFailure::Room(error));
+        let all = [
+            PostRefused::Key(KeyError::Missing),
+            PostRefused::Origin,
+            PostRefused::BadRoom,
+            PostRefused::BadKey("Idempotency-Key"),
+            PostRefused::NotJson,
+            PostRefused::TooLarge,
+            PostRefused::TooSlow,
+            fault(FaultKind::BadPayload),
+            fault(FaultKind::OutOfRange),
+            fault(FaultKind::Empty),
+            fault(FaultKind::TooLong),
+            PostRefused::AnnouncementRunning,
+            PostRefused::Failed(PostFailure::RoomsFull),
+            PostRefused::Failed(PostFailure::Full),
+            PostRefused::Failed(PostFailure::Behind),
+            PostRefused::Failed(PostFailure::Draining),
+            PostRefused::Failed(PostFailure::Unknown),
+            room(PostError::Overloaded { retry_ms: 1_001 }),
+            room(PostError::Unavailable),
+            room(PostError::Conflict { index: 3 }),
+            room(PostError::Stale { index: 3 }),
+            room(PostError::NotFound { index: 3 }),
+        ];
+        for refused in &all {
+            let (status, code, message) = refused.parts();
+            let row = format!("| {} | `{code}` |", status.as_u16());
+            let row = PAGE.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{row} is not there"));
+            assert_eq!(row.ends_with("| `index` |"), refused.index().is_some(), "{row}");
+            assert_eq!(refused.retry_after_s().is_some(), status.is_server_error(), "{row}");
+            assert!(!message.is_empty());
+        }
+        assert_eq!(all[17].retry_after_s(), Some(2), "rounded up");
+    }
+}

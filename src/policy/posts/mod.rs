@@ -1,0 +1,86 @@
+//! What the show's owner posts: from a body's bytes to events that are in range, or what is wrong with it.
+//!
+//! Strict, since a program sends it: an unknown field or kind is refused by its name, a key counts once, nothing is filled in
+//! that was misspelled. A fault says the field and what it may hold.
+//!
+//! Does not know: rooms, idempotency keys, how a body came or how an answer travels.
+
+mod fields;
+mod kinds;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use crate::limits::POST_EVENTS_MAX;
+use crate::protocol::event::Event;
+use fields::Fields;
+
+/// What is wrong with a body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// What kind of mistake it is.
+    pub kind: FaultKind,
+    /// Where, and what would be right; begins with the field's name when one is to blame.
+    pub message: String,
+}
+
+/// Kinds of mistakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// Not JSON, not of the type that it should be, unknown, missing or there twice.
+    BadPayload,
+    /// A number, a list or an id outside of what is allowed.
+    OutOfRange,
+    /// Nothing is left of a text after normalisation.
+    Empty,
+    /// A text or a value is longer than it may be.
+    TooLong,
+}
+
+impl Fault {
+    fn new(kind: FaultKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    fn bad(message: impl Into<String>) -> Self {
+        Self::new(FaultKind::BadPayload, message)
+    }
+
+    fn range(message: impl Into<String>) -> Self {
+        Self::new(FaultKind::OutOfRange, message)
+    }
+}
+
+/// A body that was understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submission {
+    /// 1 to [`POST_EVENTS_MAX`] events, without keys: they are about the request, not about its body.
+    pub events: Vec<Event>,
+    /// Whether it was `{"events":[…]}`.
+    pub is_batch: bool,
+}
+
+/// Reads a body: one event, or `{"events":[…]}`.
+///
+/// # Errors
+/// [`Fault`]; then nothing of it counts.
+pub fn read(body: &[u8]) -> Result<Submission, Fault> {
+    let mut root = Fields::of("", tree::parse(body)?)?;
+    let Some(events) = root.take("events") else {
+        return Ok(Submission { events: vec![kinds::event("", root)?], is_batch: false });
+    };
+    root.end()?;
+    let serde_json::Value::Array(events) = events else {
+        return Err(Fault::bad("events must be a list of events"));
+    };
+    if events.is_empty() || events.len() > POST_EVENTS_MAX {
+        return Err(Fault::range(format!("events must hold 1 to {POST_EVENTS_MAX} events, not {}", events.len())));
+    }
+    let event = |(at, event)| {
+        let place = format!("events[{at}]");
+        kinds::event(&place, Fields::of(&place, event)?)
+    };
+    Ok(Submission { events: events.into_iter().enumerate().map(event).collect::<Result<_, _>>()?, is_batch: true })
+}
