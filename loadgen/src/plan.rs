@@ -190,6 +190,8 @@ pub struct Tally {
     pub stalled: u64,
     /// Frames received.
     pub frames: u64,
+    /// Of them, before everybody was in.
+    pub frames_connecting: u64,
     /// Of them, in the measured window.
     pub frames_measured: u64,
     /// Bytes received in the measured window.
@@ -242,6 +244,7 @@ impl Tally {
         self.connected += other.connected;
         self.stalled += other.stalled;
         self.frames += other.frames;
+        self.frames_connecting += other.frames_connecting;
         self.frames_measured += other.frames_measured;
         self.bytes_measured += other.bytes_measured;
         self.frame_bytes += other.frame_bytes;

@@ -294,6 +294,7 @@ impl<'a> Worker<'a> {
         }
         if self.connect_next == self.viewers.len() && self.on_the_way == 0 {
             self.phase = Phase::Ready;
+            self.tally.frames_connecting = self.tally.frames;
             self.tell();
             (self.report)(Report::Ready { live: self.live });
         }

@@ -188,7 +188,7 @@ pub fn append(h: &mut History, fits: impl Fn(&Value) -> bool, change: impl Fn(Va
     Some(())
 }
 
-/// The ledger can judge this frame: its log is audited, with nothing deleted that would excuse a difference.
+/// The ledger can judge this frame: its log is audited from the beginning, and nothing in it was deleted, which blanks items.
 pub fn in_ledger(h: &History, at: usize) -> bool {
     let line = &h.lines[at];
     let welcome = h.lines[..at].iter().rfind(|l| kind(l) == "welcome" && text(l, "session") == text(line, "session"));
