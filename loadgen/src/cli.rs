@@ -9,10 +9,11 @@ use crate::group::{Group, GroupText};
 use crate::plan::Line;
 use crate::recording::{self, OnBroken, Recording};
 use crate::scenario::{SOCKETS_PER_ADDRESS, Scenario, Script, Stall, processes_for};
+use crate::wording::Wording;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
-use volley::protocol::encode::Encoding;
+use std::path::{Path, PathBuf};
+use volley::protocol::encode::{Encoding, Rendition};
 use volley::protocol::ids::RoomId;
 
 /// Opens real WebSocket viewers against a Volley server, sends comments and likes or replays a recording, and says
@@ -55,6 +56,21 @@ pub struct Args {
     /// Characters of the made-up Chinese texts: fewest..most
     #[arg(long, default_value = "12..30", value_parser = parse_range)]
     pub text_chars: (usize, usize),
+    /// Say the texts of a recording (Bilibili XML) at the rate of --comments, one after the other
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub texts: Option<PathBuf>,
+    /// Share of the comments that are near-duplicates of a few popular texts: 40%
+    #[arg(long, value_parser = parse_share, conflicts_with = "replay", value_name = "SHARE")]
+    pub near_duplicates: Option<f64>,
+    /// Share of the comments that one viewer says, while the others say the rest by turns: 50%
+    #[arg(long, value_parser = parse_share, conflicts_with_all = ["replay", "groups"], value_name = "SHARE")]
+    pub hog: Option<f64>,
+    /// Gifts, announcements and product cards a second, posted through --admin; their latency is told by itself
+    #[arg(long, default_value_t = 0.0, requires = "admin", value_name = "PER_S")]
+    pub posts: f64,
+    /// How much of the room viewers ask for
+    #[arg(long, value_enum, default_value_t = RenditionArg::Viewer)]
+    pub rendition: RenditionArg,
     /// How messages are written
     #[arg(long, value_enum, default_value_t = WireArg::Json)]
     pub encoding: WireArg,
@@ -85,6 +101,9 @@ pub struct Args {
     /// The server's admin address, for its own counters: http://127.0.0.1:8081
     #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
+    /// The key that the admin address demands of posts
+    #[arg(long, value_name = "KEY", requires = "admin")]
+    pub admin_key: Option<String>,
     /// Worker processes; 0: one per 9,000 viewers
     #[arg(long, default_value_t = 0)]
     pub processes: usize,
@@ -122,6 +141,17 @@ pub enum WireArg {
     Msgpack,
 }
 
+/// `--rendition`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RenditionArg {
+    /// Merged and chosen.
+    Viewer,
+    /// For slow connections.
+    Lite,
+    /// Everything.
+    Full,
+}
+
 /// `--broken`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BrokenArg {
@@ -153,7 +183,9 @@ impl Args {
     pub fn scenario(&self) -> Result<Chosen, CliError> {
         let (server, host) = server(&self.url)?;
         positive("--viewers", self.viewers as f64)?;
-        for (flag, value) in [("--comments", self.comments), ("--likes", self.likes), ("--warmup", self.warmup)] {
+        for (flag, value) in
+            [("--comments", self.comments), ("--likes", self.likes), ("--warmup", self.warmup), ("--posts", self.posts)]
+        {
             not_negative(flag, value)?;
         }
         for (flag, value) in
@@ -176,11 +208,14 @@ impl Args {
             ));
         }
         let rooms = self.room_names()?;
-        let groups = self.groups(recording.as_ref(), rooms.len());
+        let groups = self.groups(recording.as_ref(), rooms.len(), &self.wording()?);
         let viewers: usize = groups.iter().map(|group| group.viewers).sum();
         let processes = self.processes(viewers)?;
         if let Some(group) = groups.iter().find(|group| group.viewers < processes) {
             return usage(format!("--group {}: fewer viewers than there are processes ({processes})", group.name));
+        }
+        if self.hog.is_some() && processes > 1 {
+            return usage(format!("--hog works in one process only, and {viewers} viewers need {processes}"));
         }
         let is_local = server.ip().is_loopback() && server.is_ipv4();
         let addresses = match (self.addresses, is_local) {
@@ -202,6 +237,13 @@ impl Args {
             measured_s,
             encoding: if self.encoding == WireArg::Json { Encoding::Json } else { Encoding::Msgpack },
             compression: self.compression,
+            rendition: match self.rendition {
+                RenditionArg::Viewer => Rendition::Viewer,
+                RenditionArg::Lite => Rendition::Lite,
+                RenditionArg::Full => Rendition::Full,
+            },
+            posts_per_s: self.posts,
+            admin_key: self.admin_key.clone(),
             stall,
             pid: self.pid,
             admin: self.admin.clone(),
@@ -232,10 +274,23 @@ impl Args {
         Ok(names)
     }
 
+    fn wording(&self) -> Result<Wording, CliError> {
+        let mut wording = Wording::of(self.text_chars);
+        wording.near_duplicates = self.near_duplicates.unwrap_or(0.0);
+        if let Some(path) = &self.texts {
+            let recording = self.read("--texts", path)?;
+            wording.recorded = recording.lines.into_iter().map(|line| line.text).collect();
+        }
+        Ok(wording)
+    }
+
     fn recording(&self) -> Result<Option<Recording>, CliError> {
-        let Some(path) = &self.replay else { return Ok(None) };
+        self.replay.as_ref().map(|path| self.read("--replay", path)).transpose()
+    }
+
+    fn read(&self, flag: &str, path: &Path) -> Result<Recording, CliError> {
         let shown = path.display();
-        let bytes = std::fs::read(path).map_err(|e| CliError::Usage(format!("--replay {shown}: {e}")))?;
+        let bytes = std::fs::read(path).map_err(|e| CliError::Usage(format!("{flag} {shown}: {e}")))?;
         let on_broken = if self.broken == BrokenArg::Skip { OnBroken::Skip } else { OnBroken::Refuse };
         let recording = recording::parse(&bytes, on_broken).map_err(|broken| {
             let way_out = if on_broken == OnBroken::Refuse { " (--broken skip leaves broken entries out)" } else { "" };
@@ -244,7 +299,7 @@ impl Args {
         if recording.lines.is_empty() {
             return Err(CliError::Recording(format!("{shown}: no comments of the modes 1, 4, 5 or 6 in it")));
         }
-        Ok(Some(recording))
+        Ok(recording)
     }
 
     fn measured_s(&self, recording: Option<&Recording>) -> f64 {
@@ -258,18 +313,18 @@ impl Args {
         }
     }
 
-    fn groups(&self, recording: Option<&Recording>, rooms: usize) -> Vec<Group> {
+    fn groups(&self, recording: Option<&Recording>, rooms: usize, wording: &Wording) -> Vec<Group> {
         if self.groups.is_empty() {
             let script = match recording {
                 Some(recording) => Script::Recording { lines: recording.lines.clone(), speed: self.speed },
-                None => Script::Rate { per_s: self.comments, chars: self.text_chars },
+                None => Script::Rate { per_s: self.comments, wording: wording.clone() },
             };
-            let (viewers, likes_per_s) = (self.viewers, self.likes);
-            return vec![Group { name: self.room.clone(), rooms: 0..rooms, viewers, script, likes_per_s }];
+            let (viewers, likes_per_s, hog) = (self.viewers, self.likes, self.hog.unwrap_or(0.0));
+            return vec![Group { name: self.room.clone(), rooms: 0..rooms, viewers, script, likes_per_s, hog }];
         }
         let mut rooms_before = 0;
         let of = |text: &GroupText| {
-            let group = text.group(rooms_before, self.text_chars);
+            let group = text.group(rooms_before, wording);
             rooms_before = group.rooms.end;
             group
         };
@@ -350,66 +405,4 @@ pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(flags: &[&str]) -> Result<Chosen, CliError> {
-        let args = Args::try_parse_from(["loadgen"].iter().chain(flags)).map_err(|e| CliError::Usage(e.to_string()))?;
-        args.scenario()
-    }
-
-    #[test]
-    fn no_flags_are_the_canonical_scenario() {
-        let (s, recording) = parse(&[]).unwrap();
-        assert!(recording.is_none());
-        assert_eq!(
-            (s.server, &s.rooms, s.viewers()),
-            (([127, 0, 0, 1], 8080).into(), &vec!["loadgen".to_owned()], 1_000)
-        );
-        assert!(matches!(s.groups[0].script, Script::Rate { per_s: 50.0, chars: (12, 30) }));
-        assert_eq!((s.groups[0].likes_per_s, s.measured_s, s.processes, s.addresses), (500.0, 15.0, 1, 7));
-    }
-
-    #[test]
-    fn every_mistake_names_its_flag() {
-        for (flags, named) in [
-            (&["--url", "wss://x"][..], "--url"),
-            (&["--url", "ws://127.0.0.1:1/rooms"], "--room"),
-            (&["--room", "a b"], "--room"),
-            (&["--rooms", "0"], "--rooms"),
-            (&["--viewers", "0"], "--viewers"),
-            (&["--comments", "-1"], "--comments"),
-            (&["--comments", "NaN"], "--comments"),
-            (&["--seconds", "0"], "--seconds"),
-            (&["--text-chars", "9..3"], "--text-chars"),
-            (&["--stall", "0%"], "--stall"),
-            (&["--stall", "10%", "--seconds", "20"], "--stall-seconds"),
-            (&["--speed", "8"], "--replay"),
-            (&["--replay", "/nowhere.xml"], "--replay"),
-            (&["--processes", "300"], "--processes"),
-            (&["--group", "hot=1"], "--group"),
-            (&["--group", "a b=1x1"], "--room"),
-            (&["--group", "a=1x1", "--viewers", "9"], "--viewers"),
-            (&["--group", "a=1x1", "--group", "b=2x2", "--processes", "2"], "--group"),
-            (&["--bogus"], "--bogus"),
-        ] {
-            let error = parse(flags).err().unwrap_or_else(|| panic!("{flags:?} was accepted"));
-            assert!(matches!(&error, CliError::Usage(text) if text.contains(named)), "{flags:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn groups_have_rooms_viewers_and_rates_of_their_own() {
-        let (s, _) = parse(&["--group", "hot=1x9,comments=5", "--group", "quiet=3x2,likes=1"]).unwrap();
-        assert_eq!(s.rooms, ["loadgen-hot-0", "loadgen-quiet-0", "loadgen-quiet-1", "loadgen-quiet-2"]);
-        let shapes: Vec<_> = s.groups.iter().map(|g| (g.rooms.clone(), g.viewers, g.likes_per_s)).collect();
-        assert_eq!(shapes, [(0..1, 9, 0.0), (1..4, 6, 1.0)]);
-        assert!(matches!(s.groups[0].script, Script::Rate { per_s: 5.0, .. }));
-    }
-
-    #[test]
-    fn a_stall_has_time_before_and_after() {
-        let (s, _) = parse(&["--stall", "10%"]).unwrap();
-        assert_eq!((s.measured_s, s.stall.unwrap().share), (40.0, 0.1));
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ use crate::children::Crew;
 use crate::clock::now_ns;
 use crate::ledger::judge::{Verdict, judge};
 use crate::plan::{Command, OwnLoad, Progress, Report, Tally, Times, WorkerResult};
+use crate::poster::{self, Posted, Poster};
 use crate::proc::ProcessUse;
 use crate::scenario::Scenario;
 use crate::timing::{Percentiles, percentiles};
@@ -32,6 +33,12 @@ pub struct Findings {
     pub latency: Percentiles,
     /// From the intended send of a comment to its acknowledgement.
     pub ack_latency: Percentiles,
+    /// Of guaranteed events, from the intended post to the receipt.
+    pub post_latency: Percentiles,
+    /// What became of them.
+    pub posted: Posted,
+    /// Bytes of a frame as uncompressed JSON, as each viewer received it: in thousands.
+    pub frame_kb: Percentiles,
     /// Before and in the stall, of those who read all the time.
     pub stall_latency: Option<(Percentiles, Percentiles)>,
     /// What was counted by group of rooms, in the scenario's order.
@@ -63,6 +70,8 @@ pub struct GroupFindings {
     pub latency: Percentiles,
     /// To their acknowledgements.
     pub ack_latency: Percentiles,
+    /// Of each viewer that spoke: comments that were acknowledged, and those of them that were shown.
+    pub speakers: Vec<(u64, u64)>,
 }
 
 /// The server's process over the run.
@@ -174,6 +183,7 @@ impl Conductor<'_> {
         for n in 0..self.crew.size() {
             self.crew.tell(n, Command::Begin(times))?;
         }
+        let poster = self.poster(run_tag, times)?;
         self.glance.phase = if times.measure_ns > times.start_ns { "warming up" } else { "measuring" };
         let mut newest = vec![0; self.scenario.rooms.len()];
         let mut sent = 0;
@@ -187,6 +197,12 @@ impl Conductor<'_> {
         let metrics_end = self.scrape();
         self.glance.phase = "draining";
         self.pass_until(u64::MAX, &mut newest, &mut sent)?;
+        if let Some(poster) = poster {
+            self.findings.posted = poster.end();
+            for (newest, posted) in newest.iter_mut().zip(&self.findings.posted.offsets) {
+                *newest = posted.last().copied().unwrap_or(0).max(*newest);
+            }
+        }
         for n in 0..self.crew.size() {
             self.crew.tell(n, Command::Drain { targets: newest.clone() })?;
         }
@@ -204,6 +220,15 @@ impl Conductor<'_> {
         self.findings.metrics = metrics_start.zip(metrics_end).map(|(start, end)| admin::growth(&start, &end));
         self.join(&results);
         Ok(std::mem::take(&mut self.findings))
+    }
+
+    fn poster(&self, run_tag: u16, times: Times) -> Result<Option<Poster>, String> {
+        let Some(admin) = self.scenario.admin.clone().filter(|_| self.scenario.posts_per_s > 0.0) else {
+            return Ok(None);
+        };
+        let (rooms, per_s, key) =
+            (self.scenario.rooms.clone(), self.scenario.posts_per_s, self.scenario.admin_key.clone());
+        Poster::start(poster::Plan { admin, key, rooms, per_s, run_tag }, times).map(Some)
     }
 
     fn times(&self) -> Times {
@@ -321,6 +346,8 @@ impl Conductor<'_> {
         let latencies = || results.iter().flat_map(|r| &r.groups).map(|g| &g.latencies);
         f.latency = percentiles(latencies().map(|l| &l.all));
         f.ack_latency = percentiles(latencies().map(|l| &l.acks));
+        f.post_latency = percentiles(latencies().map(|l| &l.posts));
+        f.frame_kb = percentiles(latencies().map(|l| &l.frame_bytes));
         if self.scenario.stall.is_some() {
             let before = percentiles(latencies().map(|l| &l.before_stall));
             let within = percentiles(latencies().map(|l| &l.in_stall));
@@ -333,11 +360,13 @@ impl Conductor<'_> {
                 comments_sent: of_group().map(|g| g.comments_sent).sum(),
                 latency: percentiles(of_group().map(|g| &g.latencies.all)),
                 ack_latency: percentiles(of_group().map(|g| &g.latencies.acks)),
+                speakers: of_group().flat_map(|g| &g.speakers).copied().collect(),
             });
         }
         for room in 0..self.scenario.rooms.len() {
             let evidence: Vec<_> = results.iter().filter_map(|r| r.rooms.get(room).cloned()).collect();
-            f.verdict.add(&judge(&evidence));
+            let posted = f.posted.offsets.get(room).map_or(&[][..], Vec::as_slice);
+            f.verdict.add(&judge(&evidence, posted));
         }
     }
 }

@@ -4,17 +4,18 @@
 //! Does not know: sockets, workers beyond their number, flags other than its own text.
 
 use crate::plan::{Comments, GroupPlan, Line};
+use crate::wording::Wording;
 use std::ops::Range;
 
 /// What is said.
 #[derive(Clone, Debug)]
 pub enum Script {
-    /// Made-up texts.
+    /// Texts at a steady rate.
     Rate {
         /// Comments a second.
         per_s: f64,
-        /// Fewest and most characters.
-        chars: (usize, usize),
+        /// What they say.
+        wording: Wording,
     },
     /// A recording.
     Recording {
@@ -38,6 +39,8 @@ pub struct Group {
     pub script: Script,
     /// Likes a second in all its rooms.
     pub likes_per_s: f64,
+    /// Share of the comments that one viewer says, 0–1. Only with one worker.
+    pub hog: f64,
 }
 
 impl Group {
@@ -50,13 +53,14 @@ impl Group {
             viewer_first: first,
             viewers: self.viewers * (worker + 1) / workers - first,
             comments: match &self.script {
-                Script::Rate { per_s, chars } => Comments::Rate { per_s: *per_s, chars: *chars },
+                Script::Rate { per_s, wording } => Comments::Rate { per_s: *per_s, wording: wording.clone() },
                 Script::Recording { lines, speed } => {
                     let lines = lines.iter().skip(worker).step_by(workers).cloned().collect();
                     Comments::Recording { lines, speed: *speed }
                 }
             },
             likes_per_s: self.likes_per_s,
+            hog: self.hog,
             // A like message a millisecond at most, unless its count would pass what the server takes.
             likes_per_message: (self.likes_per_s / 1_000.0).ceil().clamp(1.0, 100.0) as u64,
         }
@@ -109,13 +113,14 @@ impl std::str::FromStr for GroupText {
 
 impl GroupText {
     /// The group, when `rooms_before` rooms stand before its own.
-    pub fn group(&self, rooms_before: usize, chars: (usize, usize)) -> Group {
+    pub fn group(&self, rooms_before: usize, wording: &Wording) -> Group {
         Group {
             name: self.name.clone(),
             rooms: rooms_before..rooms_before + self.rooms,
             viewers: self.rooms * self.viewers_each,
-            script: Script::Rate { per_s: self.comments, chars },
+            script: Script::Rate { per_s: self.comments, wording: wording.clone() },
             likes_per_s: self.likes,
+            hog: 0.0,
         }
     }
 }
@@ -129,7 +134,7 @@ mod tests {
         let group: GroupText = "quiet=1000x2,comments=100,likes=0.5".parse().unwrap();
         assert_eq!((group.name.as_str(), group.rooms, group.viewers_each), ("quiet", 1_000, 2));
         assert_eq!((group.comments, group.likes), (100.0, 0.5));
-        let group = group.group(1, (12, 30));
+        let group = group.group(1, &Wording::of((12, 30)));
         assert_eq!((group.rooms, group.viewers), (1..1_001, 2_000));
         for wrong in ["", "a", "a=", "a=5", "a=0x1", "a=1x0", "a=1x1,", "a=1x1,likes", "a=1x1,likes=-1", "a=1x1,b=1"] {
             assert!(wrong.parse::<GroupText>().unwrap_err().contains("ROOMSxVIEWERS"), "{wrong}");
@@ -138,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_shares_of_all_workers_are_the_group() {
-        let group = "g=7x13".parse::<GroupText>().unwrap().group(3, (1, 1));
+        let group = "g=7x13".parse::<GroupText>().unwrap().group(3, &Wording::of((1, 1)));
         let shares: Vec<GroupPlan> = (0..4).map(|worker| group.share(worker, 4)).collect();
         assert_eq!(shares.iter().map(|share| share.viewers).sum::<usize>(), 91);
         assert!(shares.windows(2).all(|w| w[0].viewer_first + w[0].viewers == w[1].viewer_first));

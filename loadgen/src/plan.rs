@@ -4,10 +4,11 @@
 //! Does not know: how a scenario becomes plans, or who carries the lines.
 
 use crate::ledger::Evidence;
+use crate::wording::Wording;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use volley::protocol::encode::Encoding;
+use volley::protocol::encode::{Encoding, Rendition};
 use volley::protocol::event::Mode;
 use volley::protocol::ids::Offset;
 
@@ -34,6 +35,8 @@ pub struct WorkerPlan {
     pub encoding: Encoding,
     /// Whether the server has to agree to compress them.
     pub compression: bool,
+    /// What viewers ask for.
+    pub rendition: Rendition,
     /// New connections a second.
     pub connect_per_s: f64,
     /// Sockets per source address; 0: the kernel chooses the address.
@@ -57,6 +60,8 @@ pub struct GroupPlan {
     pub viewers: usize,
     /// What is said.
     pub comments: Comments,
+    /// Share of the comments that the share's first viewer says, 0–1; the others say the rest by turns.
+    pub hog: f64,
     /// Likes a second, of all workers.
     pub likes_per_s: f64,
     /// Likes in one message.
@@ -74,12 +79,12 @@ impl GroupPlan {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Comments {
-    /// Made-up texts at a steady rate, of all workers.
+    /// Texts at a steady rate, of all workers.
     Rate {
         /// Comments a second.
         per_s: f64,
-        /// Fewest and most characters.
-        chars: (usize, usize),
+        /// What they say.
+        wording: Wording,
     },
     /// A recording: this worker's share of it.
     Recording {
@@ -185,6 +190,8 @@ pub struct Tally {
     pub stalled: u64,
     /// Frames received.
     pub frames: u64,
+    /// Of them, before everybody was in.
+    pub frames_connecting: u64,
     /// Of them, in the measured window.
     pub frames_measured: u64,
     /// Bytes received in the measured window.
@@ -193,6 +200,10 @@ pub struct Tally {
     pub frame_bytes: u64,
     /// …and those that the same frames have as uncompressed JSON.
     pub frame_json_bytes: u64,
+    /// Changes of a viewer's rendition, by the new one and the reason.
+    pub renditions: BTreeMap<String, u64>,
+    /// Welcomes by what their snapshots held.
+    pub welcomes: BTreeMap<String, u64>,
     /// Messages that could not be read, by cause.
     pub unreadable: BTreeMap<String, u64>,
     /// `bye` messages.
@@ -233,6 +244,7 @@ impl Tally {
         self.connected += other.connected;
         self.stalled += other.stalled;
         self.frames += other.frames;
+        self.frames_connecting += other.frames_connecting;
         self.frames_measured += other.frames_measured;
         self.bytes_measured += other.bytes_measured;
         self.frame_bytes += other.frame_bytes;
@@ -253,6 +265,8 @@ impl Tally {
             (&mut self.refused, &other.refused),
             (&mut self.unsent, &other.unsent),
             (&mut self.likes_refused, &other.likes_refused),
+            (&mut self.renditions, &other.renditions),
+            (&mut self.welcomes, &other.welcomes),
         ] {
             for (cause, n) in theirs {
                 bump(mine, cause, *n);
@@ -261,7 +275,7 @@ impl Tally {
     }
 }
 
-/// Values and their counts: a histogram as it travels, in microseconds.
+/// Values and their counts: a histogram as it travels, in microseconds or bytes.
 pub type Counts = Vec<(u64, u64)>;
 
 /// Latencies from the intended send to the receipt, of viewers that read all the time.
@@ -275,6 +289,10 @@ pub struct Latencies {
     pub in_stall: Counts,
     /// From the intended send to the acknowledgement, of the measured window.
     pub acks: Counts,
+    /// Of guaranteed events, from the intended post to the receipt.
+    pub posts: Counts,
+    /// No latency: bytes of the frames as uncompressed JSON.
+    pub frame_bytes: Counts,
 }
 
 /// How busy a worker's thread was in the measured window.
@@ -303,6 +321,8 @@ pub struct GroupResult {
     pub comments_sent: u64,
     /// Latencies.
     pub latencies: Latencies,
+    /// Of each viewer that spoke: comments that were acknowledged, and those of them that were shown.
+    pub speakers: Vec<(u64, u64)>,
 }
 
 /// Everything that a worker found.

@@ -3,6 +3,7 @@
 //! Does not know: how it was found.
 
 use crate::conductor::{Findings, GroupFindings};
+use crate::crowded::Crowded;
 use crate::plan::{OwnLoad, Tally};
 use crate::recording::Recording;
 use crate::scenario::{Group, Scenario, Script};
@@ -134,6 +135,9 @@ impl Outcome {
             let list = if lost_any { &mut notes } else { &mut wrong };
             list.push(format!("{} comments were neither acknowledged nor refused", grouped(f.verdict.unsettled)));
         }
+        if !f.posted.failed.is_empty() {
+            wrong.push(format!("guaranteed events not posted: {}", causes(&f.posted.failed)));
+        }
         if !t.unsent.is_empty() {
             notes.push(format!("comments not sent: {}", causes(&t.unsent)));
         }
@@ -148,7 +152,7 @@ impl Outcome {
             notes.push(format!("others commented too: {} comments", f.verdict.foreign));
         }
         let is_fast =
-            |group: &Group| matches!(group.script, Script::Rate { per_s, .. } if per_s / group.viewers as f64 > 2.0);
+            |group: &Group| matches!(&group.script, Script::Rate { per_s, .. } if per_s / group.viewers as f64 > 2.0);
         if scenario.groups.iter().any(is_fast) {
             notes.push("over 2 comments/s per viewer: the server's default rate limit refuses some".into());
         }
@@ -231,6 +235,9 @@ impl Outcome {
         );
         row("latency", latency_text(&f.latency, "receipts"));
         row("to the ack", latency_text(&f.ack_latency, "acks"));
+        for (name, text) in Crowded::of(scenario, f).rows() {
+            row(name, text);
+        }
         if scenario.groups.len() > 1 {
             for (group, found) in scenario.groups.iter().zip(&f.groups) {
                 row(&group.name, group_text(group, found, seconds));
@@ -291,6 +298,7 @@ impl Outcome {
                 "measured_s": scenario.measured_s,
                 "encoding": scenario.encoding.subprotocol(),
                 "compression": scenario.compression,
+                "rendition": scenario.rendition.as_str(),
                 "processes": scenario.processes,
                 "addresses": scenario.addresses,
             },
@@ -300,7 +308,12 @@ impl Outcome {
                 "viewers": group.viewers,
                 "likes_per_s": group.likes_per_s,
                 "comments": match &group.script {
-                    Script::Rate { per_s, chars } => json!({ "per_s": per_s, "chars": [chars.0, chars.1] }),
+                    Script::Rate { per_s, wording } => json!({
+                        "per_s": per_s,
+                        "chars": [wording.chars.0, wording.chars.1],
+                        "recorded": wording.recorded.len(),
+                        "near_duplicates": wording.near_duplicates,
+                    }),
                     Script::Recording { lines, speed } => json!({ "recorded": lines.len(), "speed": speed }),
                 },
                 "frames_measured": found.frames_measured,
@@ -317,6 +330,7 @@ impl Outcome {
                 "too_long": r.too_long,
                 "sizes_clamped": r.sizes_clamped,
             })),
+            "crowded": Crowded::of(scenario, f),
             "connect_s": f.connect_s,
             "tally": f.tally,
             "verdict": f.verdict,

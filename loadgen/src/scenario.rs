@@ -6,7 +6,7 @@ pub use crate::group::{Group, Script};
 
 use crate::plan::WorkerPlan;
 use std::net::SocketAddr;
-use volley::protocol::encode::Encoding;
+use volley::protocol::encode::{Encoding, Rendition};
 
 /// Sockets of one process. The project's machines allow 20,000 descriptors, and at 10 frames/s and
 /// 3 µs each, 9,000 viewers take a third of a core.
@@ -35,6 +35,12 @@ pub struct Scenario {
     pub encoding: Encoding,
     /// Whether viewers ask for compressed messages.
     pub compression: bool,
+    /// How much of the room they ask for.
+    pub rendition: Rendition,
+    /// Guaranteed events a second, posted through the admin address.
+    pub posts_per_s: f64,
+    /// The key of the admin address, if it demands one.
+    pub admin_key: Option<String>,
     /// Who stops reading, for how long.
     pub stall: Option<Stall>,
     /// The server's process.
@@ -87,6 +93,7 @@ impl Scenario {
                     viewer_first: first,
                     encoding: self.encoding,
                     compression: self.compression,
+                    rendition: self.rendition,
                     connect_per_s: self.connect_per_s / workers as f64,
                     sockets_per_address,
                     stall_share: self.stall.map_or(0.0, |s| s.share),
@@ -122,11 +129,15 @@ mod tests {
                 viewers: 10_001,
                 script: Script::Recording { lines: lines.clone(), speed: 2.0 },
                 likes_per_s: 5_000.0,
+                hog: 0.0,
             }],
             warmup_s: 0.0,
             measured_s: 1.0,
             encoding: Encoding::Json,
             compression: false,
+            rendition: Rendition::Viewer,
+            posts_per_s: 0.0,
+            admin_key: None,
             stall: None,
             pid: None,
             admin: None,

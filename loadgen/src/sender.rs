@@ -5,6 +5,7 @@
 
 use crate::clock::{CommentId, numbering};
 use crate::plan::{Comments, GroupPlan, Times, WorkerPlan};
+use crate::wording::Writer;
 use serde::Serialize;
 use volley::protocol::encode::{self, Encoding};
 use volley::protocol::event::{Mode, Style};
@@ -19,9 +20,6 @@ enum Said<'a> {
     Like(LikeRequest),
 }
 
-/// Common characters of Chinese live comments, so that texts have three bytes a character and vary.
-const CHARACTERS: &str = "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能对小多然于心学么之都好看起发当没成只如事把还用第样道想作种开美总从无情己面最女但现前些所同日手又行意动方期它头经长儿回位分爱老因很给名法间知世什两次使身者被高已亲其进此话常与活正感哈呜啊哦喜欢主播买下单链接抢到便宜好吃漂亮加油支持第一弹幕护体前方高能";
-
 /// One thing to send.
 #[derive(Debug)]
 pub struct Due {
@@ -29,6 +27,8 @@ pub struct Due {
     pub at_ns: u64,
     /// For which group of rooms.
     pub group: usize,
+    /// The one who says most says this too.
+    pub is_hogs: bool,
     /// What it is.
     pub what: What,
     /// The message's payload.
@@ -51,8 +51,7 @@ pub struct Schedule {
     encoding: Encoding,
     pace: Pace,
     number: u64,
-    characters: Vec<char>,
-    seed: u64,
+    writer: Writer,
 }
 
 /// What is said in one group of rooms.
@@ -61,6 +60,7 @@ struct Stream {
     comments: Comments,
     likes_per_s: f64,
     likes_per_message: u64,
+    hog: f64,
     comment_next: u64,
     like_next: u64,
 }
@@ -108,6 +108,7 @@ impl Schedule {
             comments: group.comments.clone(),
             likes_per_s: group.likes_per_s,
             likes_per_message: group.likes_per_message.max(1),
+            hog: group.hog,
             comment_next: 0,
             like_next: 0,
         };
@@ -116,8 +117,7 @@ impl Schedule {
             encoding: plan.encoding,
             pace: Pace { worker: plan.worker as u64, workers: plan.workers.max(1) as u64, times },
             number: numbering(plan.run_tag, plan.worker),
-            characters: CHARACTERS.chars().collect(),
-            seed: 0x9e37_79b9_7f4a_7c15 ^ (plan.worker as u64 + 1),
+            writer: Writer::new(plan.worker as u64 + 1),
         }
     }
 
@@ -145,7 +145,7 @@ impl Schedule {
         stream.like_next += 1;
         let count = stream.likes_per_message;
         let payload = encode::value(&Said::Like(LikeRequest { count }), self.encoding);
-        Due { at_ns, group, what: What::Likes(count), payload }
+        Due { at_ns, group, is_hogs: false, what: What::Likes(count), payload }
     }
 
     fn pop_comment(&mut self, group: usize, at_ns: u64) -> Due {
@@ -166,32 +166,13 @@ impl Schedule {
                     ext: None,
                 }
             }
-            Comments::Rate { chars, .. } => {
-                let chars = *chars;
-                CommentRequest { id, text: self.text(chars), ..CommentRequest::default() }
+            Comments::Rate { wording, .. } => {
+                CommentRequest { id, text: self.writer.text(wording), ..CommentRequest::default() }
             }
         };
         let payload = encode::value(&Said::Comment(&request), self.encoding);
-        Due { at_ns, group, what: What::Comment(number), payload }
-    }
-
-    fn text(&mut self, (fewest, most): (usize, usize)) -> String {
-        let spread = most.saturating_sub(fewest) as u64 + 1;
-        let length = fewest + (self.random() % spread) as usize;
-        let mut text = String::with_capacity(length * 3);
-        for _ in 0..length {
-            let at = self.random() % self.characters.len() as u64;
-            text.push(self.characters[at as usize]);
-        }
-        text
-    }
-
-    /// xorshift64*: the same texts in each run.
-    fn random(&mut self) -> u64 {
-        self.seed ^= self.seed >> 12;
-        self.seed ^= self.seed << 25;
-        self.seed ^= self.seed >> 27;
-        self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+        let is_hogs = stream.hog > 0.0 && self.writer.chance(stream.hog);
+        Due { at_ns, group, is_hogs, what: What::Comment(number), payload }
     }
 }
 
@@ -204,11 +185,22 @@ fn style(mode: Mode, color: u32, size: u8) -> Option<StyleRequest> {
 mod tests {
     use super::*;
     use crate::plan::Line;
+    use crate::wording::Wording;
+    use volley::protocol::encode::Rendition;
     use volley::protocol::message::{ClientMessage, parse};
 
     fn group(comments: Comments) -> GroupPlan {
         let (room_first, rooms, viewer_first, viewers) = (0, 1, 0, 1);
-        GroupPlan { room_first, rooms, viewer_first, viewers, comments, likes_per_s: 20.0, likes_per_message: 2 }
+        GroupPlan {
+            room_first,
+            rooms,
+            viewer_first,
+            viewers,
+            comments,
+            hog: 0.0,
+            likes_per_s: 20.0,
+            likes_per_message: 2,
+        }
     }
 
     fn plan(worker: usize, workers: usize, comments: Comments) -> WorkerPlan {
@@ -223,11 +215,16 @@ mod tests {
             viewer_first: 0,
             encoding: Encoding::Json,
             compression: false,
+            rendition: Rendition::Viewer,
             connect_per_s: 1.0,
             sockets_per_address: 0,
             stall_share: 0.0,
             stall_rcvbuf_bytes: 0,
         }
+    }
+
+    fn rate(per_s: f64, chars: (usize, usize)) -> Comments {
+        Comments::Rate { per_s, wording: Wording::of(chars) }
     }
 
     const TIMES: Times = Times { start_ns: 1_000, measure_ns: 1_000, end_ns: 2_000_001_000, stall_ns: None };
@@ -237,7 +234,7 @@ mod tests {
         let mut at = Vec::new();
         let (mut numbers, mut likes) = (std::collections::HashSet::new(), 0);
         for worker in 0..3 {
-            let mut schedule = Schedule::new(&plan(worker, 3, Comments::Rate { per_s: 50.0, chars: (12, 30) }), TIMES);
+            let mut schedule = Schedule::new(&plan(worker, 3, rate(50.0, (12, 30))), TIMES);
             assert!(schedule.pop(999).is_none(), "nothing is due before the start");
             while let Some(due) = schedule.pop(u64::MAX) {
                 match (due.what, parse(&due.payload, Encoding::Json).unwrap()) {
@@ -261,8 +258,8 @@ mod tests {
 
     #[test]
     fn each_group_keeps_its_own_rate_and_all_share_the_numbers() {
-        let mut plan = plan(0, 1, Comments::Rate { per_s: 50.0, chars: (1, 1) });
-        plan.groups.push(GroupPlan { likes_per_s: 0.0, ..group(Comments::Rate { per_s: 7.0, chars: (1, 1) }) });
+        let mut plan = plan(0, 1, rate(50.0, (1, 1)));
+        plan.groups.push(GroupPlan { likes_per_s: 0.0, ..group(rate(7.0, (1, 1))) });
         let mut schedule = Schedule::new(&plan, TIMES);
         let due: Vec<Due> = std::iter::from_fn(|| schedule.pop(u64::MAX)).collect();
         assert!(due.windows(2).all(|w| w[0].at_ns <= w[1].at_ns), "in the order of their times");

@@ -22,6 +22,8 @@ pub struct Histograms {
     before_stall: Histogram<u64>,
     in_stall: Histogram<u64>,
     acks: Histogram<u64>,
+    posts: Histogram<u64>,
+    frame_bytes: Histogram<u64>,
 }
 
 impl Histograms {
@@ -33,6 +35,8 @@ impl Histograms {
             before_stall: histogram(),
             in_stall: histogram(),
             acks: histogram(),
+            posts: histogram(),
+            frame_bytes: histogram(),
         }
     }
 
@@ -62,6 +66,18 @@ impl Histograms {
         }
     }
 
+    /// The guaranteed event that should have been posted at `sent_ns` was received at `now_ns`.
+    pub fn record_post(&mut self, sent_ns: u64, now_ns: u64) {
+        if (self.times.measure_ns..self.times.end_ns).contains(&sent_ns) {
+            self.posts.saturating_record(now_ns.saturating_sub(sent_ns) / 1_000);
+        }
+    }
+
+    /// A frame of the measured window has so many bytes.
+    pub fn record_frame(&mut self, bytes: u64) {
+        self.frame_bytes.saturating_record(bytes);
+    }
+
     /// The 99th percentile so far.
     pub fn p99_us(&self) -> u64 {
         self.all.value_at_quantile(0.99)
@@ -77,6 +93,8 @@ impl Histograms {
             before_stall: counts(&self.before_stall),
             in_stall: counts(&self.in_stall),
             acks: counts(&self.acks),
+            posts: counts(&self.posts),
+            frame_bytes: counts(&self.frame_bytes),
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Viewer {
     pub since_ns: u64,
     /// Likes that left on it.
     pub likes: u64,
+    /// Its comments that were acknowledged, and those of them that were shown.
+    pub said: (u32, u32),
     /// The code of the server's close frame, when one came.
     pub close_code: Option<u16>,
     /// The begin of a frame whose end has not come.
@@ -73,6 +75,7 @@ impl Viewer {
             place: Place::default(),
             since_ns: 0,
             likes: 0,
+            said: (0, 0),
             close_code: None,
             partial: Vec::new(),
             unsent: Vec::new(),

@@ -19,7 +19,7 @@ use mio::{Events, Interest, Poll, Token};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
-use volley::protocol::encode::Encoding;
+use volley::protocol::encode::{Encoding, Rendition};
 use volley::protocol::ids::Offset;
 
 /// Readiness events taken in one cycle: at 2–4 µs each a cycle stays under 2 ms, so sends leave in time.
@@ -64,6 +64,8 @@ enum Phase {
 pub struct Worker<'a> {
     plan: WorkerPlan,
     upgrade: Upgrade,
+    /// Of the request.
+    query: String,
     inflater: Inflater,
     poll: Poll,
     viewers: Vec<Viewer>,
@@ -119,6 +121,10 @@ impl<'a> Worker<'a> {
         }
         Ok(Self {
             upgrade: Upgrade::new(&plan.host, plan.encoding.subprotocol()).with_compression(plan.compression),
+            query: match plan.rendition {
+                Rendition::Viewer => String::new(),
+                other => format!("?rendition={}", other.as_str()),
+            },
             inflater: Inflater::default(),
             poll,
             viewers,
@@ -288,6 +294,7 @@ impl<'a> Worker<'a> {
         }
         if self.connect_next == self.viewers.len() && self.on_the_way == 0 {
             self.phase = Phase::Ready;
+            self.tally.frames_connecting = self.tally.frames;
             self.tell();
             (self.report)(Report::Ready { live: self.live });
         }
@@ -312,7 +319,7 @@ impl<'a> Worker<'a> {
         let Some(mut schedule) = self.schedule.take() else { return u64::MAX };
         for _ in 0..SENDS_PER_CYCLE {
             let Some(due) = schedule.pop(now) else { break };
-            match (self.next_speaker(due.group), due.what) {
+            match (self.next_speaker(due.group, due.is_hogs), due.what) {
                 (_, What::Comment(_)) if due.payload.len() > MESSAGE_BYTES_MAX => {
                     bump(&mut self.tally.unsent, "message too big", 1);
                 }
@@ -326,9 +333,12 @@ impl<'a> Worker<'a> {
         next
     }
 
-    fn next_speaker(&mut self, group: usize) -> Option<usize> {
+    fn next_speaker(&mut self, group: usize, is_hogs: bool) -> Option<usize> {
         let Self { crowds, viewers, .. } = self;
         let crowd = &mut crowds[group];
+        if is_hogs {
+            return Some(crowd.viewers.start).filter(|index| viewers[*index].state == State::Live);
+        }
         (0..crowd.viewers.len()).map(|_| crowd.next_speaker()).find(|index| {
             let viewer = &viewers[*index];
             viewer.state == State::Live && !viewer.stalls
@@ -439,9 +449,10 @@ impl<'a> Worker<'a> {
 
     fn finish(&mut self) {
         self.phase = Phase::Over;
+        let (crowds, viewers) = (std::mem::take(&mut self.crowds), std::mem::take(&mut self.viewers));
         let result = WorkerResult {
             tally: std::mem::take(&mut self.tally),
-            groups: std::mem::take(&mut self.crowds).into_iter().map(Crowd::into_result).collect(),
+            groups: crowds.into_iter().map(|crowd| crowd.into_result(&viewers)).collect(),
             rooms: std::mem::take(&mut self.books).into_iter().map(Book::into_evidence).collect(),
             own: self.own,
         };

@@ -112,6 +112,15 @@ fn what_is_shed_and_counted_is_accounted_for_and_what_is_not_counted_is_missing(
 }
 
 #[test]
+fn what_is_merged_and_counted_is_accounted_for_and_what_is_not_counted_is_missing() {
+    let (json, _) = verdict(Fault::Merge, true);
+    assert!(number(&json, "/verdict/merged") >= 12 && number(&json, "/tally/acked/merged") >= 1);
+    assert!(json["crowded"]["fairness"]["gini_shown"].as_f64().unwrap() > 0.0);
+    let (json, _) = verdict(Fault::MergeUncounted, false);
+    assert!(number(&json, "/verdict/missing") >= 12);
+}
+
+#[test]
 fn frames_that_never_come_are_missing_at_the_end() {
     let (json, _) = verdict(Fault::LoseTail, false);
     assert!(number(&json, "/verdict/missing") >= 12);

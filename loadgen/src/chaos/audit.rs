@@ -2,12 +2,13 @@
 //!
 //! Does not know: clients, verdicts.
 
-use super::client::hash;
 use super::record::Recorder;
+use super::sight::{GUARANTEED, hash};
 use crate::clock::now_ns;
-use crate::history::{Audit, Event, Item, Page};
+use crate::history::{Audit, Event, Item, Page, Text};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -53,8 +54,42 @@ struct Answer {
     next: Option<u64>,
 }
 
+/// The classes that a room's settings give its events, along its log.
+#[derive(Debug, Default)]
+struct Classes {
+    changed: BTreeMap<String, String>,
+    /// A change, and the log time that holds it: it is in force after that.
+    waiting: Vec<(u64, String, String)>,
+}
+
+impl Classes {
+    /// The log goes on with an event of the log time `at`.
+    fn pass(&mut self, at: u64) {
+        for (_, name, class) in self.waiting.extract_if(.., |(of, ..)| *of < at) {
+            self.changed.insert(name, class);
+        }
+    }
+
+    fn change(&mut self, at: u64, classes: &Value) {
+        let pairs = classes.as_object().into_iter().flatten();
+        let pairs = pairs.filter_map(|(name, class)| Some((at, name.clone(), class.as_str()?.to_owned())));
+        self.waiting.extend(pairs);
+    }
+
+    /// The lane of an event of this kind, or of a comment of somebody with this role.
+    fn lane(&self, name: &str) -> Option<Text<'static>> {
+        let unless_changed = match name {
+            "likes" | "votes" | "other" => return None,
+            "enter" => "low",
+            _ => GUARANTEED,
+        };
+        let class = self.changed.get(name).map_or(unless_changed, String::as_str);
+        (class != "normal").then(|| class.to_owned().into())
+    }
+}
+
 /// Without `after`: from the first retained event on.
-fn page(address: SocketAddr, room: &str, after: Option<u64>) -> Result<Answer, String> {
+fn page(address: SocketAddr, room: &str, after: Option<u64>, classes: &mut Classes) -> Result<Answer, String> {
     let after = after.map_or(String::new(), |after| format!("after={after}&"));
     let path = format!("/v1/rooms/{room}/events?{after}limit={PAGE_EVENTS}");
     let body = get(address, &path)?;
@@ -66,25 +101,35 @@ fn page(address: SocketAddr, room: &str, after: Option<u64>) -> Result<Answer, S
     let mut likes = 0;
     for event in events {
         let offset = event.get("offset").and_then(Value::as_u64).ok_or_else(wrong)?;
+        let at = event.get("at").and_then(Value::as_u64).ok_or_else(wrong)?;
+        classes.pass(at);
         if let Some(comment) = event.get("comment") {
             let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
             let author = comment.get("user").and_then(|user| text(user, "id")).map(Cow::Owned);
             // Of a deleted comment nobody knows any more what it said.
             let is_deleted = comment.get("deleted").and_then(Value::as_bool).unwrap_or(false);
             let hash = text(comment, "text").filter(|_| !is_deleted).map(|text| hash(&text));
+            let role = comment.get("user").and_then(|user| text(user, "role"));
+            // Of what people say, only the words of those who run the show are looked for one by one.
+            let is_of_staff = matches!(role.as_deref(), Some("moderator" | "host"));
             items.push(Item {
                 offset,
                 author,
                 id: text(comment, "id").map(Cow::Owned),
                 hash,
                 times: 1,
-                ..Item::default()
+                kind: None,
+                lane: if is_of_staff { classes.lane(role.as_deref().unwrap_or_default()) } else { None },
             });
         } else {
             let kind = event.as_object().and_then(|event| event.keys().find(|key| *key != "offset" && *key != "at"));
             likes += event.get("likes").and_then(|likes| likes.get("add")).and_then(Value::as_u64).unwrap_or(0);
-            let kind = Some(Cow::Owned(kind.cloned().unwrap_or_else(|| "other".into())));
-            items.push(Item { offset, kind, times: 1, ..Item::default() });
+            let kind = kind.cloned().unwrap_or_else(|| "other".into());
+            if let Some(classes_of) = event.get("settings").and_then(|settings| settings.get("classes")) {
+                classes.change(at, classes_of);
+            }
+            let lane = classes.lane(&kind);
+            items.push(Item { offset, kind: Some(kind.into()), lane, times: 1, ..Item::default() });
         }
     }
     let last = number("last").ok_or_else(wrong)?;
@@ -99,7 +144,8 @@ fn page(address: SocketAddr, room: &str, after: Option<u64>) -> Result<Answer, S
 /// A sentence.
 pub fn look(recorder: &Recorder, address: SocketAddr, room: &str, after: u64) -> Result<u64, String> {
     let started = now_ns();
-    let answer = page(address, room, Some(after))?;
+    // Which classes are in force there nobody asked; a page's lanes are not judged.
+    let answer = page(address, room, Some(after), &mut Classes::default())?;
     recorder.write(&Event::Page(Page {
         node: NODE.into(),
         room: room.into(),
@@ -111,6 +157,17 @@ pub fn look(recorder: &Recorder, address: SocketAddr, room: &str, after: u64) ->
     Ok(answer.last)
 }
 
+/// Offsets of the comments among the newest `count` events of `room`, those that were deleted left out.
+///
+/// # Errors
+/// A sentence.
+pub fn newest_comments(address: SocketAddr, room: &str, count: u64) -> Result<Vec<u64>, String> {
+    let last = page(address, room, Some(u64::MAX >> 12), &mut Classes::default()).map(|answer| answer.last)?;
+    let answer = page(address, room, Some(last.saturating_sub(count)), &mut Classes::default())?;
+    let comments = answer.items.iter().filter(|item| item.kind.is_none() && item.hash.is_some());
+    Ok(comments.map(|item| item.offset).collect())
+}
+
 /// Reads the whole log of every room and writes it down. Nothing may be written meanwhile.
 ///
 /// # Errors
@@ -119,8 +176,9 @@ pub fn audit(recorder: &Recorder, address: SocketAddr, rooms: &[String]) -> Resu
     let mut events = 0;
     for room in rooms {
         let (mut after, mut likes, mut first) = (None, 0, None);
+        let mut classes = Classes::default();
         loop {
-            let answer = page(address, room, after)?;
+            let answer = page(address, room, after, &mut classes)?;
             let begins = *first.get_or_insert(answer.first);
             likes += answer.likes;
             events += answer.items.len() as u64;
@@ -144,4 +202,26 @@ pub fn audit(recorder: &Recorder, address: SocketAddr, rooms: &[String]) -> Resu
         }
     }
     Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_classes_is_in_force_after_its_log_time() {
+        let mut classes = Classes::default();
+        let lanes =
+            |classes: &Classes| ["gift", "enter", "host", "likes"].map(|name| classes.lane(name).unwrap_or_default());
+        assert_eq!(lanes(&classes), ["guaranteed", "low", "guaranteed", ""]);
+        classes.pass(5);
+        classes.change(5, &serde_json::json!({ "gift": "low", "enter": "guaranteed" }));
+        classes.pass(5);
+        assert_eq!(lanes(&classes), ["guaranteed", "low", "guaranteed", ""]);
+        classes.pass(6);
+        assert_eq!(lanes(&classes), ["low", "guaranteed", "guaranteed", ""]);
+        classes.change(6, &serde_json::json!({ "gift": "normal" }));
+        classes.pass(9);
+        assert_eq!(lanes(&classes), ["", "guaranteed", "guaranteed", ""]);
+    }
 }

@@ -4,15 +4,17 @@
 //! Does not know: sockets, other clients, whether what it sees is right.
 
 use super::record::Recorder;
+use super::sight::{class_name, hash, item, outcome_name, raise};
 use crate::history::{
-    Answered, Closed, Event, Frame, Gap, Item, Kept, Liked, Moment, Refused, Sent, Text, Unsure, Welcome, Who,
+    Answered, Closed, Event, Frame, Gap, Kept, Liked, Moment, Refused, Rendition, Sent, Text, Unsure, Welcome, Who,
 };
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use volley::protocol::codes::ErrorCode;
-use volley::protocol::frame::{FrameEvent, ShedClass, ShownComment, What};
-use volley::protocol::kind::Kind;
-use volley::protocol::message::{ResumeFailure, ServerMessage, Welcome as Welcomed};
+use volley::protocol::encode;
+use volley::protocol::frame::{FrameEvent, What};
+use volley::protocol::kind::{Kind, Poll};
+use volley::protocol::message::{Outcome, RenditionReason, ResumeFailure, ServerMessage, Welcome as Welcomed};
 
 /// Comments that may wait for their answers; a client that has so many says nothing new.
 pub const OPEN_MAX: usize = 64;
@@ -50,6 +52,10 @@ pub struct Client {
     number: u64,
     open: VecDeque<Said>,
     asked_ns: u64,
+    /// The open poll, as far as it was told.
+    poll: Option<Poll>,
+    /// What it asks to be sent; none: what there is for everybody.
+    rendition: Option<encode::Rendition>,
 }
 
 /// What a message wants of the one who holds the socket.
@@ -93,6 +99,16 @@ pub struct Counts {
     pub not_recovered: [u64; 4],
     /// Gaps.
     pub gaps: u64,
+    /// Acknowledged comments that were folded into others…
+    pub merged: u64,
+    /// …and that were left out and counted.
+    pub shed: u64,
+    /// Votes sent.
+    pub votes: u64,
+    /// Times that a client was put on a lighter rendition…
+    pub slid: u64,
+    /// …and back.
+    pub climbed: u64,
     /// Messages that could not be read.
     pub unreadable: u64,
 }
@@ -113,6 +129,11 @@ impl Counts {
         self.recovered += other.recovered;
         self.not_recovered.iter_mut().zip(other.not_recovered).for_each(|(mine, theirs)| *mine += theirs);
         self.gaps += other.gaps;
+        self.merged += other.merged;
+        self.shed += other.shed;
+        self.votes += other.votes;
+        self.slid += other.slid;
+        self.climbed += other.climbed;
         self.unreadable += other.unreadable;
     }
 }
@@ -145,7 +166,14 @@ impl Client {
             number: 0,
             open: VecDeque::new(),
             asked_ns: 0,
+            poll: None,
+            rendition: None,
         }
+    }
+
+    /// The same, asking for a rendition whenever it connects.
+    pub fn asking_for(self, rendition: Option<encode::Rendition>) -> Self {
+        Self { rendition, ..self }
     }
 
     /// It was welcomed and has caught up.
@@ -169,20 +197,23 @@ impl Client {
         self.session.clear();
         let room = Some(desk.rooms[self.room].as_str().into());
         desk.recorder.write(&Event::Attempt(Moment { who: self.who(), room }));
-        match &self.epoch {
-            Some(epoch) => format!("?epoch={epoch}&after={}", self.last),
-            None => String::new(),
+        let rendition = self.rendition.map(|rendition| format!("rendition={}", rendition.as_str()));
+        let place = self.epoch.as_ref().map(|epoch| format!("epoch={epoch}&after={}", self.last));
+        match (place, rendition) {
+            (None, None) => String::new(),
+            (Some(one), None) | (None, Some(one)) => format!("?{one}"),
+            (Some(place), Some(rendition)) => format!("?{place}&{rendition}"),
         }
     }
 
-    /// A new comment, as JSON to send; `None` when too many wait or it is not in.
-    pub fn say(&mut self, desk: &mut Desk<'_>) -> Option<String> {
+    /// A new comment, as JSON to send; `None` when too many wait or it is not in. Its text is `text`, which the server's
+    /// normalisation must leave as it is, because its hash has to be the stored text's; else one that nobody else says.
+    pub fn say(&mut self, text: Option<String>, desk: &mut Desk<'_>) -> Option<String> {
         if !self.is_in || self.open.len() >= OPEN_MAX {
             return None;
         }
         self.number += 1;
-        // Words that the server's normalisation leaves as they are: their hash is the stored text's.
-        let text = format!("{} says {}", self.name, self.number);
+        let text = text.unwrap_or_else(|| format!("{} says {}", self.name, self.number));
         self.open.push_back(Said { number: self.number, attempt: 0, text, is_out: false });
         desk.counts.sent += 1;
         Some(self.out(self.open.len() - 1, desk))
@@ -223,6 +254,14 @@ impl Client {
         Some(serde_json::json!({ "like": { "count": count } }).to_string())
     }
 
+    /// A vote in the open poll, as JSON to send; `None` if it knows of none. It may have voted before: the first one counts.
+    pub fn vote(&self, number: u64, desk: &mut Desk<'_>) -> Option<String> {
+        let poll = self.poll.as_ref().filter(|poll| self.is_in && !poll.options.is_empty())?;
+        desk.counts.votes += 1;
+        let option = number % poll.options.len() as u64;
+        Some(serde_json::json!({ "vote": { "poll": poll.id.as_str(), "option": option } }).to_string())
+    }
+
     /// The connection is over; what was unanswered stays so.
     pub fn closed(&mut self, code: Option<u16>, desk: &mut Desk<'_>) {
         let room = Cow::Borrowed(desk.rooms[self.room].as_str());
@@ -261,6 +300,7 @@ impl Client {
             }
             ServerMessage::Frame(frame) => {
                 desk.counts.frames += 1;
+                frame.events.iter().for_each(|event| self.learn(event));
                 let shed = frame.shed.iter().map(|(class, n)| (Cow::Borrowed(class_name(*class)), *n)).collect();
                 desk.recorder.write(&Event::Frame(Frame {
                     who: self.who(),
@@ -285,9 +325,12 @@ impl Client {
             ServerMessage::Ack(ack) => match self.find(ack.id.as_str()) {
                 Some(at) => {
                     desk.counts.acked += 1;
+                    desk.counts.merged += u64::from(ack.outcome == Outcome::Merged);
+                    desk.counts.shed += u64::from(ack.outcome == Outcome::Shed);
                     let epoch = Cow::Borrowed(self.epoch.as_deref().unwrap_or_default());
-                    let answered = self.answered(at, &room);
-                    desk.recorder.write(&Event::Ok(Kept { answered, epoch, offset: ack.offset }));
+                    let (answered, outcome) = (self.answered(at, &room), Some(outcome_name(ack.outcome).into()));
+                    let (offset, into) = (ack.offset, ack.into);
+                    desk.recorder.write(&Event::Ok(Kept { answered, epoch, offset, outcome, into }));
                     self.open.remove(at);
                 }
                 None => desk.counts.stray += 1,
@@ -310,7 +353,16 @@ impl Client {
                 desk.recorder.write(&event);
                 self.open.remove(at);
             }
-            ServerMessage::Rendition(_) => {} // What a lighter one leaves out is counted.
+            ServerMessage::Rendition(change) => {
+                let (now, reason) = (change.now.as_str().into(), format!("{:?}", change.reason).to_lowercase());
+                match change.reason {
+                    RenditionReason::Asked => {}
+                    RenditionReason::Slow => desk.counts.slid += 1,
+                    RenditionReason::KeptUp => desk.counts.climbed += 1,
+                }
+                let (who, reason) = (self.who(), Some(reason.into()));
+                desk.recorder.write(&Event::Rendition(Rendition { who, room: Some(room), now, reason }));
+            }
             ServerMessage::Heartbeat(heartbeat) => self.reached(heartbeat.last.min(self.last), desk),
             ServerMessage::Bye(bye) => {
                 desk.counts.byes += 1;
@@ -318,6 +370,15 @@ impl Client {
             }
         }
         Wish::None
+    }
+
+    /// Notes what it needs to act later.
+    fn learn(&mut self, event: &FrameEvent) {
+        match &event.what {
+            What::Kind(Kind::Poll(poll)) => self.poll = Some(poll.clone()),
+            What::Kind(Kind::PollClose(_)) => self.poll = None,
+            _ => {}
+        }
     }
 
     fn find(&self, id: &str) -> Option<usize> {
@@ -330,6 +391,7 @@ impl Client {
         self.is_in = true;
         self.author = welcome.you.id.to_string();
         self.session = welcome.session.to_string();
+        self.poll.clone_from(&welcome.snapshot.poll);
         let after = asked.then_some(self.last);
         desk.counts.welcomes += 1;
         desk.counts.recovered += u64::from(welcome.recovered);
@@ -370,51 +432,6 @@ impl Client {
             desk.recorder.write(&Event::Live(Moment { who: self.who(), room }));
         }
     }
-}
-
-/// A comment's hash as the history has it.
-pub fn hash(text: &str) -> Text<'static> {
-    // FNV-1a, 64 bits (Fowler, Noll, Vo): the checker only compares.
-    let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    Cow::Owned(format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, fnv)))
-}
-
-fn class_name(class: ShedClass) -> &'static str {
-    match class {
-        ShedClass::Normal => "normal",
-        ShedClass::Low => "low",
-        ShedClass::Gift => "gift",
-        ShedClass::Custom => "custom",
-        ShedClass::Enter => "enter",
-    }
-}
-
-fn item(event: &FrameEvent) -> Item<'_> {
-    match &event.what {
-        What::Comment(ShownComment { comment, times, .. }) => Item {
-            offset: event.offset,
-            author: Some(Cow::Borrowed(&comment.user.id)),
-            id: comment.id.as_ref().map(|id| Cow::Borrowed(id.as_str())),
-            hash: Some(hash(&comment.text)),
-            times: *times,
-            ..Item::default()
-        },
-        What::Kind(kind) => Item { kind: Some(kind.name().into()), lane: lane(kind), ..nameless(event.offset) },
-        What::Raise(_) | What::Unknown => Item { kind: Some("other".into()), ..nameless(event.offset) },
-    }
-}
-
-fn nameless(offset: u64) -> Item<'static> {
-    Item { offset, times: 1, ..Item::default() }
-}
-
-/// The lane of what the show's owner posts, unless the room says otherwise.
-fn lane(kind: &Kind) -> Option<Text<'static>> {
-    Some(if matches!(kind, Kind::Enter(_)) { "low" } else { "guaranteed" }.into())
-}
-
-fn raise(event: &FrameEvent) -> Option<(u64, u64)> {
-    if let What::Raise(raise) = event.what { Some((raise.offset, raise.by)) } else { None }
 }
 
 #[cfg(test)]

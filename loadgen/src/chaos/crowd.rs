@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use volley::protocol::encode::Rendition;
 
 const WAKER: Token = Token(usize::MAX);
 
@@ -30,6 +31,32 @@ pub struct Plan {
     pub clients: usize,
     /// For keys, moments and victims.
     pub seed: u64,
+    /// What they do besides.
+    pub habits: Habits,
+}
+
+/// What a crowd does besides saying what nobody else says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Habits {
+    /// Share of the comments that are near-duplicates of a few popular texts, 0–1.
+    pub near_duplicates: f64,
+    /// Votes a second in the polls that are open.
+    pub votes_per_s: f64,
+    /// Clients that do not read for a while, again and again: the first ones.
+    pub slow: usize,
+    /// Clients that ask for everything, and as many that ask for little: the last ones.
+    pub asking: usize,
+}
+
+impl Habits {
+    /// What the client that is the `n`-th from the end asks for.
+    fn asks(&self, n: usize) -> Option<Rendition> {
+        match n {
+            _ if n >= 2 * self.asking => None,
+            _ if n.is_multiple_of(2) => Some(Rendition::Full),
+            _ => Some(Rendition::Lite),
+        }
+    }
 }
 
 /// What a crowd is told.
@@ -173,6 +200,7 @@ mod tests {
             rooms: vec!["demo".into()],
             clients: 1,
             seed: 1,
+            habits: Habits::default(),
         };
         let crowd = Crowd::start(&plan, &recorder).unwrap();
         let guest = |request: &str| {

@@ -4,7 +4,7 @@
 
 use super::audit;
 use super::client::Counts;
-use super::crowd::{Crowd, Plan};
+use super::crowd::{Crowd, Habits, Plan};
 use super::dice::Dice;
 use super::record::Recorder;
 use super::server::{NoStart, Recipe, Server, free_addresses};
@@ -70,6 +70,8 @@ pub struct Ground {
     pub dice: Dice,
     /// What the report says besides the verdict.
     pub figures: Vec<(String, String)>,
+    /// What the crowds that are invited from here on do besides.
+    pub habits: Habits,
     rooms: Vec<String>,
     pager: Option<Pager>,
     seed: u64,
@@ -117,6 +119,7 @@ impl Ground {
             recorder,
             dice,
             figures: Vec::new(),
+            habits: Habits::default(),
             rooms: Vec::new(),
             pager: None,
             seed,
@@ -211,7 +214,8 @@ impl Ground {
         let rooms: Vec<String> = (0..rooms).map(|n| format!("{room}-{n}")).collect();
         self.rooms.extend_from_slice(&rooms);
         let (name, server, seed) = (name.to_owned(), self.recipe.addresses[0], self.dice.next());
-        Ok(Crowd::start(&Plan { name, server, rooms, clients, seed }, &self.recorder)?)
+        let habits = self.habits;
+        Ok(Crowd::start(&Plan { name, server, rooms, clients, seed, habits }, &self.recorder)?)
     }
 
     /// The crowd.
@@ -318,6 +322,18 @@ impl Ground {
             self.figure("refused", counts.refused);
         }
         self.figure("in the log", audited);
+        for (name, count) in [
+            ("merged", counts.merged),
+            ("shed", counts.shed),
+            ("votes", counts.votes),
+            ("slid to lite", counts.slid),
+            ("back from lite", counts.climbed),
+            ("gaps", counts.gaps),
+        ] {
+            if count > 0 {
+                self.figure(name, count);
+            }
+        }
         self.figure("resumed", counts.recovered);
         for (reason, count) in
             ["epoch changed", "ahead", "too old", "unavailable"].into_iter().zip(counts.not_recovered)

@@ -8,7 +8,8 @@
 //! | `mass` | thousands of plain viewers that misbehave |
 //! | `server` | the process under test |
 //! | `shim` | between the server and libc: syncs, power losses, the wall clock |
-//! | `audit`, `record` | the log as the history API tells it; the history file |
+//! | `posts` | the show's owner: gifts, polls, deletions and the like, through the admin API |
+//! | `audit`, `record`, `sight` | the log as the history API tells it; the history file; how it names what was seen |
 //! | `cli`, `table` | which run, and how the results are said |
 //!
 //! Needs a server built with the cargo feature `faults`. Kills only processes that it started.
@@ -22,10 +23,12 @@ mod crowd;
 mod dice;
 mod ground;
 mod mass;
+mod posts;
 mod record;
 mod scenario;
 mod server;
 mod shim;
+mod sight;
 mod table;
 
 pub use cli::{ChaosArgs, run};

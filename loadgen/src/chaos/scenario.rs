@@ -3,6 +3,7 @@
 //! Does not know: how results are printed.
 
 mod bugs;
+mod crowds;
 mod damage;
 mod drains;
 mod kills;
@@ -31,7 +32,7 @@ pub struct Scenario {
 
 /// All of them, in the order in which they run.
 pub fn all() -> Vec<Scenario> {
-    [kills::ALL, points::ALL, storage::ALL, damage::ALL, drains::ALL, masses::ALL, bugs::ALL].concat()
+    [kills::ALL, points::ALL, storage::ALL, damage::ALL, drains::ALL, masses::ALL, crowds::ALL, bugs::ALL].concat()
 }
 
 /// Comments a second and clients of the runs with kills, spread over so many rooms.

@@ -7,7 +7,7 @@ use super::lifetimes::Here;
 use super::log::{LogId, Logs, Place, Seen};
 use super::names::{Map, Name, Names};
 use super::sends::{Acked, Said, Sends};
-use super::spans::{Ended, mixed};
+use super::spans::Ended;
 use super::verdict::{Findings, Rule};
 use crate::history;
 use std::collections::HashSet;
@@ -65,7 +65,8 @@ struct Ledger<'a> {
     offsets: Vec<u64>,
     /// Comments up to and with each item.
     comments: Vec<u64>,
-    guaranteed: Vec<(u64, u64)>,
+    /// Where the guaranteed ones are.
+    guaranteed: Vec<u64>,
     others: Map<Name, Vec<u64>>,
 }
 
@@ -74,26 +75,28 @@ impl<'a> Ledger<'a> {
         let mut items = audit.items.clone();
         items.sort_by_key(|item| item.offset);
         items.dedup_by_key(|item| item.offset);
-        let (mut comments, mut guaranteed) = (0, (0, 0_u64));
+        let mut comments = 0;
+        // A comment that stands in the log twice is void the second time: nobody sees it, and it counts nowhere.
+        let mut known: HashSet<(Name, Name)> = HashSet::new();
         let mut ledger = Self {
             audit,
             items: Vec::new(),
             offsets: items.iter().map(|item| item.offset).collect(),
             comments: Vec::with_capacity(items.len()),
-            guaranteed: Vec::with_capacity(items.len()),
+            guaranteed: Vec::new(),
             others: Map::default(),
         };
         for item in &items {
             if item.is_comment() {
-                comments += 1;
+                let is_void = item.id != Name::NONE && !known.insert((item.author, item.id));
+                comments += u64::from(!is_void);
             } else {
                 ledger.others.entry(item.kind).or_default().push(item.offset);
             }
             if item.lane != Name::NONE && Some(item.lane) == guaranteed_lane {
-                guaranteed = (guaranteed.0 + 1, guaranteed.1.wrapping_add(mixed(item.offset)));
+                ledger.guaranteed.push(item.offset);
             }
             ledger.comments.push(comments);
-            ledger.guaranteed.push(guaranteed);
         }
         ledger.items = items;
         ledger
@@ -109,10 +112,9 @@ impl<'a> Ledger<'a> {
         upto(to) - upto(from.min(to))
     }
 
-    fn guaranteed(&self, from: u64, to: u64) -> (u64, u64) {
-        let upto = |offset| self.upto(offset).checked_sub(1).map_or((0, 0), |at| self.guaranteed[at]);
-        let (to, from) = (upto(to), upto(from.min(to)));
-        (to.0 - from.0, to.1.wrapping_sub(from.1))
+    fn guaranteed(&self, from: u64, to: u64) -> &[u64] {
+        let upto = |offset| self.guaranteed.partition_point(|at| *at <= offset);
+        &self.guaranteed[upto(from.min(to))..upto(to)]
     }
 
     fn others(&self, kind: Name, from: u64, to: u64) -> u64 {
@@ -226,16 +228,13 @@ impl Audits {
         let joined: Vec<Ledger<'_>> = joined.iter().map(|audit| Ledger::new(audit, lane)).collect();
         let mut whole: Map<LogId, &Ledger<'_>> = by_log.iter().map(|(log, ledgers)| (*log, ledgers[0])).collect();
         whole.extend(joined.iter().map(|ledger| (ledger.audit.log, ledger)));
-        let gone = |log: LogId, from: u64, to: u64| {
-            deleted.iter().filter(|(of, offset)| *of == log && *offset > from && *offset <= to).count() as u64
-        };
         for page in &self.pages {
             let Some(ledger) = whole.get(&page.log).filter(|l| l.covers(page.after, page.to, page.t)) else {
                 continue;
             };
             findings.checked(Rule::S1);
-            let (all, gone) = (ledger.comments(page.after, page.to), gone(page.log, page.after, page.to));
-            if page.comments > all || page.comments + gone < all {
+            let all = ledger.comments(page.after, page.to);
+            if page.comments != all {
                 findings.wrong(Rule::S1, Some(page.line), || {
                     let (node, audited) = (names.get(page.node), names.get(ledger.audit.node));
                     let Page { after, to, comments, .. } = page;
@@ -246,7 +245,7 @@ impl Audits {
         for span in ended.iter().filter(|ended| ended.span.to > ended.span.from) {
             let Some(ledger) = whole.get(&span.log) else { continue };
             if ledger.covers(span.span.from, span.span.to, span.span.to_t) {
-                judge_span(span, ledger, gone(span.log, span.span.from, span.span.to), names, findings);
+                judge_span(span, ledger, &deleted, names, findings);
             }
         }
         notes
@@ -392,13 +391,22 @@ fn nothing_is_absent(
     }
 }
 
+/// Kinds that no frame shows: its totals and tallies hold them.
+const IN_TOTALS: [&str; 2] = ["likes", "votes"];
+
 /// S13 and S14.
-fn judge_span(ended: &Ended, ledger: &Ledger<'_>, gone: u64, names: &Names, findings: &mut Findings) {
+fn judge_span(
+    ended: &Ended,
+    ledger: &Ledger<'_>,
+    deleted: &HashSet<(LogId, u64)>,
+    names: &Names,
+    findings: &mut Findings,
+) {
     let (span, client) = (&ended.span, names.get(ended.client));
     let (from, to) = (span.from, span.to);
     findings.checked(Rule::S13);
     let mut balance = |kind: &str, accounted: u64, all: u64| {
-        if accounted > all || accounted + gone < all {
+        if accounted != all {
             findings.wrong(Rule::S13, Some(span.to_line), || {
                 format!(
                     "{client}, span {from}–{to} from line {}: {accounted} {kind} delivered or shed; the log has {all}",
@@ -411,20 +419,25 @@ fn judge_span(ended: &Ended, ledger: &Ledger<'_>, gone: u64, names: &Names, find
     for (kind, accounted) in &span.others {
         balance(names.get(*kind), *accounted, ledger.others(*kind, from, to));
     }
-    let all = ledger.guaranteed(from, to);
-    if all != (0, 0) || span.guaranteed != (0, 0) {
-        findings.checked(Rule::S14);
+    let untold = ledger.others.keys().filter(|kind| span.others.iter().all(|(told, _)| told != *kind));
+    for kind in untold.filter(|kind| !IN_TOTALS.contains(&names.get(**kind))) {
+        balance(names.get(*kind), 0, ledger.others(*kind, from, to));
     }
+    let guaranteed = ledger.guaranteed(from, to);
+    if guaranteed.is_empty() {
+        return;
+    }
+    findings.checked(Rule::S14);
+    let delivered: HashSet<u64> = span.special.iter().copied().collect();
     // A deleted one may be absent.
-    let (got, few) = (span.guaranteed, span.guaranteed.0 <= all.0 && all.0 <= span.guaranteed.0 + gone);
-    if all != got && !(gone > 0 && few) {
+    let lost = |offset: &&u64| !delivered.contains(offset) && !deleted.contains(&(ended.log, **offset));
+    if let Some(first) = guaranteed.iter().find(lost) {
         findings.wrong(Rule::S14, Some(span.to_line), || {
+            let count = guaranteed.iter().filter(lost).count();
             format!(
-                "{client}, span {from}–{to} from line {}: {} guaranteed events are delivered; the log has {}{}",
+                "{client}, span {from}–{to} from line {}: {count} of {} guaranteed events are not delivered, the first at {first}",
                 span.from_line,
-                got.0,
-                all.0,
-                if got.0 == all.0 { " others" } else { "" }
+                guaranteed.len()
             )
         });
     }

@@ -1,7 +1,7 @@
 //! One client after another, each line in its order: S2, S3, S4, S12, and the spans for the ledger.
 //!
 //! Memory: one entry per client with the newest [`RECENT`] offsets that it was sent, one per session, and one small
-//! record per span, which the ledger needs until the audits are read.
+//! record per span with the offsets of what was no plain comment, which the ledger needs until the audits are read.
 
 use super::log::{LogId, Logs, Place, Seen};
 use super::names::{Map, Name, Names};
@@ -281,7 +281,7 @@ impl Lifetimes {
             let ack_t = here.logs.saw(log, seen, place, here.t, here.line, here.names, here.findings);
             let is_new = lifetime.arrives(frame, seen.offset, here);
             if is_new && counts != Counts::Not {
-                lifetime.span.count(&seen, item.times.max(1), here.names);
+                lifetime.span.count(&seen, item.times.max(1));
             }
             if is_new
                 && ack_t != u64::MAX

@@ -24,7 +24,7 @@ pub struct Seen {
     pub hash: Name,
     /// What it is; none: a comment.
     pub kind: Name,
-    /// Its lane; none: normal.
+    /// Its lane; none: normal, or not known where it was seen.
     pub lane: Name,
 }
 
@@ -58,7 +58,8 @@ impl Seen {
         }
         let hash =
             self.hash == other.hash || (self.is_comment() && (self.hash == Name::NONE || other.hash == Name::NONE));
-        hash && (self.author, self.id, self.kind, self.lane) == (other.author, other.id, other.kind, other.lane)
+        // The lane is no part of it: the audit alone knows the room's settings of that time.
+        hash && (self.author, self.id, self.kind) == (other.author, other.id, other.kind)
     }
 
     /// In words.

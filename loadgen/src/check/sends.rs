@@ -39,6 +39,8 @@ pub struct Acked {
     pub log: LogId,
     /// Where.
     pub offset: u64,
+    /// What the answer says that viewers see of it, and into what it was folded.
+    fate: (Name, Option<u64>),
     /// When the attempt was sent.
     pub sent_t: u64,
     /// When the answer came.
@@ -56,11 +58,24 @@ struct Attempt {
     session: Name,
 }
 
+/// Where an answer says that it is, and what viewers see of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// In this log.
+    pub log: LogId,
+    /// There.
+    pub offset: u64,
+    /// `shown`, `merged` or `shed`; none: the answer does not say.
+    pub outcome: Name,
+    /// With `merged`: into what.
+    pub into: Option<u64>,
+}
+
 /// What an attempt was answered.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer {
-    /// Stored, in this log, there.
-    Ok(LogId, u64),
+    /// Stored, there.
+    Ok(Place),
     /// Not stored.
     Fail,
     /// Nobody knows.
@@ -149,9 +164,15 @@ impl Sends {
                 *failed = (failed.0 + 1, line);
             }
             Answer::Unknown => self.maybe_stored(attempt),
-            Answer::Ok(log, offset) => {
+            Answer::Ok(Place { log, offset, outcome, into }) => {
                 self.maybe_stored(attempt);
-                self.acked.push(Acked { said: attempt.said, log, offset, sent_t: attempt.t, t, line });
+                let fate = (outcome, into);
+                self.acked.push(Acked { said: attempt.said, log, offset, fate, sent_t: attempt.t, t, line });
+                if into.is_some_and(|into| into >= offset) {
+                    findings.wrong(Rule::S13, Some(line), || {
+                        format!("{} is folded into {}, which is not before it", offset, into.unwrap_or_default())
+                    });
+                }
             }
         }
         Some((attempt.session, attempt.t))
@@ -210,18 +231,28 @@ impl Sends {
         }
     }
 
-    /// S7: answers name one offset, and the one where it was seen.
+    /// S7: answers name one offset, and the one where it was seen; they all say the same of what viewers see.
     fn answers_agree(&self, logs: &Logs, names: &Names, findings: &mut Findings) {
-        let mut first: Map<(LogId, Name, Name), (u64, u64)> = Map::default();
+        let mut first: Map<(LogId, Name, Name), &Acked> = Map::default();
         for ack in &self.acked {
             let said = &self.said[ack.said as usize];
             findings.checked(Rule::S7);
             let seen = logs.get(ack.log).offset_of(said.author, said.id);
-            let other = *first.entry((ack.log, said.author, said.id)).or_insert((ack.offset, ack.line));
+            let other = *first.entry((ack.log, said.author, said.id)).or_insert(ack);
             let (id, author) = (names.get(said.id), names.get(said.author));
-            if other.0 != ack.offset {
+            if other.offset != ack.offset {
                 findings.wrong(Rule::S7, Some(ack.line), || {
-                    format!("{id} of {author} is acknowledged at {} and in line {} at {}", ack.offset, other.1, other.0)
+                    let (here, there, line) = (ack.offset, other.offset, other.line);
+                    format!("{id} of {author} is acknowledged at {here} and in line {line} at {there}")
+                });
+            } else if other.fate != ack.fate && ack.fate.0 != Name::NONE && other.fate.0 != Name::NONE {
+                findings.wrong(Rule::S7, Some(ack.line), || {
+                    let say = |fate: (Name, Option<u64>)| {
+                        let into = fate.1.map_or(String::new(), |into| format!(" into {into}"));
+                        format!("{}{into}", names.get(fate.0))
+                    };
+                    let (here, there, line) = (say(ack.fate), say(other.fate), other.line);
+                    format!("{id} of {author} is told to be {here}, and in line {line} {there}")
                 });
             } else if let Some(seen) = seen.filter(|seen| *seen != ack.offset) {
                 findings.wrong(Rule::S7, Some(ack.line), || {

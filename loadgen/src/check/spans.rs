@@ -1,7 +1,7 @@
 //! Stretches that were delivered to one client, and the times in which a client had no connection.
 
 use super::log::{LogId, Seen};
-use super::names::{Name, Names};
+use super::names::Name;
 
 /// A stretch that was delivered to one client in one piece.
 #[derive(Clone, Debug, Default)]
@@ -22,8 +22,8 @@ pub struct Span {
     pub shed: u64,
     /// Other kinds: delivered and shed.
     pub others: Vec<(Name, u64)>,
-    /// Guaranteed events: how many, and a sum over their offsets.
-    pub guaranteed: (u64, u64),
+    /// Where each delivered event is that may have been guaranteed: no comment, or one with a lane of its own.
+    pub special: Vec<u64>,
 }
 
 /// How a span ended.
@@ -63,23 +63,16 @@ pub struct Outage {
     pub line: u64,
 }
 
-/// Mixes an offset, so that sums of different sets differ.
-pub fn mixed(offset: u64) -> u64 {
-    let x = (offset ^ (offset >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
-}
-
 impl Span {
     /// An item arrived for the first time.
-    pub fn count(&mut self, seen: &Seen, times: u64, names: &Names) {
+    pub fn count(&mut self, seen: &Seen, times: u64) {
         if seen.is_comment() {
             self.comments += times;
         } else {
             self.other(seen.kind, 1);
         }
-        if names.get(seen.lane) == "guaranteed" {
-            self.guaranteed.0 += 1;
-            self.guaranteed.1 = self.guaranteed.1.wrapping_add(mixed(seen.offset));
+        if !seen.is_comment() || seen.lane != Name::NONE {
+            self.special.push(seen.offset);
         }
     }
 

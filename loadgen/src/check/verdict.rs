@@ -43,8 +43,8 @@ rules! {
     S11 "digest", "no two digests at the same position";
     S12 "honest resume", "no `welcome` with `recovered:true`";
     S13 "the ledger", "no span with an `audit` of its room";
-    S14 "guaranteed lane", "no guaranteed event in an `audit` (needs the guaranteed lane)";
-    S15 "deletions", "no `deleted` in it (needs deletions)";
+    S14 "guaranteed lane", "no guaranteed event in an `audit`";
+    S15 "deletions", "no `deleted` in it";
     S16 "likes", "no `likes`, `like_ok` or `like_unknown` in it";
     S17 "rate limit", "the rate is not known: give --rate PER_S,BURST";
     S18 "rights", "no `expired` or `revoked` in it (needs tokens)";

@@ -1,8 +1,8 @@
 //! One line's JSON into an [`Event`]: the nested and the flat form, in one pass and without a tree of values.
 
 use super::{
-    Answered, Audit, Closed, Deleted, Event, Fault, Frame, Gap, Item, Kept, Liked, Moment, Page, Refused, Sent, Text,
-    Total, Unsure, Welcome, Who,
+    Answered, Audit, Closed, Deleted, Event, Fault, Frame, Gap, Item, Kept, Liked, Moment, Page, Refused, Rendition,
+    Sent, Text, Total, Unsure, Welcome, Who,
 };
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -19,6 +19,7 @@ const KINDS: &[&str] = &[
     "welcome",
     "frame",
     "gap",
+    "rendition",
     "close",
     "live",
     "attempt",
@@ -143,9 +144,11 @@ const NAMES: &[&str] = &[
     "state",
     "durability",
     "code",
+    "outcome",
+    "now",
 ];
 const NUMBERS: &[&str] =
-    &["offset", "last", "prev", "after", "started", "from", "to", "n", "total", "first", "likes", "attempt"];
+    &["offset", "last", "prev", "after", "started", "from", "to", "n", "total", "first", "likes", "attempt", "into"];
 const FLAGS: &[&str] = &["recovered", "retry", "more", "on", "off"];
 
 const fn place(of: &str, list: &[&str]) -> usize {
@@ -362,7 +365,13 @@ fn event<'a>(kind: &str, mut f: Fields<'a>) -> Result<Event<'a>, &'static str> {
                 attempt: number!("attempt"),
             };
             match kind {
-                "ok" => Event::Ok(Kept { answered, epoch: need!(name "epoch"), offset: need!(number "offset") }),
+                "ok" => Event::Ok(Kept {
+                    answered,
+                    epoch: need!(name "epoch"),
+                    offset: need!(number "offset"),
+                    outcome: name!("outcome"),
+                    into: number!("into"),
+                }),
                 "fail" => Event::Fail(Refused { answered, code: need!(name "code") }),
                 _ => Event::Unknown(Unsure { answered }),
             }
@@ -395,6 +404,12 @@ fn event<'a>(kind: &str, mut f: Fields<'a>) -> Result<Event<'a>, &'static str> {
             room: name!("room"),
             from: need!(number "from"),
             to: need!(number "to"),
+            reason: name!("reason"),
+        }),
+        "rendition" => Event::Rendition(Rendition {
+            who: who!(),
+            room: name!("room"),
+            now: need!(name "now"),
             reason: name!("reason"),
         }),
         "close" => {

@@ -47,7 +47,7 @@ pub struct Item<'a> {
     pub times: u64,
     /// `comment` when none.
     pub kind: Option<Text<'a>>,
-    /// `guaranteed`, `normal` (when none) or `low`.
+    /// `guaranteed`, `normal` or `low`; none: normal, or whoever saw it does not know.
     pub lane: Option<Text<'a>>,
 }
 
@@ -128,6 +128,12 @@ pub struct Kept<'a> {
     pub epoch: Text<'a>,
     /// Where it is.
     pub offset: u64,
+    /// What viewers see of it: `shown`, `merged` or `shed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Text<'a>>,
+    /// With `merged`: into what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub into: Option<u64>,
 }
 
 /// `fail`: it is surely not in the log by this attempt.
@@ -221,6 +227,22 @@ pub struct Gap<'a> {
     pub from: u64,
     /// The position after it.
     pub to: u64,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text<'a>>,
+}
+
+/// `rendition`: from here on the client is sent more or less of the room.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Rendition<'a> {
+    /// Who is.
+    #[serde(flatten)]
+    pub who: Who<'a>,
+    /// The room; the session's when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<Text<'a>>,
+    /// `viewer`, `lite` or `full`.
+    pub now: Text<'a>,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text<'a>>,
@@ -358,6 +380,7 @@ pub enum Event<'a> {
     Welcome(Welcome<'a>),
     Frame(Frame<'a>),
     Gap(Gap<'a>),
+    Rendition(Rendition<'a>),
     Close(Closed<'a>),
     Live(Moment<'a>),
     Attempt(Moment<'a>),

@@ -4,8 +4,10 @@
 
 use super::{Acked, Evidence, FrameFacts, Stretch};
 use crate::clock::{CommentId, run_tag};
+use crate::poster;
 use std::collections::VecDeque;
-use volley::protocol::frame::{Frame, ShownComment};
+use volley::protocol::encode::Rendition;
+use volley::protocol::frame::{Frame, ShedClass, ShownComment, What};
 use volley::protocol::ids::Offset;
 use volley::protocol::message::{Ack, Gap, Welcome};
 
@@ -22,6 +24,8 @@ pub struct Place {
     next: usize,
     /// The newest hole, in case the missing frame comes after all.
     hole: Option<Stretch>,
+    /// What it is sent.
+    pub rendition: Rendition,
 }
 
 /// How a frame met a viewer's position.
@@ -69,7 +73,7 @@ impl Book {
         e.likes_first = Some(e.likes_first.map_or(likes, |first| first.min(likes)));
         e.likes_last = e.likes_last.max(likes);
         *e.starts.entry(welcome.last).or_default() += 1;
-        Place { at: welcome.last, next: e.frames.len(), hole: None }
+        Place { at: welcome.last, next: e.frames.len(), hole: None, rendition: Rendition::Viewer }
     }
 
     /// Finds a frame by its bytes: first the one that `place` expects, then the newest ones.
@@ -81,22 +85,36 @@ impl Book {
         self.kept.iter().rposition(|kept| kept == payload).map(|i| first + i)
     }
 
-    /// Books a distinct frame, to be recognised from now on; returns its index.
-    pub fn record(&mut self, payload: &[u8], frame: &Frame) -> usize {
+    /// Books a distinct frame that the viewer at `place` received, to be recognised from now on; returns its index.
+    pub fn record(&mut self, place: &Place, payload: &[u8], frame: &Frame) -> usize {
         let mut facts = FrameFacts {
             prev: frame.prev,
             last: frame.last,
             digest: frame.digest.0,
             likes: frame.likes,
-            shed: frame.shed.values().sum(),
+            shed: frame.shed.iter().filter(|(class, _)| is_of_comments(**class)).map(|(_, n)| n).sum(),
+            rendition: place.rendition,
             is_malformed: frame.last < frame.prev,
             ..FrameFacts::default()
         };
         let mut before = frame.prev;
         for event in &frame.events {
+            if let What::Raise(raise) = event.what {
+                // It names something earlier, in this frame or before.
+                facts.is_malformed |= event.offset > frame.last || raise.by == 0 || raise.times <= raise.by;
+                facts.folded += raise.by;
+                continue;
+            }
             facts.is_malformed |= event.offset <= before || event.offset > frame.last;
             before = event.offset;
-            let Some(ShownComment { comment, .. }) = event.as_comment() else { continue };
+            let Some(ShownComment { comment, times, .. }) = event.as_comment() else {
+                facts.posts.push(event.offset);
+                let ours = poster::sent(&event.what).filter(|id| run_tag(id.number) == self.run_tag);
+                facts.posted_ns.extend(ours.map(|id| id.sent_ns));
+                continue;
+            };
+            facts.is_malformed |= *times == 0;
+            facts.folded += times.saturating_sub(1);
             let id = comment.id.as_ref().and_then(|id| CommentId::parse(id.as_str()));
             let ours = id.filter(|id| run_tag(id.number) == self.run_tag);
             facts.events.push((event.offset, ours.map_or(0, |id| id.number)));
@@ -143,6 +161,7 @@ impl Book {
             e.duplicates += old;
             e.delivered += comments - old;
             e.shed += frame.shed;
+            e.folded += frame.folded;
             frame.receipts += 1;
             place.at = frame.last;
             return Met::New;
@@ -165,6 +184,7 @@ impl Book {
         frame.receipts += 1;
         e.delivered += comments;
         e.shed += frame.shed;
+        e.folded += frame.folded;
         Met::New
     }
 
@@ -198,7 +218,7 @@ impl Book {
 
     /// A comment of ours is in the log.
     pub fn ack(&mut self, number: u64, ack: &Ack) {
-        self.evidence.acks.push(Acked { number, offset: ack.offset, outcome: ack.outcome });
+        self.evidence.acks.push(Acked { number, offset: ack.offset, outcome: ack.outcome, into: ack.into });
     }
 
     /// A viewer's stretch ends.
@@ -211,4 +231,9 @@ impl Book {
     pub fn set_unsettled(&mut self, unsettled: u64) {
         self.evidence.unsettled = unsettled;
     }
+}
+
+/// Whether it counts comments; the other classes are kinds of posts.
+fn is_of_comments(class: ShedClass) -> bool {
+    matches!(class, ShedClass::Normal | ShedClass::Low)
 }

@@ -3,13 +3,15 @@
 //! Does not know: how the evidence was gathered or what a caller makes of the verdict.
 //!
 //! The truth about a room is the union of the acknowledgements and of the comments in all distinct
-//! frames. Each viewer must have received, per comment of its stretch, one of: the comment, a count in
+//! frames. Each viewer must have received, per comment of its stretch, one of: the comment, a count in `times`, `by` or
 //! `shed`, or a gap. A viewer's stretch is a chain of frames, so it is enough to check each distinct frame
-//! once, weighed by its receipts, and each break of a chain, weighed by the viewers that had it.
+//! once, weighed by its receipts, and each break of a chain, weighed by the viewers that had it. Only a frame of the viewers'
+//! rendition says what was shown: a lighter one leaves out more, the full one shows all.
 
 use super::{Evidence, FrameFacts, Stretch};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use volley::protocol::encode::Rendition;
 use volley::protocol::ids::Offset;
 use volley::protocol::message::Outcome;
 
@@ -22,7 +24,7 @@ pub struct Verdict {
     pub delivered: u64,
     /// Left out and counted by frames.
     pub shed: u64,
-    /// Folded into an equal comment, by acknowledgement.
+    /// Folded into an equal comment and counted there.
     pub merged: u64,
     /// Not sent and announced.
     pub gap_announced: u64,
@@ -40,9 +42,13 @@ pub struct Verdict {
     pub contradictions: u64,
     /// Frames whose likes total is lower than an earlier one's.
     pub likes_fell: u64,
-    /// Frames (times receipts) that count more as shed than there was, although every comment of the
+    /// Frames (times receipts) that count more as shed or folded than there was, although every comment of the
     /// room is known.
     pub shed_overstated: u64,
+    /// Our guaranteed events in the stretches of all viewers.
+    pub posts_expected: u64,
+    /// Of them, those that the frame of their place did not hold.
+    pub posts_missing: u64,
     /// `expected` less everything above that accounts for it; anything but 0 means that this ledger
     /// and the server disagree in a way that no other line names.
     pub unaccounted: i64,
@@ -78,6 +84,8 @@ impl Verdict {
         self.contradictions += other.contradictions;
         self.likes_fell += other.likes_fell;
         self.shed_overstated += other.shed_overstated;
+        self.posts_expected += other.posts_expected;
+        self.posts_missing += other.posts_missing;
         self.unaccounted += other.unaccounted;
         self.gaps += other.gaps;
         self.holes += other.holes;
@@ -98,7 +106,8 @@ impl Verdict {
             ("malformed frames", self.malformed_frames),
             ("contradictions", self.contradictions),
             ("likes fell", self.likes_fell),
-            ("shed overstated", self.shed_overstated),
+            ("shed or merged overstated", self.shed_overstated),
+            ("guaranteed events missing", self.posts_missing),
             ("unaccounted", self.unaccounted.unsigned_abs()),
             ("holes", self.holes),
             ("epoch changes", self.epoch_changes),
@@ -107,30 +116,27 @@ impl Verdict {
     }
 }
 
-/// What must have been seen in one room: offsets in order.
-struct Truth {
-    /// Every comment.
-    all: Vec<Offset>,
-    /// Those folded into another.
-    merged: Vec<Offset>,
+/// How many of them are at `limit` or before it.
+fn below(offsets: &[Offset], limit: Offset) -> usize {
+    offsets.partition_point(|offset| *offset <= limit)
 }
 
 fn count(offsets: &[Offset], (after, up_to): Stretch) -> u64 {
-    let below = |limit: Offset| offsets.partition_point(|o| *o <= limit);
-    below(up_to).saturating_sub(below(after)) as u64
+    below(offsets, up_to).saturating_sub(below(offsets, after)) as u64
 }
 
 fn weighed(offsets: &[Offset], stretches: &BTreeMap<Stretch, u64>) -> u64 {
     stretches.iter().map(|(stretch, viewers)| count(offsets, *stretch) * viewers).sum()
 }
 
-/// Judges one room by the evidence of all processes.
-pub fn judge(evidence: &[Evidence]) -> Verdict {
+/// Judges one room by the evidence of all processes, and by where guaranteed events were posted.
+pub fn judge(evidence: &[Evidence], posted: &[Offset]) -> Verdict {
     let mut v = Verdict::default();
     let frames: Vec<&FrameFacts> = evidence.iter().flat_map(|e| &e.frames).collect();
     for e in evidence {
         v.delivered += e.delivered;
         v.shed += e.shed;
+        v.merged += e.folded;
         v.duplicates += e.duplicates;
         v.order_violations += e.order_violations;
         v.unsettled += e.unsettled;
@@ -146,30 +152,35 @@ pub fn judge(evidence: &[Evidence]) -> Verdict {
     v.digest_conflicts = digest_conflicts(&frames);
     v.likes_fell = likes_fell(&frames);
 
-    let truth = truth(evidence, &frames, &mut v);
+    let all = truth(evidence, &frames, &mut v);
     let target = evidence.iter().map(Evidence::newest).max().unwrap_or(0);
     for e in evidence {
-        v.gap_announced += weighed(&truth.all, &e.gaps);
+        v.gap_announced += weighed(&all, &e.gaps);
         // A hole is missing, less what came into it after all.
-        v.missing += weighed(&truth.all, &e.holes).saturating_sub(weighed(&truth.all, &e.late));
+        v.missing += weighed(&all, &e.holes).saturating_sub(weighed(&all, &e.late));
         for (at, viewers) in &e.ends_live {
-            v.missing += count(&truth.all, (*at, target)) * viewers;
-            v.expected += count(&truth.all, (0, target)) * viewers;
+            v.missing += count(&all, (*at, target)) * viewers;
+            v.expected += count(&all, (0, target)) * viewers;
         }
         for (at, viewers) in &e.ends_lost {
-            v.expected += count(&truth.all, (0, *at)) * viewers;
+            v.expected += count(&all, (0, *at)) * viewers;
         }
         for (at, viewers) in &e.starts {
-            v.expected = v.expected.saturating_sub(count(&truth.all, (0, *at)) * viewers);
+            v.expected = v.expected.saturating_sub(count(&all, (0, *at)) * viewers);
         }
     }
+    let mut posted = posted.to_vec();
+    posted.sort_unstable();
+    posted.dedup();
     let mut overstated = 0;
     for frame in &frames {
         let stretch = (frame.prev, frame.last);
-        let merged = count(&truth.merged, stretch);
-        let accounted = frame.events.len() as u64 + frame.shed + merged;
-        let there = count(&truth.all, stretch);
-        v.merged += merged * frame.receipts;
+        let accounted = frame.events.len() as u64 + frame.shed + frame.folded;
+        let there = count(&all, stretch);
+        let ours = &posted[below(&posted, frame.prev)..below(&posted, frame.last).max(below(&posted, frame.prev))];
+        v.posts_expected += ours.len() as u64 * frame.receipts;
+        let missing = ours.iter().filter(|offset| frame.posts.binary_search(offset).is_err()).count();
+        v.posts_missing += missing as u64 * frame.receipts;
         v.missing += there.saturating_sub(accounted) * frame.receipts;
         overstated += accounted.saturating_sub(there) * frame.receipts;
     }
@@ -214,26 +225,32 @@ fn likes_fell(frames: &[&FrameFacts]) -> u64 {
     fell
 }
 
-fn truth(evidence: &[Evidence], frames: &[&FrameFacts], v: &mut Verdict) -> Truth {
-    let mut shown: Vec<(Offset, u64)> = frames.iter().flat_map(|f| f.events.iter().copied()).collect();
-    shown.sort_unstable();
-    shown.dedup();
-    v.foreign = shown.iter().filter(|(_, number)| *number == 0).count() as u64;
+/// Every comment that must have been seen in the room, in order.
+fn truth(evidence: &[Evidence], frames: &[&FrameFacts], v: &mut Verdict) -> Vec<Offset> {
+    let shown = |frames: &mut dyn Iterator<Item = &&FrameFacts>| {
+        let mut shown: Vec<(Offset, u64)> = frames.flat_map(|f| f.events.iter().copied()).collect();
+        shown.sort_unstable();
+        shown.dedup();
+        shown
+    };
+    let seen = shown(&mut frames.iter());
+    v.foreign = seen.iter().filter(|(_, number)| *number == 0).count() as u64;
     // Two comments at one offset, or one comment at two.
-    v.contradictions += shown.windows(2).filter(|w| w[0].0 == w[1].0).count() as u64;
-    let mut numbers: Vec<u64> = shown.iter().map(|(_, number)| *number).filter(|n| *n != 0).collect();
+    v.contradictions += seen.windows(2).filter(|w| w[0].0 == w[1].0).count() as u64;
+    let mut numbers: Vec<u64> = seen.iter().map(|(_, number)| *number).filter(|n| *n != 0).collect();
     numbers.sort_unstable();
     v.contradictions += numbers.windows(2).filter(|w| w[0] == w[1]).count() as u64;
 
-    let mut covered: Vec<Stretch> = frames.iter().map(|f| (f.prev, f.last)).collect();
+    let viewers = |frame: &&&FrameFacts| frame.rendition == Rendition::Viewer;
+    let shown = shown(&mut frames.iter().filter(viewers));
+    let mut covered: Vec<Stretch> = frames.iter().filter(viewers).map(|f| (f.prev, f.last)).collect();
     covered.sort_unstable();
     let in_a_frame = |offset: Offset| {
         // Frames of one node do not overlap, so the last one that begins before the offset decides.
         let i = covered.partition_point(|(prev, _)| *prev < offset);
         i > 0 && covered[i - 1].1 >= offset
     };
-    let mut merged = Vec::new();
-    let mut all: Vec<Offset> = shown.iter().map(|(offset, _)| *offset).collect();
+    let mut all: Vec<Offset> = seen.iter().map(|(offset, _)| *offset).collect();
     for ack in evidence.iter().flat_map(|e| &e.acks) {
         let there = shown.binary_search_by_key(&ack.offset, |(offset, _)| *offset).ok();
         v.contradictions += match (ack.outcome, there) {
@@ -241,16 +258,16 @@ fn truth(evidence: &[Evidence], frames: &[&FrameFacts], v: &mut Verdict) -> Trut
             (Outcome::Shown, None) => u64::from(in_a_frame(ack.offset)),
             (Outcome::Shed | Outcome::Merged, there) => u64::from(there.is_some()),
         };
-        if ack.outcome == Outcome::Merged {
-            merged.push(ack.offset);
+        // It was folded into an earlier one that the viewers saw, if they saw anything of that time.
+        if let Some(into) = ack.into {
+            let is_there = shown.binary_search_by_key(&into, |(offset, _)| *offset).is_ok();
+            v.contradictions += u64::from(into >= ack.offset || (!is_there && in_a_frame(into)));
         }
         all.push(ack.offset);
     }
-    for list in [&mut all, &mut merged] {
-        list.sort_unstable();
-        list.dedup();
-    }
-    Truth { all, merged }
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 //! What was said, what was received, and whether the two agree.
 //!
+//! A comment reaches a viewer in one of three ways, and a frame counts each: it is shown (and may stand for equal ones, which its
+//! `times` counts), a raise counts it (`by`), or it is shed and counted. In each stretch the three add up to the comments
+//! of the log, in every rendition; what is shown is told by its id besides.
+//!
 //! [`book`] is one process's view of one room, O(1) per viewer; [`judge`](mod@judge) joins the views of all
 //! processes and says what is missing. Does not know: sockets, processes, how anything is printed.
 
@@ -8,6 +12,7 @@ pub mod judge;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use volley::protocol::encode::Rendition;
 use volley::protocol::ids::Offset;
 use volley::protocol::message::Outcome;
 
@@ -22,10 +27,16 @@ pub struct FrameFacts {
     pub digest: u64,
     /// Likes in all.
     pub likes: u64,
-    /// Events left out, of all classes.
+    /// Comments left out, of all classes.
     pub shed: u64,
+    /// Comments that its comments and raises stand for besides those that it shows.
+    pub folded: u64,
     /// Its comments: offset, and our number for it (0: somebody else's).
     pub events: Vec<(Offset, u64)>,
+    /// Where its other events are: what the show's owner posted.
+    pub posts: Vec<Offset>,
+    /// Of which rendition it is.
+    pub rendition: Rendition,
     /// Viewers that took it as new.
     pub receipts: u64,
     /// `last` before `prev`, or events outside of them or not ascending.
@@ -33,6 +44,9 @@ pub struct FrameFacts {
     /// For latency: when each of our comments should have left. Stays in the process.
     #[serde(skip)]
     pub sent_ns: Vec<u64>,
+    /// The same of our posts.
+    #[serde(skip)]
+    pub posted_ns: Vec<u64>,
 }
 
 /// An acknowledged comment.
@@ -44,6 +58,9 @@ pub struct Acked {
     pub offset: Offset,
     /// What viewers see of it.
     pub outcome: Outcome,
+    /// What it was folded into, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<Offset>,
 }
 
 /// A stretch of offsets, after `.0` up to `.1`.
@@ -78,8 +95,10 @@ pub struct Evidence {
     pub ends_lost: BTreeMap<Offset, u64>,
     /// Comments delivered, duplicates not counted.
     pub delivered: u64,
-    /// Shed events, as counted by the frames that viewers took as new.
+    /// Shed comments, as counted by the frames that viewers took as new.
     pub shed: u64,
+    /// Comments that were folded into others, as counted by the same.
+    pub folded: u64,
     /// Comments delivered to a viewer that had been past them.
     pub duplicates: u64,
     /// Messages that did not continue the viewer's position.

@@ -4,6 +4,7 @@
 
 use crate::plan::GroupResult;
 use crate::timing::Histograms;
+use crate::viewer::Viewer;
 use std::ops::Range;
 
 /// See the module's page.
@@ -28,7 +29,9 @@ impl Crowd {
         self.speaker
     }
 
-    pub(super) fn into_result(self) -> GroupResult {
-        GroupResult { latencies: self.histograms.counts(), ..self.result }
+    pub(super) fn into_result(self, viewers: &[Viewer]) -> GroupResult {
+        let said = viewers[self.viewers.clone()].iter().map(|viewer| viewer.said).filter(|(all, _)| *all > 0);
+        let speakers = said.map(|(all, shown)| (all.into(), shown.into())).collect();
+        GroupResult { latencies: self.histograms.counts(), speakers, ..self.result }
     }
 }

@@ -11,7 +11,7 @@ use crate::ws::{self, Kind, Split};
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read};
 use volley::protocol::encode::Encoding;
-use volley::protocol::message::{Outcome, ServerMessage};
+use volley::protocol::message::{Outcome, RenditionReason, ServerMessage, Snapshot};
 
 /// Room for one read: more than a viewer's socket usually holds, so that one read empties it.
 pub(super) const READ_BYTES: usize = 64 * 1024;
@@ -32,7 +32,7 @@ impl Worker<'_> {
             match viewer.stream.as_ref().map_or(Ok(None), TcpStream::take_error) {
                 Ok(None) => {
                     viewer.state = State::Upgrading;
-                    let request = self.upgrade.request(&self.plan.rooms[viewer.room]);
+                    let request = self.upgrade.request_with(&self.plan.rooms[viewer.room], &self.query, "");
                     viewer.send(&request)
                 }
                 Ok(Some(error)) | Err(error) => Err(error),
@@ -187,6 +187,10 @@ impl Worker<'_> {
                     return Err(Stop::Cause("welcome to another room".into()));
                 }
                 viewer.place = book.welcome(&welcome);
+                viewer.place.rendition = self.plan.rendition;
+                for name in held(&welcome.snapshot) {
+                    bump(&mut self.tally.welcomes, name, 1);
+                }
                 viewer.state = State::Live;
                 self.on_the_way -= 1;
                 self.live += 1;
@@ -194,7 +198,7 @@ impl Worker<'_> {
             }
             (State::Upgraded, _) => return Err(Stop::Cause("first message is not a welcome".into())),
             (_, ServerMessage::Frame(frame)) => {
-                let known = book.record(split.payload, &frame);
+                let known = book.record(&viewer.place, split.payload, &frame);
                 let json = serde_json::to_vec(&ServerMessage::Frame(frame)).map_or(0, |json| json.len());
                 book.set_json_bytes(json + ws::header_bytes(json));
                 self.took(index, known, split.bytes, now);
@@ -203,8 +207,10 @@ impl Worker<'_> {
             (_, ServerMessage::Heartbeat(heartbeat)) => book.heartbeat(&mut viewer.place, heartbeat.last),
             (_, ServerMessage::Ack(ack)) => {
                 let known = CommentId::parse(ack.id.as_str());
-                match known.and_then(|id| self.pending.remove(&id.number).map(|by| (id, &self.viewers[by]))) {
+                match known.and_then(|id| self.pending.remove(&id.number).map(|by| (id, &mut self.viewers[by]))) {
                     Some((id, by)) => {
+                        by.said.0 += 1;
+                        by.said.1 += u32::from(ack.outcome == Outcome::Shown);
                         self.books[by.room].ack(id.number, &ack);
                         self.crowds[by.group].histograms.record_ack(id.sent_ns, now);
                         bump(&mut self.tally.acked, outcome_name(ack.outcome), 1);
@@ -228,8 +234,15 @@ impl Worker<'_> {
                 }
             },
             (_, ServerMessage::Bye(_)) => self.tally.byes += 1,
-            // A lighter one tells as much: what it leaves out is counted.
-            (_, ServerMessage::Rendition(_)) => {}
+            (_, ServerMessage::Rendition(change)) => {
+                viewer.place.rendition = change.now;
+                let reason = match change.reason {
+                    RenditionReason::Asked => "asked",
+                    RenditionReason::Slow => "slow",
+                    RenditionReason::KeptUp => "kept up",
+                };
+                bump(&mut self.tally.renditions, &format!("{} ({reason})", change.now.as_str()), 1);
+            }
             (_, ServerMessage::Welcome(_)) => bump(&mut self.tally.unreadable, "a second welcome", 1),
         }
         Ok(())
@@ -246,13 +259,30 @@ impl Worker<'_> {
             crowd.result.frames_measured += 1;
             self.tally.frame_bytes += bytes as u64;
             self.tally.frame_json_bytes += book.json_bytes(known);
+            crowd.histograms.record_frame(book.json_bytes(known));
         }
         if book.take(&mut viewer.place, known) == Met::New && !viewer.stalls {
             for sent_ns in &book.evidence().frames[known].sent_ns {
                 crowd.histograms.record(*sent_ns, now);
             }
+            for sent_ns in &book.evidence().frames[known].posted_ns {
+                crowd.histograms.record_post(*sent_ns, now);
+            }
         }
     }
+}
+
+/// What a newcomer is shown at once, by name.
+fn held(snapshot: &Snapshot) -> impl Iterator<Item = &'static str> {
+    let parts = [
+        ("comments", !snapshot.events.is_empty()),
+        ("pinned", snapshot.pinned.is_some()),
+        ("poll", snapshot.poll.is_some() && snapshot.tally.is_some()),
+        ("sticky", !snapshot.sticky.is_empty()),
+        ("announcements", !snapshot.announcements.is_empty()),
+        ("settings", snapshot.settings.is_some()),
+    ];
+    parts.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name)
 }
 
 fn outcome_name(outcome: Outcome) -> &'static str {

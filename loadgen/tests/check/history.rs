@@ -71,10 +71,13 @@ impl History {
         (0..items.len()).filter(|i| is_comment(&items[*i])).collect()
     }
 
-    /// How often an offset is in the items of this room's log.
+    /// How often an offset is in the items of this room's log; what is left of a deleted comment agrees with every text.
     pub fn sightings(&self, room: &str, offset: &Value) -> usize {
         let of_room = self.lines.iter().filter(|line| text(line, "room") == room);
-        of_room.flat_map(items).filter(|item| item[0] == *offset).count()
+        of_room
+            .flat_map(items)
+            .filter(|item| item[0] == *offset && !(item.get(5).is_none() && item[3].is_null()))
+            .count()
     }
 
     /// Everything that is about an item, wherever it is: lets `change` change it.
@@ -188,7 +191,7 @@ pub fn append(h: &mut History, fits: impl Fn(&Value) -> bool, change: impl Fn(Va
     Some(())
 }
 
-/// The ledger can judge this frame: its log is audited, with nothing deleted that would excuse a difference.
+/// The ledger can judge this frame: its log is audited from the beginning, and nothing in it was deleted, which blanks items.
 pub fn in_ledger(h: &History, at: usize) -> bool {
     let line = &h.lines[at];
     let welcome = h.lines[..at].iter().rfind(|l| kind(l) == "welcome" && text(l, "session") == text(line, "session"));

@@ -137,7 +137,7 @@ fn every_example_of_the_documentation_is_an_event() {
         let value = serde_json::to_value(&event).expect("JSON");
         kinds.extend(value.as_object().expect("an object").keys().cloned());
     }
-    assert_eq!(kinds.len(), 19, "{kinds:?}");
+    assert_eq!(kinds.len(), 20, "{kinds:?}");
     for rule in loadgen::check::Rule::ALL {
         let row = format!("| {} | {} |", rule.number(), rule.name());
         assert!(page.contains(&row), "the page lacks {row}");

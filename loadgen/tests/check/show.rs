@@ -47,6 +47,7 @@ struct Client {
     back_at: u64,
     /// Frames are withheld until this tick, then a gap is told.
     slow_until: u64,
+    is_light: bool,
     merges: BTreeMap<String, u64>,
     unsure: Vec<Wish>,
     comments: u64,
@@ -106,6 +107,7 @@ impl Show {
         client.sessions += 1;
         client.session = Some(format!("{}-{}", client.name, client.sessions));
         client.merges.clear();
+        client.is_light = false;
         client.slow_until = 0;
         let room = &self.rooms[client.room];
         let last = room.last();
@@ -227,7 +229,10 @@ impl Show {
             } else if is_refused {
                 ("fail", json!({ "code": "rate_limited" }))
             } else {
-                ("ok", json!({ "epoch": room.epoch, "offset": offset }))
+                (
+                    "ok",
+                    json!({ "epoch": room.epoch, "offset": offset, "outcome": fate(offset), "into": folded_into(offset) }),
+                )
             };
             if answer.0 != "ok" && !self.dice.one_in(4) {
                 self.clients[wish.client].unsure.push(wish.clone());
@@ -272,10 +277,18 @@ impl Show {
         if last == position && !self.dice.one_in(10) {
             return;
         }
-        let frame = room.frame(position, last, 2, &mut client.merges);
+        // A lighter one shows no comment that was not shown before, and counts them all.
+        let frame = room.frame(position, last, if client.is_light { 0 } else { 2 }, &mut client.merges);
         client.position = Some((room.epoch.clone(), last));
         let frame = self.of_client(at, frame);
         self.write(t, "frame", frame);
+        if self.dice.one_in(25) {
+            let client = &mut self.clients[at];
+            client.is_light = !client.is_light;
+            let now = if client.is_light { "lite" } else { "viewer" };
+            let change = self.of_client(at, json!({ "now": now, "reason": "slow" }));
+            self.write(t + 500, "rendition", change);
+        }
         if self.dice.one_in(60) {
             self.clients[at].slow_until = tick + 2 + self.dice.below(10) as u64;
         }
@@ -348,6 +361,15 @@ impl Show {
     }
 }
 
+/// What an answer says of what viewers see; the same in every answer.
+fn fate(offset: Option<u64>) -> &'static str {
+    if folded_into(offset).is_some() { "merged" } else { "shown" }
+}
+
+fn folded_into(offset: Option<u64>) -> Option<u64> {
+    offset.filter(|offset| offset.is_multiple_of(3)).map(|offset| offset - 1)
+}
+
 /// A good history.
 pub fn good(seed: u64) -> Vec<Value> {
     let mut dice = Dice::new(seed);
@@ -369,6 +391,7 @@ pub fn good(seed: u64) -> Vec<Value> {
         position: None,
         back_at: n as u64 % 5,
         slow_until: 0,
+        is_light: false,
         merges: BTreeMap::new(),
         unsure: Vec::new(),
         comments: 0,

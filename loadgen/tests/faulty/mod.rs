@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, accept_hdr};
 use volley::protocol::encode::{self, Encoding, Rendition};
 use volley::protocol::event::{Comment, Role, User};
-use volley::protocol::frame::{Frame, FrameEvent, ShedClass};
+use volley::protocol::frame::{Frame, FrameEvent, ShedClass, What};
 use volley::protocol::ids::{Hex64, RoomId};
 use volley::protocol::message::{
     Ack, ClientMessage, CommentRequest, ErrorMessage, Gap, GapReason, Outcome, ServerMessage, Snapshot, Welcome, parse,
@@ -44,6 +44,10 @@ pub enum Fault {
     Shed,
     /// Everybody: every third comment is shed, one of them not counted.
     ShedUncounted,
+    /// Everybody: every third comment is folded into the first of its frame, and counted there: no fault.
+    Merge,
+    /// The same, and soon they are not counted.
+    MergeUncounted,
     /// Everybody: the last frames of a while are never sent.
     LoseTail,
     /// Everybody: every third comment is refused: no fault.
@@ -256,11 +260,23 @@ impl Room {
             self.digest = self.digest.wrapping_mul(31).wrapping_add(self.last);
             let id = request.id.clone().unwrap();
             let is_shed = matches!(fault, Fault::Shed | Fault::ShedUncounted) && self.last.is_multiple_of(9);
-            let outcome = if is_shed { Outcome::Shed } else { Outcome::Shown };
+            let is_merged = matches!(fault, Fault::Merge | Fault::MergeUncounted) && self.last.is_multiple_of(9);
+            let first = events.first_mut().filter(|_| is_merged);
+            let into = first.as_ref().map(|first: &&mut FrameEvent| first.offset);
+            if let Some(What::Comment(first)) = first.map(|first| &mut first.what)
+                && !(fault == Fault::MergeUncounted && self.frames >= FAULTY_FRAME)
+            {
+                first.times += 1;
+            }
+            let outcome = match (is_shed, into) {
+                (true, _) => Outcome::Shed,
+                (_, Some(_)) => Outcome::Merged,
+                _ => Outcome::Shown,
+            };
             shed += u64::from(is_shed);
             let offset = self.last;
             let is_lost = fault == Fault::LoseComment && is_faulty && i == 0;
-            if !is_shed && !is_lost {
+            if outcome == Outcome::Shown && !is_lost {
                 let comment = Comment {
                     user: user(index),
                     id: Some(id.clone()),
@@ -273,7 +289,7 @@ impl Room {
                 };
                 events.push(FrameEvent::comment(offset, comment));
             }
-            self.tell(index, &ServerMessage::Ack(Ack { id, offset, outcome, into: None }));
+            self.tell(index, &ServerMessage::Ack(Ack { id, offset, outcome, into }));
         }
         if self.likes_batch > 0 {
             self.last += 1; // Likes are an event too, one that nobody sees.

@@ -53,7 +53,13 @@ impl Rig {
         while let Some(Line { event, .. }) = reader.read().unwrap() {
             kinds.push(match event.unwrap() {
                 Event::Send(sent) => format!("send {} {}", sent.id.unwrap_or_default(), sent.attempt.unwrap_or(0)),
-                Event::Ok(ok) => format!("ok {} at {}", ok.answered.id, ok.offset),
+                Event::Ok(ok) => match ok.into {
+                    Some(into) => {
+                        format!("ok {} at {} {} into {into}", ok.answered.id, ok.offset, ok.outcome.unwrap_or_default())
+                    }
+                    None => format!("ok {} at {}", ok.answered.id, ok.offset),
+                },
+                Event::Rendition(change) => format!("rendition {}", change.now),
                 Event::Fail(fail) => format!("fail {} {}", fail.answered.id, fail.code),
                 Event::Unknown(unsure) => format!("unknown {}", unsure.answered.id),
                 Event::Welcome(welcome) => format!("welcome {}", welcome.recovered),
@@ -73,10 +79,10 @@ impl Rig {
 fn what_was_not_answered_is_sent_again_with_its_id_and_text() {
     let mut rig = Rig::new();
     assert_eq!(rig.with(|client, desk| client.attempt(1, desk)), "");
-    assert_eq!(rig.with(Client::say), None, "not in yet");
+    assert_eq!(rig.with(|client, desk| client.say(None, desk)), None, "not in yet");
     assert_eq!(rig.welcome(0, false), Wish::Again);
-    let first = rig.with(Client::say).unwrap();
-    let second = rig.with(Client::say).unwrap();
+    let first = rig.with(|client, desk| client.say(None, desk)).unwrap();
+    let second = rig.with(|client, desk| client.say(None, desk)).unwrap();
     rig.hear(r#"{"ack":{"id":"m1","offset":1,"outcome":"shown"}}"#);
     rig.with(|client, desk| client.closed(None, desk));
     assert_eq!(rig.with(|client, desk| client.attempt(2, desk)), "?epoch=00000000000000e1&after=0");
@@ -121,7 +127,7 @@ fn an_answer_that_does_not_know_is_no_refusal() {
     let mut rig = Rig::new();
     rig.welcome(0, false);
     for _ in 0..2 {
-        rig.with(Client::say).unwrap();
+        rig.with(|client, desk| client.say(None, desk)).unwrap();
     }
     rig.hear(r#"{"error":{"id":"m1","code":"stale_id","message":"x"}}"#);
     rig.hear(r#"{"error":{"id":"m2","code":"storage_unavailable","message":"x"}}"#);
@@ -136,11 +142,50 @@ fn a_bye_says_when_to_come_back_and_too_much_unanswered_is_silence() {
     let mut rig = Rig::new();
     rig.welcome(0, false);
     for _ in 0..OPEN_MAX {
-        assert!(rig.with(Client::say).is_some());
+        assert!(rig.with(|client, desk| client.say(None, desk)).is_some());
     }
-    assert_eq!(rig.with(Client::say), None);
+    assert_eq!(rig.with(|client, desk| client.say(None, desk)), None);
     assert_eq!(rig.hear(r#"{"bye":{"code":1012,"after_ms":7400}}"#), Wish::ComeBack(7_400));
     rig.hear("nonsense");
     assert_eq!((rig.counts.byes, rig.counts.unreadable), (1, 1));
     rig.written();
+}
+
+#[test]
+fn what_was_merged_deleted_or_lightened_is_written_down_as_that() {
+    let mut rig = Rig::new();
+    rig.welcome(0, false);
+    rig.with(|client, desk| client.say(Some("还有吗".into()), desk)).unwrap();
+    rig.hear(r#"{"ack":{"id":"m1","offset":9,"outcome":"merged","into":4}}"#);
+    rig.hear(r#"{"rendition":{"now":"lite","reason":"slow"}}"#);
+    let counts = rig.counts;
+    assert_eq!((counts.merged, counts.shed, counts.slid, counts.climbed), (1, 0, 1, 0));
+    assert_eq!(rig.written()[2..], ["send m1 1", "ok m1 at 9 merged into 4", "rendition lite"]);
+}
+
+#[test]
+fn a_frame_is_written_down_with_its_raises_kinds_and_what_is_left_of_a_deleted_comment() {
+    let mut rig = Rig::new();
+    rig.welcome(0, false);
+    rig.hear(
+        r#"{"frame":{"prev":0,"last":9,"at":1,"digest":"00000000000000d1","likes":0,"online":1,"events":[
+            {"offset":2,"comment":{"user":{"id":"a","name":"a"},"id":"m7","text":"x","times":5,"names":["b"]}},
+            {"offset":3,"comment":{"user":{"id":"h","name":"h","role":"host"},"text":"y"}},
+            {"offset":4,"comment":{"user":{"id":"c","name":"c"},"text":"","deleted":true}},
+            {"offset":5,"poll":{"id":"p1","question":"?","options":["a","b"]}},
+            {"raise":{"offset":1,"by":3,"times":4}}],"shed":{"low":2,"enter":1}}}"#,
+    );
+    assert!(rig.with(|client, desk| client.vote(3, desk)).unwrap().contains(r#""option":1"#));
+    let mut reader = crate::history::Reader::new(rig.recorder.into_reader().unwrap());
+    let mut frames = Vec::new();
+    while let Some(Line { event, .. }) = reader.read().unwrap() {
+        if let Event::Frame(frame) = event.unwrap() {
+            let items =
+                frame.items.iter().map(|item| (item.times, item.kind.clone(), item.lane.clone(), item.hash.is_some()));
+            frames.push((format!("{:?}", items.collect::<Vec<_>>()), frame.raises, format!("{:?}", frame.shed)));
+        }
+    }
+    std::fs::remove_file(&rig.path).unwrap();
+    let expected = r#"[(5, None, None, true), (1, Some("comment"), Some("guaranteed"), true), (1, None, None, false), (1, Some("poll"), None, false)]"#;
+    assert_eq!(frames, [(expected.to_owned(), vec![(1, 3)], r#"{"enter": 1, "low": 2}"#.to_owned())]);
 }

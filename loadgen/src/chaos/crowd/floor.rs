@@ -2,21 +2,24 @@
 //!
 //! Does not know: what a message means, which fault is on.
 
-use super::{Order, Plan, Shown, WAKER};
+use super::{Habits, Order, Plan, Shown, WAKER};
 use crate::chaos::client::{Client, Counts, Desk, Wish};
 use crate::chaos::dice::Dice;
 use crate::chaos::record::Recorder;
 use crate::clock::now_ns;
 use crate::upgrade::Upgrade;
+use crate::wording::Writer as Words;
 use crate::ws::{self, Kind};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use volley::policy::text::{TextLimits, normalise};
 
 /// Room for one read.
 const READ_BYTES: usize = 64 * 1024;
@@ -26,6 +29,12 @@ const UNSENT_BYTES_MAX: usize = 256 * 1024;
 const HANDSHAKE_NS_MAX: u64 = 10_000_000_000;
 /// Back-off after a lost connection: doubles up to the most, then half to the whole of it is waited.
 const BACKOFF_NS: (u64, u64) = (50_000_000, 1_000_000_000);
+/// How long the slow ones do not read: longer than it takes until they are behind by ten frames and a second more…
+const LULL_NS: u64 = 8_000_000_000;
+/// …and how long they read then: longer than it takes to be trusted again.
+const READING_NS: u64 = 14_000_000_000;
+/// Receive buffer of the slow ones in bytes: small, so that the server notices.
+const SLOW_RCVBUF_BYTES: usize = 4_096;
 /// Sends in one cycle, so that a burst does not keep the sockets waiting.
 const SENDS_PER_CYCLE: u64 = 256;
 
@@ -90,6 +99,11 @@ pub(super) struct Floor {
     comments: Beat,
     likes: Beat,
     cuts: Beat,
+    votes: Beat,
+    habits: Habits,
+    words: Words,
+    /// Until when the slow ones do not read, then until when they do.
+    lull: (bool, u64),
     is_leaving: bool,
     mask: u32,
 }
@@ -97,8 +111,10 @@ pub(super) struct Floor {
 impl Floor {
     pub(super) fn new(plan: &Plan, recorder: Recorder, poll: Poll, inbox: Receiver<Order>, shown: Arc<Shown>) -> Self {
         let mut dice = Dice::new(plan.seed);
-        let clients =
-            (0..plan.clients).map(|n| Client::new(format!("{}{n}", plan.name), dice.key(), n % plan.rooms.len()));
+        let clients = (0..plan.clients).map(|n| {
+            let client = Client::new(format!("{}{n}", plan.name), dice.key(), n % plan.rooms.len());
+            client.asking_for(plan.habits.asks(plan.clients - n - 1))
+        });
         Self {
             server: plan.server,
             rooms: plan.rooms.clone(),
@@ -115,6 +131,10 @@ impl Floor {
             comments: Beat::default(),
             likes: Beat::default(),
             cuts: Beat::default(),
+            votes: Beat::default(),
+            habits: plan.habits,
+            words: Words::new(plan.seed),
+            lull: (false, 0),
             is_leaving: false,
             mask: 1,
         }
@@ -129,6 +149,7 @@ impl Floor {
                 break;
             }
             self.connect_due(now);
+            self.lull(now);
             self.speak(now);
             self.show();
             if let Err(error) = self.poll.poll(&mut events, Some(Duration::from_millis(2)))
@@ -140,6 +161,9 @@ impl Floor {
                 let at = event.token().0;
                 if event.is_writable() {
                     self.writable(at);
+                }
+                if self.lull.0 && at < self.habits.slow {
+                    continue; // It will be read when the lull is over: its readiness is not lost, only ours.
                 }
                 if event.is_readable() || event.is_error() || event.is_read_closed() {
                     self.readable(at);
@@ -163,6 +187,11 @@ impl Floor {
                     self.comments.set(comments, now);
                     self.likes.set(likes, now);
                     self.cuts.set(cuts, now);
+                    let is_silent = comments == 0.0 && likes == 0.0;
+                    self.votes.set(if is_silent { 0.0 } else { self.habits.votes_per_s }, now);
+                    // In the silence before the end everybody reads.
+                    self.lull = (false, if is_silent { u64::MAX } else { 0 });
+                    self.read_slow();
                 }
                 Order::Leave => self.is_leaving = true,
             }
@@ -199,8 +228,12 @@ impl Floor {
 
     fn connect(&mut self, at: usize, now: u64) {
         self.lines[at].since_ns = now;
+        let is_slow = at < self.habits.slow;
         let stream = TcpStream::connect(self.server).and_then(|mut stream| {
             stream.set_nodelay(true)?;
+            if is_slow {
+                socket2::SockRef::from(&stream).set_recv_buffer_size(SLOW_RCVBUF_BYTES)?;
+            }
             let wants = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(at), wants)?;
             Ok(stream)
@@ -374,8 +407,9 @@ impl Floor {
     fn speak(&mut self, now: u64) {
         for _ in 0..self.comments.due(now) {
             if let Some(at) = self.somebody() {
+                let text = self.near_duplicate();
                 let (client, mut desk) = self.desk(at);
-                if let Some(text) = client.say(&mut desk) {
+                if let Some(text) = client.say(text, &mut desk) {
                     self.send(at, Kind::Text, text.as_bytes());
                 }
             }
@@ -389,11 +423,45 @@ impl Floor {
                 }
             }
         }
+        for _ in 0..self.votes.due(now) {
+            if let Some(at) = self.somebody() {
+                let number = self.dice.below(1 << 20);
+                let (client, mut desk) = self.desk(at);
+                if let Some(text) = client.vote(number, &mut desk) {
+                    self.send(at, Kind::Text, text.as_bytes());
+                }
+            }
+        }
         for _ in 0..self.cuts.due(now) {
             if let Some(at) = self.somebody() {
                 self.hang_up(at, None);
             }
         }
+    }
+
+    /// What many say, as the server stores it.
+    fn near_duplicate(&mut self) -> Option<String> {
+        if self.habits.near_duplicates == 0.0 || !self.words.chance(self.habits.near_duplicates) {
+            return None;
+        }
+        let limits = TextLimits { chars_max: 512, bytes_max: 2_048 };
+        normalise(&self.words.near_duplicate(), &limits).ok().map(Cow::into_owned)
+    }
+
+    /// The slow ones do not read for a while, then read all and keep up for a while.
+    fn lull(&mut self, now: u64) {
+        if self.habits.slow == 0 || now < self.lull.1 {
+            return;
+        }
+        let was_reading = !self.lull.0;
+        self.lull = (was_reading, now + if was_reading { LULL_NS } else { READING_NS });
+        if !was_reading {
+            self.read_slow();
+        }
+    }
+
+    fn read_slow(&mut self) {
+        (0..self.habits.slow.min(self.lines.len())).for_each(|at| self.readable(at));
     }
 
     /// A live client, by chance; `None` when a few tries find nobody.

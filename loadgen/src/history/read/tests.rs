@@ -38,7 +38,9 @@ fn every_event() -> Vec<Event<'static>> {
             retry: true,
         }),
         Event::Send(Sent { author: "a".into(), room: "demo".into(), hash: "h".into(), ..Sent::default() }),
-        Event::Ok(Kept { answered: answered(), epoch: "e".into(), offset: 7 }),
+        Event::Ok(Kept { answered: answered(), epoch: "e".into(), offset: 7, outcome: name("merged"), into: Some(3) }),
+        Event::Ok(Kept { answered: answered(), epoch: "e".into(), offset: 7, outcome: None, into: None }),
+        Event::Rendition(Rendition { who: who(), room: name("demo"), now: "lite".into(), reason: name("slow") }),
         Event::Fail(Refused { answered: answered(), code: "rate_limited".into() }),
         Event::Unknown(Unsure { answered: answered() }),
         Event::Welcome(Welcome {

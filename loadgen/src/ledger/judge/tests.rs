@@ -6,9 +6,10 @@ use crate::ledger::Acked;
 use crate::ledger::book::{Book, Met, Place};
 use volley::protocol::encode::Rendition;
 use volley::protocol::event::{Comment, Role, User};
-use volley::protocol::frame::{Frame, FrameEvent, ShedClass};
+use volley::protocol::frame::{Frame, FrameEvent, Raise, ShedClass, What};
 use volley::protocol::ids::{ClientId, Hex64, RoomId};
-use volley::protocol::message::{Gap, GapReason, Snapshot, Welcome};
+use volley::protocol::kind::{Gift, Kind};
+use volley::protocol::message::{Ack, Gap, GapReason, Snapshot, Welcome};
 
 const TAG: u16 = 9;
 const FRAMES: u64 = 12;
@@ -28,9 +29,24 @@ fn comment(offset: Offset) -> FrameEvent {
     FrameEvent::comment(offset, comment)
 }
 
-/// Frame `n` covers ten offsets: comments at the 2nd, 4th and 7th, the 5th shed, the rest is nobody's to see.
+fn gift(offset: Offset) -> FrameEvent {
+    let user = User { id: "u".into(), name: "n".into(), role: Role::Guest };
+    let gift = Gift { user, name: "rose".into(), count: 1, value: 1, combo: None, total: None };
+    FrameEvent::new(offset, What::Kind(Kind::Gift(gift)))
+}
+
+/// Frame `n` covers ten offsets: comments at the 2nd, 4th and 7th, the 5th shed, a gift at the 6th, the 8th is one with the 7th, the
+/// 9th with the 7th of the frame before (of the first, with the 2nd); the rest is nobody's to see.
 fn frame(n: u64) -> Frame {
     let prev = n * 10;
+    let grown = if n == 0 { 2 } else { prev - 3 };
+    let mut events: Vec<FrameEvent> = [2, 4].into_iter().map(|i| comment(prev + i)).collect();
+    events.push(gift(prev + 6));
+    let mut seventh = comment(prev + 7);
+    let What::Comment(shown) = &mut seventh.what else { panic!("it is a comment") };
+    shown.times = 2;
+    events.push(seventh);
+    events.push(FrameEvent::new(grown, What::Raise(Raise { offset: grown, by: 1, times: 3 })));
     Frame {
         prev,
         last: prev + 10,
@@ -38,7 +54,7 @@ fn frame(n: u64) -> Frame {
         digest: Hex64(n * 77 + 1),
         likes: n,
         online: 6,
-        events: [2, 4, 7].into_iter().map(|i| comment(prev + i)).collect(),
+        events,
         shed: [(ShedClass::Normal, 1)].into(),
         ..Frame::default()
     }
@@ -55,7 +71,7 @@ fn deliver(book: &mut Book, place: &mut Place, sent: &Sent) -> Option<Met> {
     match sent {
         Sent::Frame(frame) => {
             let payload = serde_json::to_vec(frame).unwrap();
-            let index = book.recognise(place, &payload).unwrap_or_else(|| book.record(&payload, frame));
+            let index = book.recognise(place, &payload).unwrap_or_else(|| book.record(place, &payload, frame));
             Some(book.take(place, index))
         }
         Sent::Gap(from, to) => {
@@ -104,15 +120,39 @@ fn verdict(mutate: impl Fn(&mut Vec<Sent>)) -> Verdict {
     }
     let mut evidence = books.map(Book::into_evidence);
     for n in 0..FRAMES {
-        for (i, outcome) in [(2, Outcome::Shown), (4, Outcome::Shown), (5, Outcome::Shed), (7, Outcome::Shown)] {
+        let grown = if n == 0 { 2 } else { n * 10 - 3 };
+        for (i, outcome, into) in [
+            (2, Outcome::Shown, None),
+            (4, Outcome::Shown, None),
+            (5, Outcome::Shed, None),
+            (7, Outcome::Shown, None),
+            (8, Outcome::Merged, Some(n * 10 + 7)),
+            (9, Outcome::Merged, Some(grown)),
+        ] {
             let offset = n * 10 + i;
-            evidence[1].acks.push(Acked { number: numbering(TAG, 0) + offset, offset, outcome });
+            evidence[1].acks.push(Acked { number: numbering(TAG, 0) + offset, offset, outcome, into });
         }
     }
     // As it travels between processes.
     let text = serde_json::to_string(&evidence).unwrap();
     let evidence: Vec<Evidence> = serde_json::from_str(&text).unwrap();
-    judge(&evidence)
+    let posted: Vec<Offset> = (0..FRAMES).map(|n| n * 10 + 6).collect();
+    judge(&evidence, &posted)
+}
+
+fn raise(frame: &mut Frame) -> &mut Raise {
+    let raises =
+        frame.events.iter_mut().find_map(|e| if let What::Raise(raise) = &mut e.what { Some(raise) } else { None });
+    raises.expect("each frame has one")
+}
+
+/// The frame's merged comment stands for so many.
+fn times(frame: &mut Frame, times: u64) {
+    let merged = frame.events.iter_mut().find_map(|e| match &mut e.what {
+        What::Comment(shown) if shown.times > 1 => Some(shown),
+        _ => None,
+    });
+    merged.expect("each frame has one").times = times;
 }
 
 fn edit(sent: &mut [Sent], n: usize, change: impl Fn(&mut Frame)) {
@@ -126,7 +166,8 @@ fn edit(sent: &mut [Sent], n: usize, change: impl Fn(&mut Frame)) {
 fn an_unmutated_history_is_whole() {
     let v = verdict(|_| {});
     let viewer_frames = 4 * 12 + 2 * 9;
-    assert_eq!((v.expected, v.delivered, v.shed), (viewer_frames * 4, viewer_frames * 3, viewer_frames));
+    assert_eq!((v.expected, v.delivered, v.shed), (viewer_frames * 6, viewer_frames * 3, viewer_frames));
+    assert_eq!((v.merged, v.posts_expected), (viewer_frames * 2, viewer_frames));
     assert_eq!(v.violations(), []);
     assert_eq!((v.frames_distinct, v.likes_gained), (12, 11));
 }
@@ -135,7 +176,7 @@ fn an_unmutated_history_is_whole() {
 fn every_single_dropped_frame_is_missing_exactly() {
     for n in 0..FRAMES as usize {
         let v = verdict(|sent| drop(sent.remove(n)));
-        assert_eq!((v.missing, v.unaccounted, v.duplicates), (4, 0, 0), "frame {n}");
+        assert_eq!((v.missing, v.unaccounted, v.duplicates), (6, 0, 0), "frame {n}");
         // The last one leaves no hole, only an end that is too early.
         assert_eq!(v.holes, u64::from(n + 1 < FRAMES as usize), "frame {n}");
     }
@@ -166,17 +207,17 @@ fn a_gap_accounts_for_exactly_what_it_names() {
         })
     };
     let v = gap(30, 60);
-    assert_eq!((v.violations(), v.gap_announced, v.gaps), (vec![], 12, 1));
+    assert_eq!((v.violations(), v.gap_announced, v.gaps), (vec![], 18, 1));
     let short = gap(30, 50);
-    assert_eq!((short.gap_announced, short.missing, short.unaccounted), (8, 4, 0));
+    assert_eq!((short.gap_announced, short.missing, short.unaccounted), (12, 6, 0));
     let late = gap(40, 60);
-    assert_eq!((late.gap_announced, late.missing, late.unaccounted), (8, 4, 0));
+    assert_eq!((late.gap_announced, late.missing, late.unaccounted), (12, 6, 0));
 }
 
 #[test]
 fn a_heartbeat_ahead_of_the_viewer_is_a_hole() {
     let v = verdict(|sent| sent[FRAMES as usize - 1] = Sent::Heartbeat(FRAMES * 10));
-    assert_eq!((v.missing, v.holes, v.unaccounted), (4, 1, 0));
+    assert_eq!((v.missing, v.holes, v.unaccounted), (6, 1, 0));
     assert_eq!(verdict(|sent| sent.push(Sent::Heartbeat(FRAMES * 10))).violations(), []);
 }
 
@@ -189,7 +230,17 @@ fn a_changed_frame_is_found_by_what_was_changed() {
     let v = verdict(|sent| edit(sent, 5, |f| f.shed.clear()));
     assert_eq!(v.violations(), [("missing", 1)]);
     let v = verdict(|sent| edit(sent, 5, |f| f.shed.extend([(ShedClass::Low, 2)])));
-    assert_eq!(v.violations(), [("shed overstated", 2)]);
+    assert_eq!(v.violations(), [("shed or merged overstated", 2)]);
+    let v = verdict(|sent| edit(sent, 5, |f| drop(f.events.pop())));
+    assert_eq!(v.violations(), [("missing", 1)], "a raise is gone");
+    let v = verdict(|sent| edit(sent, 5, |f| raise(f).by = 2));
+    assert_eq!(v.violations(), [("shed or merged overstated", 1)]);
+    let v = verdict(|sent| edit(sent, 5, |f| times(f, 1)));
+    assert_eq!(v.violations(), [("missing", 1)]);
+    let v = verdict(|sent| edit(sent, 5, |f| times(f, 4)));
+    assert_eq!(v.violations(), [("shed or merged overstated", 2)]);
+    let v = verdict(|sent| edit(sent, 5, |f| drop(f.events.remove(2))));
+    assert_eq!(v.violations(), [("guaranteed events missing", 1)]);
     let v = verdict(|sent| edit(sent, 5, |f| f.events.swap(0, 1)));
     assert_eq!(v.violations(), [("malformed frames", 1)]);
     let v = verdict(|sent| edit(sent, 5, |f| f.events[0].offset = 9));
@@ -214,6 +265,49 @@ fn an_overlapping_frame_delivers_its_new_part_once() {
 #[test]
 fn another_epoch_is_noticed_across_processes() {
     let evidence = |epoch| Evidence { epoch: Some(epoch), ..Evidence::default() };
-    assert_eq!(judge(&[evidence(1), evidence(1)]).epoch_changes, 0);
-    assert_eq!(judge(&[evidence(1), evidence(2)]).epoch_changes, 1);
+    assert_eq!(judge(&[evidence(1), evidence(1)], &[]).epoch_changes, 0);
+    assert_eq!(judge(&[evidence(1), evidence(2)], &[]).epoch_changes, 1);
+}
+
+/// A viewer that is sent a lighter rendition in the middle gets its counts instead of comments, and every guaranteed event.
+#[test]
+fn a_lighter_rendition_is_accounted_for_by_its_counts() {
+    let light = |n: u64| {
+        let mut frame = frame(n);
+        frame.events.retain(|e| matches!(e.what, What::Kind(_)));
+        frame.shed.insert(ShedClass::Normal, 6);
+        frame
+    };
+    let run = |change: &dyn Fn(&mut Frame)| {
+        let mut book = Book::new(TAG);
+        for viewer in 0..2 {
+            let mut place = book.welcome(&welcome(0));
+            for n in 0..FRAMES {
+                let is_light = viewer == 1 && (4..9).contains(&n);
+                place.rendition = if is_light { Rendition::Lite } else { Rendition::Viewer };
+                let mut sent = if is_light { light(n) } else { frame(n) };
+                if is_light {
+                    change(&mut sent);
+                }
+                deliver(&mut book, &mut place, &Sent::Frame(Box::new(sent)));
+            }
+            book.leave(&place, false);
+        }
+        for n in 0..FRAMES {
+            for (i, outcome) in [(2, Outcome::Shown), (5, Outcome::Shed), (8, Outcome::Merged), (9, Outcome::Merged)] {
+                let offset = n * 10 + i;
+                let number = numbering(TAG, 0) + offset;
+                book.ack(number, &Ack { id: ClientId::new("x").unwrap(), offset, outcome, into: None });
+            }
+        }
+        judge(&[book.into_evidence()], &[56])
+    };
+    let v = run(&|_| {});
+    assert_eq!((v.violations(), v.posts_expected), (vec![], 2));
+    let v = run(&|frame| {
+        frame.shed.insert(ShedClass::Normal, 5);
+    });
+    assert_eq!(v.violations(), [("missing", 5)]);
+    let v = run(&|frame| frame.events.clear());
+    assert_eq!(v.violations(), [("guaranteed events missing", 1)]);
 }

@@ -3,7 +3,8 @@
 use super::Case;
 use crate::check;
 use crate::history::{
-    History, acked_item, fault_times, in_ledger, is_whole_span, items, items_mut, number, same_room, t, text,
+    History, acked_item, fault_times, in_ledger, is_comment, is_whole_span, items, items_mut, number, same_room, t,
+    text,
 };
 use crate::show::{MS, fields, fields_mut, kind};
 use loadgen::check::Rule::*;
@@ -71,6 +72,96 @@ pub(super) const CASES: &[Case] = &[
             fields_mut(&mut h.lines[at])["shed"] = json!({ "gift": 1 });
             let is_whole = check(&h.lines).of(S13).violations == 0;
             is_whole.then_some(()) // It shed comments too: then their count is gone, which is another mutation.
+        },
+    },
+    Case {
+        name: "a gift is left out without a word",
+        must: &[S13, S14],
+        may: &[],
+        mutate: |h| {
+            let gift = |line: &Value| items(line).iter().position(|item| item[5] == "gift");
+            let at = h.pick(|h, at| h.is_live_frame(at) && gift(&h.lines[at]).is_some() && in_ledger(h, at))?;
+            let item = gift(&h.lines[at])?;
+            items_mut(&mut h.lines[at]).remove(item);
+            Some(())
+        },
+    },
+    Case {
+        name: "a merged comment counts once less",
+        must: &[S13],
+        may: &[],
+        mutate: |h| {
+            let grown = |line: &Value| items(line).iter().position(|item| item[4].as_u64() > Some(1));
+            let at = h.pick(|h, at| h.is_live_frame(at) && grown(&h.lines[at]).is_some() && in_ledger(h, at))?;
+            let item = grown(&h.lines[at])?;
+            let times = items(&h.lines[at])[item][4].as_u64()?;
+            items_mut(&mut h.lines[at])[item][4] = json!(times - 1);
+            Some(())
+        },
+    },
+    Case {
+        name: "a raise says more than was said",
+        must: &[S13],
+        may: &[],
+        mutate: |h| {
+            let at =
+                h.pick(|h, at| h.is_live_frame(at) && fields(&h.lines[at]).contains_key("raises") && in_ledger(h, at))?;
+            let raise = &mut fields_mut(&mut h.lines[at])["raises"][0][1];
+            *raise = json!(raise.as_u64()? + 1);
+            Some(())
+        },
+    },
+    Case {
+        name: "an answer folds a comment into a later one",
+        must: &[S13],
+        may: &[S7],
+        mutate: |h| {
+            let at = h.pick(|h, at| kind(&h.lines[at]) == "ok" && fields(&h.lines[at])["into"].is_u64())?;
+            let offset = number(&h.lines[at], "offset");
+            fields_mut(&mut h.lines[at])["into"] = json!(offset + 1);
+            Some(())
+        },
+    },
+    Case {
+        name: "a retry is told another fate",
+        must: &[S7],
+        may: &[S17],
+        mutate: |h| {
+            let all = h.sure();
+            let (send, ok) = all[h.dice.below(all.len())];
+            let (mut again, mut answer) = (h.lines[send].clone(), h.lines[ok].clone());
+            let t = t(&answer);
+            (again["t"], answer["t"]) = (json!(t + 1), json!(t + 2));
+            fields_mut(&mut again)["retry"] = json!(true);
+            fields_mut(&mut answer)["outcome"] = json!("shed");
+            h.lines.insert(ok + 1, again);
+            h.lines.insert(ok + 2, answer);
+            h.sort();
+            Some(())
+        },
+    },
+    Case {
+        name: "a resume shows what was deleted",
+        must: &[S15],
+        may: &[],
+        mutate: |h| {
+            let (welcome, _) = h.resume()?;
+            let (room, epoch) =
+                (text(&h.lines[welcome], "room").to_owned(), text(&h.lines[welcome], "epoch").to_owned());
+            let upto = number(&h.lines[welcome], "last");
+            let client = text(&h.lines[welcome], "client").to_owned();
+            // Something that this resume brings back was deleted long before it.
+            let rest =
+                h.lines[welcome + 1..].iter().take_while(|l| kind(l) != "welcome" || text(l, "client") != client);
+            let mut brought =
+                rest.filter(|l| kind(l) == "frame" && text(l, "client") == client && number(l, "last") <= upto);
+            let offset =
+                brought.find_map(|l| items(l).iter().find(|item| is_comment(item)).map(|item| item[0].clone()))?;
+            let t = t(&h.lines[welcome]) - MS;
+            let deleted = json!({ "t": t, "deleted": { "room": room, "epoch": epoch, "offset": offset } });
+            h.lines.insert(welcome, deleted);
+            h.sort();
+            Some(())
         },
     },
     Case {

@@ -122,7 +122,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "a retry is stored twice",
         must: &[S7],
-        may: &[],
+        may: &[S9],
         mutate: |h| append(h, |item| is_comment(item) && item[2].is_string(), |item| item),
     },
     Case {
@@ -155,7 +155,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "a later comment stands before an acknowledged one",
         must: &[S8],
-        may: &[S6, S9, L2, S7, S1, S15],
+        may: &[S6, S9, L2, S7, S1, S15, S13],
         mutate: |h| {
             let all: Vec<_> = h.sure();
             let one = all[h.dice.below(all.len())];

@@ -1,0 +1,179 @@
+//! The show's owner: posts gifts, announcements and product cards at a steady pace through the admin API, each with its
+//! sending time in it, so that viewers can say how long the guaranteed lane took.
+//!
+//! Open loop, as comments are: a post's time does not depend on the server's answers. Each has an idempotency key, and is sent
+//! again with it until it is answered.
+//!
+//! Does not know: viewers, the ledger.
+
+use crate::admin;
+use crate::clock::{CommentId, now_ns, numbering};
+use crate::plan::{Times, bump};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use volley::protocol::frame::What;
+use volley::protocol::ids::Offset;
+use volley::protocol::kind::Kind;
+
+/// The worker whose numbers no worker has.
+const NUMBERED_AS: usize = 0xff;
+/// After a failure.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// How often one post is tried.
+const TRIES_MAX: u32 = 20;
+
+/// What became of the posts.
+#[derive(Clone, Debug, Default)]
+pub struct Posted {
+    /// By room: where they are.
+    pub offsets: Vec<Vec<Offset>>,
+    /// Answered.
+    pub stored: u64,
+    /// Not answered, or refused, by cause.
+    pub failed: BTreeMap<String, u64>,
+}
+
+/// A poster at work.
+#[derive(Debug)]
+pub struct Poster {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Posted>,
+}
+
+/// What it does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The admin address, as `http://HOST:PORT`.
+    pub admin: String,
+    /// The key that it demands.
+    pub key: Option<String>,
+    /// All rooms; one after the other is posted to.
+    pub rooms: Vec<String>,
+    /// Posts a second, in all rooms.
+    pub per_s: f64,
+    /// Upper bits of all numbers of the run.
+    pub run_tag: u16,
+}
+
+impl Poster {
+    /// Posts from `times.start_ns` to `times.end_ns`.
+    ///
+    /// # Errors
+    /// A sentence: the system gives no thread.
+    pub fn start(plan: Plan, times: Times) -> Result<Self, String> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name("poster".into())
+            .spawn(move || run(&plan, times, &stopped))
+            .map_err(|e| format!("cannot start a thread: {e}"))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends it, if it has not ended yet.
+    pub fn end(self) -> Posted {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+fn run(plan: &Plan, times: Times, stopped: &AtomicBool) -> Posted {
+    let mut posted = Posted { offsets: vec![Vec::new(); plan.rooms.len()], ..Posted::default() };
+    let first = numbering(plan.run_tag, NUMBERED_AS);
+    for n in 0u64.. {
+        let at_ns = times.start_ns + (n as f64 * 1e9 / plan.per_s) as u64;
+        if at_ns >= times.end_ns || stopped.load(Ordering::Relaxed) {
+            break;
+        }
+        std::thread::sleep(Duration::from_nanos(at_ns.saturating_sub(now_ns())));
+        let id = CommentId { sent_ns: at_ns, number: first + n + 1 };
+        let room = n as usize % plan.rooms.len();
+        match post_until_answered(plan, &plan.rooms[room], id, stopped) {
+            Ok(offset) => {
+                posted.offsets[room].push(offset);
+                posted.stored += 1;
+            }
+            Err(cause) => bump(&mut posted.failed, &cause, 1),
+        }
+    }
+    posted
+}
+
+fn post_until_answered(plan: &Plan, room: &str, id: CommentId, stopped: &AtomicBool) -> Result<Offset, String> {
+    let (key, path) = (id.text(), format!("/v1/rooms/{room}/events"));
+    let mut headers = vec![("Idempotency-Key", key.as_str())];
+    let bearer = plan.key.as_ref().map(|key| format!("Bearer {key}"));
+    headers.extend(bearer.as_deref().map(|bearer| ("Authorization", bearer)));
+    let body = event(id).to_string();
+    let mut cause = String::new();
+    for _ in 0..TRIES_MAX {
+        match admin::post(&plan.admin, &path, &headers, &body) {
+            Ok((200..=299, answer)) => return offset(&answer).ok_or_else(|| "an answer without an offset".into()),
+            Ok((status @ 400..=499, _)) => return Err(format!("http {status}")),
+            Ok((status, _)) => cause = format!("http {status}"),
+            Err(error) => cause = error,
+        }
+        if stopped.load(Ordering::Relaxed) {
+            break;
+        }
+        std::thread::sleep(AGAIN_AFTER);
+    }
+    Err(cause)
+}
+
+/// The first offset of an answer to a post.
+pub fn offset(answer: &str) -> Option<Offset> {
+    let answer: Value = serde_json::from_str(answer).ok()?;
+    answer.get("events")?.get(0)?.get("offset")?.as_u64()
+}
+
+/// The post with this number: a gift, an announcement, a product card, and so on.
+fn event(id: CommentId) -> Value {
+    let text = format!("loadgen {}", id.text());
+    match id.number % 3 {
+        0 => {
+            json!({ "gift": { "user": { "id": "loadgen", "name": "loadgen" }, "name": text, "count": 1, "value": 100 } })
+        }
+        1 => json!({ "announcement": { "text": text } }),
+        _ => json!({ "custom": { "type": "loadgen.product", "data": { "title": text } } }),
+    }
+}
+
+/// The number and time of a post that is ours, as a frame shows it.
+pub fn sent(what: &What) -> Option<CommentId> {
+    let text = match what {
+        What::Kind(Kind::Gift(gift)) => &*gift.name,
+        What::Kind(Kind::Announcement(announcement)) => &*announcement.text,
+        What::Kind(Kind::Custom(custom)) => custom.data.get("title")?.as_str()?,
+        _ => return None,
+    };
+    CommentId::parse(text.strip_prefix("loadgen ")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use volley::protocol::frame::FrameEvent;
+
+    #[test]
+    fn every_kind_of_post_tells_its_viewers_when_it_was_sent() {
+        for number in 30..36 {
+            let id = CommentId { sent_ns: 123_456_789_000, number };
+            let mut posted = event(id);
+            posted["offset"] = json!(7);
+            let shown: FrameEvent = serde_json::from_value(posted).unwrap();
+            assert_eq!((sent(&shown.what), shown.offset), (Some(id), 7));
+        }
+        assert_eq!(sent(&What::Unknown), None);
+    }
+
+    #[test]
+    fn an_answer_names_the_offset() {
+        assert_eq!(offset(r#"{"epoch":"0000000000000001","events":[{"offset":12},{"offset":13}]}"#), Some(12));
+        assert_eq!(offset(r#"{"error":{"code":"overloaded"}}"#), None);
+    }
+}
