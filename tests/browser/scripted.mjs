@@ -27,6 +27,7 @@ await new Promise((resolve) => { server.listen(0, "127.0.0.1", resolve); });
 const origin = `http://127.0.0.1:${server.address().port}`;
 const browser = await launch();
 const DESK = { viewport: { width: 1440, height: 900 }, locale: "en-US" };
+const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true, locale: "zh-CN" };
 const LI = { id: "u7", name: "Li" };
 const ME = { id: "g1", name: "guest" };
 
@@ -75,6 +76,10 @@ async function scripted({ options = DESK, path = "/rooms/show", more = {}, snaps
 
 const comment = (text, more = {}) => ({ comment: { user: LI, text, ...more } });
 const row = (page, text) => page.locator("#chat li", { hasText: text });
+const noSideScroll = async (page) => {
+  const { width, content } = await page.evaluate(() => ({ width: innerWidth, content: document.documentElement.scrollWidth }));
+  assert.ok(content <= width, `${content} px of content in ${width} px`);
+};
 const live = (page) => page.evaluate(() => globalThis.volley.danmaku.counters.live);
 
 const ok = await run({
@@ -398,6 +403,49 @@ const ok = await run({
     assert.equal(await stage(), before);
     assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
     await leave();
+  },
+  async everything_at_once_fits_on_a_desk_and_on_a_phone() {
+    const until = Date.now() + 3_600_000;
+    const looks = { desk: { options: DESK, path: "/rooms/show" }, "desk-zh": { options: { ...DESK, locale: "zh-CN" }, path: "/rooms/show" },
+      small: { options: { viewport: { width: 1100, height: 640 }, locale: "en-GB" }, path: "/rooms/show" }, phone: { options: PHONE, path: "/rooms/show" } };
+    for (const [name, { options, path }] of Object.entries(looks)) {
+      const { page, tick, leave } = await scripted({ options, path, snapshot: {
+        likes: 99_120, online: 20_311, unique: 90_210, settings: { merge: "near", budget: 60, slow_ms: 3_000, text_max: 512, allowed: ["comment", "like", "vote"] },
+        pinned: { text: "全场包邮，十点抽奖，评论区留下你最想听的歌", user: { id: "h", name: "Volley", role: "host" } },
+        poll: { id: "p1", question: "下一首听什么？", options: ["晴天", "夜曲", "七里香"] }, tally: { id: "p1", votes: [1_204, 998, 431], open: true },
+        sticky: [{ type: "shop.product", data: { title: "巡演应援灯牌（蓝牙版）", price: "¥39.00", image: "/assets/icon.svg", url: "https://shop.test/39" }, sticky: true }],
+      } });
+      const texts = ["前方高能", "还有吗", "泪目", "安可！安可！", "这首歌太好听了", "666", "encore!", "大家一起挥灯牌", "こんばんは！", "what a view", "爷青回", "谢谢你们带来的一切"];
+      const offsets = [];
+      for (let n = 0; n < 14; n += 1) {
+        const said = texts.map((text, i) => ({ comment: { user: { id: `u${n}${i}`, name: ["小明", "Ann", "阿强", "guest 4821", "Bo"][(n + i) % 5] }, text: n === 0 ? text : `${text}${"～".repeat(n % 3)}`,
+          ...(i % 3 === 0 ? { times: 2 + n * i, names: ["小红", "Cy", "Li"] } : {}), ...(i === 3 ? { style: { mode: "top", color: 0xffd93d } } : {}) } }));
+        offsets.push(...tick(said.slice(0, 6 + (n % 5)), { skip: 180, merged: { normal: 60 }, shed: { normal: 120 }, online: 20_311, likes: 99_120 + n, unique: 90_210 }));
+        await page.waitForTimeout(250);
+      }
+      tick([{ announcement: { text: "十点整开始抽奖，留在直播间就有机会", until } }, { enter: { user: { id: "v1", name: "大明星", role: "vip" } } },
+        { gift: { user: LI, name: "火箭", count: 1, value: 10_000, combo: "k1", total: 12 } }, { gift: { user: { id: "a", name: "阿强" }, name: "玫瑰", count: 99, value: 1 } }]);
+      tick(offsets.slice(-12).map((offset, n) => ({ raise: { offset, by: 16 + n, times: 214 + n * 7 } })), { skip: 200, shed: { normal: 20 } });
+      await page.waitForTimeout(900);
+      await noSideScroll(page);
+      await page.screenshot({ path: `${SHOTS}/show-${name}.png` });
+      await page.click("#honest");
+      await page.waitForTimeout(600);
+      await page.screenshot({ path: `${SHOTS}/show-${name}-facts.png` });
+      await page.click("#honest");
+      tick([{ announcement: { text: "因雷雨天气，演出提前结束，请从东门离场。 Please leave by the east exit.", level: "urgent", until } }]);
+      await page.getByRole("alertdialog").waitFor();
+      await page.waitForTimeout(300);
+      await page.screenshot({ path: `${SHOTS}/show-${name}-urgent.png` });
+      for (const id of ["text", "send", "like"]) {
+        const box = await page.locator(`#${id}`).boundingBox();
+        const { width, height } = options.viewport;
+        assert.ok(box && box.x >= 0 && box.x + box.width <= width && box.y + box.height <= height, `${name}: ${id} is on the screen: ${JSON.stringify(box)}`);
+      }
+      const list = await page.locator("#chat").boundingBox();
+      assert.ok(list.height >= 90, `${name}: ${list.height} px are left for the list`);
+      await leave();
+    }
   },
 }, async () => {
   await Promise.all(browser.contexts().map((context) => context.close()));

@@ -198,7 +198,7 @@ export class Danmaku {
       const width = badge.width * swell;
       const height = badge.height * swell;
       const y = top + (bitmap.height - height) / 2;
-      this.#context.drawImage(badge.canvas, 0, 0, badge.width, badge.height, x + bitmap.width - (width - badge.width) / 2, y, width, height);
+      this.#context.drawImage(badge.canvas, 0, 0, badge.width, badge.height, x + bitmap.width + 2 * scale - (width - badge.width) / 2, y, width, height);
     }
   }
 
