@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
+import { crowd as talkers } from "./crowd.mjs";
 import { eventually, freePorts, launch, ROOT, run } from "./harness.mjs";
 import { Server } from "./server.mjs";
 
@@ -15,7 +16,6 @@ const SHOTS = `${ROOT}target/screenshots`;
 mkdirSync(SHOTS, { recursive: true });
 const DESK = { viewport: { width: 1440, height: 900 }, locale: "en-US" };
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true, locale: "zh-CN" };
-const RATES_OFF = ["--no-rate-limits"];
 
 const server = new Server(binary, ...(await freePorts(2)));
 await server.start();
@@ -259,6 +259,39 @@ const ok = await run({
     await eventually("about seven", async () => /about [78]/.test(await page.textContent("#facts")));
     await people.leave();
     await leave();
+  },
+  async everything_at_once_from_a_real_room() {
+    const backstage = await browser.newPage(DESK);
+    await talkers(backstage, server.origin, "everything", 24, 1_500);
+    const until = Date.now() + 600_000;
+    await events("everything", { events: [
+      { pin: { text: "全场包邮，十点抽奖，评论区留下你最想听的歌", user: HOST } },
+      { custom: { type: "shop.product", data: { title: "巡演应援灯牌（蓝牙版）", price: "¥39.00", image: "/assets/icon.svg", url: "https://shop.test/39" }, sticky: true } },
+      { poll: { id: "next", question: "下一首听什么？", options: ["晴天", "夜曲", "七里香"] } },
+    ] });
+    const desk = await viewer("everything", { ...DESK, locale: "zh-CN" });
+    const phone = await viewer("everything", PHONE);
+    await backstage.evaluate(() => Promise.allSettled(globalThis.crowd.clients.map((client, n) => client.vote("next", n % 5 % 3))));
+    await desk.page.waitForTimeout(6_000);
+    await events("everything", { events: [
+      { announcement: { text: "十点整开始抽奖，留在直播间就有机会", until } },
+      { enter: { user: { id: "v1", name: "大明星", role: "vip" } } },
+      { gift: { user: LI, name: "火箭", count: 12, value: 10_000, combo: "k1" } },
+      { gift: { user: { id: "u-q", name: "阿强" }, name: "玫瑰", count: 99, value: 1 } },
+    ] });
+    await desk.page.waitForTimeout(1_200);
+    for (const [name, { page }] of [["desk", desk], ["phone", phone]]) {
+      await noSideScroll(page);
+      await page.screenshot({ path: `${SHOTS}/real-${name}.png` });
+    }
+    await events("everything", { announcement: { text: "因雷雨天气，演出提前结束，请从东门离场。", level: "urgent", until } });
+    for (const [name, { page }] of [["desk", desk], ["phone", phone]]) {
+      await page.getByRole("alertdialog").waitFor();
+      await page.waitForTimeout(300);
+      await page.screenshot({ path: `${SHOTS}/real-${name}-urgent.png` });
+    }
+    await backstage.close();
+    for (const each of [desk, phone]) await each.leave();
   },
 }, async () => {
   const pages = browser.contexts().flatMap((context) => context.pages());
