@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use volley::protocol::codes::{Close, ErrorCode, Next};
-use volley::protocol::encode::{self, Encoding};
+use volley::protocol::encode::{self, Encoding, Rendition};
+use volley::protocol::frame::What;
+use volley::protocol::kind::Kind;
 use volley::protocol::message::{ClientMessage, ServerMessage, parse};
+use volley::protocol::settings::{Classed, RoomSettings};
 
 const PAGE: &str = include_str!("../docs/protocol.md");
 
@@ -94,6 +97,74 @@ fn server_examples_are_what_the_server_writes_and_cover_every_kind() {
         assert!(kinds.contains(only_key(&shown).as_str()));
     }
     assert_eq!(kinds, ["ack", "bye", "error", "frame", "gap", "heartbeat", "rendition", "welcome"].into());
+}
+
+#[test]
+fn frames_in_the_examples_cover_every_kind_of_event() {
+    let mut seen = BTreeSet::new();
+    for example in examples("server") {
+        let ServerMessage::Frame(frame) = serde_json::from_str(example).unwrap() else { continue };
+        seen.extend(frame.events.iter().map(|event| match &event.what {
+            What::Comment(_) => "comment",
+            What::Raise(_) => "raise",
+            What::Unknown => panic!("{example}"),
+            // A new kind does not compile here until this page knows it.
+            What::Kind(kind) => match kind {
+                Kind::Gift(_)
+                | Kind::Announcement(_)
+                | Kind::Custom(_)
+                | Kind::Pin(_)
+                | Kind::Unpin(_)
+                | Kind::Delete(_)
+                | Kind::Poll(_)
+                | Kind::PollClose(_)
+                | Kind::Enter(_)
+                | Kind::Settings(_) => kind.name(),
+            },
+        }));
+    }
+    let kinds = table("Kinds of events").into_iter().map(|row| row[0]);
+    let kinds: BTreeSet<_> = kinds.take_while(|kind| *kind != "field").collect();
+    assert_eq!(kinds.len(), 10, "{kinds:?}");
+    assert_eq!(seen, kinds.into_iter().chain(["comment", "raise"]).collect());
+}
+
+#[test]
+fn settings_and_renditions_in_the_tables_are_the_programs() {
+    let settings = RoomSettings::new(Some(60), 100);
+    let written = serde_json::to_value(&settings).unwrap();
+    let section = PAGE.split_once("\n### Settings\n").unwrap().1.split("\n## ").next().unwrap();
+    let rows: BTreeMap<_, _> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .map(|line| line.split_once("` | ").unwrap())
+        .collect();
+    for (name, value) in written.as_object().unwrap() {
+        let row = rows.get(name.as_str()).unwrap_or_else(|| panic!("{name} is not documented"));
+        let at_first = row.split(" | ").nth(1).unwrap().trim_matches('`');
+        match value {
+            serde_json::Value::Array(all) => assert!(at_first == "all three" && all.len() == 3, "{name}"),
+            serde_json::Value::String(text) => assert_eq!(at_first, text, "{name}"),
+            value => assert_eq!(at_first, value.to_string(), "{name}"),
+        }
+    }
+    assert_eq!(rows.len(), written.as_object().unwrap().len() + 2, "`classes` and `words` are left out when empty");
+    for classed in [
+        Classed::Guest,
+        Classed::Viewer,
+        Classed::Vip,
+        Classed::Moderator,
+        Classed::Host,
+        Classed::Gift,
+        Classed::Custom,
+        Classed::Enter,
+    ] {
+        let name = serde_json::to_value(classed).unwrap();
+        assert!(rows["classes"].contains(&format!("`{}`", name.as_str().unwrap())), "{name}");
+    }
+    for rendition in Rendition::ALL {
+        assert!(PAGE.contains(&format!("\n| `{}` | ", rendition.as_str())), "{rendition:?}");
+    }
 }
 
 #[test]

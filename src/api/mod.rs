@@ -125,9 +125,9 @@ fn finish(router: Router) -> Router {
         .layer(axum::middleware::map_response(with_safe_headers))
 }
 
-/// Scripts, styles and pictures come from this server only, WebSockets may go to other nodes, and nobody
+/// Scripts and styles come from this server only, pictures (of product cards) from anywhere over TLS, WebSockets may go to other nodes, and nobody
 /// frames the pages: a hole in a page's escaping still runs nothing.
-const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:; \
+const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' https: data: blob:; \
                       object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
 
 async fn with_safe_headers(mut response: Response) -> Response {

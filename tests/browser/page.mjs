@@ -279,8 +279,9 @@ const ok = await run({
     await page.locator("#chat .note", { hasText: "Missed up to 32" }).waitFor();
     route.send(JSON.stringify({ frame: { prev: last + 40, last: last + 52, at: 1, digest: "0", likes: 0, online: 1, events: [], shed: { normal: 12 } } }));
     await page.locator("#chat .note", { hasText: "Missed up to 8" }).waitFor();
-    await page.locator("#chat .note", { hasText: "12 more not shown" }).waitFor();
-    await eventually("the stage says it too", async () => (await page.textContent("#honest")).includes("12 more not shown"));
+    await eventually("the stage says how many of how many", async () => /showing 0 of 2\.4\/s/.test(await page.textContent("#honest")));
+    await page.click("#honest");
+    await eventually("and by which class", async () => (await page.textContent("#facts")).includes("Left out, normal12"));
     await leave();
   },
 

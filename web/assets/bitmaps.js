@@ -83,7 +83,7 @@ export class Bitmaps {
   /**
    * The bitmap of a laid-out line; null when the cap leaves no room. Give it back with {@link release}.
    * @param {{line: string, font: string, fontPx: number, width: number, height: number}} layout
-   * @param {number} color 0xRRGGBB @param {""|"own"|"plate"} look @param {number} scale device pixels per CSS pixel
+   * @param {number} color 0xRRGGBB @param {""|"own"|"plate"|"badge"} look @param {number} scale device pixels per CSS pixel
    * @returns {Bitmap|null}
    */
   acquire(layout, color, look, scale) {
@@ -133,6 +133,8 @@ export class Bitmaps {
   }
 }
 
+const FILLS = { own: "rgba(13, 84, 84, .78)", plate: "rgba(8, 10, 24, .78)", badge: "rgba(124, 58, 237, .95)" };
+
 function paint(context, { line, font, width, height }, color, look, scale) {
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.font = font;
@@ -141,12 +143,12 @@ function paint(context, { line, font, width, height }, color, look, scale) {
   context.direction = "ltr";
   context.lineJoin = "round";
   if (look) {
-    // One's own is framed; a standing one has a plate, because others pass under it.
-    context.fillStyle = look === "own" ? "rgba(13, 84, 84, .78)" : "rgba(8, 10, 24, .78)";
+    // One's own is framed; a standing one has a plate, because others pass under it; a badge is a pill of its own colour.
+    context.fillStyle = FILLS[look];
     context.strokeStyle = look === "own" ? "rgba(94, 234, 212, .95)" : "transparent";
     context.lineWidth = 1.5;
     context.beginPath();
-    context.roundRect(1, 1, width - 2, height - 2, 6);
+    context.roundRect(1, 1, width - 2, height - 2, look === "badge" ? height / 2 : 6);
     context.fill();
     context.stroke();
   }

@@ -1,6 +1,7 @@
-// The list of recent comments. Text goes in as text; rows are added a few times a second, at most so many, and old ones leave.
+// The list of recent comments. Rows are added a few times a second, at most so many, and old ones leave; a row that stands for
+// several comments grows in its place.
 
-import { hueOf } from "./rooms.js";
+import { commentRow, giftRow, houseRow, noteRow, setTimes } from "./rows.js";
 import { t } from "./i18n.js";
 
 /** Rows in the list: more than anybody scrolls back in a live show, few enough for a phone. */
@@ -10,12 +11,13 @@ const ROWS_PER_FLUSH_MAX = 40;
 const FLUSH_MS = 200;
 /** A count of what was left out is said at most this often, not between any two comments. */
 const TALLY_MS = 3_000;
-const WHITE = 0xffffff;
-
-/** @typedef {{name: string, text: string, color?: number, own?: boolean, old?: boolean, offset: number}} Row */
 
 export class Chat {
-  #list; #jump; #pending = []; #timer = 0; #tallies = new Map(); #tallyTimer = 0;
+  #list; #jump; #timer = 0; #tallies = new Map(); #tallyTimer = 0;
+  /** @type {{key: string, offset?: number, make: () => HTMLElement}[]} */ #pending = [];
+  /** Rows by what they show: a comment's offset, a gift's combo. One's own comment also grows with the one that it went into. */
+  #byKey = /** @type {Map<string, Set<HTMLElement>>} */ (new Map());
+  /** What grew since the rows were last touched. @type {Map<string, number>} */ #grown = new Map();
 
   /** @param {HTMLElement} list @param {HTMLElement} jump the button that leads back to the newest */
   constructor(list, jump) {
@@ -25,19 +27,38 @@ export class Chat {
     jump.addEventListener("click", () => this.#toEnd());
   }
 
-  /** @param {Row[]} rows */
+  /** @param {import("./rows.js").Row[]} rows */
   add(rows) {
-    for (const row of rows) this.#pending.push(() => this.#row(row));
-    this.#bound();
+    for (const row of rows) this.#put(String(row.into ?? row.offset), () => commentRow(row), row.offset);
   }
+
+  /** A comment stands for more now. Forgotten if it is not in the list any more. @param {number} offset @param {number} times */
+  grow(offset, times) { this.#grow(String(offset), times); }
+
+  /** A comment is gone. @param {number} offset */
+  remove(offset) {
+    const key = String(offset);
+    this.#pending = this.#pending.filter((row) => row.offset !== offset);
+    for (const item of [...(this.#byKey.get(key) ?? [])]) {
+      if (item.dataset.offset !== key) continue; // Another's, that went into it.
+      item.remove();
+      this.#forget(item);
+    }
+  }
+
+  /** A gift; the same combo stays one row. @param {{key: string, who: string, gift: string, total: number}} gift */
+  gift({ key, who, gift, total }) {
+    if (this.#byKey.has(key) || this.#pending.some((row) => row.key === key)) this.#grow(key, total);
+    else this.#put(key, () => giftRow({ who, gift, total }));
+  }
+
+  /** What the house says. @param {"announcement"|"poll"} name @param {string} words */
+  house(name, words) { this.#put("", () => houseRow(name, words)); }
 
   /** A line about the connection or the room, in its place among the comments. @param {string} text */
-  note(text) {
-    this.#pending.push(() => note(text));
-    this.#bound();
-  }
+  note(text) { this.#put("", () => noteRow(text)); }
 
-  /** Counts what was left out; said as the word `key` with the number. @param {"shed"|"notListed"} key @param {number} n */
+  /** Counts what was left out; said as the word `key` with the number. @param {"notListed"} key @param {number} n */
   tally(key, n) {
     this.#tallies.set(key, (this.#tallies.get(key) ?? 0) + n);
     this.#tallyTimer ||= setTimeout(() => {
@@ -47,7 +68,8 @@ export class Chat {
     }, TALLY_MS);
   }
 
-  #bound() {
+  #put(key, make, offset) {
+    this.#pending.push({ key, offset, make });
     const over = this.#pending.length - ROWS_PER_FLUSH_MAX;
     if (over > 0) {
       this.#pending.splice(0, over);
@@ -56,13 +78,45 @@ export class Chat {
     this.#timer ||= setTimeout(() => this.#flush(), FLUSH_MS);
   }
 
+  #grow(key, times) {
+    if (!this.#byKey.has(key) && !this.#pending.some((row) => row.key === key)) return;
+    this.#grown.set(key, Math.max(times, this.#grown.get(key) ?? 0));
+    this.#timer ||= setTimeout(() => this.#flush(), FLUSH_MS);
+  }
+
   #flush() {
     this.#timer = 0;
     const follow = this.#atEnd();
-    this.#list.append(...this.#pending.map((make) => make()));
+    const made = this.#pending.map(({ key, make }) => {
+      const item = make();
+      if (key) this.#remember(key, item);
+      return item;
+    });
+    this.#list.append(...made);
+    for (const [key, times] of this.#grown) for (const item of this.#byKey.get(key) ?? []) setTimes(item, times);
+    this.#grown.clear();
+    while (this.#list.childElementCount > ROWS_MAX) {
+      const oldest = /** @type {HTMLElement} */ (this.#list.firstElementChild);
+      oldest.remove();
+      this.#forget(oldest);
+    }
+    const more = this.#pending.length > 0;
     this.#pending.length = 0;
-    while (this.#list.childElementCount > ROWS_MAX) this.#list.firstElementChild.remove();
-    if (follow) this.#toEnd(); else this.#jump.hidden = false;
+    if (follow) this.#toEnd(); else if (more) this.#jump.hidden = false;
+  }
+
+  #remember(key, item) {
+    item.dataset.key = key;
+    if (!this.#byKey.has(key)) this.#byKey.set(key, new Set());
+    this.#byKey.get(key).add(item);
+  }
+
+  #forget(item) {
+    const key = item.dataset.key;
+    if (key === undefined) return;
+    const items = this.#byKey.get(key);
+    items?.delete(item);
+    if (items?.size === 0) this.#byKey.delete(key);
   }
 
   #atEnd() {
@@ -74,29 +128,4 @@ export class Chat {
     this.#list.scrollTop = this.#list.scrollHeight;
     this.#jump.hidden = true;
   }
-
-  #row({ name, text, color = WHITE, own = false, old = false, offset }) {
-    const item = document.createElement("li");
-    item.dataset.offset = String(offset);
-    item.classList.toggle("own", own);
-    item.classList.toggle("old", old);
-    if (color !== WHITE) item.style.setProperty("--tone", `#${color.toString(16).padStart(6, "0")}`);
-    const who = document.createElement("span");
-    who.className = "who";
-    who.style.setProperty("--hue", String(hueOf(name)));
-    who.textContent = own ? `${name} (${t("you")})` : name;
-    const what = document.createElement("span");
-    what.className = "what";
-    what.dir = "auto";
-    what.textContent = text;
-    item.append(who, what);
-    return item;
-  }
-}
-
-function note(text) {
-  const item = document.createElement("li");
-  item.className = "note";
-  item.textContent = text;
-  return item;
 }

@@ -2,7 +2,7 @@
 
 import { has, t } from "./i18n.js";
 
-/** The server's limits, checked here too so that the answer is at hand; a message over 4 KiB would end the connection. */
+/** The server's limits, checked here too so that the answer is at hand; a message over 4 KiB would end the connection. A room may allow less. */
 const CHARACTERS_MAX = 512;
 const BYTES_MAX = 2_048;
 const COLORS = {
@@ -16,9 +16,9 @@ const $ = (id) => document.getElementById(id);
 const bytes = new TextEncoder();
 
 export class Composer {
-  #send; #text = $("text"); #button = $("send"); #problem = $("problem"); /** Refused texts that are not in the box. @type {string[]} */ #kept = []; #ticking = 0; #outcomeTimer = 0;
+  #send; #text = $("text"); #button = $("send"); #problem = $("problem"); /** Refused texts that are not in the box. @type {string[]} */ #kept = []; #ticking = 0; #outcomeTimer = 0; #charactersMax = CHARACTERS_MAX; #closed = false;
 
-  /** @param {(text: string, style: object) => Promise<{outcome: string}>} send rejects with a code */
+  /** @param {(text: string, style: object) => Promise<{outcome: string}>} send tells what became of it, or rejects with a code */
   constructor(send) {
     this.#send = send;
     this.#paintColors();
@@ -35,6 +35,26 @@ export class Composer {
   }
 
   focus() { this.#text.focus(); }
+
+  /**
+   * What the room lets this viewer say. What is typed stays where it is.
+   * @param {import("./volley-board.js").Settings} settings @param {{role?: string}|null} user
+   */
+  rules({ mute_all: muteAll = false, allowed = ["comment"], slow_ms: slowMs = 0, text_max: textMax = CHARACTERS_MAX }, user) {
+    const role = user?.role ?? "guest";
+    const keepsOrder = role === "moderator" || role === "host";
+    const word = keepsOrder ? "" : muteAll ? "ruleMuted" : !allowed.includes("comment") ? "ruleClosed" : "";
+    const waits = slowMs > 0 && !keepsOrder && role !== "vip";
+    this.#closed = word !== "";
+    this.#charactersMax = Math.min(textMax, CHARACTERS_MAX);
+    const words = [word && t(word), !word && waits ? t("ruleSlow", { s: Math.ceil(slowMs / 1_000) }) : "",
+      !word && textMax < CHARACTERS_MAX ? t("ruleText", { n: textMax }) : ""];
+    $("rule").textContent = words.filter(Boolean).join(" · ");
+    this.#text.placeholder = t(word || "placeholder");
+    $("composer").classList.toggle("closed", this.#closed);
+    this.#button.setAttribute("aria-disabled", String(this.#closed));
+    this.#measure();
+  }
 
   /** A refusal that is about no comment of ours, such as too many likes. @param {{code: string, message: string, retryAfterMs?: number}} refusal */
   refusedLikes(refusal) {
@@ -56,7 +76,8 @@ export class Composer {
   async #submit() {
     const text = this.#text.value;
     if (text.trim() === "" || this.#button.disabled) return;
-    if (isTooLong(text)) { this.#say(t("e_too_long")); return; }
+    if (this.#closed) { this.#say($("rule").textContent); return; }
+    if (this.#isTooLong(text)) { this.#say(wordOf({ code: "too_long", max: this.#charactersMax })); return; }
     this.#say("");
     this.#text.value = "";
     this.#measure();
@@ -80,7 +101,7 @@ export class Composer {
     if (refusal.code === "rate_limited" || refusal.code === "overloaded") {
       this.#countdown(`e_${refusal.code}`, refusal.retryAfterMs ?? 1_000, true);
     } else {
-      this.#say(wordOf(refusal));
+      this.#say(wordOf({ ...refusal, message: refusal.message, max: this.#charactersMax }));
     }
   }
 
@@ -131,8 +152,14 @@ export class Composer {
 
   #measure() {
     const length = [...this.#text.value].length;
-    $("length").textContent = length > CHARACTERS_MAX * 0.8 ? `${length}/${CHARACTERS_MAX}` : "";
-    $("length").classList.toggle("over", isTooLong(this.#text.value));
+    const max = this.#charactersMax;
+    $("length").textContent = length > max * 0.8 ? `${length}/${max}` : "";
+    $("length").classList.toggle("over", this.#isTooLong(this.#text.value));
+  }
+
+  #isTooLong(text) {
+    const trimmed = text.trim();
+    return [...trimmed].length > this.#charactersMax || bytes.encode(trimmed).length > BYTES_MAX;
   }
 
   #paintColors() {
@@ -154,13 +181,10 @@ export class Composer {
   }
 }
 
-function isTooLong(text) {
-  const trimmed = text.trim();
-  return [...trimmed].length > CHARACTERS_MAX || bytes.encode(trimmed).length > BYTES_MAX;
-}
-
 const shorten = (text) => ([...text].length > 40 ? `${[...text].slice(0, 40).join("")}…` : text);
 
-function wordOf({ code, message, retryAfterMs }) {
-  return has(`e_${code}`) ? t(`e_${code}`, { s: Math.ceil((retryAfterMs ?? 1_000) / 1_000) }) : t("e_other", { why: message });
+/** A refusal in the reader's words. @param {{code: string, message?: string, retryAfterMs?: number, max?: number}} refusal */
+export function wordOf({ code, message = "", retryAfterMs, max = CHARACTERS_MAX }) {
+  const values = { s: Math.ceil((retryAfterMs ?? 1_000) / 1_000), n: max };
+  return has(`e_${code}`) ? t(`e_${code}`, values) : t("e_other", { why: message });
 }

@@ -34,7 +34,13 @@ const STEP_MS_MAX = 250;
 /** The recordings' unit for a normal comment. */
 const SIZE_NORMAL = 25;
 
-/** @typedef {{text: string, mode?: string, color?: number, size?: number, own?: boolean}} Flying */
+/** A badge's letters, beside the comment's; its room is kept free from the start, because it grows: "×8888". */
+const BADGE_SCALE = 0.74;
+const BADGE_EMS = 2.75;
+/** How long a badge swells when it grows. */
+const SWELL_MS = 260;
+
+/** @typedef {{text: string, mode?: string, color?: number, size?: number, own?: boolean, offset?: number, badge?: string}} Flying */
 
 export class Danmaku {
   #canvas; #lanes = new Lanes(); #bitmaps;
@@ -43,7 +49,7 @@ export class Danmaku {
   #clock = 0; #raf = 0; #dirty = true;
   /** @type {number|null} */ #lastNow = null;
   /** @type {CanvasRenderingContext2D} */ #context;
-  #settings = { density: "normal", area: 1, opacity: 1, paused: false, still: false };
+  #settings = { density: "normal", area: 1, opacity: 1, paused: false, still: false, badges: false };
   #counters = { pushed: 0, drawn: 0, dropped: 0, frames: 0 };
 
   /** @param {HTMLCanvasElement} canvas */
@@ -52,6 +58,9 @@ export class Danmaku {
     this.#context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     this.#bitmaps = new Bitmaps(POOL_BYTES_MAX, this.#context);
   }
+
+  /** What the badges on the stage say. */
+  get badges() { return [...this.#moving, ...this.#standing].flatMap(({ badge, words }) => (badge ? [words] : [])); }
 
   /** pushed = drawn + dropped + waiting, always. */
   get counters() {
@@ -85,8 +94,9 @@ export class Danmaku {
   }
 
   /**
-   * `still`: nothing moves (for people who asked for less motion); crossing comments stand instead.
-   * @param {Partial<{density: keyof DENSITIES, area: number, opacity: number, paused: boolean, still: boolean}>} changes
+   * `still`: nothing moves (for people who asked for less motion); crossing comments stand instead. `badges`: comments may get one
+   * while they fly, so each keeps room for it.
+   * @param {Partial<{density: keyof DENSITIES, area: number, opacity: number, paused: boolean, still: boolean, badges: boolean}>} changes
    */
   set(changes) {
     if (changes.still !== undefined && changes.still !== this.#settings.still) this.clear();
@@ -109,6 +119,30 @@ export class Danmaku {
       if (this.#waiting[i].comment.own && this.#waiting.length < 2 * WAITING_MAX) i += 1;
       else { this.#waiting.splice(i, 1); this.#counters.dropped += 1; }
     }
+  }
+
+  /** A comment gets another badge, if it is still here. @param {number} offset @param {string} badge */
+  badge(offset, badge) {
+    for (const { comment } of this.#waiting) if (comment.offset === offset) comment.badge = badge;
+    for (const list of [this.#moving, this.#standing]) {
+      for (const item of list) {
+        if (item.offset !== offset) continue;
+        const before = item.badge;
+        this.#pin(item, badge);
+        if (before) this.#bitmaps.release(before);
+        item.swellsUntil = this.#settings.paused ? 0 : this.#clock + SWELL_MS;
+        this.#dirty = true;
+      }
+    }
+  }
+
+  /** A comment leaves at once, on its way or waiting. @param {number} offset */
+  remove(offset) {
+    const before = this.#waiting.length;
+    this.#waiting = this.#waiting.filter(({ comment }) => comment.offset !== offset);
+    this.#counters.dropped += before - this.#waiting.length;
+    for (const list of [this.#moving, this.#standing]) this.#keep(list, (item) => item.offset !== offset);
+    this.#dirty = true;
   }
 
   /** Empties the stage; comments that wait still get their turn. */
@@ -156,9 +190,15 @@ export class Danmaku {
     const clock = this.#clock;
     const scale = this.#scale;
     this.#keep(list, (item) => item.way.endsAt > clock);
-    for (const { way, bitmap, top } of list) {
+    for (const { way, bitmap, top, badge, swellsUntil } of list) {
       const x = Math.round(leftAt(way, clock) * scale);
       this.#context.drawImage(bitmap.canvas, 0, 0, bitmap.width, bitmap.height, x, top, bitmap.width, bitmap.height);
+      if (!badge) continue;
+      const swell = this.#settings.still ? 1 : 1 + 0.4 * Math.max(0, (swellsUntil - clock) / SWELL_MS);
+      const width = badge.width * swell;
+      const height = badge.height * swell;
+      const y = top + (bitmap.height - height) / 2;
+      this.#context.drawImage(badge.canvas, 0, 0, badge.width, badge.height, x + bitmap.width + 2 * scale - (width - badge.width) / 2, y, width, height);
     }
   }
 
@@ -166,7 +206,9 @@ export class Danmaku {
   #keep(list, wanted) {
     let kept = 0;
     for (const item of list) {
-      if (wanted(item)) { list[kept] = item; kept += 1; } else this.#bitmaps.release(item.bitmap);
+      if (wanted(item)) { list[kept] = item; kept += 1; continue; }
+      this.#bitmaps.release(item.bitmap);
+      if (item.badge) this.#bitmaps.release(item.badge);
     }
     list.length = kept;
   }
@@ -184,16 +226,18 @@ export class Danmaku {
   }
 
   #place(entry) {
-    const { density, area, still } = this.#settings;
+    const { density, area, still, badges } = this.#settings;
     const { gap, live } = DENSITIES[density];
     if (this.#moving.length + this.#standing.length >= live) return false;
-    const { text, mode, color = 0xffffff, size = SIZE_NORMAL, own = false } = entry.comment;
+    const { text, mode, color = 0xffffff, size = SIZE_NORMAL, own = false, offset, badge = "" } = entry.comment;
     const stands = still || mode === "top" || mode === "bottom";
     const fontPx = Math.round((this.#fontPx * size) / SIZE_NORMAL);
-    const widthMax = stands ? this.#width : undefined;
+    const reserve = badges || badge ? this.#bitmaps.guess(BADGE_EMS, Math.round(fontPx * BADGE_SCALE)).width : 0;
+    const widthMax = stands ? this.#width - reserve : undefined;
     const now = this.#clock;
     const usable = Math.max(1, Math.floor(this.#lanes.rows * area));
-    const find = ({ width, height }) => {
+    const find = ({ width: drawn, height }) => {
+      const width = drawn + reserve;
       const rows = Math.min(usable, Math.ceil(height / this.#rowHeight));
       return stands
         ? this.#lanes.findStanding({ width, rows, now, usable, durationMs: STAND_MS, bottom: mode === "bottom" || (still && mode === "reverse") })
@@ -208,7 +252,16 @@ export class Danmaku {
     if (!bitmap) return false;
     this.#lanes.take(way);
     const top = Math.round((way.row * this.#rowHeight + (way.rows * this.#rowHeight - entry.layout.height) / 2) * this.#scale);
-    (stands ? this.#standing : this.#moving).push({ way, bitmap, top });
+    const item = { way, bitmap, top, offset, fontPx, badge: null, words: "", swellsUntil: 0 };
+    if (badge) this.#pin(item, badge);
+    (stands ? this.#standing : this.#moving).push(item);
     return true;
+  }
+
+  /** No room in the pool: no badge. The list beside has it. */
+  #pin(item, words) {
+    const layout = this.#bitmaps.layout(words, Math.round(item.fontPx * BADGE_SCALE));
+    item.badge = this.#bitmaps.acquire(layout, 0xffffff, "badge", this.#scale);
+    item.words = words;
   }
 }

@@ -1,12 +1,13 @@
-// Shortcuts. None fires while somebody types, with a modifier held, or where the key already means something.
+// Shortcuts. None fires while somebody types, with a modifier held, behind a dialog, or where the key already means something.
 
 const TYPES = "input:not([type=radio], [type=range]), textarea, select, [contenteditable]";
-const ACTS_ON_SPACE = "button, a, input, [role=button]";
+const ACTS_ON_SPACE = "button, a, input, summary, [role=button]";
 
 /** @param {Record<string, () => void>} actions by lower-case key; a space is " " */
 export function shortcuts(actions) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (document.querySelector("dialog[open]")) return;
     if (event.target.matches?.(TYPES)) {
       if (event.key === "Escape") event.target.blur();
       return;

@@ -3,21 +3,35 @@
 // Knows the wire v1 (JSON). Does not know the page: no DOM, no storage. Time, chance and the socket
 // class come in through the options, so that a test can drive it without a network.
 
+import { Board } from "./volley-board.js";
+
 /**
  * @typedef {{id: string, name: string, role?: string}} User
  * @typedef {{mode?: "scroll"|"top"|"bottom"|"reverse", color?: number, size?: number}} Style
- * @typedef {{user: User, id?: string, text: string, style?: Style, media_ms?: number, ext?: object}} Comment
- * @typedef {{offset: number, comment?: Comment}} RoomEvent
+ * @typedef {{user: User, id?: string, text: string, style?: Style, media_ms?: number, ext?: object, first?: boolean,
+ *   deleted?: boolean, times?: number, names?: string[]}} Comment
+ * @typedef {{user: User, name: string, count: number, value: number, combo?: string, total?: number}} Gift
+ * @typedef {{offset: number, by: number, times: number}} Raise
+ * @typedef {{offset: number, comment?: Comment, gift?: Gift, announcement?: import("./volley-board.js").Announcement,
+ *   custom?: import("./volley-board.js").Custom, pin?: import("./volley-board.js").Pin, unpin?: {}, delete?: {offset: number},
+ *   poll?: import("./volley-board.js").Poll, poll_close?: {id: string}, enter?: {user: User},
+ *   settings?: import("./volley-board.js").Settings, outcome?: string, into?: number}} RoomEvent
  * @typedef {{room: string, session: string, you: User, recovered: boolean, reason?: string, epoch: string,
- *   last: number, tick_ms: number, snapshot: {likes: number, online: number, events: RoomEvent[]}}} Welcome
+ *   last: number, tick_ms: number, snapshot: {likes: number, online: number, unique?: number, events: RoomEvent[]}}} Welcome
  * @typedef {"disconnected"|"connecting"|"connected"} State
  * @typedef {{state: State, code?: number, reason?: string, terminal?: boolean, retryInMs?: number}} StateChange
  * @typedef {{events: RoomEvent[], origin: "snapshot"|"resumed"|"live", tickMs: number}} Events
- * @typedef {{likes: number, online: number}} Counters
+ * @typedef {{likes: number, online: number, unique: number}} Counters
  * @typedef {{from: number, to: number|null, reason: string}} Gap
- * @typedef {{offset: number, outcome: "shown"|"merged"|"shed"}} Sent
- * @typedef {{welcome: Welcome, state: StateChange, events: Events, counters: Counters, shed: Record<string, number>,
- *   gap: Gap, error: VolleyError, bye: {code: number, after_ms: number}}} EventMap
+ * @typedef {{offset: number, outcome: "shown"|"merged"|"shed", into?: number}} Sent
+ * @typedef {"viewer"|"lite"|"full"} Rendition
+ * What a frame showed of its stretch and what it did not. `shown`: comments in it; `total`: comments that it accounts for,
+ * those included that were folded into others or left out; `merged`, `shed`: how many, by class.
+ * @typedef {{shown: number, total: number, merged: Record<string, number>, shed: Record<string, number>,
+ *   origin: "resumed"|"live"}} Ledger
+ * @typedef {{welcome: Welcome, state: StateChange, events: Events, raises: Raise[], counters: Counters, ledger: Ledger,
+ *   board: {changed: Set<import("./volley-board.js").Part>, fresh: boolean}, rendition: {now: Rendition, reason: string},
+ *   position: number, gap: Gap, error: VolleyError, bye: {code: number, after_ms: number}}} EventMap
  */
 
 /** The shortest wait before a reconnect; also the step that back-off doubles. */
@@ -30,9 +44,9 @@ export const STABLE_MS = 10_000;
 export const CONNECT_TIMEOUT_MS = 10_000;
 /** The server speaks at least every 15 s; three times that without a word means that the path is dead. */
 export const SILENCE_MS = 45_000;
-/** How long an unanswered comment is waited for, reconnects included. A tick is at most 2 s. */
+/** How long an unanswered comment or vote is waited for, reconnects included. A tick is at most 2 s. */
 export const ACK_TIMEOUT_MS = 30_000;
-/** Comments that may wait for their answer; more are refused here. */
+/** Comments and votes that may wait for their answer; more are refused here. */
 export const PENDING_MAX = 64;
 /** The longest hint of a `bye` that is believed. */
 export const HINT_MAX_MS = 300_000;
@@ -96,12 +110,16 @@ export class VolleyClient {
   /** Who the server takes us for. @type {User|null} */ user = null;
   /** The log's incarnation, once welcomed. @type {string|null} */ epoch = null;
   /** The newest position that we have. */ position = 0;
+  /** What newcomers are told at once, kept up to date. */ board = new Board();
+  /** How much of the room comes. @type {Rendition} */ rendition = "viewer";
+  /** People who have watched, about. */ unique = 0;
 
   #url; #options; #guestKey; #listeners = new Map();
   /** Frames that start before this are the answer to a resume. */
   #resumedUntil = 0;
   /** @type {any} */ #socket = null;
   /** What a `bye` asked for. @type {number|null} */ #hintMs = null;
+  /** What was asked for; a slow connection may get less. @type {Rendition} */ #wished = "viewer";
   #attempt = 0; #tickMs = 100; #connectedAt = 0;
   #retryTimer = null; #connectTimer = null; #silenceTimer = null; #heardAt = 0;
   #pending = new Map(); #idPrefix; #idCount = 0;
@@ -109,12 +127,13 @@ export class VolleyClient {
   /**
    * Does no I/O: call {@link connect}.
    * @param {string} url ws:// or wss:// address of the room's socket
-   * @param {{guestKey?: string, WebSocket?: any, random?: () => number, now?: () => number,
+   * @param {{guestKey?: string, rendition?: Rendition, WebSocket?: any, random?: () => number, now?: () => number,
    *   setTimeout?: (f: () => void, ms: number) => any, clearTimeout?: (timer: any) => void}} [options]
    */
   constructor(url, options = {}) {
     this.#url = url;
     this.#guestKey = GUEST_KEY.test(options.guestKey ?? "") ? options.guestKey : newGuestKey();
+    this.#wished = this.rendition = options.rendition ?? "viewer";
     this.#options = {
       WebSocket: options.WebSocket ?? globalThis.WebSocket,
       random: options.random ?? Math.random,
@@ -180,24 +199,51 @@ export class VolleyClient {
    * @param {{style?: Style, mediaMs?: number, ext?: object, id?: string}} [options]
    * @returns {Promise<Sent>} rejects with a {@link VolleyError}; `unknown_outcome`: it may or may not have arrived
    */
-  send(text, { style, mediaMs, ext, id } = {}) {
-    if (this.state !== "connected") return Promise.reject(new VolleyError("not_connected", "not connected"));
-    if (this.#pending.size >= PENDING_MAX) {
-      return Promise.reject(new VolleyError("too_many_pending", "too many comments wait for their answer"));
-    }
-    const comment = { id: id ?? `${this.#idPrefix}-${(this.#idCount += 1)}`, text };
-    const sameId = this.#pending.get(comment.id);
-    if (sameId) return sameId.promise;
+  send(text, { style, mediaMs, ext, id = this.#nextId() } = {}) {
+    const comment = { id, text };
     if (style && Object.keys(style).length > 0) comment.style = style;
     if (mediaMs !== undefined) comment.media_ms = mediaMs;
     if (ext !== undefined) comment.ext = ext;
-    const entry = { wire: JSON.stringify({ comment }) };
+    return this.#ask(id, { comment });
+  }
+
+  /**
+   * Votes in a poll. A user's first vote counts, another one changes nothing.
+   * @param {string} poll @param {number} option from 0
+   * @returns {Promise<Sent>} rejects as {@link send} does
+   */
+  vote(poll, option) {
+    const id = this.#nextId();
+    return this.#ask(id, { vote: { id, poll, option } });
+  }
+
+  /**
+   * Asks for more or less of the room, now and after every reconnect. The event `rendition` tells when it comes.
+   * @param {Rendition} rendition
+   */
+  ask(rendition) {
+    this.#wished = rendition;
+    if (this.state === "connected") this.#socket.send(JSON.stringify({ rendition }));
+  }
+
+  /** Ids of one client end in a number that grows: see docs/protocol.md. */
+  #nextId() { return `${this.#idPrefix}-${(this.#idCount += 1)}`; }
+
+  /** Sends what is answered by its id, and once more after every reconnect until it is. */
+  #ask(id, message) {
+    if (this.state !== "connected") return Promise.reject(new VolleyError("not_connected", "not connected"));
+    if (this.#pending.size >= PENDING_MAX) {
+      return Promise.reject(new VolleyError("too_many_pending", "too many messages wait for their answer"));
+    }
+    const sameId = this.#pending.get(id);
+    if (sameId) return sameId.promise;
+    const entry = { wire: JSON.stringify(message) };
     entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
     entry.timer = this.#options.setTimeout(() => {
-      this.#pending.delete(comment.id);
-      entry.reject(new VolleyError("unknown_outcome", "the server did not answer", { id: comment.id }));
+      this.#pending.delete(id);
+      entry.reject(new VolleyError("unknown_outcome", "the server did not answer", { id }));
     }, ACK_TIMEOUT_MS);
-    this.#pending.set(comment.id, entry);
+    this.#pending.set(id, entry);
     this.#socket.send(entry.wire);
     return entry.promise;
   }
@@ -230,6 +276,7 @@ export class VolleyClient {
       url.searchParams.set("epoch", this.epoch);
       url.searchParams.set("after", String(this.position));
     }
+    if (this.#wished !== "viewer") url.searchParams.set("rendition", this.#wished);
     this.#become({ state: "connecting" });
     const socket = new this.#options.WebSocket(url.href, ["volley.v1.json", `volley.guest.${this.#guestKey}`]);
     this.#socket = socket;
@@ -309,6 +356,7 @@ export class VolleyClient {
     else if (message.error) this.#onError(message.error);
     else if (message.gap) this.#onGap(message.gap);
     else if (message.heartbeat) this.#reach(message.heartbeat.last);
+    else if (message.rendition) this.#onRendition(message.rendition);
     else if (message.bye) this.#onBye(message.bye);
   }
 
@@ -322,8 +370,9 @@ export class VolleyClient {
     this.epoch = welcome.epoch;
     this.#tickMs = welcome.tick_ms;
     this.#become({ state: "connected" });
+    this.rendition = this.#wished; // A connection begins with what it asked for.
     this.#emit("welcome", welcome);
-    this.#emit("counters", { likes: welcome.snapshot.likes, online: welcome.snapshot.online });
+    this.#count(welcome.snapshot);
     for (const { wire } of this.#pending.values()) this.#socket.send(wire);
     const before = this.position;
     if (welcome.recovered && same) {
@@ -334,8 +383,9 @@ export class VolleyClient {
     const continues = same && welcome.last >= before;
     this.position = continues ? before : 0;
     this.#resumedUntil = 0;
-    this.#deliver(welcome.snapshot.events, "snapshot");
-    this.position = welcome.last;
+    this.#emit("board", { changed: this.board.begin(welcome.snapshot), fresh: true });
+    this.#deliver(this.#fresh(welcome.snapshot.events), "snapshot");
+    this.#arrive(welcome.last);
     if (asked) {
       const first = welcome.snapshot.events[0]?.offset ?? welcome.last + 1;
       this.#emit("gap", { from: before, to: continues ? first - 1 : null, reason: welcome.reason ?? "not_recovered" });
@@ -344,10 +394,30 @@ export class VolleyClient {
 
   #onFrame(frame) {
     this.#reach(frame.prev);
-    this.#deliver(frame.events, frame.prev < this.#resumedUntil ? "resumed" : "live");
-    this.position = Math.max(this.position, frame.last);
-    this.#emit("counters", { likes: frame.likes, online: frame.online });
-    if (frame.shed) this.#emit("shed", frame.shed);
+    const origin = frame.prev < this.#resumedUntil ? "resumed" : "live";
+    const isNews = frame.last > this.position; // Counters alone make a frame too, and a part may be known already.
+    const fresh = this.#fresh(frame.events);
+    const raises = isNews ? frame.events.flatMap(({ raise }) => (raise ? [raise] : [])) : [];
+    const changed = this.board.apply(fresh, frame.tallies ?? [], frame.at);
+    if (changed.has("settings")) this.#tickMs = this.board.settings.tick_ms ?? this.#tickMs;
+    this.#deliver(fresh, origin);
+    if (raises.length > 0) this.#emit("raises", raises);
+    if (changed.size > 0) this.#emit("board", { changed, fresh: false });
+    this.#count(frame);
+    if (isNews) this.#emit("ledger", ledger(fresh, raises, frame, origin));
+    this.#arrive(frame.last);
+  }
+
+  /** @param {{likes: number, online: number, unique?: number}} told */
+  #count({ likes, online, unique }) {
+    this.unique = unique ?? this.unique;
+    this.#emit("counters", { likes, online, unique: this.unique });
+  }
+
+  /** @param {number} position */
+  #arrive(position) {
+    this.position = Math.max(this.position, position);
+    this.#emit("position", this.position);
   }
 
   /** The server's next word continues at `to`: if that is ahead of us, something was lost. */
@@ -357,19 +427,25 @@ export class VolleyClient {
     this.position = to;
   }
 
-  /** Skips what is known already. */
+  /** Without what is known already, and without raises, which have no position of their own. */
+  #fresh(events) { return events.filter((event) => event.offset > this.position); }
+
   #deliver(events, origin) {
-    const fresh = events.filter((event) => event.offset > this.position);
-    if (fresh.length > 0) this.#emit("events", { events: fresh, origin, tickMs: this.#tickMs });
+    if (events.length > 0) this.#emit("events", { events, origin, tickMs: this.#tickMs });
   }
 
   #onGap(gap) {
-    this.position = Math.max(this.position, gap.to);
     this.#emit("gap", gap);
+    this.#arrive(gap.to);
   }
 
-  #onAck(ack) {
-    this.#take(ack.id)?.resolve({ offset: ack.offset, outcome: ack.outcome });
+  #onAck({ id, offset, outcome, into }) {
+    this.#take(id)?.resolve(into === undefined ? { offset, outcome } : { offset, outcome, into });
+  }
+
+  #onRendition({ now, reason }) {
+    this.rendition = now;
+    this.#emit("rendition", { now, reason });
   }
 
   #onError(error) {
@@ -393,3 +469,16 @@ export class VolleyClient {
     this.#emit("bye", bye);
   }
 }
+
+/** Comments by class; what else can be left out is counted under its kind's name. */
+const COMMENT_CLASSES = ["normal", "low"];
+
+/** @returns {Ledger} */
+function ledger(fresh, raises, { merged = {}, shed = {} }, origin) {
+  const comments = fresh.flatMap(({ comment }) => (comment ? [comment] : []));
+  const stoodFor = sum(comments.map(({ times = 1 }) => times)) + sum(raises.map(({ by }) => by));
+  const leftOut = sum(COMMENT_CLASSES.map((name) => shed[name] ?? 0));
+  return { shown: comments.length, total: stoodFor + leftOut, merged, shed, origin };
+}
+
+const sum = (numbers) => numbers.reduce((all, each) => all + each, 0);

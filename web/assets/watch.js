@@ -1,11 +1,18 @@
-// The watch page: joins the client, the stage, the list and the comment box.
+// The watch page: joins the client, the stage, the list, the comment box, and what the show's owner brings.
 
 import { Chat } from "./chat.js";
-import { Composer } from "./composer.js";
+import { Composer, wordOf } from "./composer.js";
 import { Danmaku } from "./danmaku.js";
-import { link, t, translate } from "./i18n.js";
+import { Entrances } from "./entrances.js";
+import { counted, GiftTray } from "./gifts.js";
+import { compact, link, t, translate } from "./i18n.js";
 import { shortcuts } from "./keys.js";
+import { LedgerPanel } from "./ledger.js";
 import { Likes } from "./likes.js";
+import { Announcements, Pinned } from "./notices.js";
+import { Own } from "./own.js";
+import { PollCard, result, voteMemory } from "./poll.js";
+import { productOf, Shelf } from "./product.js";
 import { isRoom, roomOf, socketUrl } from "./rooms.js";
 import { Scene } from "./scene.js";
 import { Status } from "./status.js";
@@ -40,42 +47,137 @@ const client = new VolleyClient(socketUrl(isRoom(room) ? room : "-", location), 
 const danmaku = new Danmaku($("danmaku"));
 const scene = new Scene($("scene"));
 const chat = new Chat($("chat"), $("jump"));
-const composer = new Composer((text, style) => client.send(text, { style }));
+const own = new Own(({ text, style, offset, into, times, mark }) => {
+  const row = { ...style, text, offset, into, times, mark, name: client.user?.name ?? "", own: true };
+  chat.add([row]);
+  danmaku.push([flying(row)]);
+});
+const composer = new Composer(async (text, style) => {
+  const sent = await client.send(text, { style });
+  own.acknowledged(text.trim(), style, sent);
+  return sent;
+});
 const likes = new Likes({ button: $("like"), total: $("likes"), sky: $("hearts"), send: (n) => client.like(n) });
 const status = new Status({
   words: $("state"), announce: $("announce"), retry: $("retry"), onRetry: () => client.connect(),
 });
+const tray = new GiftTray($("gifts"));
+const entrances = new Entrances($("entrance"));
+const announcements = new Announcements({
+  bars: $("bars"), dialog: $("urgent"), text: $("urgent-text"), more: $("urgent-more"), ok: $("urgent-ok"),
+});
+const pinned = new Pinned({ root: $("pinned"), who: $("pinned-who"), text: $("pinned-text") });
+const poll = new PollCard(
+  { root: $("poll"), question: $("poll-question"), options: $("poll-options"), state: $("poll-state"), close: $("poll-close") },
+  { vote: (id, option) => client.vote(id, option), memory: voteMemory(() => `${room} ${client.epoch}`), wordOf },
+);
+const shelf = new Shelf($("shelf"));
+const ledger = new LedgerPanel(
+  { root: $("ledger"), line: $("honest"), facts: $("facts"), why: $("rendition-why"), renditions: [...document.querySelectorAll("input[name=rendition]")] },
+  { dropped: () => danmaku.counters.dropped, ask: (rendition) => client.ask(rendition) },
+);
 const mine = new Set();
-let shed = 0;
 let epoch = null;
+
+/** A row of the list as the stage takes it. */
+function flying({ text, mode, color, size, own: isOwn, offset, into, times = 1 }) {
+  return { text, mode, color, size, own: isOwn, offset: into ?? offset, badge: times > 1 ? badge(times) : "" };
+}
+const badge = (times) => `×${compact(times)}`;
 
 client.on("state", (change) => {
   status.show(change);
-  likes.enable(change.state === "connected");
+  rules();
 });
 client.on("welcome", (welcome) => {
   mine.add(welcome.you.id);
   if (mine.size > IDENTITIES_MAX) mine.delete(mine.values().next().value);
-  if (epoch !== null && epoch !== welcome.epoch) likes.restart();
+  if (epoch !== null && epoch !== welcome.epoch) {
+    likes.restart();
+    own.restart();
+  }
   epoch = welcome.epoch;
+  ledger.rendition(client.rendition);
 });
 client.on("events", ({ events, origin, tickMs }) => {
-  const comments = events.filter((event) => event.comment).map(({ offset, comment }) => ({
-    ...comment.style, offset, text: comment.text, name: comment.user.name, own: mine.has(comment.user.id), old: origin === "snapshot",
+  const comments = events.filter(({ comment }) => comment && !comment.deleted).map(({ offset, comment }) => ({
+    ...comment.style, offset, text: comment.text, times: comment.times, names: comment.names, name: comment.user.name,
+    own: mine.has(comment.user.id), old: origin === "snapshot",
   }));
+  for (const comment of comments) own.told(comment);
   chat.add(comments);
   // What was said before one came is read, not flown.
-  if (origin !== "snapshot") danmaku.push(comments, origin === "live" ? tickMs : 2_000);
+  if (origin !== "snapshot") danmaku.push(comments.map(flying), origin === "live" ? tickMs : 2_000);
+  for (const event of events) happened(event, origin);
 });
+
+/** What is no comment. In the order of the log, because one may undo the other. */
+function happened({ offset, gift, announcement, custom, enter, delete: gone }, origin) {
+  const isNew = origin !== "snapshot";
+  if (gift) {
+    const counts = counted(offset, gift);
+    chat.gift(counts);
+    if (isNew) tray.give(counts);
+  }
+  if (announcement) {
+    chat.house(announcement.level === "urgent" ? "urgent" : "announcement", announcement.text);
+    if (isNew && !(announcement.until <= Date.now())) announcements.announce(announcement);
+  }
+  if (custom && isNew && !custom.sticky && productOf(custom, location.href)) shelf.offer(custom);
+  if (enter && origin === "live") entrances.enter(enter.user);
+  if (gone) {
+    chat.remove(gone.offset);
+    danmaku.remove(gone.offset);
+  }
+}
+
+/** Says how a poll ended, once: by its end, or because another one took its place. */
+let asked = { poll: null, tally: null };
+function follow(fresh) {
+  const { poll: now, tally } = client.board;
+  const same = now?.id === asked.poll?.id;
+  if (!fresh && asked.tally?.open && (!same || !tally?.open)) {
+    chat.house("poll", t("pollResult", { what: result(asked.poll, same ? tally : asked.tally) }));
+  }
+  asked = { poll: now, tally };
+  poll.show(now, tally);
+}
+
+client.on("raises", (raises) => {
+  for (const raise of raises) {
+    own.raised(raise);
+    chat.grow(raise.offset, raise.times);
+    danmaku.badge(raise.offset, badge(raise.times));
+  }
+});
+client.on("board", ({ changed, fresh }) => {
+  const { board } = client;
+  if (changed.has("pinned")) pinned.show(board.pinned);
+  if (changed.has("sticky")) shelf.stick(board.sticky.get("shop.product"));
+  if (changed.has("poll")) follow(fresh);
+  if (changed.has("settings")) rules();
+  if (fresh) announcements.standing(board.announcements);
+});
+
+/** What the room's settings let this viewer do, while there is a connection. */
+function rules() {
+  const { settings } = client.board;
+  const allowed = settings.allowed ?? ["comment", "like", "vote"];
+  const isConnected = client.state === "connected";
+  composer.rules(settings, client.user);
+  likes.enable(isConnected && allowed.includes("like"));
+  poll.enable(isConnected && allowed.includes("vote"));
+  danmaku.set({ badges: (settings.merge ?? "off") !== "off" });
+}
+
 client.on("counters", (counters) => {
   likes.total(counters.likes);
+  ledger.counters(counters);
   $("online").textContent = t("online", { n: counters.online });
 });
-client.on("shed", (byClass) => {
-  const n = Object.values(byClass).reduce((sum, each) => sum + each, 0);
-  shed += n;
-  chat.tally("shed", n);
-});
+client.on("ledger", (frame) => ledger.add(frame));
+client.on("rendition", ({ now, reason }) => ledger.rendition(now, reason));
+client.on("position", (position) => own.reached(position));
 client.on("gap", ({ from, to, reason }) => {
   if (reason === "epoch_changed") chat.note(t("restarted"));
   else if (to === null) chat.note(t("missedSome"));
@@ -83,17 +185,7 @@ client.on("gap", ({ from, to, reason }) => {
   else if (to > from) chat.note(t(reason === "slow" ? "missedSlow" : "missed", { n: to - from }));
 });
 client.on("error", (refusal) => composer.refusedLikes(refusal));
-
-/** What did not reach the screen, and why: by the server's choice, and by this page's own. */
-function honest() {
-  const dropped = danmaku.counters.dropped;
-  const parts = [];
-  if (shed > 0) parts.push(t("shed", { n: shed }));
-  if (dropped > 0) parts.push(t("unflown", { n: dropped }));
-  const line = parts.join(" · ");
-  if ($("honest").textContent !== line) $("honest").textContent = line;
-}
-setInterval(honest, 500);
+setInterval(() => ledger.paint(), 500);
 
 function setPaused(paused) {
   danmaku.set({ paused });

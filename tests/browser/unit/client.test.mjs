@@ -12,7 +12,7 @@ function setUp({ random = 0 } = {}) {
   const client = new sdk.VolleyClient("ws://h.test/v1/rooms/demo/ws", {
     WebSocket: FakeSocket, random: () => random, now: () => clock.now, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout,
   });
-  const heard = { state: [], gap: [], events: [], error: [], shed: [], counters: [] };
+  const heard = { state: [], gap: [], events: [], error: [], ledger: [], counters: [] };
   for (const name of Object.keys(heard)) client.on(name, (detail) => heard[name].push(detail));
   const offsets = () => heard.events.flatMap(({ events }) => events.map((event) => event.offset));
   return { clock, client, opened, heard, offsets, last: () => opened.at(-1) };
@@ -215,11 +215,14 @@ test("announced_gap_is_told_once_and_the_next_frame_continues", () => {
   assert.deepEqual(offsets(), [813]);
 });
 
-test("shed_and_counters_are_told", () => {
+test("ledger_and_counters_are_told", () => {
   const { last, heard } = connected();
-  last().say(frame(0, 30, [1], { likes: 7, online: 3, shed: { normal: 29 } }));
-  assert.deepEqual(heard.shed, [{ normal: 29 }]);
-  assert.deepEqual(heard.counters.at(-1), { likes: 7, online: 3 });
+  last().say(frame(0, 30, [1], { likes: 7, online: 3, unique: 5, shed: { normal: 29 } }));
+  assert.deepEqual(heard.ledger, [{ shown: 1, total: 30, merged: {}, shed: { normal: 29 }, origin: "live" }]);
+  assert.deepEqual(heard.counters.at(-1), { likes: 7, online: 3, unique: 5 });
+  last().say(frame(30, 30, [], { likes: 8, online: 2 }));
+  assert.deepEqual(heard.counters.at(-1), { likes: 8, online: 2, unique: 5 }, "an estimate that did not change stands");
+  assert.equal(heard.ledger.length, 1, "counters alone are no stretch of the log");
 });
 
 test("send_resolves_with_the_offset", async () => {
