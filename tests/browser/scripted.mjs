@@ -346,6 +346,7 @@ const ok = await run({
     await page.getByLabel("A lighter view").check();
     await eventually("asked", () => heard.some(({ rendition }) => rendition === "lite"));
     await eventually("told", async () => /lighter view/.test(await page.textContent("#honest")));
+    all.more = { rendition: "lite" };
     await sockets[0].close({ code: 4001, reason: "slow consumer" });
     await eventually("again", () => sockets.length === 2);
     assert.equal(new URL(sockets[1].url()).searchParams.get("rendition"), "lite");

@@ -89,7 +89,8 @@ export class LedgerPanel {
   #line() {
     const { shown, total } = this.#pace.rates(performance.now());
     const parts = [];
-    if (total > 0) parts.push(t(total > shown ? "showing" : "showingAll", { shown: rate(shown), total: rate(total) }));
+    const word = total > shown ? "showing" : this.#dropped() > 0 ? "pace" : "showingAll";
+    if (total > 0) parts.push(t(word, { shown: rate(shown), total: rate(total) }));
     if (this.#dropped() > 0) parts.push(t("unflown", { n: this.#dropped() }));
     if (this.#parts.root.dataset.rendition === "lite") parts.push(t(this.#slow ? "liteSlow" : "liteNow"));
     return parts.length > 0 ? parts.join(" · ") : t("ledger");

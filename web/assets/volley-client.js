@@ -17,7 +17,7 @@ import { Board } from "./volley-board.js";
  *   poll?: import("./volley-board.js").Poll, poll_close?: {id: string}, enter?: {user: User},
  *   settings?: import("./volley-board.js").Settings, outcome?: string, into?: number}} RoomEvent
  * @typedef {{room: string, session: string, you: User, recovered: boolean, reason?: string, epoch: string,
- *   last: number, tick_ms: number, snapshot: {likes: number, online: number, unique?: number, events: RoomEvent[]}}} Welcome
+ *   last: number, tick_ms: number, rendition?: Rendition, snapshot: {likes: number, online: number, unique?: number, events: RoomEvent[]}}} Welcome
  * @typedef {"disconnected"|"connecting"|"connected"} State
  * @typedef {{state: State, code?: number, reason?: string, terminal?: boolean, retryInMs?: number}} StateChange
  * @typedef {{events: RoomEvent[], origin: "snapshot"|"resumed"|"live", tickMs: number}} Events
@@ -370,7 +370,7 @@ export class VolleyClient {
     this.epoch = welcome.epoch;
     this.#tickMs = welcome.tick_ms;
     this.#become({ state: "connected" });
-    this.rendition = this.#wished; // A connection begins with what it asked for.
+    this.rendition = welcome.rendition ?? "viewer";
     this.#emit("welcome", welcome);
     this.#count(welcome.snapshot);
     for (const { wire } of this.#pending.values()) this.#socket.send(wire);

@@ -160,7 +160,7 @@ test("rendition_is_asked_for_now_and_at_every_connection", () => {
   last().say({ rendition: { now: "lite", reason: "asked" } });
   assert.equal(client.rendition, "lite");
   last().say({ rendition: { now: "viewer", reason: "kept_up" } });
-  reconnect();
+  reconnect({ rendition: "lite" });
   assert.equal(last().url.searchParams.get("rendition"), "lite");
   assert.equal(client.rendition, "lite");
   assert.deepEqual(heard.rendition.map(({ reason }) => reason), ["asked", "kept_up"]);
