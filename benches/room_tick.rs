@@ -3,7 +3,10 @@
 //!
 //! The workload is one tick of 100 ms: `20` comments are 200/s (the canonical show), `500` are 5,000/s (the
 //! busiest room: its tick has to stay well under 10 ms, a tenth of the interval), with 30 characters each, ids, and
-//! likes. `both` encodes JSON and MessagePack. `idle` is an actor with nothing to do being run.
+//! likes. `both` encodes JSON and MessagePack. In these rooms nothing is merged or chosen, but at most 200 comments are shown.
+//! `crowd` is a room as it comes: 60 shown a second, near-equal comments merged; a third of its comments say one of twenty
+//! things in one of many ways, the rest something of their own. `crowd_renditions` encodes the light and the full rendition
+//! too. `show` is every comment shown by itself, without any bound. `idle` is an actor with nothing to do being run.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -15,22 +18,34 @@ use volley::protocol::encode::Variant;
 use volley::protocol::event::{Comment, Style, User};
 use volley::protocol::ids::{ClientId, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
+use volley::protocol::settings::RoomSettings;
 use volley::room::actor::{Actor, Settings};
 use volley::room::registry::RoomHandle;
 
 const TICK_US: u64 = 100_000;
 
-fn actor(variants: &[Variant]) -> Actor {
+/// What a room shows, and how many at one log time at most.
+#[derive(Clone, Copy)]
+enum Shows {
+    TwoHundred,
+    Crowd,
+    All,
+}
+
+fn actor(variants: &[Variant], shows: Shows) -> Actor {
     let handle = Arc::new(RoomHandle::new(RoomKey(1), RoomId::new("bench").unwrap(), 0, 1));
     for variant in variants {
         handle.arrive(0, *variant);
     }
     let settings = Settings {
         tick_us: TICK_US,
-        room: volley::protocol::settings::RoomSettings::unlimited(100),
+        room: match shows {
+            Shows::Crowd => RoomSettings::new(Some(60), 100),
+            Shows::TwoHundred | Shows::All => RoomSettings::unlimited(100),
+        },
         tick_groups: 1,
         batch_events_max: 2_000,
-        frame_events_max: 200,
+        frame_events_max: if matches!(shows, Shows::All) { usize::MAX } else { 200 },
         snapshot_events: 20,
         counters_us: 1_000_000,
         heartbeat_us: 15_000_000,
@@ -65,21 +80,67 @@ fn comments(count: u32) -> Vec<(ConnRef, Comment)> {
         .collect()
 }
 
+/// The same people, who say what a crowd says: tick for tick something else.
+fn crowd(count: u32, tick: u32) -> Vec<(ConnRef, Comment)> {
+    const PHRASES: [&str; 20] = [
+        "还有吗",
+        "多少钱",
+        "666",
+        "主播好",
+        "来了",
+        "怎么买",
+        "想要",
+        "好看",
+        "加油",
+        "哈哈哈",
+        "第一",
+        "求链接",
+        "什么时候发货",
+        "有优惠吗",
+        "支持",
+        "太贵了",
+        "买了",
+        "有黑色吗",
+        "xswl",
+        "awsl",
+    ];
+    const ENDS: [&str; 6] = ["", "？", "！！！", "~", "😭😭", "。。"];
+    let mut all = comments(count);
+    for (n, (_, comment)) in (0_u32..).zip(&mut all) {
+        let pick = n.wrapping_mul(2_654_435_761).wrapping_add(tick.wrapping_mul(40_503)) >> 8;
+        comment.id = ClientId::new(&format!("c-{tick}-{n}"));
+        comment.text = if pick % 3 == 0 {
+            let (phrase, end) = (PHRASES[pick as usize / 3 % PHRASES.len()], ENDS[pick as usize / 61 % ENDS.len()]);
+            format!("{phrase}{end}").into()
+        } else {
+            format!("这个{pick}号多少钱 还有吗 主播好 想要一件 {tick}").into()
+        };
+    }
+    all
+}
+
 fn ticks(c: &mut Criterion) {
     let mut group = c.benchmark_group("room_tick");
-    for (name, count, variants) in [
-        ("20_json", 20, &Variant::ALL[..1]),
-        ("500_json", 500, &Variant::ALL[..1]),
-        ("500_both", 500, &Variant::ALL[..2]),
-        ("2000_both", 2_000, &Variant::ALL[..2]),
+    let renditions = [0, 1, 4, 8].map(|index| Variant::ALL[index]);
+    for (name, count, variants, shows) in [
+        ("20_json", 20, &Variant::ALL[..1], Shows::TwoHundred),
+        ("500_json", 500, &Variant::ALL[..1], Shows::TwoHundred),
+        ("500_both", 500, &Variant::ALL[..2], Shows::TwoHundred),
+        ("2000_both", 2_000, &Variant::ALL[..2], Shows::TwoHundred),
+        ("1000_show", 1_000, &Variant::ALL[..1], Shows::All),
+        ("500_crowd", 500, &Variant::ALL[..2], Shows::Crowd),
+        ("500_crowd_renditions", 500, &renditions[..], Shows::Crowd),
     ] {
-        let mut actor = actor(variants);
-        let batch = comments(count);
+        let mut actor = actor(variants, shows);
+        let (batch, mut tick) = (comments(count), 0);
         let (mut now_us, mut out) = (0, Vec::new());
         group.throughput(Throughput::Elements(u64::from(count)));
         group.bench_function(name, |b| {
             b.iter_batched(
-                || batch.clone(),
+                || {
+                    tick += 1;
+                    if matches!(shows, Shows::Crowd) { crowd(count, tick) } else { batch.clone() }
+                },
                 |batch| {
                     for (from, comment) in batch {
                         actor.comment(from, comment, now_us, &mut out);
@@ -95,7 +156,7 @@ fn ticks(c: &mut Criterion) {
             );
         });
     }
-    let mut idle = actor(&[]);
+    let mut idle = actor(&[], Shows::TwoHundred);
     let mut out = Vec::new();
     group.throughput(Throughput::Elements(1));
     group.bench_function("idle", |b| {

@@ -142,8 +142,9 @@ pub const CATCH_UP_BYTES_MAX: usize = 64 * RESUME_BYTES_MAX;
 /// connection. Enough to keep every librarian busy, few enough that the opening of a room never waits behind many.
 pub const CATCH_UPS_IN_FLIGHT: usize = 16;
 
-/// How far back a page that begins within a log time looks at most for what was shown of that time before.
-pub const PAGE_LOOKBACK_EVENTS: u64 = 16_384;
+/// Records before a page that are played at most, to know what was merged and shown in its window before: 5 s of 13,000
+/// a second. Of a busier room's window the beginning counts as unsaid.
+pub const PAGE_LOOKBACK_EVENTS: u64 = 65_536;
 
 /// Comments without effect (retries of one that is in the log) whose offsets a room remembers, so that no page shows them.
 /// On one node there are next to none: a retry is answered before it gets to the log.
@@ -203,6 +204,9 @@ pub const BALLOTS_MAX: usize = 1_000;
 /// Comment ids that a room remembers, to make retries harmless: 50 s at the 2,000 comments a second that a room takes
 /// by default. The runs of as many older ones are remembered by their highest number.
 pub const IDS_MAX: usize = 100_000;
+
+/// Authors that a room remembers, to know whose comment is a first one: 16 bytes each, and twice that for the table.
+pub const SPEAKERS_MAX: usize = IDS_MAX;
 
 /// How long a room remembers a comment's id, in the log's time: longer than any client's patience, and longer than a
 /// clock that is set wrong is wrong.

@@ -152,6 +152,7 @@ fn core_tick() -> Box<dyn FnMut()> {
             (record.offset, record.at_ms, record.digest) = (last, now_us / 1_000, Hex64(last));
             black_box(core.apply(record));
         }
+        core.complete();
         let frame = core.tick(now_us, now_us / 1_000, 1_000, Wanted::default()).expect("there is something to say");
         core.remember_shown(black_box(frame).viewer.events);
     })

@@ -25,6 +25,7 @@ pub(super) async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {
                 likes: room.figures.likes.load(Ordering::Relaxed),
                 comments: room.figures.comments.load(Ordering::Relaxed),
                 shed: room.figures.shed.load(Ordering::Relaxed),
+                merged: room.figures.merged.load(Ordering::Relaxed),
             })
             .collect(),
     );

@@ -42,6 +42,7 @@ struct Detail<'a> {
     #[serde(flatten)]
     summary: Summary<'a>,
     shed: u64,
+    merged: u64,
     frames: u64,
     claims: usize,
     home: u16,
@@ -97,6 +98,7 @@ pub(super) async fn all(Extract(state): Extract<Arc<State>>) -> Response {
         .map(|room| Detail {
             summary: summary(room),
             shed: room.figures.shed.load(Ordering::Relaxed),
+            merged: room.figures.merged.load(Ordering::Relaxed),
             frames: room.figures.frames.load(Ordering::Relaxed),
             claims: room.claims.load(Ordering::Relaxed),
             home: room.home,

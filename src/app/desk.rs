@@ -123,7 +123,16 @@ mod tests {
 
     fn page(after: Offset, events: usize) -> Arc<EncodedPage> {
         let events = vec![FrameEvent::new(after + 1, What::Unknown); events];
-        let stretch = Stretch { prev: after, last: after + 1, at: 0, digest: Hex64(0), events, shed: BTreeMap::new() };
+        let stretch = Stretch {
+            prev: after,
+            last: after + 1,
+            at: 0,
+            digest: Hex64(0),
+            events,
+            tallies: Vec::new(),
+            merged: BTreeMap::new(),
+            shed: BTreeMap::new(),
+        };
         Arc::new(EncodedPage::new(&stretch, Variant::default(), &Deflate::new(0, || 0)))
     }
 

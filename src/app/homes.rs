@@ -45,7 +45,9 @@ struct Home {
 struct Figures {
     comments: u64,
     likes: u64,
-    shed: u64,
+    /// By class.
+    shed: [u64; 5],
+    merged: [u64; 5],
     frames: u64,
     encodes: [u64; 3],
 }
@@ -304,7 +306,9 @@ impl Homes {
         let now = figures(&home.room);
         self.metrics.comments.increment(now.comments - home.told.comments);
         self.metrics.likes.increment(now.likes - home.told.likes);
-        self.metrics.shed.normal.increment(now.shed - home.told.shed);
+        let more = |now: [u64; 5], told: [u64; 5]| std::array::from_fn(|class| now[class] - told[class]);
+        self.metrics.shed.increment(more(now.shed, home.told.shed));
+        self.metrics.merged.increment(more(now.merged, home.told.merged));
         self.metrics.encodes.add(std::array::from_fn(|n| now.encodes[n] - home.told.encodes[n]));
         home.told = now;
         true
@@ -329,7 +333,8 @@ fn figures(room: &RoomHandle) -> Figures {
     Figures {
         comments: f.comments.load(Ordering::Relaxed),
         likes: f.likes.load(Ordering::Relaxed),
-        shed: f.shed.load(Ordering::Relaxed),
+        shed: f.shed_by_class.each_ref().map(|n| n.load(Ordering::Relaxed)),
+        merged: f.merged_by_class.each_ref().map(|n| n.load(Ordering::Relaxed)),
         frames: f.frames.load(Ordering::Relaxed),
         encodes: std::array::from_fn(|n| f.encodes[n].load(Ordering::Relaxed)),
     }

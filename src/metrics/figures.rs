@@ -38,6 +38,7 @@ const TICKS_LATE: &str = "volley_ticks_late_total";
 const COMMENTS: &str = "volley_comments_total";
 const LIKES: &str = "volley_likes_total";
 const SHED: &str = "volley_shed_total";
+const MERGED: &str = "volley_merged_total";
 const ROOMS: &str = "volley_rooms";
 const ROOMS_REFUSED: &str = "volley_rooms_refused_total";
 const LOG_APPEND_FAILURES: &str = "volley_log_append_failures_total";
@@ -239,6 +240,8 @@ pub struct RoomMetrics {
     pub likes: Counter,
     /// Events left out of frames, by class.
     pub shed: ShedCounters,
+    /// Comments folded into others, by class.
+    pub merged: ShedCounters,
     /// Rooms open now; change it with `increment` and `decrement`, every shard shares it.
     pub rooms: Gauge,
     /// Rooms that could not be opened.
@@ -259,7 +262,8 @@ impl RoomMetrics {
             tick_seconds: histogram!(TICK_SECONDS),
             comments: counter!(COMMENTS),
             likes: counter!(LIKES),
-            shed: ShedCounters { normal: counter!(SHED, "class" => "normal"), low: counter!(SHED, "class" => "low") },
+            shed: ShedCounters::of(SHED),
+            merged: ShedCounters::of(MERGED),
             rooms: gauge!(ROOMS),
             rooms_refused: counter!(ROOMS_REFUSED),
             log_append_failures: counter!(LOG_APPEND_FAILURES),
@@ -274,13 +278,19 @@ impl Default for RoomMetrics {
     }
 }
 
-/// Events left out of frames.
+/// Events that are not shown by themselves, by class: comments by theirs, others by their kind.
 #[derive(Debug)]
-pub struct ShedCounters {
-    /// Ordinary comments.
-    pub normal: Counter,
-    /// Less than ordinary.
-    pub low: Counter,
+pub struct ShedCounters([Counter; 5]);
+
+impl ShedCounters {
+    fn of(name: &'static str) -> Self {
+        Self(["normal", "low", "gift", "custom", "enter"].map(|class| counter!(name, "class" => class)))
+    }
+
+    /// Counts so many more of each class, in the order of the wire's.
+    pub fn increment(&self, by: [u64; 5]) {
+        self.0.iter().zip(by).for_each(|(counter, by)| counter.increment(by));
+    }
 }
 
 macro_rules! refusals {
@@ -388,6 +398,7 @@ pub(super) fn describe() {
     describe_counter!(COMMENTS, "Comments in the log.");
     describe_counter!(LIKES, "Likes in the log.");
     describe_counter!(SHED, "Events left out of frames, by class.");
+    describe_counter!(MERGED, "Comments folded into others that say the same, by class.");
     describe_gauge!(ROOMS, "Rooms open now.");
     describe_counter!(ROOMS_REFUSED, "Rooms that could not be opened because of the bound on rooms.");
     describe_counter!(LOG_APPEND_FAILURES, "Batches that the log did not take.");

@@ -23,6 +23,8 @@ pub struct RoomFigure {
     pub comments: u64,
     /// Events left out of its frames.
     pub shed: u64,
+    /// Comments folded into others.
+    pub merged: u64,
 }
 
 /// Admission's verdicts: how many messages of a kind got which answer.
@@ -48,6 +50,7 @@ pub fn rooms(out: &mut String, mut rooms: Vec<RoomFigure>) {
         other.likes += room.likes;
         other.comments += room.comments;
         other.shed += room.shed;
+        other.merged += room.merged;
     }
     if !rest.is_empty() {
         rooms.push(other);
@@ -62,6 +65,7 @@ pub fn rooms(out: &mut String, mut rooms: Vec<RoomFigure>) {
     series("volley_room_likes", "Likes of a room since it opened.", |r| r.likes);
     series("volley_room_comments", "Comments of a room since it opened.", |r| r.comments);
     series("volley_room_shed", "Events left out of a room's frames since it opened.", |r| r.shed);
+    series("volley_room_merged", "Comments of a room folded into others since it opened.", |r| r.merged);
 }
 
 /// The process, under the names that every Prometheus client library uses.
@@ -115,7 +119,7 @@ mod tests {
     use super::*;
 
     fn figure(room: &str, online: u64) -> RoomFigure {
-        RoomFigure { room: room.into(), online, likes: 1, comments: 2, shed: 3 }
+        RoomFigure { room: room.into(), online, likes: 1, comments: 2, shed: 3, merged: 4 }
     }
 
     #[test]
@@ -127,6 +131,7 @@ mod tests {
         assert!(text.contains("volley_room_online{room=\"r149\"} 149\n"));
         assert!(text.contains(&format!("volley_room_online{{room=\"other\"}} {}\n", (0..50).sum::<u64>())));
         assert!(text.contains("volley_room_shed{room=\"other\"} 150\n"));
+        assert!(text.contains("volley_room_merged{room=\"other\"} 200\n"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::deflate::{self, Deflate};
 use super::encode::{self, Encoding, Variant};
 use super::frame::{FrameEvent, ShedClass};
 use super::ids::{Digest, Offset};
+use super::kind::Tally;
 use bytes::Bytes;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -45,6 +46,10 @@ struct Opening {
 #[derive(Serialize)]
 struct Rest<'a> {
     events: &'a [FrameEvent],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tallies: &'a [Tally],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    merged: &'a BTreeMap<ShedClass, u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     shed: &'a BTreeMap<ShedClass, u64>,
 }
@@ -60,8 +65,12 @@ pub struct Stretch {
     pub at: u64,
     /// Checksum over the log up to `last`.
     pub digest: Digest,
-    /// The shown events, in log order.
+    /// The shown events, in log order; then what has grown.
     pub events: Vec<FrameEvent>,
+    /// Polls that moved in the stretch, as they stood when the page was made.
+    pub tallies: Vec<Tally>,
+    /// How many comments were folded into others, by class.
+    pub merged: BTreeMap<ShedClass, u64>,
     /// How many events were left out, by class.
     pub shed: BTreeMap<ShedClass, u64>,
 }
@@ -70,8 +79,8 @@ impl EncodedPage {
     /// Encodes the part that all copies share.
     pub fn new(stretch: &Stretch, variant: Variant, deflate: &Deflate) -> Self {
         let encoding = variant.encoding;
-        let Stretch { prev, last, at, digest, events, shed } = stretch;
-        let encoded = encode::value(&Rest { events, shed }, encoding);
+        let Stretch { prev, last, at, digest, events, tallies, merged, shed } = stretch;
+        let encoded = encode::value(&Rest { events, tallies, merged, shed }, encoding);
         let (fields, rest) = match encoding {
             Encoding::Json => {
                 let mut rest = encoded;
@@ -79,7 +88,7 @@ impl EncodedPage {
                 rest.push(b'}');
                 (0, Bytes::from(rest))
             }
-            // A map of up to 15 fields begins with one byte, 0x80 | fields: here are at most 8.
+            // A map of up to 15 fields begins with one byte, 0x80 | fields: here are at most 10.
             Encoding::Msgpack => (encoded[0] & 0x0f, Bytes::from(encoded).slice(1..)),
         };
         let blocks = if variant.compressed { deflate.blocks(&rest) } else { None };
@@ -129,7 +138,7 @@ mod tests {
     use super::*;
     use crate::protocol::event::{Comment, Style, User};
     use crate::protocol::frame::Frame;
-    use crate::protocol::ids::Hex64;
+    use crate::protocol::ids::{ClientId, Hex64};
     use crate::protocol::message::ServerMessage;
 
     /// What a compressed WebSocket frame holds.
@@ -160,13 +169,18 @@ mod tests {
             };
             let events: Vec<_> = (1..=count).map(event).collect();
             let shed: BTreeMap<_, _> = (shed > 0).then_some((ShedClass::Normal, shed)).into_iter().collect();
-            let stretch = Stretch { prev: 812, last: 90_000, at: 1_732_146_000_123, digest: Hex64(7), events, shed };
+            let merged = shed.clone();
+            let tally = Tally { id: ClientId::new("p1").unwrap(), votes: vec![count, 2], open: true };
+            let tallies = if count > 1 { vec![tally] } else { Vec::new() };
+            let (prev, last, at, digest) = (812, 90_000, 1_732_146_000_123, Hex64(7));
+            let stretch = Stretch { prev, last, at, digest, events, tallies, merged, shed };
             for encoding in [Encoding::Json, Encoding::Msgpack] {
                 let page = EncodedPage::new(&stretch, encoding.into(), &deflate);
                 let packed = EncodedPage::new(&stretch, Variant::new(encoding, true), &deflate);
                 for (likes, online) in [(0, 0), (99, 1 << 30)] {
-                    let Stretch { prev, last, at, digest, events, shed } = stretch.clone();
-                    let frame = Frame { prev, last, at, digest, likes, online, events, shed, ..Frame::default() };
+                    let Stretch { prev, last, at, digest, events, tallies, merged, shed } = stretch.clone();
+                    let unique = None;
+                    let frame = Frame { prev, last, at, digest, likes, online, unique, events, tallies, merged, shed };
                     let message = ServerMessage::Frame(frame);
                     let whole = encode::websocket_message(&message, encoding);
                     assert_eq!(page.copy(likes, online).concat(), whole, "{encoding:?}");

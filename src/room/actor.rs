@@ -13,7 +13,7 @@ mod telling;
 pub use super::effect::Effect;
 pub use super::settings::Settings;
 
-use super::core::{Applied, Core, CoreSettings};
+use super::core::{Core, CoreSettings};
 use super::effect::{refusal, repeated};
 use super::grid::{Grid, spread_us};
 use super::guard::Guard;
@@ -23,6 +23,7 @@ use super::posting::Posting;
 use super::registry::RoomHandle;
 use super::replay::replay;
 use super::resume::PageRequest;
+use super::select::Fate;
 use super::unique::Unique;
 use super::upkeep::Upkeep;
 use super::welcome::WelcomeTail;
@@ -36,7 +37,7 @@ use crate::protocol::encode::Variant;
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::ids::{Hex64, Offset};
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::protocol::message::Outcome;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// See the module's page.
@@ -75,6 +76,9 @@ pub struct Actor {
     unique: Unique,
     unique_told: u64,
     unique_from_us: u64,
+    /// Whose first comment is in the open tick, and in the batch in flight.
+    new: HashSet<Arc<str>>,
+    flying_new: HashSet<Arc<str>>,
 
     /// The slot of the last frame.
     framed_slot: Option<u64>,
@@ -147,6 +151,8 @@ impl Actor {
             unique: Unique::default(),
             unique_told: 0,
             unique_from_us: 0,
+            new: HashSet::new(),
+            flying_new: HashSet::new(),
             framed_slot: None,
             quiet_since_us: now_us,
             idle_since_us: Some(now_us),
@@ -210,12 +216,18 @@ impl Actor {
             && let Some(id) = &comment.id
         {
             let offset = self.core.last() + (self.flying.len() + self.events.len()) as u64 + 1;
-            out.push(repeated(from, id.clone(), Seen::Same { offset, outcome: Outcome::Shown }));
+            out.push(repeated(from, id.clone(), Seen::Same { offset, fate: Fate::Shown }));
         }
         self.waiting.push(Waiting::new(mark, Sender { from, id: comment.id.clone() }));
-        self.events.push(Event::Comment(comment));
+        let first = self.is_first(&comment.user.id);
+        self.events.push(Event::Comment(Comment { first, ..comment }));
         self.gathered(now_us);
         fail_point!("batched");
+    }
+
+    /// Whether a comment of this user that goes to the log now is the first that the room knows of.
+    fn is_first(&mut self, user: &Arc<str>) -> bool {
+        self.core.is_new_speaker(user) && !self.flying_new.contains(user) && self.new.insert(user.clone())
     }
 
     /// Adds likes to the open tick, or says why not.
@@ -246,8 +258,15 @@ impl Actor {
     /// What it takes to make the page after `after`; `None` when no frame has told anything after it.
     pub fn page_request(&self, after: Offset, variant: Variant) -> Option<PageRequest> {
         let upto = self.core.framed().last;
-        let frame_events_max = self.settings.frame_events_max;
-        (after < upto).then(|| PageRequest { after, upto, variant, frame_events_max, voids: self.core.voids() })
+        (after < upto).then(|| PageRequest {
+            after,
+            upto,
+            variant,
+            frame_events_max: self.settings.frame_events_max,
+            timeline: self.core.board().timeline().clone(),
+            tallies: self.core.board().tally().into_iter().collect(),
+            voids: self.core.voids(),
+        })
     }
 
     /// Somebody came or went. What follows from it (a frame of counters, the expiry) shows in
@@ -373,6 +392,7 @@ impl Actor {
         let room_for_as_many = Vec::with_capacity(self.events.len());
         let events = std::mem::replace(&mut self.events, room_for_as_many);
         std::mem::swap(&mut self.waiting, &mut self.flying);
+        std::mem::swap(&mut self.new, &mut self.flying_new);
         self.tickets += 1;
         self.in_flight = Some(self.tickets);
         self.flying_since_us = now_us;
@@ -407,27 +427,36 @@ impl Actor {
     fn appended(&mut self, ticket: Option<Ticket>, records: &[Record], out: &mut Vec<Effect>) {
         let ours = ticket.is_some() && ticket == self.in_flight;
         let comments = self.flying.len();
-        let mut flying = self.flying.drain(..if ours { self.flying.len() } else { 0 });
+        let flying = if ours { std::mem::take(&mut self.flying) } else { Vec::new() };
+        let mut marks = flying.iter();
         for record in records {
-            // Our batch is the comments in the senders' order, then the likes: one entry per comment.
-            let waiting = if matches!(record.event, Event::Comment(_)) { flying.next() } else { None };
-            let applied = self.core.apply_marked(record, waiting.as_ref().and_then(|waiting| waiting.mark));
-            let Some(waiting) = waiting else { continue };
-            waiting.mark.iter().for_each(|mark| self.pending.remove(mark));
-            let seen = match applied {
-                Applied::Comment(outcome) => Seen::Same { offset: record.offset, outcome },
-                Applied::Void(seen) => seen,
-                Applied::Nothing => continue,
+            // Our batch is the comments in the senders' order, then the rest: one entry per comment.
+            let waiting = if matches!(record.event, Event::Comment(_)) { marks.next() } else { None };
+            self.core.apply_marked(record, waiting.and_then(|waiting| waiting.mark));
+        }
+        // A batch is a log time: now it is decided what viewers see of it.
+        self.core.complete();
+        let mut stored = records.iter().filter(|record| matches!(record.event, Event::Comment(_)));
+        let mut flying = flying;
+        for Waiting { mark, senders } in flying.drain(..) {
+            mark.iter().for_each(|mark| self.pending.remove(mark));
+            let Some(Record { offset, .. }) = stored.next() else { continue };
+            let seen = match (self.core.fate(*offset), mark) {
+                (Some(fate), _) => Seen::Same { offset: *offset, fate },
+                // Void: the answer is the first one's.
+                (None, Some(mark)) => self.core.seen(&mark),
+                (None, None) => continue,
             };
-            for Sender { from, id } in waiting.senders {
+            for Sender { from, id } in senders {
                 out.extend(id.map(|id| repeated(from, id, seen)));
             }
         }
-        drop(flying);
         if ours {
+            self.flying = flying; // The list is used again.
             self.arrived(records, comments, out);
             self.in_flight = None;
             self.flying_likes = 0;
+            self.flying_new.clear();
         }
         self.handle.figures.show(&self.core);
     }
@@ -435,6 +464,7 @@ impl Actor {
     /// The batch in flight is surely not in the log: its senders learn it, its likes wait for the next.
     fn fail(&mut self, error: AppendError, now_us: u64, out: &mut Vec<Effect>) {
         self.in_flight = None;
+        self.flying_new.clear();
         self.append_failures += 1;
         let (code, text, after_ms) = match error {
             AppendError::Overloaded => (ErrorCode::Overloaded, "the log is overloaded", self.tick_ms()),

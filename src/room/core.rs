@@ -1,22 +1,26 @@
 //! A room's state: a deterministic machine over its log.
 //!
-//! `apply` takes the log's records in order, `tick` makes the frame of what was applied since the last
-//! one. Two cores that applied the same records and ticked at the same numbers are equal, byte by byte;
+//! `apply` takes the log's records in order, `complete` ends a log time, `tick` makes the frame of what was applied since the
+//! last one. Two cores that applied the same records and ticked at the same numbers are equal, byte by byte;
 //! two that applied the same records agree on `last`, `likes` and `digest` however they ticked.
 //!
 //! Does not know: clocks, logs, bytes, connections. Does no I/O and draws no random number.
 
 use super::board::{Board, SavedBoard};
+use super::combo::Combos;
 use super::recent::Recent;
-use super::select::Selection;
-use super::window::{Mark, Seen, Window};
+use super::select::{Fate, Selection, Told};
+use super::speakers::Speakers;
+use super::window::{IdKey, Mark, Seen, Window};
 use crate::faults::planted;
 use crate::limits::{HISTORY_BYTES_MAX, HISTORY_MAX, IDS_AGE_MS, IDS_MAX, OFFSET_MAX, SNAPSHOT_BYTES_MAX, VOIDS_MAX};
 use crate::log::{Base, Record, digest};
+use crate::protocol::encode::Rendition;
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::frame::{Frame, FrameEvent};
 use crate::protocol::ids::{Digest, Epoch, Offset};
-use crate::protocol::message::{Outcome, Snapshot};
+use crate::protocol::kind::{Gift, Kind};
+use crate::protocol::message::Snapshot;
 use crate::protocol::settings::RoomSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -74,8 +78,8 @@ pub struct Frames {
 pub enum Applied {
     /// It is no comment, or it was applied before.
     Nothing,
-    /// A comment, and what viewers see of it.
-    Comment(Outcome),
+    /// A comment; what viewers see of it is decided when its log time is complete ([`Core::fate`]).
+    Comment,
     /// A comment that an earlier record makes void: never [`Seen::New`]. Nobody sees it; it counts nowhere.
     Void(Seen),
 }
@@ -85,7 +89,19 @@ pub enum Applied {
 struct Totals {
     likes: u64,
     comments: u64,
+    /// Events left out, and comments folded into others.
     shed: u64,
+    #[serde(default)]
+    merged: u64,
+}
+
+/// Events that were not shown by themselves since the core was made, by [`crate::protocol::frame::ShedClass`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByClass {
+    /// Left out.
+    pub shed: [u64; 5],
+    /// Folded into others.
+    pub merged: [u64; 5],
 }
 
 /// What a [`Base`] holds, as JSON. Bases of versions that knew no board have totals alone.
@@ -105,10 +121,19 @@ pub struct Core {
     last: Offset,
     digest: Digest,
     totals: Totals,
+    by_class: ByClass,
     board: Board,
     window: Window,
     selection: Selection,
     recent: Recent,
+    speakers: Speakers,
+    combos: Combos,
+    /// Whether the open log time counts: not if the base covers it.
+    counts: bool,
+    /// The ids of the open log time's comments, by their place in it.
+    marked: Vec<(usize, IdKey)>,
+    /// The last complete log time: what became of its comments, by offset.
+    fates: Vec<(Offset, Fate)>,
     /// Offsets of the newest void comments.
     voids: VecDeque<Offset>,
     framed: Framed,
@@ -125,9 +150,15 @@ impl Core {
             last: 0,
             digest: digest::EMPTY,
             totals: Totals::default(),
+            by_class: ByClass::default(),
             window: Window::new(IDS_MAX, IDS_AGE_MS),
             selection: Selection::new(settings.frame_events_max),
             recent: Recent::new(settings.snapshot_events.max(HISTORY_MAX)),
+            speakers: Speakers::default(),
+            combos: Combos::default(),
+            counts: true,
+            marked: Vec::new(),
+            fates: Vec::new(),
             voids: VecDeque::new(),
             framed: Framed { last: 0, digest: digest::EMPTY, likes: 0, online: 0, at_ms: 0 },
             counters_from_us: 0,
@@ -171,6 +202,7 @@ impl Core {
         if record.offset <= self.last {
             return Applied::Nothing;
         }
+        self.enter(record.at_ms, true);
         (self.last, self.digest) = (record.offset, record.digest);
         if let Some(seen) = self.keyed(record) {
             return Applied::Void(seen);
@@ -178,11 +210,8 @@ impl Core {
         self.board.apply(record);
         match &record.event {
             Event::Comment(comment) => {
-                let applied = self.choose(record, comment, mark);
-                if let Applied::Comment(outcome) = applied {
-                    self.totals.comments += 1;
-                    self.totals.shed += u64::from(outcome == Outcome::Shed);
-                }
+                let applied = self.offer(record, comment, mark);
+                self.totals.comments += u64::from(applied == Applied::Comment);
                 applied
             }
             Event::Likes { add } => {
@@ -190,22 +219,80 @@ impl Core {
                 self.totals.likes = self.totals.likes.saturating_add(*add).min(OFFSET_MAX);
                 Applied::Nothing
             }
-            Event::Votes(_) | Event::Post(_) => Applied::Nothing,
+            Event::Votes(_) => Applied::Nothing,
+            Event::Post(post) => {
+                self.post(record, &post.kind);
+                Applied::Nothing
+            }
         }
     }
 
     /// Takes a record that the base covers: its id and its comment are remembered, nothing is counted.
     pub fn remember(&mut self, record: &Record) {
-        self.keyed(record);
-        if let Event::Comment(comment) = &record.event {
-            self.choose(record, comment, None);
+        self.enter(record.at_ms, false);
+        match &record.event {
+            Event::Comment(comment) => {
+                self.offer(record, comment, None);
+            }
+            Event::Post(post) if self.keyed(record).is_none() => self.post(record, &post.kind),
+            Event::Post(_) | Event::Likes { .. } | Event::Votes(_) => {}
         }
         if record.offset == self.last {
             self.digest = record.digest;
         }
     }
 
-    fn choose(&mut self, record: &Record, comment: &Comment, mark: Option<Mark>) -> Applied {
+    /// Ends the log time of the newest record: what viewers see of it is decided. Whole batches are log times; call this
+    /// after each.
+    pub fn complete(&mut self) {
+        if self.selection.open_ms().is_none() {
+            return;
+        }
+        let count = self.selection.close();
+        self.fates.clear();
+        for (event, note) in self.selection.closed().rev().take(count).rev() {
+            let (total, by_class) = match note.fate {
+                Fate::Shown => (None, None),
+                Fate::Merged { .. } => (Some(&mut self.totals.merged), Some(&mut self.by_class.merged)),
+                Fate::Shed => (Some(&mut self.totals.shed), Some(&mut self.by_class.shed)),
+            };
+            if let (true, Some(total), Some(by_class)) = (self.counts, total, by_class) {
+                *total += 1;
+                by_class[note.counted as usize] += 1;
+            }
+            self.fates.push((event.offset, note.fate));
+        }
+        self.counts = true;
+        for (place, key) in self.marked.drain(..) {
+            let (_, fate) = self.fates[place];
+            if fate != Fate::Shown {
+                self.window.decide(key, fate);
+            }
+        }
+    }
+
+    /// What became of an event of the last complete log time.
+    pub fn fate(&self, offset: Offset) -> Option<Fate> {
+        let place = self.fates.binary_search_by_key(&offset, |(offset, _)| *offset).ok()?;
+        Some(self.fates[place].1)
+    }
+
+    /// Whether the room does not know that this user ever said anything.
+    pub fn is_new_speaker(&self, user: &str) -> bool {
+        !self.speakers.has(user)
+    }
+
+    fn enter(&mut self, at_ms: u64, counts: bool) {
+        if self.selection.open_ms().is_some_and(|open_ms| open_ms != at_ms) {
+            self.complete();
+        }
+        if self.selection.open_ms().is_none() {
+            self.selection.open(at_ms, self.board.timeline().at(at_ms));
+        }
+        self.counts = counts;
+    }
+
+    fn offer(&mut self, record: &Record, comment: &Comment, mark: Option<Mark>) -> Applied {
         debug_assert!(mark.is_none_or(|mark| Some(mark) == Mark::of(comment)), "another comment's mark");
         let mark = mark.or_else(|| Mark::of(comment));
         if let Some(mark) = &mark {
@@ -215,11 +302,13 @@ impl Core {
                 return Applied::Void(seen);
             }
         }
-        let outcome = self.selection.offer(record.offset, record.at_ms, comment);
+        self.speakers.insert(&comment.user.id);
+        let place = self.selection.comment(record.offset, comment);
         if let Some(mark) = &mark {
-            self.window.insert(mark, record.offset, outcome, record.at_ms);
+            self.window.insert(mark, record.offset, Fate::Shown, record.at_ms);
+            self.marked.push((place, mark.key));
         }
-        Applied::Comment(outcome)
+        Applied::Comment
     }
 
     /// Remembers the key of a record that the show's owner posted with one. `Some`: an earlier record makes it void.
@@ -228,7 +317,7 @@ impl Core {
         let mark = Mark::of_post(post)?;
         let seen = self.window.seen(&mark);
         if seen == Seen::New {
-            self.window.insert(&mark, record.offset, Outcome::Shown, record.at_ms);
+            self.window.insert(&mark, record.offset, Fate::Shown, record.at_ms);
             return None;
         }
         self.void(record.offset);
@@ -242,32 +331,54 @@ impl Core {
         self.voids.push_back(offset);
     }
 
-    /// Ends a tick: the frame of everything applied since the last one, if there is something to say.
+    fn post(&mut self, record: &Record, kind: &Kind) {
+        if let Kind::Delete(delete) = kind {
+            // At once: nobody who comes from now on sees it.
+            self.selection.redact(delete.offset);
+            self.recent.remove(delete.offset);
+        }
+        let total = self.combos.apply(record);
+        match kind {
+            Kind::Gift(gift) if total.is_some() => {
+                self.selection.kind(record.offset, &Kind::Gift(Gift { total, ..gift.clone() }));
+            }
+            kind => {
+                self.selection.kind(record.offset, kind);
+            }
+        }
+    }
+
+    /// Ends a tick: the frames of everything applied since the last ones, if there is something to say.
     /// `now_us` decides, `at_ms` is only carried.
     pub fn tick(&mut self, now_us: u64, at_ms: u64, online: u64, wanted: Wanted) -> Option<Frames> {
         if !self.is_dirty() && self.counters_due_us(online).is_none_or(|due_us| now_us < due_us) {
             return None;
         }
-        let (mut events, shed) = self.selection.take();
+        self.complete();
         let prev = self.framed.last;
+        let [lite, full] = [(wanted.lite, Rendition::Lite), (wanted.full, Rendition::Full)]
+            .map(|(is_wanted, rendition)| is_wanted.then(|| self.selection.tell(rendition, prev)));
+        let mut viewer = self.selection.take(prev);
         let Self { last, mut digest, totals: Totals { likes, .. }, .. } = *self;
         self.framed = Framed { last, digest, likes, online, at_ms };
         self.counters_from_us = now_us.saturating_add(self.settings.counters_us);
         if planted!("silent_skip") {
-            events.retain(|event| event.offset % 97 != 0);
+            viewer.events.retain(|event| event.offset % 97 != 0);
         }
         if planted!("lost_digest") {
             digest.0 ^= 1;
         }
-        let viewer = Frame { prev, last, at: at_ms, digest, likes, online, events, shed, ..Frame::default() };
-        let of = |wanted: bool| wanted.then(|| viewer.clone());
-        Some(Frames { lite: of(wanted.lite), full: of(wanted.full), viewer })
+        let tallies = self.board.take_tallies();
+        let common = Frame { prev, last, at: at_ms, digest, likes, online, tallies, ..Frame::default() };
+        let frame = |Told { events, merged, shed }| Frame { events, merged, shed, ..common.clone() };
+        Some(Frames { lite: lite.map(frame), full: full.map(frame), viewer: frame(viewer) })
     }
 
-    /// What was applied counts as told, without a frame: for a replay, which nobody watches.
+    /// What was applied counts as told, without a frame: for a replay, which nobody watches. An open log time stays open;
+    /// a replay ends with [`Core::complete`] and this.
     pub fn settle(&mut self) {
-        let (events, _) = self.selection.take();
-        self.remember_shown(events);
+        let told = self.selection.take(self.framed.last);
+        self.remember_shown(told.events);
         self.board.take_tallies();
         self.framed = Framed { last: self.last, digest: self.digest, likes: self.totals.likes, ..self.framed };
     }
@@ -307,7 +418,7 @@ impl Core {
 
     /// Whether the room remembers what is at `offset`, and it is no comment.
     pub fn is_no_comment(&self, offset: Offset) -> bool {
-        self.recent.get(offset).is_some_and(|event| event.as_comment().is_none())
+        self.recent.has_other(offset)
     }
 
     /// The newest comments that earlier records made void, by offset, rising; at most [`VOIDS_MAX`].
@@ -350,8 +461,18 @@ impl Core {
         self.totals.comments
     }
 
-    /// Comments left out of frames.
+    /// Events left out of frames.
     pub fn shed(&self) -> u64 {
         self.totals.shed
+    }
+
+    /// What was left out and folded since the core was made.
+    pub fn by_class(&self) -> &ByClass {
+        &self.by_class
+    }
+
+    /// Comments folded into others.
+    pub fn merged(&self) -> u64 {
+        self.totals.merged
     }
 }

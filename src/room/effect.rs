@@ -62,7 +62,9 @@ pub(super) fn repeated(to: ConnRef, id: ClientId, seen: Seen) -> Effect {
         ServerMessage::Error(ErrorMessage { id: Some(id.clone()), code, message: text.into(), retry_after_ms: None })
     };
     let message = match seen {
-        Seen::Same { offset, outcome } => ServerMessage::Ack(Ack { id, offset, outcome, into: None }),
+        Seen::Same { offset, fate } => {
+            ServerMessage::Ack(Ack { id, offset, outcome: fate.outcome(), into: fate.into() })
+        }
         Seen::Conflict { .. } => error(ErrorCode::IdConflict, "you used this id for another text; take a new id"),
         Seen::Stale | Seen::New => {
             error(ErrorCode::StaleId, "this id is older than the room remembers; look whether the comment is there")

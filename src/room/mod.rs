@@ -26,9 +26,11 @@ pub mod timeline;
 pub mod unique;
 pub mod window;
 
+mod log_times;
 mod recent;
 mod replay;
 pub mod resume;
+mod speakers;
 mod upkeep;
 pub mod welcome;
 

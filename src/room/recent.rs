@@ -1,8 +1,7 @@
-//! The newest shown events: what a newcomer sees at once.
+//! The newest shown comments: what a newcomer sees at once.
 
 use crate::limits::HISTORY_BYTES_MAX;
-use crate::protocol::event::Comment;
-use crate::protocol::frame::FrameEvent;
+use crate::protocol::frame::{FrameEvent, Raise, ShownComment, What};
 use crate::protocol::ids::Offset;
 use std::collections::VecDeque;
 
@@ -12,18 +11,42 @@ pub(super) struct Recent {
     events_max: usize,
     events: VecDeque<(usize, FrameEvent)>,
     bytes: usize,
+    /// Where the newest events are that are no comments.
+    others: VecDeque<Offset>,
 }
+
+/// See [`Recent::has_other`]: what somebody could still have on their screen.
+const OTHERS_MAX: usize = 200;
 
 impl Recent {
     pub(super) fn new(events_max: usize) -> Self {
-        Self { events_max, events: VecDeque::new(), bytes: 0 }
+        Self { events_max, events: VecDeque::new(), bytes: 0, others: VecDeque::new() }
     }
 
-    /// Takes a frame's events out of their list, oldest first; looks only at those that can stay.
+    /// Takes a frame's comments out of its events, and what raises them; of comments only those that can stay.
     pub(super) fn extend(&mut self, events: &mut Vec<FrameEvent>) {
-        let too_many = events.len().saturating_sub(self.events_max);
-        for event in events.drain(..).skip(too_many) {
-            let bytes = event.as_comment().map_or(16, |shown| encoded_bytes(&shown.comment));
+        let comments = events.iter().filter(|event| event.as_comment().is_some()).count();
+        let mut too_many = comments.saturating_sub(self.events_max);
+        for event in events.drain(..) {
+            let bytes = match &event.what {
+                What::Comment(_) if too_many > 0 => {
+                    too_many -= 1;
+                    continue;
+                }
+                What::Comment(shown) => encoded_bytes(shown),
+                What::Raise(raise) => {
+                    self.raise(raise);
+                    continue;
+                }
+                // What of them a newcomer needs stands on the board.
+                What::Kind(_) | What::Unknown => {
+                    if self.others.len() >= OTHERS_MAX {
+                        self.others.pop_front();
+                    }
+                    self.others.push_back(event.offset);
+                    continue;
+                }
+            };
             self.events.push_back((bytes, event));
             self.bytes += bytes;
             while self.events.len() > self.events_max || self.bytes > HISTORY_BYTES_MAX {
@@ -33,9 +56,28 @@ impl Recent {
         }
     }
 
-    /// The event at `offset`, if it is among them.
-    pub(super) fn get(&self, offset: Offset) -> Option<&FrameEvent> {
-        self.events.iter().map(|(_, event)| event).find(|event| event.offset == offset)
+    /// Whether something lately told is at `offset` that is no comment.
+    pub(super) fn has_other(&self, offset: Offset) -> bool {
+        self.others.binary_search(&offset).is_ok()
+    }
+
+    fn raise(&mut self, raise: &Raise) {
+        if let Some(place) = self.place(raise.offset)
+            && let What::Comment(shown) = &mut self.events[place].1.what
+        {
+            shown.times = raise.times;
+        }
+    }
+
+    /// Forgets a comment.
+    pub(super) fn remove(&mut self, offset: Offset) {
+        if let Some((bytes, _)) = self.place(offset).and_then(|place| self.events.remove(place)) {
+            self.bytes -= bytes;
+        }
+    }
+
+    fn place(&self, offset: Offset) -> Option<usize> {
+        self.events.binary_search_by_key(&offset, |(_, event)| event.offset).ok()
     }
 
     /// How many of the newest there are, up to `events_max` and about `bytes_max`.
@@ -57,10 +99,12 @@ impl Recent {
 
 /// About what a comment's event takes in JSON: its strings, and the names and numbers around them (a typical
 /// comment has 90 bytes of those).
-pub(super) fn encoded_bytes(comment: &Comment) -> usize {
+pub(super) fn encoded_bytes(shown: &ShownComment) -> usize {
+    let ShownComment { comment, names, .. } = shown;
     let ext = comment.ext.as_ref().map_or(0, |ext| serde_json::to_vec(&**ext).map_or(0, |json| json.len()));
     let id = comment.id.as_ref().map_or(0, |id| id.as_str().len());
-    96 + comment.user.id.len() + comment.user.name.len() + comment.text.len() + id + ext
+    let names: usize = names.iter().map(|name| name.len() + 4).sum();
+    96 + comment.user.id.len() + comment.user.name.len() + comment.text.len() + id + ext + names
 }
 
 #[cfg(test)]

@@ -143,8 +143,14 @@ pub struct RoomFigures {
     pub comments: AtomicU64,
     /// Likes total.
     pub likes: AtomicU64,
-    /// Comments left out of frames.
+    /// Events left out of frames.
     pub shed: AtomicU64,
+    /// Comments folded into others.
+    pub merged: AtomicU64,
+    /// Events left out since the room was opened here, by class ([`crate::protocol::frame::ShedClass`]).
+    pub shed_by_class: [AtomicU64; 5],
+    /// Comments folded into others, counted the same way.
+    pub merged_by_class: [AtomicU64; 5],
     /// Frames made.
     pub frames: AtomicU64,
     /// Encodings made of them, by rendition ([`Rendition::index`]).
@@ -159,6 +165,10 @@ impl RoomFigures {
         self.comments.store(core.comments(), Ordering::Relaxed);
         self.likes.store(core.likes(), Ordering::Relaxed);
         self.shed.store(core.shed(), Ordering::Relaxed);
+        self.merged.store(core.merged(), Ordering::Relaxed);
+        let by_class = core.by_class();
+        self.shed_by_class.iter().zip(by_class.shed).for_each(|(to, n)| to.store(n, Ordering::Relaxed));
+        self.merged_by_class.iter().zip(by_class.merged).for_each(|(to, n)| to.store(n, Ordering::Relaxed));
         self.last.store(core.last(), Ordering::Relaxed);
     }
 }

@@ -33,5 +33,7 @@ pub(super) fn replay(core: &mut Core, log: &dyn Log, room: &RoomId, opened: &Ope
         }
         core.settle();
     }
+    core.complete();
+    core.settle();
     Ok(())
 }

@@ -1,32 +1,46 @@
 //! What a returning subscriber missed, in pages: each exactly what live frames showed of its stretch of the log.
 //!
 //! A page is made from the log and a [`PageRequest`] alone, by whatever thread may wait for the log's device; the room
-//! goes on meanwhile. What a page says stays true for ever, so pages are shared by all who come back to one position.
+//! goes on meanwhile. What it shows of a log time depends on what came before in the same window of time: that is played
+//! first. What a page says stays true for ever, so pages are shared by all who come back to one position.
 //!
 //! Does not know: subscribers, how far they got, how pages reach them.
 
+use super::log_times::LogTimes;
 use super::recent::encoded_bytes;
-use super::select::Selection;
-use crate::limits::{PAGE_LOOKBACK_EVENTS, RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
-use crate::log::{Limit, Log, ReadError, Record};
+use super::select::{Note, Selection, Told, WINDOW_MS};
+use super::timeline::Timeline;
+use crate::limits::{RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
+use crate::log::{Log, Record};
 use crate::protocol::deflate::Deflate;
-use crate::protocol::encode::Variant;
-use crate::protocol::event::{Comment, Event};
+use crate::protocol::encode::{Rendition, Variant};
+use crate::protocol::event::Event;
+use crate::protocol::frame::FrameEvent;
 use crate::protocol::ids::{Offset, RoomId};
+use crate::protocol::kind::{Kind, Tally};
 use crate::protocol::message::ResumeFailure;
 use crate::protocol::page::{EncodedPage, Stretch};
+use crate::protocol::settings::Merge;
+use std::sync::Arc;
+
+/// What an event takes in a page that is no comment: more than most.
+const KIND_BYTES: usize = 512;
 
 /// Which page, and what of the room it takes to make it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PageRequest {
     /// The position that the page continues.
     pub after: Offset,
     /// Where it ends at the latest: a position that a frame has told. Later records come with live frames.
     pub upto: Offset,
-    /// How it is written.
+    /// For whom, and how it is written.
     pub variant: Variant,
-    /// The room's budget of shown comments per log time.
+    /// The bound on a log time's comments.
     pub frame_events_max: usize,
+    /// Which settings were in force when.
+    pub timeline: Timeline,
+    /// Polls as they stand now: told by a page in which they moved.
+    pub tallies: Vec<Tally>,
     /// Offsets of comments without effect, rising.
     pub voids: Vec<Offset>,
 }
@@ -41,98 +55,116 @@ pub fn page(
     request: &PageRequest,
     deflate: &Deflate,
 ) -> Result<EncodedPage, ResumeFailure> {
-    stretch(log, room, request).map(|stretch| EncodedPage::new(&stretch, request.variant, deflate))
+    stretch(log, room, request, Space::WHOLE).map(|stretch| EncodedPage::new(&stretch, request.variant, deflate))
 }
 
-fn stretch(log: &dyn Log, room: &RoomId, request: &PageRequest) -> Result<Stretch, ResumeFailure> {
-    let &PageRequest { after, upto, frame_events_max, .. } = request;
-    // One record more on each side: those before and after tell whether the page begins and ends with a log time.
-    let limit = Limit { events: RESUME_EVENTS_MAX + 2, bytes: 4 * RESUME_BYTES_MAX };
-    let mut records = match log.read(room, after.saturating_sub(1), limit) {
-        // The record before may be gone although those after it are there.
-        Err(ReadError::TooOld { .. }) if after > 0 => log.read(room, after, limit),
-        read => read,
+/// How much of the log a page takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Space {
+    /// Records.
+    pub(super) events: usize,
+    /// Bytes of what it tells, about.
+    pub(super) bytes: usize,
+}
+
+impl Space {
+    pub(super) const WHOLE: Self = Self { events: RESUME_EVENTS_MAX, bytes: RESUME_BYTES_MAX };
+
+    /// Takes room for as many of `records` as fit: all, or at least one where nothing is yet. `told` are those that are
+    /// events, with what became of them.
+    fn take<'a>(
+        &mut self,
+        records: &[Record],
+        told: impl Iterator<Item = (&'a FrameEvent, &'a Note)>,
+        rendition: Rendition,
+    ) -> usize {
+        let mut told = told.peekable();
+        for (count, record) in records.iter().enumerate() {
+            let event = told.next_if(|(event, _)| event.offset == record.offset);
+            let bytes = event.map_or(0, |(event, note)| if note.is_told(rendition) { bytes(event) } else { 0 });
+            if self.events == 0 || self.bytes < bytes {
+                return count;
+            }
+            (self.events, self.bytes) = (self.events - 1, self.bytes - bytes);
+        }
+        records.len()
     }
-    .map_err(failure)?;
-    records.truncate(records.partition_point(|record| record.offset <= upto));
-    let begin = records.partition_point(|record| record.offset <= after);
-    let before = begin.checked_sub(1).map(|at| records[at].at_ms);
-    let records = &records[begin..];
+}
+
+fn bytes(event: &FrameEvent) -> usize {
+    event.as_comment().map_or(KIND_BYTES, encoded_bytes)
+}
+
+pub(super) fn stretch(
+    log: &dyn Log,
+    room: &RoomId,
+    request: &PageRequest,
+    mut space: Space,
+) -> Result<Stretch, ResumeFailure> {
+    let &PageRequest { after, upto, variant, .. } = request;
+    let timeline = &request.timeline;
+    let mut times = LogTimes::around(log, room, after, upto, |at_ms| needed_ms(timeline, variant.rendition, at_ms))?;
+    let mut selection = Selection::new(request.frame_events_max);
+    let (mut end, mut has_tallies) = (None, false);
+    while let Some(time) = times.next()? {
+        let known = selection.closed().len();
+        play(&mut selection, time, request);
+        selection.forget(after);
+        let own = &time[time.partition_point(|record| record.offset <= after)..];
+        if own.is_empty() {
+            continue;
+        }
+        let fits = space.take(own, selection.closed().skip(known), variant.rendition).max(usize::from(end.is_none()));
+        // A log time that does not fit begins the next page; only one that fits no page at all is cut.
+        if fits < own.len() && end.is_some() {
+            break;
+        }
+        has_tallies |= own[..fits].iter().any(moves_tallies);
+        let Record { offset, at_ms, digest, .. } = own[fits - 1];
+        end = Some((offset, at_ms, digest));
+        if fits < own.len() {
+            break;
+        }
+    }
     // The log said that it reaches to `upto`: one that has nothing now has lost something.
-    let Some(first) = records.first() else { return Err(ResumeFailure::Unavailable) };
+    let Some((last, at, digest)) = end else { return Err(ResumeFailure::Unavailable) };
+    selection.truncate(last);
+    let Told { events, merged, shed } = selection.tell(variant.rendition, after);
+    let tallies = if has_tallies { request.tallies.clone() } else { Vec::new() };
+    Ok(Stretch { prev: after, last, at, digest, events, tallies, merged, shed })
+}
 
-    let mut selection = Selection::new(frame_events_max);
-    if before == Some(first.at_ms) {
-        selection.resume(first.at_ms, shown_before(log, room, request, first.at_ms)?);
-    }
-    let end = end(records, selection.clone(), request);
-    for record in &records[..end] {
-        if let Some(comment) = effective(record, request) {
-            selection.offer(record.offset, record.at_ms, comment);
+/// From when on the log has to be known to tell what viewers saw at the log time `at_ms`: from its window's beginning. Where
+/// everything is shown as it came, a log time is enough by itself.
+fn needed_ms(timeline: &Timeline, rendition: Rendition, at_ms: u64) -> u64 {
+    let begin_ms = at_ms - at_ms % WINDOW_MS;
+    let (first, settings) = (timeline.at(begin_ms), timeline.at(at_ms));
+    let is_plain = settings.budget.is_none() && settings.merge == Merge::Off && Arc::ptr_eq(first, settings);
+    if is_plain && rendition != Rendition::Lite { at_ms } else { begin_ms }
+}
+
+/// Plays one log time.
+fn play(selection: &mut Selection, time: &[Record], request: &PageRequest) {
+    let Some(Record { at_ms, .. }) = time.first() else { return };
+    selection.open(*at_ms, request.timeline.at(*at_ms));
+    for record in time.iter().filter(|record| request.voids.binary_search(&record.offset).is_err()) {
+        match &record.event {
+            Event::Comment(comment) => {
+                selection.comment(record.offset, comment);
+            }
+            Event::Post(post) => {
+                selection.kind(record.offset, &post.kind);
+            }
+            Event::Likes { .. } | Event::Votes(_) => {} // Totals have them.
         }
     }
-    let newest = &records[end - 1];
-    let (events, shed) = selection.take();
-    Ok(Stretch { prev: after, last: newest.offset, at: newest.at_ms, digest: newest.digest, events, shed })
+    selection.close();
 }
 
-fn failure(error: ReadError) -> ResumeFailure {
-    match error {
-        ReadError::TooOld { .. } => ResumeFailure::TooOld,
-        // The room has told positions up to `upto`: a log that ends before is one that cannot be read.
-        ReadError::Ahead { .. } | ReadError::Unknown | ReadError::Unavailable => ResumeFailure::Unavailable,
-    }
-}
-
-/// The record's comment, unless a retry made it void.
-fn effective<'a>(record: &'a Record, request: &PageRequest) -> Option<&'a Comment> {
+fn moves_tallies(record: &Record) -> bool {
     match &record.event {
-        Event::Comment(comment) if request.voids.binary_search(&record.offset).is_err() => Some(comment),
-        Event::Comment(_) | Event::Likes { .. } | Event::Votes(_) | Event::Post(_) => None, // Totals have the likes.
-    }
-}
-
-/// How many of the records the page takes (at least one): what fits, up to the end of a log time if there is one.
-fn end(records: &[Record], mut budget: Selection, request: &PageRequest) -> usize {
-    let mut bytes = 0;
-    let fits = |record: &&Record| {
-        if let Some(comment) = effective(record, request)
-            && budget.admits(record.at_ms)
-        {
-            bytes += encoded_bytes(comment);
-        }
-        bytes <= RESUME_BYTES_MAX
-    };
-    let count = records.iter().take(RESUME_EVENTS_MAX).take_while(fits).count().max(1);
-    let is_all = count == records.len() && records[count - 1].offset == request.upto;
-    let boundary = |end: &usize| records.get(*end).is_some_and(|next| next.at_ms != records[end - 1].at_ms);
-    if is_all { count } else { (1..=count).rev().find(boundary).unwrap_or(count) }
-}
-
-/// How many comments of the log time `at_ms` were shown up to the request's position: for a page that begins inside one.
-fn shown_before(log: &dyn Log, room: &RoomId, request: &PageRequest, at_ms: u64) -> Result<usize, ResumeFailure> {
-    let mut reach = 256;
-    loop {
-        let mut from = request.after.saturating_sub(reach);
-        let limit = Limit::events(usize::try_from(reach).unwrap_or(usize::MAX));
-        let mut read = log.read(room, from, limit);
-        if let Err(ReadError::TooOld { first }) = read {
-            // What is gone is not counted: nobody knows it any more.
-            (from, reach) = (first.saturating_sub(1), PAGE_LOOKBACK_EVENTS);
-            read = log.read(room, from, limit);
-        }
-        let records = read.map_err(failure)?;
-        let known = &records[..records.partition_point(|record| record.offset <= request.after)];
-        let same = known.iter().rev().take_while(|record| record.at_ms == at_ms);
-        let (mut all, mut shown) = (0, 0);
-        for record in same {
-            all += 1;
-            shown += usize::from(effective(record, request).is_some());
-        }
-        let is_enough = shown >= request.frame_events_max || all < known.len();
-        if is_enough || from == 0 || reach >= PAGE_LOOKBACK_EVENTS {
-            return Ok(shown.min(request.frame_events_max));
-        }
-        reach *= 4;
+        Event::Votes(_) => true,
+        Event::Post(post) => matches!(post.kind, Kind::Poll(_) | Kind::PollClose(_)),
+        Event::Comment(_) | Event::Likes { .. } => false,
     }
 }

@@ -8,12 +8,12 @@
 //!
 //! Does not know: the log, senders, clocks.
 
+use super::select::Fate;
 use crate::faults::planted;
 use crate::log::digest::fnv1a;
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::kind::Post;
-use crate::protocol::message::Outcome;
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, VecDeque};
 
@@ -86,7 +86,7 @@ pub enum Seen {
         /// Where.
         offset: Offset,
         /// What viewers saw of it.
-        outcome: Outcome,
+        fate: Fate,
     },
     /// It is in the log, with another text.
     Conflict {
@@ -112,7 +112,7 @@ pub struct Window {
 struct Known {
     offset: Offset,
     text: u64,
-    outcome: Outcome,
+    fate: Fate,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +135,7 @@ impl Window {
             return Seen::New;
         }
         match self.known.get(&mark.key) {
-            Some(known) if known.text == mark.text => Seen::Same { offset: known.offset, outcome: known.outcome },
+            Some(known) if known.text == mark.text => Seen::Same { offset: known.offset, fate: known.fate },
             Some(known) => Seen::Conflict { offset: known.offset },
             None => match mark.run.and_then(|(run, number)| Some(number <= *self.floors.get(&run)?)) {
                 Some(true) => Seen::Stale,
@@ -145,8 +145,8 @@ impl Window {
     }
 
     /// Remembers a new id: its comment is in the log at `offset` and at `at_ms`.
-    pub fn insert(&mut self, mark: &Mark, offset: Offset, outcome: Outcome, at_ms: u64) {
-        self.known.insert(mark.key, Known { offset, text: mark.text, outcome });
+    pub fn insert(&mut self, mark: &Mark, offset: Offset, fate: Fate, at_ms: u64) {
+        self.known.insert(mark.key, Known { offset, text: mark.text, fate });
         self.newer.push_back(Entry { key: mark.key, run: mark.run, at_ms });
         let goes = |entry: &Entry, count: usize, age_ms: u64| {
             count > self.ids_max || at_ms.saturating_sub(entry.at_ms) > age_ms
@@ -175,6 +175,13 @@ impl Window {
         }
     }
 
+    /// What became of a remembered comment is known now.
+    pub fn decide(&mut self, key: IdKey, fate: Fate) {
+        if let Some(known) = self.known.get_mut(&key) {
+            known.fate = fate;
+        }
+    }
+
     /// Ids that are remembered, and runs that have a floor.
     pub fn len(&self) -> (usize, usize) {
         (self.known.len(), self.floors.len())
@@ -191,7 +198,7 @@ mod tests {
 
     fn filled(ids_max: usize, count: u64) -> Window {
         let mut window = Window::new(ids_max, 1_000);
-        (1..=count).for_each(|n| window.insert(&mark("a", &format!("c{n}"), "x"), n, Outcome::Shown, n));
+        (1..=count).for_each(|n| window.insert(&mark("a", &format!("c{n}"), "x"), n, Fate::Shown, n));
         window
     }
 
@@ -199,8 +206,8 @@ mod tests {
     fn a_retry_gets_the_first_ones_answer() {
         let mut window = Window::new(9, 1_000);
         assert_eq!(window.seen(&mark("a", "c1", "hi")), Seen::New);
-        window.insert(&mark("a", "c1", "hi"), 7, Outcome::Shed, 0);
-        assert_eq!(window.seen(&mark("a", "c1", "hi")), Seen::Same { offset: 7, outcome: Outcome::Shed });
+        window.insert(&mark("a", "c1", "hi"), 7, Fate::Shed, 0);
+        assert_eq!(window.seen(&mark("a", "c1", "hi")), Seen::Same { offset: 7, fate: Fate::Shed });
         assert_eq!(window.seen(&mark("a", "c1", "ho")), Seen::Conflict { offset: 7 });
         assert_eq!(window.seen(&mark("b", "c1", "hi")), Seen::New, "another author's");
         assert_eq!(window.seen(&mark("a", "c2", "hi")), Seen::New);
@@ -215,7 +222,7 @@ mod tests {
     #[test]
     fn below_what_was_let_go_is_stale_and_above_it_is_new() {
         let window = filled(3, 10); // 8, 9, 10 are remembered; 5, 6, 7 were let go; the floor is 7.
-        assert_eq!(window.seen(&mark("a", "c8", "x")), Seen::Same { offset: 8, outcome: Outcome::Shown });
+        assert_eq!(window.seen(&mark("a", "c8", "x")), Seen::Same { offset: 8, fate: Fate::Shown });
         for stale in ["c7", "c5", "c1", "c0", "c007"] {
             assert_eq!(window.seen(&mark("a", stale, "x")), Seen::Stale, "{stale}");
         }
@@ -228,7 +235,7 @@ mod tests {
     #[test]
     fn a_refused_low_number_is_new_while_nothing_was_let_go() {
         let mut window = Window::new(9, 1_000);
-        window.insert(&mark("a", "c2", "x"), 1, Outcome::Shown, 0);
+        window.insert(&mark("a", "c2", "x"), 1, Fate::Shown, 0);
         assert_eq!(window.seen(&mark("a", "c1", "x")), Seen::New);
     }
 
@@ -237,7 +244,7 @@ mod tests {
         let mut window = filled(3, 1_000);
         assert_eq!(window.len(), (3, 1));
         for n in 0..1_000 {
-            window.insert(&mark(&format!("u{n}"), "c1", "x"), 2_000 + n, Outcome::Shown, 1_000);
+            window.insert(&mark(&format!("u{n}"), "c1", "x"), 2_000 + n, Fate::Shown, 1_000);
         }
         assert_eq!(window.len(), (3, 3));
         assert_eq!((window.newer.len(), window.older.len()), (3, 3));
@@ -247,10 +254,10 @@ mod tests {
     #[test]
     fn both_tiers_are_bounded_by_the_logs_time() {
         let mut window = Window::new(100, 1_000);
-        window.insert(&mark("a", "c1", "x"), 1, Outcome::Shown, 0);
-        window.insert(&mark("b", "c1", "x"), 2, Outcome::Shown, 1_001);
+        window.insert(&mark("a", "c1", "x"), 1, Fate::Shown, 0);
+        window.insert(&mark("b", "c1", "x"), 2, Fate::Shown, 1_001);
         assert_eq!(window.seen(&mark("a", "c1", "x")), Seen::Stale);
-        window.insert(&mark("b", "c2", "x"), 3, Outcome::Shown, 2_001);
+        window.insert(&mark("b", "c2", "x"), 3, Fate::Shown, 2_001);
         assert_eq!(window.seen(&mark("a", "c1", "x")), Seen::New);
     }
 
@@ -261,7 +268,7 @@ mod tests {
             .collect();
         let play = |from: usize| {
             let mut window = Window::new(100, 100_000);
-            all[from..].iter().for_each(|(mark, offset, at_ms)| window.insert(mark, *offset, Outcome::Shown, *at_ms));
+            all[from..].iter().for_each(|(mark, offset, at_ms)| window.insert(mark, *offset, Fate::Shown, *at_ms));
             window
         };
         let (whole, rebuilt) = (play(0), play(5_000 - 200));

@@ -1,7 +1,7 @@
 //! Senders that retry until they know, and viewers that lag, leave and come back; both remember what they were told.
 
 use std::collections::{BTreeMap, VecDeque};
-use volley::protocol::frame::Frame;
+use volley::protocol::frame::{Frame, FrameEvent, What};
 use volley::protocol::ids::{Digest, Epoch, Offset};
 use volley::protocol::local::ConnRef;
 
@@ -78,14 +78,28 @@ impl Viewer {
         let shed: u64 = frame.shed.values().sum();
         let whole = frame.prev == self.position;
         if whole {
-            self.stretches.push((frame.prev, frame.last, shed + frame.events.len() as u64));
+            let told: u64 = frame.events.iter().map(stands_for).sum();
+            self.stretches.push((frame.prev, frame.last, shed + told));
         }
         for event in frame.events.iter().filter(|event| event.offset > self.position) {
+            if let What::Raise(raise) = event.what {
+                assert!(!whole || raise.offset <= frame.prev, "a raise of what came with it");
+                continue;
+            }
             let comment = &event.as_comment().expect("a comment").comment;
             let id = comment.id.as_ref().expect("an id").as_str().to_owned();
             assert!(self.shown.last().is_none_or(|last| last.0 < event.offset), "S3/S4: {} comes again", event.offset);
             self.shown.push((event.offset, comment.user.id.to_string(), id, comment.text.to_string()));
         }
         self.position = self.position.max(frame.last);
+    }
+}
+
+/// How many comments of its stretch an event of a frame accounts for.
+fn stands_for(event: &FrameEvent) -> u64 {
+    match &event.what {
+        What::Comment(shown) => shown.times,
+        What::Raise(raise) => raise.by,
+        What::Kind(_) | What::Unknown => 0,
     }
 }

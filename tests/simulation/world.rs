@@ -13,6 +13,7 @@ use volley::protocol::frame::Frame;
 use volley::protocol::ids::{ClientId, Epoch, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
 use volley::protocol::message::{ErrorMessage, ResumeFailure, ServerMessage};
+use volley::protocol::settings::RoomSettings;
 use volley::room::actor::{Actor, Effect, Settings};
 use volley::room::registry::RoomHandle;
 use volley::room::resume;
@@ -33,6 +34,8 @@ pub struct World {
     room: Option<(Actor, Arc<RoomHandle>)>,
     retention: usize,
     frame_events_max: usize,
+    /// Half of the rooms merge and choose.
+    room_settings: RoomSettings,
     now_us: u64,
     wall_ms: u64,
     /// Counts what happened, for "before" and "after".
@@ -55,6 +58,11 @@ impl World {
             room: None,
             retention: [8, 50, 100_000][rng.below(3) as usize],
             frame_events_max: [1, 3, 100][rng.below(3) as usize],
+            room_settings: match rng.below(4) {
+                0 => RoomSettings::new(Some(1 + rng.below(20) as u32), 100),
+                1 => RoomSettings::new(None, 100),
+                _ => RoomSettings::unlimited(100),
+            },
             now_us: 1_000_000,
             wall_ms: 1_700_000_000_000,
             events: 0,
@@ -130,7 +138,7 @@ impl World {
         let handle = Arc::new(RoomHandle::new(RoomKey(1), RoomId::new("r").expect("a name"), 0, 1));
         let settings = Settings {
             tick_us: TICK_US,
-            room: volley::protocol::settings::RoomSettings::unlimited(100),
+            room: self.room_settings.clone(),
             tick_groups: 1,
             batch_events_max: 20,
             frame_events_max: self.frame_events_max,
@@ -229,7 +237,12 @@ impl World {
         let author = &mut self.authors[n];
         author.next += 1;
         let id = format!("c{}", author.next);
-        author.sent.entry(id.clone()).or_default().text = format!("text {} of {}", author.next, author.name);
+        // Half of them say what others say.
+        let text = match ["还有吗", "还有吗？？", "666", "66666"].get(self.rng.below(8) as usize) {
+            Some(text) => text.to_string(),
+            None => format!("text {} of {}", author.next, author.name),
+        };
+        author.sent.entry(id.clone()).or_default().text = text;
         self.say(n, &id);
     }
 

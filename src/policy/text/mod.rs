@@ -17,6 +17,7 @@
 
 mod classes;
 mod context;
+pub mod skeleton;
 
 use classes::Fate;
 use std::borrow::Cow;

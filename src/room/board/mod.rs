@@ -199,6 +199,11 @@ impl Board {
         tallies
     }
 
+    /// The open poll as it stands.
+    pub fn tally(&self) -> Option<Tally> {
+        self.poll.as_ref().map(|poll| poll.tally(true))
+    }
+
     /// Puts what stands into a newcomer's snapshot.
     pub fn fill(&self, snapshot: &mut Snapshot) {
         snapshot.settings = Some(Box::new(RoomSettings::clone(self.timeline.newest())));
@@ -206,7 +211,7 @@ impl Board {
         snapshot.sticky = self.sticky.iter().cloned().collect();
         snapshot.announcements = self.standing().cloned().collect();
         snapshot.poll = self.poll.as_ref().map(|poll| poll.poll.clone());
-        snapshot.tally = self.poll.as_ref().map(|poll| poll.tally(true));
+        snapshot.tally = self.tally();
     }
 }
 

@@ -241,7 +241,7 @@ fn a_reopened_room_goes_on_where_its_log_ends() {
     let mut rig = Rig::watched(log.clone(), settings());
     let joined = rig.join(Some((epoch, 3)));
     assert_eq!((joined.last, joined.likes, joined.after), (8, 6, Some(3)));
-    let page = rig.page(3, 99, Encoding::Json).unwrap();
+    let page = rig.page(3, 99, Encoding::Json.into()).unwrap();
     assert_eq!((page.last, page.events.len(), page.digest), (8, 4, newest.digest));
     let newcomer = rig.join(None);
     assert_eq!(rig.offsets(&newcomer), [3, 4, 5, 6, 7]);

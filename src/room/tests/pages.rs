@@ -3,38 +3,41 @@
 use super::lagging::LaggingLog;
 use super::rig::{JSON, Rig, TICK_US, decode_bytes, settings};
 use super::{asking, comment, conn};
-use crate::limits::{OFFSET_MAX, RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
+use crate::limits::{RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
 use crate::log::{Limit, Log, ReadError, Retention};
-use crate::protocol::encode::Encoding;
+use crate::protocol::encode::{Encoding, Variant};
 use crate::protocol::event::Event;
 use crate::protocol::frame::{Frame, FrameEvent, ShedClass};
 use crate::protocol::ids::Offset;
 use crate::protocol::message::{ResumeFailure, ServerMessage};
+use crate::protocol::page::EncodedPage;
 use crate::room::actor::Settings;
-use crate::room::resume::page;
+use crate::room::resume::{Space, page, stretch};
 use proptest::prelude::*;
 use std::sync::atomic::Ordering;
 
 impl Rig {
-    /// The page after `after` that ends at `upto` at the latest.
-    pub(super) fn page(&self, after: Offset, upto: Offset, encoding: Encoding) -> Result<Frame, ResumeFailure> {
-        let mut request = self.actor.page_request(after, encoding.into()).expect("something after it");
-        request.upto = request.upto.min(upto);
-        let page = page(&*self.log, &self.handle.id, &request, &settings().deflate)?;
-        let ServerMessage::Frame(frame) = decode_bytes(&page.copy(5, 6).concat(), encoding) else { panic!("no frame") };
+    /// The page after `after`, of at most so many `events` of the log.
+    pub(super) fn page(&self, after: Offset, events: usize, variant: Variant) -> Result<Frame, ResumeFailure> {
+        let request = self.actor.page_request(after, variant).expect("something after it");
+        let space = Space { events: events.min(Space::WHOLE.events), ..Space::WHOLE };
+        let stretch = stretch(&*self.log, &self.handle.id, &request, space)?;
+        let page = EncodedPage::new(&stretch, variant, &settings().deflate);
+        let copy = page.copy(5, 6).concat();
+        let ServerMessage::Frame(frame) = decode_bytes(&copy, variant.encoding) else { panic!("no frame") };
         assert_eq!((frame.prev, frame.last), (page.prev, page.last));
         assert_eq!((frame.likes, frame.online), (5, 6), "the totals of the copy");
         Ok(frame)
     }
 
-    /// All pages after `after`, each `step` offsets long at most.
-    fn pages(&self, after: Offset, step: Offset, encoding: Encoding) -> Vec<Frame> {
+    /// All pages after `after`, each of at most so many `events` of the log.
+    pub(super) fn pages(&self, after: Offset, events: usize, variant: impl Into<Variant>) -> Vec<Frame> {
         let mut pages = Vec::new();
-        let mut at = after;
-        while self.actor.page_request(at, encoding.into()).is_some() {
-            let frame = self.page(at, at.saturating_add(step), encoding).unwrap();
+        let (mut at, variant) = (after, variant.into());
+        while self.actor.page_request(at, variant).is_some() {
+            let frame = self.page(at, events, variant).unwrap();
             assert_eq!(frame.prev, at);
-            assert!(frame.last > at);
+            assert!(frame.last > at && frame.last - at <= events as u64);
             at = frame.last;
             pages.push(frame);
         }
@@ -77,7 +80,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn pages_of_any_length_from_any_frame_say_what_live_frames_said(steps in steps(), step in 1..12_u64, all in 1..7_usize) {
+    fn pages_of_any_length_from_any_frame_say_what_live_frames_said(steps in steps(), step in 1..12_usize, all in 1..7_usize) {
         let mut rig = Rig::watched(LaggingLog::instant(), Settings { frame_events_max: all, ..settings() });
         let mut said = 0;
         for one in steps.into_iter().chain([Step::Ours(1), Step::Tick]) {
@@ -97,7 +100,7 @@ proptest! {
         rig.run_for(TICK_US);
         let live = rig.frames();
         for (n, frame) in live.iter().enumerate().filter(|(_, frame)| frame.last > frame.prev) {
-            for (encoding, step) in [(Encoding::Json, step), (Encoding::Msgpack, u64::MAX)] {
+            for (encoding, step) in [(Encoding::Json, step), (Encoding::Msgpack, usize::MAX)] {
                 let pages = rig.pages(frame.prev, step, encoding);
                 prop_assert_eq!(told(&pages), told(&live[n..]), "from {} in steps of {}", frame.prev, step);
             }
@@ -113,12 +116,12 @@ fn a_page_is_bounded_by_events_and_ends_with_a_log_time() {
         rig.foreign(half, "a batch is a log time");
     }
     for encoding in [Encoding::Json, Encoding::Msgpack] {
-        let pages = rig.pages(0, OFFSET_MAX, encoding);
+        let pages = rig.pages(0, usize::MAX, encoding);
         assert!(pages.iter().all(|page| page.events.len() == half), "each ends where the next log time would not fit");
         assert_eq!(pages.len(), 4);
     }
     rig.foreign(2 * RESUME_EVENTS_MAX, "of the same log time");
-    let pages = rig.pages(0, OFFSET_MAX, Encoding::Json);
+    let pages = rig.pages(0, usize::MAX, Encoding::Json);
     assert!(pages.iter().all(|page| page.events.len() <= RESUME_EVENTS_MAX));
     assert_eq!(told(&pages).0.len(), 4 * half + 2 * RESUME_EVENTS_MAX);
 }
@@ -128,7 +131,7 @@ fn a_page_is_bounded_by_bytes_of_what_it_shows() {
     let long = "字".repeat(512);
     let mut rig = Rig::watched(LaggingLog::instant(), Settings { frame_events_max: usize::MAX, ..settings() });
     rig.foreign(1_000, &long);
-    let pages = rig.pages(0, OFFSET_MAX, Encoding::Json);
+    let pages = rig.pages(0, usize::MAX, Encoding::Json);
     assert_eq!(told(&pages).0.len(), 1_000);
     for page in &pages {
         let bytes = serde_json::to_vec(page).unwrap().len();
@@ -138,7 +141,7 @@ fn a_page_is_bounded_by_bytes_of_what_it_shows() {
 
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     rig.foreign(1_000, &long);
-    let pages = rig.pages(0, OFFSET_MAX, Encoding::Json);
+    let pages = rig.pages(0, usize::MAX, Encoding::Json);
     let (shown, shed, _) = told(&pages);
     assert_eq!((shown.len(), shed), (10, 990));
     assert!(pages.len() <= 2, "what is left out takes no room in them");
@@ -151,7 +154,7 @@ fn a_page_never_tells_more_than_frames_have_told() {
     rig.run();
     rig.log.foreign(vec![Event::Comment(asking("b", "waits"))]);
     rig.run();
-    let page = rig.page(0, OFFSET_MAX, Encoding::Json).unwrap();
+    let page = rig.page(0, usize::MAX, JSON).unwrap();
     assert_eq!((page.last, page.events.len()), (1, 1));
     assert!(rig.actor.page_request(1, JSON).is_none());
     rig.run_for(TICK_US);
@@ -166,7 +169,7 @@ fn a_page_is_one_read_of_the_log() {
         rig.run_for(TICK_US);
     }
     let before = rig.log.reads.load(Ordering::Relaxed);
-    rig.page(7, OFFSET_MAX, Encoding::Json).unwrap();
+    rig.page(7, usize::MAX, JSON).unwrap();
     assert_eq!(rig.log.reads.load(Ordering::Relaxed) - before, 1);
 }
 
@@ -181,9 +184,9 @@ fn what_retention_dropped_is_too_old_and_the_oldest_position_is_whole() {
     let first = rig.log.head(&rig.handle.id).unwrap().unwrap().first;
     assert_eq!(rig.log.read(&rig.handle.id, first - 2, Limit::events(1)), Err(ReadError::TooOld { first }));
     for after in 0..first - 1 {
-        assert_eq!(rig.page(after, OFFSET_MAX, Encoding::Json).unwrap_err(), ResumeFailure::TooOld, "{after}");
+        assert_eq!(rig.page(after, usize::MAX, JSON).unwrap_err(), ResumeFailure::TooOld, "{after}");
     }
-    let page = rig.page(first - 1, OFFSET_MAX, Encoding::Json).unwrap();
+    let page = rig.page(first - 1, usize::MAX, JSON).unwrap();
     assert_eq!((page.prev, page.last, page.events.len()), (first - 1, 10, 5));
 }
 

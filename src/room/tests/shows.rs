@@ -124,7 +124,7 @@ proptest! {
                         panic!("a resume from {after} failed");
                     };
                     while cursor < last {
-                        let page = rig.page(cursor, u64::MAX, encoding).unwrap();
+                        let page = rig.page(cursor, usize::MAX, encoding.into()).unwrap();
                         prop_assert_eq!(page.prev, cursor);
                         cursor = page.last;
                     }

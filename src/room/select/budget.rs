@@ -1,0 +1,85 @@
+//! How much may be shown: so many a second, in a bucket that is full when a window begins.
+//!
+//! A window never shows more than its length times the rate: the bucket begins with one second's worth and is refilled
+//! at what is left for the others. What a quiet moment saves, up to one second's worth, a burst may use, but only a
+//! quarter of it at once: a reader's eye has to follow.
+//!
+//! Does not know: what is shown.
+
+use super::{BURST_MS, WINDOW_MS};
+
+/// See the module's page. Time is the log's.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bucket {
+    /// The window that it is in; `None` before it was ever asked.
+    window: Option<u64>,
+    at_ms: u64,
+    /// Of one shown event: [`WINDOW_MS`].
+    units: u64,
+}
+
+impl Bucket {
+    /// How many may be shown at the log time `at_ms`, at `per_s` in a room that has a log time every `tick_ms`.
+    pub(super) fn allowance(&mut self, per_s: u32, tick_ms: u64, at_ms: u64) -> usize {
+        let per_s = u64::from(per_s);
+        let a_tick = (per_s * tick_ms).div_ceil(1_000);
+        let full = per_s.max(a_tick) * WINDOW_MS;
+        let window = at_ms / WINDOW_MS;
+        if self.window == Some(window) {
+            let gained = at_ms.saturating_sub(self.at_ms) * per_s * (WINDOW_MS - BURST_MS) / 1_000;
+            self.units = (self.units + gained).min(full);
+        } else {
+            (self.window, self.units) = (Some(window), per_s * WINDOW_MS * BURST_MS / 1_000);
+        }
+        self.at_ms = at_ms;
+        let at_once = (per_s / 4).max(a_tick).max(1);
+        usize::try_from(at_once.min(self.units / WINDOW_MS)).unwrap_or(usize::MAX)
+    }
+
+    /// So many were shown of what was allowed.
+    pub(super) fn spend(&mut self, shown: usize) {
+        self.units = self.units.saturating_sub(shown as u64 * WINDOW_MS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is shown at each of `times` when there is always more than enough.
+    fn shown(per_s: u32, tick_ms: u64, times: impl Iterator<Item = u64>) -> Vec<usize> {
+        let mut bucket = Bucket::default();
+        let take = |at_ms| {
+            let allowed = bucket.allowance(per_s, tick_ms, at_ms);
+            bucket.spend(allowed);
+            allowed
+        };
+        times.map(take).collect()
+    }
+
+    #[test]
+    fn no_window_shows_more_than_its_length_allows() {
+        for (per_s, tick_ms) in [(1, 100), (3, 5), (60, 100), (60, 2_000), (1_000, 250), (7, 1_999)] {
+            let times: Vec<_> = (0..20 * WINDOW_MS).step_by(tick_ms as usize).collect();
+            let all = shown(per_s, tick_ms, times.iter().copied());
+            for window in 0..20 {
+                let of = |(at_ms, shown): (&u64, &usize)| if at_ms / WINDOW_MS == window { *shown } else { 0 };
+                let sum: usize = times.iter().zip(&all).map(of).sum();
+                let most = per_s as usize * 5;
+                assert!(sum <= most, "{sum} of {most}");
+                assert!(
+                    sum * 10 >= most * 8 || per_s < 10 || tick_ms > 250,
+                    "{per_s}/s in ticks of {tick_ms}: only {sum} of {most}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_burst_is_a_quarter_of_a_second_at_once() {
+        assert_eq!(shown(60, 100, [0, 1, 2, 3, 4, 5].into_iter()), [15, 15, 15, 15, 0, 0]);
+        assert_eq!(shown(60, 100, [0, 2_500].into_iter()), [15, 15]);
+        assert_eq!(shown(60, 1_000, [0, 1_000].into_iter()), [60, 48]);
+        assert_eq!(shown(1, 100, [0, 100, 1_250, 5_000].into_iter()), [1, 0, 1, 1]);
+    }
+}

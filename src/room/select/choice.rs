@@ -1,0 +1,132 @@
+//! Who is shown when there is more than may be: by class, then everybody's first before anybody's second.
+//!
+//! Whole numbers and log order alone decide.
+//!
+//! Does not know: time, texts that are alike, frames.
+
+use super::{Candidate, Place};
+use crate::policy::text::skeleton::Skeletons;
+use crate::protocol::frame::{FrameEvent, What};
+use crate::protocol::kind::Kind;
+use crate::protocol::settings::RoomSettings;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// As how many comments less a first-time speaker's counts.
+const FIRST_BONUS: i64 = 2;
+
+/// How often each person was shown in the window.
+#[derive(Clone, Debug, Default)]
+pub(super) struct People {
+    shown: HashMap<Arc<str>, u32>,
+    /// What each wants to be shown at this log time.
+    here: HashMap<Arc<str>, u32>,
+    order: Vec<u32>,
+}
+
+impl People {
+    /// A window begins.
+    pub(super) fn begin(&mut self) {
+        self.shown.clear();
+    }
+
+    /// A person's event is shown, and counted against the next.
+    pub(super) fn charge(&mut self, event: &FrameEvent) {
+        if let Some(id) = person(event) {
+            match self.shown.get_mut(id) {
+                Some(count) => *count += 1,
+                None => drop(self.shown.insert(id.clone(), 1)),
+            }
+        }
+    }
+
+    /// Marks as shown the `allowed` of `candidates` that come first. `places` says for each of the log time's
+    /// `events` to which candidate it belongs.
+    pub(super) fn choose(
+        &mut self,
+        events: &[FrameEvent],
+        places: &[Place],
+        candidates: &mut [Candidate],
+        settings: &RoomSettings,
+        allowed: usize,
+    ) {
+        let mut bonuses = Bonuses::new(settings);
+        self.here.clear();
+        for (event, place) in events.iter().zip(places) {
+            let Place::Of(candidate) = place else { continue };
+            let candidate = &mut candidates[*candidate as usize];
+            if candidate.is_guaranteed() {
+                continue;
+            }
+            let mut turn = 0;
+            if let Some(id) = person(event) {
+                let here = self.here.entry(id.clone()).or_default();
+                turn = i64::from(*here) + i64::from(self.shown.get(id).copied().unwrap_or(0));
+                *here += 1;
+            }
+            // Several say it: it comes as early as the one of them who was heard least.
+            candidate.turn = candidate.turn.min(turn - bonuses.of(event));
+        }
+        self.order.clear();
+        let ranked = |index: &u32| !candidates[*index as usize].is_guaranteed();
+        self.order.extend((0..candidates.len() as u32).filter(ranked));
+        if allowed < self.order.len() {
+            let rank = |index: &u32| {
+                let Candidate { class, is_comment, turn, times, entry, .. } = candidates[*index as usize];
+                (class, !is_comment, turn, Reverse(times), entry)
+            };
+            self.order.select_nth_unstable_by_key(allowed, rank);
+        }
+        for index in self.order.iter().take(allowed) {
+            candidates[*index as usize].shown = true;
+        }
+    }
+}
+
+/// Who did it, if anybody did.
+fn person(event: &FrameEvent) -> Option<&Arc<str>> {
+    match &event.what {
+        What::Comment(shown) => Some(&shown.comment.user.id),
+        What::Kind(Kind::Gift(gift)) => Some(&gift.user.id),
+        What::Kind(Kind::Enter(enter)) => Some(&enter.user.id),
+        What::Kind(_) | What::Raise(_) | What::Unknown => None,
+    }
+}
+
+/// What makes a comment come earlier.
+struct Bonuses<'a> {
+    settings: &'a RoomSettings,
+    words: Vec<String>,
+    skeletons: Skeletons,
+}
+
+impl<'a> Bonuses<'a> {
+    fn new(settings: &'a RoomSettings) -> Self {
+        let mut skeletons = Skeletons::default();
+        let words = settings.words.iter().map(|word| skeletons.folded(word).to_owned());
+        let words = words.filter(|word| !word.is_empty()).collect();
+        Self { settings, words, skeletons }
+    }
+
+    fn of(&mut self, event: &FrameEvent) -> i64 {
+        let Some(shown) = event.as_comment() else { return 0 };
+        let text = &*shown.comment.text;
+        let mut bonus = if shown.comment.first { FIRST_BONUS } else { 0 };
+        if self.settings.question_bonus > 0 && is_question(text) {
+            bonus += i64::from(self.settings.question_bonus);
+        }
+        if self.settings.word_bonus > 0 && !self.words.is_empty() {
+            let folded = self.skeletons.folded(text);
+            if self.words.iter().any(|word| folded.contains(&**word)) {
+                bonus += i64::from(self.settings.word_bonus);
+            }
+        }
+        bonus
+    }
+}
+
+/// Whether a comment asks something: by its mark, or by the word that makes a Chinese sentence a question.
+fn is_question(text: &str) -> bool {
+    text.contains(['?', '？', '؟', '吗']) || text.ends_with(['呢', '么'])
+}

@@ -1,0 +1,340 @@
+//! What of a room's events its viewers are shown: alike ones become one, the rest is chosen within the budget, and what is
+//! left out is counted.
+//!
+//! Everything here follows from the log and the settings in force. The log's time is cut into *windows* of [`WINDOW_MS`]; a
+//! window's choice depends on nothing before it. All records of one batch have one *log time*; a choice is made for a whole
+//! log time, when it is complete. So a live frame, a page of the past, a replay and another node agree, wherever frames end.
+//!
+//! Does not know: the log, clocks, bytes, who watches.
+
+mod budget;
+mod choice;
+mod groups;
+mod lite;
+mod telling;
+#[cfg(test)]
+mod tests;
+
+pub use telling::{Note, Told};
+
+use crate::protocol::encode::Rendition;
+use crate::protocol::event::{Comment, Role};
+use crate::protocol::frame::{FrameEvent, ShedClass, What};
+use crate::protocol::ids::Offset;
+use crate::protocol::kind::Kind;
+use crate::protocol::message::Outcome;
+use crate::protocol::settings::{Class, Classed, RoomSettings};
+use budget::Bucket;
+use choice::People;
+use groups::{Found, Groups};
+use lite::Lite;
+use std::sync::Arc;
+
+/// The length of a window: what is said again within it becomes one, and a person's turns are counted over it. Twice as long
+/// would merge more, and make a page of the past read twice as much before it.
+pub const WINDOW_MS: u64 = 5_000;
+
+/// How much of a window's budget may be used at its beginning, in milliseconds of it.
+const BURST_MS: u64 = 1_000;
+
+/// What viewers see of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is in a frame.
+    Shown,
+    /// It was folded into an earlier one.
+    Merged {
+        /// Which.
+        into: Offset,
+    },
+    /// It was left out, and counted.
+    Shed,
+}
+
+impl Fate {
+    /// As an ack says it.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Shown => Outcome::Shown,
+            Self::Merged { .. } => Outcome::Merged,
+            Self::Shed => Outcome::Shed,
+        }
+    }
+
+    /// What it was folded into, if it was.
+    pub fn into(self) -> Option<Offset> {
+        if let Self::Merged { into } = self { Some(into) } else { None }
+    }
+}
+
+/// What may be shown at the open log time: an event, or several comments that say the same.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    /// Its first event, among those of the log time.
+    entry: u32,
+    offset: Offset,
+    class: Class,
+    is_comment: bool,
+    /// How many say it.
+    times: u64,
+    /// How many turns its people had, less what speeds it up.
+    turn: i64,
+    shown: bool,
+    lite: bool,
+}
+
+impl Candidate {
+    fn is_guaranteed(&self) -> bool {
+        self.class == Class::Guaranteed
+    }
+}
+
+/// Where an event of the open log time belongs.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// To a candidate, as its first or as one more.
+    Of(u32),
+    /// To a shown comment, by the place of its growth.
+    Grows(u32),
+}
+
+/// The choice, and what of it no frame has told yet.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    events_max: usize,
+    settings: Option<Arc<RoomSettings>>,
+
+    window: u64,
+    bucket: Bucket,
+    groups: Groups,
+    people: People,
+    lite: Lite,
+
+    /// The log time that is being gathered.
+    open_ms: Option<u64>,
+    places: Vec<Place>,
+    candidates: Vec<Candidate>,
+
+    /// What no frame has told; the open log time's from `open_at` on.
+    events: Vec<FrameEvent>,
+    notes: Vec<Note>,
+    open_at: usize,
+}
+
+impl Selection {
+    /// An empty choice of at most `events_max` events per log time, besides the guaranteed ones.
+    pub fn new(events_max: usize) -> Self {
+        Self {
+            events_max,
+            settings: None,
+            window: 0,
+            bucket: Bucket::default(),
+            groups: Groups::default(),
+            people: People::default(),
+            lite: Lite::default(),
+            open_ms: None,
+            places: Vec::new(),
+            candidates: Vec::new(),
+            events: Vec::new(),
+            notes: Vec::new(),
+            open_at: 0,
+        }
+    }
+
+    /// The log time that is open.
+    pub fn open_ms(&self) -> Option<u64> {
+        self.open_ms
+    }
+
+    /// Opens the log time `at_ms`, in which `settings` are in force. The one before was closed.
+    pub fn open(&mut self, at_ms: u64, settings: &Arc<RoomSettings>) {
+        debug_assert!(self.open_ms.is_none(), "two log times at once");
+        if self.settings.as_ref().is_none_or(|known| !Arc::ptr_eq(known, settings)) {
+            self.settings = Some(settings.clone());
+        }
+        let window = at_ms / WINDOW_MS;
+        let anew = window != self.window;
+        if anew {
+            self.window = window;
+            self.people.begin();
+        }
+        self.groups.begin(settings.merge, anew);
+        self.open_ms = Some(at_ms);
+    }
+
+    /// Takes a comment of the open log time. Says its place among the events of that.
+    pub fn comment(&mut self, offset: Offset, comment: &Comment) -> usize {
+        let role = comment.user.role;
+        let class = self.class(role.into());
+        let counted = if class == Class::Low { ShedClass::Low } else { ShedClass::Normal };
+        let gone = comment.deleted;
+        let found = if gone {
+            Found::Alone
+        } else {
+            let may_join = class != Class::Guaranteed && matches!(role, Role::Guest | Role::Viewer);
+            self.groups.find(&comment.text, may_join, self.candidates.len())
+        };
+        let mut note = Note { gone, ..Note::shown(counted, false) };
+        let place = match found {
+            Found::Joins { growth, into, nth } => {
+                (note.fate, note.nth) = (Fate::Merged { into }, nth);
+                Place::Grows(growth as u32)
+            }
+            Found::Says(candidate) => {
+                self.candidates[candidate].times += 1;
+                note.nth = self.candidates[candidate].times;
+                Place::Of(candidate as u32)
+            }
+            Found::First | Found::Alone => self.candidate(offset, class, true),
+        };
+        self.push(FrameEvent::comment(offset, comment.clone()), note, place)
+    }
+
+    /// Takes what the show's owner posted, at the open log time. Says its place, too.
+    pub fn kind(&mut self, offset: Offset, kind: &Kind) -> usize {
+        let (class, counted) = match kind {
+            Kind::Gift(_) => (self.class(Classed::Gift), ShedClass::Gift),
+            Kind::Custom(_) => (self.class(Classed::Custom), ShedClass::Custom),
+            Kind::Enter(_) => (self.class(Classed::Enter), ShedClass::Enter),
+            _ => (Class::Guaranteed, ShedClass::Normal),
+        };
+        let place = self.candidate(offset, class, false);
+        self.push(FrameEvent::new(offset, What::Kind(kind.clone())), Note::shown(counted, false), place)
+    }
+
+    fn class(&self, of: Classed) -> Class {
+        self.settings.as_ref().map_or(of.default_class(), |settings| settings.class(of))
+    }
+
+    fn candidate(&mut self, offset: Offset, class: Class, is_comment: bool) -> Place {
+        let (entry, index) = (self.places.len() as u32, self.candidates.len() as u32);
+        let (times, turn, shown, lite) = (1, i64::MAX, false, false);
+        self.candidates.push(Candidate { entry, offset, class, is_comment, times, turn, shown, lite });
+        Place::Of(index)
+    }
+
+    fn push(&mut self, event: FrameEvent, note: Note, place: Place) -> usize {
+        self.events.push(event);
+        self.notes.push(note);
+        self.places.push(place);
+        self.places.len() - 1
+    }
+
+    /// Closes the open log time, if there is one: chooses. Says how many events it had: the last of [`Selection::closed`].
+    pub fn close(&mut self) -> usize {
+        let (Some(at_ms), Some(settings)) = (self.open_ms.take(), self.settings.clone()) else { return 0 };
+        let count = self.places.len();
+        let begin = self.events.len() - count;
+        self.choose(begin, at_ms, &settings);
+        self.note(begin);
+        let candidates = &self.candidates;
+        self.groups.close(|index| {
+            let Candidate { offset, times, shown, lite, .. } = candidates[index];
+            shown.then_some((offset, times, lite))
+        });
+        self.open_at = self.events.len();
+        self.places.clear();
+        self.candidates.clear();
+        count
+    }
+
+    /// Marks the candidates that are shown.
+    fn choose(&mut self, begin: usize, at_ms: u64, settings: &RoomSettings) {
+        let ranked = self.candidates.iter().filter(|candidate| !candidate.is_guaranteed()).count();
+        let mut allowed = self.events_max;
+        if let Some(per_s) = settings.budget
+            && ranked > 0
+        {
+            allowed = allowed.min(self.bucket.allowance(per_s, settings.tick_ms, at_ms));
+        }
+        let is_crowded = ranked > allowed;
+        for candidate in &mut self.candidates {
+            candidate.shown = !is_crowded || candidate.is_guaranteed();
+        }
+        if is_crowded {
+            let events = &self.events[begin..];
+            self.people.choose(events, &self.places, &mut self.candidates, settings, allowed);
+        }
+        if settings.budget.is_some() {
+            self.bucket.spend(ranked.min(allowed));
+            let shown = self.candidates.iter().filter(|candidate| candidate.shown && !candidate.is_guaranteed());
+            shown.for_each(|candidate| self.people.charge(&self.events[begin + candidate.entry as usize]));
+        }
+        self.lite.choose(&mut self.candidates, settings.tick_ms, at_ms);
+    }
+
+    /// Writes down what became of each event.
+    fn note(&mut self, begin: usize) {
+        let raised = Lite::raises(self.groups.growths());
+        for (entry, (note, place)) in (0_u32..).zip(self.notes[begin..].iter_mut().zip(&self.places)) {
+            match *place {
+                Place::Grows(growth) => note.lite = raised(growth as usize),
+                Place::Of(index) => {
+                    let candidate = &self.candidates[index as usize];
+                    note.lite = candidate.lite;
+                    note.fate = match candidate.shown {
+                        false => Fate::Shed,
+                        true if note.gone => Fate::Shed,
+                        true if candidate.entry == entry => Fate::Shown,
+                        true => Fate::Merged { into: candidate.offset },
+                    };
+                }
+            }
+        }
+    }
+
+    /// The notes of what no frame has told and whose log time is closed, with their events.
+    pub fn closed(&self) -> impl DoubleEndedIterator<Item = (&FrameEvent, &Note)> + ExactSizeIterator {
+        self.events[..self.open_at].iter().zip(&self.notes[..self.open_at])
+    }
+
+    /// Forgets what was told already: events up to `offset`. The log time of `offset` is closed.
+    pub fn forget(&mut self, offset: Offset) {
+        let count = self.events[..self.open_at].partition_point(|event| event.offset <= offset);
+        self.events.drain(..count);
+        self.notes.drain(..count);
+        self.open_at -= count;
+    }
+
+    /// Forgets what comes after `offset`. No log time is open.
+    pub fn truncate(&mut self, offset: Offset) {
+        debug_assert!(self.open_ms.is_none());
+        let count = self.events.partition_point(|event| event.offset <= offset);
+        self.events.truncate(count);
+        self.notes.truncate(count);
+        self.open_at = count;
+    }
+
+    /// A comment's text is gone: no frame that is still to come has it.
+    pub fn redact(&mut self, offset: Offset) {
+        if let Ok(at) = self.events.binary_search_by_key(&offset, |event| event.offset)
+            && matches!(self.events[at].what, What::Comment(_))
+        {
+            (self.notes[at].fate, self.notes[at].gone) = (Fate::Shed, true);
+        }
+    }
+
+    /// What `rendition` says of the closed log times that no frame has told, in a frame that begins after `prev`.
+    pub fn tell(&self, rendition: Rendition, prev: Offset) -> Told {
+        let (events, notes) = (&self.events[..self.open_at], &self.notes[..self.open_at]);
+        telling::tell(rendition, events.to_vec(), notes, prev)
+    }
+
+    /// Ends a frame that begins after `prev`: what viewers are told.
+    pub fn take(&mut self, prev: Offset) -> Told {
+        let rest = self.events.split_off(self.open_at);
+        let events = std::mem::replace(&mut self.events, rest);
+        let told = telling::tell(Rendition::Viewer, events, &self.notes[..self.open_at], prev);
+        self.notes.drain(..self.open_at);
+        self.open_at = 0;
+        told
+    }
+
+    /// Gives a used list back, so that the next tick need not grow one. Ignored if the next tick has begun.
+    pub fn recycle(&mut self, mut used: Vec<FrameEvent>) {
+        used.clear();
+        if self.events.is_empty() && used.capacity() > self.events.capacity() {
+            self.events = used;
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Crowded rooms with random people, texts, roles, kinds and settings: what each rendition says adds up, and is the same
+//! live, in pages of any cut, after a restart and in a plain replay.
+
+use super::lagging::LaggingLog;
+use super::rig::{Rig, TICK_US, decode, settings};
+use super::{comment, conn};
+use crate::log::{Limit, Log, Record};
+use crate::protocol::encode::{Encoding, Rendition, Variant};
+use crate::protocol::event::{Comment, Event, Role, User};
+use crate::protocol::frame::{Frame, ShedClass, What};
+use crate::protocol::ids::{ClientId, Offset};
+use crate::protocol::kind::{Ballot, Custom, Enter, Gift, Kind, Pin, Post, Unpin, Votes};
+use crate::protocol::message::{Ack, Outcome, ServerMessage};
+use crate::protocol::settings::{Class, Classed, Merge, RoomSettings, SettingsPatch};
+use crate::room::actor::{Effect, Settings};
+use crate::room::core::{Core, CoreSettings};
+use crate::room::select::WINDOW_MS;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+const TEXTS: [&str; 9] = ["还有吗", "还有吗？", "还有吗！！😭", "666", "666666", "多少钱", "Hello", "hello~", "好"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Comments of ours: (who, what).
+    Say(Vec<(u8, u8)>),
+    /// Another node's batch, of kinds.
+    Kinds(Vec<u8>),
+    /// Another node's comments, the same as ours.
+    Foreign(Vec<(u8, u8)>),
+    Change(SettingsPatch),
+    Pass(u64),
+    Restart,
+}
+
+fn patches() -> impl Strategy<Value = SettingsPatch> {
+    let merge = prop_oneof![Just(Merge::Off), Just(Merge::Equal), Just(Merge::Near)];
+    let of = prop_oneof![
+        Just(Classed::Guest),
+        Just(Classed::Viewer),
+        Just(Classed::Vip),
+        Just(Classed::Moderator),
+        Just(Classed::Gift),
+        Just(Classed::Custom),
+        Just(Classed::Enter)
+    ];
+    let class = prop_oneof![Just(Class::Guaranteed), Just(Class::Normal), Just(Class::Low)];
+    let budget = prop::option::of(prop_oneof![Just(0_u32), 1..40_u32]);
+    (budget, prop::option::of(merge), prop::collection::btree_map(of, class, 0..3)).prop_map(
+        |(budget, merge, classes)| SettingsPatch {
+            budget,
+            merge,
+            classes,
+            words: Some(vec!["多少".into()]),
+            ..SettingsPatch::default()
+        },
+    )
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let said = || prop::collection::vec((0..12_u8, any::<u8>()), 1..14);
+    let step = prop_oneof![
+        5 => said().prop_map(Step::Say),
+        2 => said().prop_map(Step::Foreign),
+        2 => prop::collection::vec(any::<u8>(), 1..6).prop_map(Step::Kinds),
+        1 => patches().prop_map(Step::Change),
+        5 => (1..4_u64).prop_map(|ticks| Step::Pass(ticks * TICK_US)),
+        1 => (1_000_000..7_000_000_u64).prop_map(Step::Pass),
+        1 => Just(Step::Restart),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+/// One of a few people of every role.
+fn said(who: u8, what: u8, number: u64) -> Comment {
+    let role = [Role::Host, Role::Moderator, Role::Vip, Role::Viewer].get(usize::from(who)).copied();
+    let said = comment(&format!("u{who}"), TEXTS[usize::from(what) % TEXTS.len()]);
+    Comment {
+        id: ClientId::new(&format!("c{number}")),
+        user: User { role: role.unwrap_or_default(), ..said.user.clone() },
+        ..said
+    }
+}
+
+fn kind(n: u8) -> Event {
+    let user = comment(&format!("u{}", n % 7), "").user;
+    let kind = match n % 6 {
+        0 | 1 => Kind::Gift(Gift { user, name: "rose".into(), count: 1, value: 1, combo: None, total: None }),
+        2 => Kind::Custom(Custom { name: "a.b".into(), data: serde_json::json!(1).into(), sticky: false }),
+        3 => Kind::Enter(Enter { user }),
+        4 => Kind::Pin(Pin { text: "x".into(), user: None }),
+        5 if n > 128 => {
+            let ballots = vec![Ballot { user: "u".into(), option: 0 }];
+            return Event::Votes(Votes { poll: ClientId::new("p").unwrap(), ballots });
+        }
+        _ => Kind::Unpin(Unpin {}),
+    };
+    Event::Post(Box::new(Post { key: None, kind }))
+}
+
+fn variant(rendition: Rendition) -> Variant {
+    Variant::from(Encoding::Json).with(rendition)
+}
+
+struct Show {
+    rig: Rig,
+    frames: BTreeMap<&'static str, Vec<Frame>>,
+    acks: Vec<Ack>,
+}
+
+fn open(log: std::sync::Arc<LaggingLog>, events_max: usize) -> Rig {
+    let room = RoomSettings::new(Some(20), 100);
+    let mut rig = Rig::new(log, Settings { frame_events_max: events_max, room, ..settings() });
+    Rendition::ALL.into_iter().for_each(|rendition| rig.arrive(variant(rendition)));
+    rig.run_for(2 * TICK_US);
+    rig
+}
+
+impl Show {
+    fn read(&mut self) {
+        self.acks.extend(self.rig.acks());
+        for effect in self.rig.out.drain(..) {
+            let Effect::Frame { frame } = effect else { panic!("{effect:?}") };
+            for rendition in Rendition::ALL {
+                let message = decode(&frame, variant(rendition));
+                if let ServerMessage::Frame(frame) = message
+                    && frame.last > frame.prev
+                {
+                    self.frames.entry(rendition.as_str()).or_default().push(frame);
+                }
+            }
+        }
+    }
+
+    fn play(steps: Vec<Step>, events_max: usize) -> Self {
+        let rig = open(LaggingLog::instant(), events_max);
+        let mut show = Self { rig, frames: BTreeMap::new(), acks: Vec::new() };
+        let mut number = 0;
+        for step in steps.into_iter().chain([Step::Say(vec![(9, 0)]), Step::Pass(3 * TICK_US)]) {
+            let rig = &mut show.rig;
+            match step {
+                Step::Say(all) => {
+                    for (who, what) in all {
+                        number += 1;
+                        rig.actor.comment(conn(1), said(who, what, number), rig.now_us, &mut rig.out);
+                    }
+                }
+                Step::Foreign(all) => {
+                    let comments = all.into_iter().map(|(who, what)| {
+                        number += 1;
+                        Event::Comment(said(who, what, number))
+                    });
+                    rig.log.foreign(comments.collect());
+                    rig.run();
+                }
+                Step::Kinds(all) => {
+                    rig.log.foreign(all.into_iter().map(kind).collect());
+                    rig.run();
+                }
+                Step::Change(patch) => {
+                    let kind = Kind::Settings(patch);
+                    rig.log.foreign(vec![Event::Post(Box::new(Post { key: None, kind }))]);
+                    rig.run();
+                }
+                Step::Pass(us) => drop(rig.run_for(us)),
+                Step::Restart => {
+                    rig.run_for(2 * TICK_US);
+                    show.read();
+                    let log = show.rig.log.clone();
+                    let now_us = show.rig.now_us;
+                    show.rig.actor.close();
+                    show.rig = open(log, events_max);
+                    show.rig.now_us = now_us;
+                }
+            }
+            show.read();
+        }
+        show
+    }
+
+    fn records(&self) -> Vec<Record> {
+        self.rig.log.read(&self.rig.handle.id, 0, Limit::events(usize::MAX)).unwrap()
+    }
+}
+
+/// The settings in force at each log time.
+fn in_force(records: &[Record]) -> BTreeMap<u64, RoomSettings> {
+    let mut settings = RoomSettings::new(Some(20), 100);
+    let mut all = BTreeMap::new();
+    for batch in records.chunk_by(|one, next| one.at_ms == next.at_ms) {
+        all.insert(batch[0].at_ms, settings.clone());
+        for record in batch {
+            if let Event::Post(post) = &record.event
+                && let Kind::Settings(patch) = &post.kind
+            {
+                settings.change(patch);
+            }
+        }
+    }
+    all
+}
+
+/// As what an event counts, and its class; `None`: frames do not have it.
+fn counted(event: &Event, settings: &RoomSettings) -> Option<(&'static str, Class)> {
+    match event {
+        Event::Comment(comment) => Some(("comment", settings.class(Classed::from(comment.user.role)))),
+        Event::Likes { .. } | Event::Votes(_) => None,
+        Event::Post(post) => Some(match &post.kind {
+            Kind::Gift(_) => ("gift", settings.class(Classed::Gift)),
+            Kind::Custom(_) => ("custom", settings.class(Classed::Custom)),
+            Kind::Enter(_) => ("enter", settings.class(Classed::Enter)),
+            other => (other.name(), Class::Guaranteed),
+        }),
+    }
+}
+
+fn shed_as(class: ShedClass) -> &'static str {
+    match class {
+        ShedClass::Normal | ShedClass::Low => "comment",
+        ShedClass::Gift => "gift",
+        ShedClass::Custom => "custom",
+        ShedClass::Enter => "enter",
+    }
+}
+
+/// How many events of each kind a frame accounts for.
+fn accounted(frame: &Frame) -> BTreeMap<&'static str, u64> {
+    let mut all = BTreeMap::<_, u64>::new();
+    for event in &frame.events {
+        let (name, count) = match &event.what {
+            What::Comment(shown) => ("comment", shown.times),
+            What::Raise(raise) => ("comment", raise.by),
+            What::Kind(kind) => (kind.name(), 1),
+            What::Unknown => panic!("{event:?}"),
+        };
+        *all.entry(name).or_default() += count;
+    }
+    for (class, count) in &frame.shed {
+        *all.entry(shed_as(*class)).or_default() += count;
+    }
+    all
+}
+
+/// The comments and other events that frames show, how many each comment stands for at last, and what was counted.
+type Said = (Vec<Offset>, BTreeMap<Offset, u64>, BTreeMap<ShedClass, u64>, BTreeMap<&'static str, u64>);
+
+fn said_by(frames: &[Frame]) -> Said {
+    let (mut shown, mut times, mut shed, mut sums) = (Vec::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for frame in frames {
+        for event in &frame.events {
+            match &event.what {
+                What::Raise(raise) => drop(times.insert(raise.offset, raise.times)),
+                What::Comment(comment) => {
+                    shown.push(event.offset);
+                    times.insert(event.offset, comment.times);
+                }
+                _ => shown.push(event.offset),
+            }
+        }
+        frame.shed.iter().for_each(|(class, n)| *shed.entry(*class).or_default() += n);
+        accounted(frame).into_iter().for_each(|(name, n)| *sums.entry(name).or_default() += n);
+    }
+    (shown, times, shed, sums)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn every_frame_of_every_rendition_adds_up_and_has_the_guaranteed_lane(steps in steps(), most in 3..40_usize) {
+        let show = Show::play(steps, most);
+        let records = show.records();
+        let settings = in_force(&records);
+        for (rendition, frames) in &show.frames {
+            for frame in frames {
+                let inside = records.iter().filter(|record| record.offset > frame.prev && record.offset <= frame.last);
+                let mut there = BTreeMap::<_, u64>::new();
+                let shown: BTreeSet<_> = frame.events.iter().map(|event| event.offset).collect();
+                for record in inside {
+                    let Some((name, class)) = counted(&record.event, &settings[&record.at_ms]) else { continue };
+                    *there.entry(name).or_default() += 1;
+                    prop_assert!(class != Class::Guaranteed || shown.contains(&record.offset), "S14 in {rendition}");
+                }
+                prop_assert_eq!(accounted(frame), there, "S13 in {}: {:?}", rendition, frame);
+            }
+        }
+    }
+
+    #[test]
+    fn pages_cut_anywhere_say_what_live_frames_said(steps in steps(), most in 3..40_usize, step in 1..30_usize) {
+        let show = Show::play(steps, most);
+        for rendition in Rendition::ALL {
+            let live = &show.frames[rendition.as_str()];
+            for at in (0..live.len()).step_by(3) {
+                for events in [step, usize::MAX] {
+                    let pages = show.rig.pages(live[at].prev, events, variant(rendition));
+                    let (mut page, mut frames) = (said_by(&pages), said_by(&live[at..]));
+                    if rendition == Rendition::Lite {
+                        // On first sight a page counts what this rendition told; a raise tells the whole.
+                        (page.1, frames.1) = (BTreeMap::new(), BTreeMap::new());
+                    }
+                    prop_assert_eq!(page, frames, "{:?} from {} in {}s", rendition, live[at].prev, events);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn acks_frames_and_a_plain_replay_agree(steps in steps(), most in 3..40_usize) {
+        let show = Show::play(steps, most);
+        let records = show.records();
+        let room = RoomSettings::new(Some(20), 100);
+        let shape = CoreSettings { frame_events_max: most, snapshot_events: 5, counters_us: 0, room };
+        let mut core = Core::new(shape, crate::protocol::ids::Hex64(1));
+        let mut fates = BTreeMap::new();
+        for batch in records.chunk_by(|one, next| one.at_ms == next.at_ms) {
+            batch.iter().for_each(|record| { core.apply(record); });
+            core.complete();
+            fates.extend(batch.iter().filter_map(|record| Some((record.offset, core.fate(record.offset)?))));
+        }
+        for event in show.frames["full"].iter().flat_map(|frame| &frame.events) {
+            let fate = fates[&event.offset];
+            prop_assert_eq!((event.outcome, event.into), (Some(fate.outcome()), fate.into()));
+            let role = event.as_comment().map(|shown| shown.comment.user.role);
+            let is_somebody = matches!(role, Some(Role::Vip | Role::Moderator | Role::Host));
+            prop_assert!(!is_somebody || event.outcome != Some(Outcome::Merged), "a VIP is never merged away");
+        }
+        let shown: BTreeSet<_> =
+            show.frames["viewer"].iter().flat_map(|frame| &frame.events).map(|event| event.offset).collect();
+        for ack in &show.acks {
+            let fate = fates[&ack.offset];
+            prop_assert_eq!((ack.outcome, ack.into), (fate.outcome(), fate.into()));
+            prop_assert_eq!(shown.contains(&ack.offset), ack.outcome == Outcome::Shown);
+        }
+        let is_first = |record: &&Record| matches!(&record.event, Event::Comment(comment) if comment.first);
+        let firsts: Vec<_> = records.iter().filter(is_first).collect();
+        let authors: BTreeSet<_> = firsts.iter().map(|record| match &record.event {
+            Event::Comment(comment) => comment.user.id.clone(),
+            _ => unreachable!(),
+        }).collect();
+        prop_assert_eq!(authors.len(), firsts.len(), "nobody speaks for the first time twice");
+    }
+
+    #[test]
+    fn no_window_shows_more_than_its_budget(steps in steps()) {
+        let show = Show::play(steps, 1_000);
+        let records = show.records();
+        let settings = in_force(&records);
+        let shown: BTreeSet<_> =
+            show.frames["viewer"].iter().flat_map(|frame| &frame.events).map(|event| event.offset).collect();
+        let mut windows = BTreeMap::<_, (u64, Option<u32>)>::new();
+        for record in &records {
+            let settings = &settings[&record.at_ms];
+            let window = windows.entry(record.at_ms / WINDOW_MS).or_insert((0, Some(0)));
+            window.1 = window.1.zip(settings.budget).map(|(most, budget)| most.max(budget));
+            let class = counted(&record.event, settings).map(|(_, class)| class);
+            let counts = class.is_some_and(|class| class != Class::Guaranteed) && shown.contains(&record.offset);
+            window.0 += u64::from(counts);
+        }
+        for (window, (count, budget)) in windows {
+            let most = budget.map_or(u64::MAX, |budget| u64::from(budget) * WINDOW_MS / 1_000);
+            prop_assert!(count <= most, "window {window} shows {count} of {most}");
+        }
+    }
+}
