@@ -335,11 +335,12 @@ impl Actor {
         if self.in_flight.is_none() && self.append_due_us.is_some() {
             self.append(now_us, wall_ms, out);
         }
+        self.core.hurry();
         self.frame(now_us, wall_ms, out);
         self.inbox.leave();
     }
 
-    /// Whether nothing is gathered, in flight, delivered or applied that no frame has told yet.
+    /// Whether nothing is gathered, in flight, delivered or applied that a frame is to tell at once.
     pub fn is_settled(&self) -> bool {
         self.append_due_us.is_none() && self.in_flight.is_none() && self.inbox.is_empty() && !self.core.is_dirty()
     }

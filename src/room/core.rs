@@ -137,6 +137,8 @@ pub struct Core {
     /// Offsets of the newest void comments.
     voids: VecDeque<Offset>,
     framed: Framed,
+    /// Something was applied that viewers are to see at once.
+    is_fresh: bool,
     /// When a frame of counters alone may go out again.
     counters_from_us: u64,
 }
@@ -161,6 +163,7 @@ impl Core {
             fates: Vec::new(),
             voids: VecDeque::new(),
             framed: Framed { last: 0, digest: digest::EMPTY, likes: 0, online: 0, at_ms: 0 },
+            is_fresh: false,
             counters_from_us: 0,
             settings,
         }
@@ -210,6 +213,7 @@ impl Core {
         self.board.apply(record);
         match &record.event {
             Event::Comment(comment) => {
+                self.is_fresh = true;
                 let applied = self.offer(record, comment, mark);
                 self.totals.comments += u64::from(applied == Applied::Comment);
                 applied
@@ -221,6 +225,7 @@ impl Core {
             }
             Event::Votes(_) => Applied::Nothing,
             Event::Post(post) => {
+                self.is_fresh = true;
                 self.post(record, &post.kind);
                 Applied::Nothing
             }
@@ -361,6 +366,7 @@ impl Core {
         let mut viewer = self.selection.take(prev);
         let Self { last, mut digest, totals: Totals { likes, .. }, .. } = *self;
         self.framed = Framed { last, digest, likes, online, at_ms };
+        self.is_fresh = false;
         self.counters_from_us = now_us.saturating_add(self.settings.counters_us);
         if planted!("silent_skip") {
             viewer.events.retain(|event| event.offset % 97 != 0);
@@ -381,6 +387,7 @@ impl Core {
         self.remember_shown(told.events);
         self.board.take_tallies();
         self.framed = Framed { last: self.last, digest: self.digest, likes: self.totals.likes, ..self.framed };
+        self.is_fresh = false;
     }
 
     /// Gives the events of the newest frame back once they are encoded: newcomers see them, and the list is used again.
@@ -389,15 +396,20 @@ impl Core {
         self.selection.recycle(events);
     }
 
-    /// Whether something was applied that no frame has told yet.
+    /// Whether something was applied that the next tick tells: anything but likes and votes, which are counters.
     pub fn is_dirty(&self) -> bool {
-        self.last != self.framed.last
+        self.is_fresh
     }
 
-    /// From when on a tick makes a frame only because `online` differs from what was told; `None`: it does
-    /// not differ.
+    /// From when on a tick makes a frame only because counters (`online`, likes, tallies) differ from what was told;
+    /// `None`: they do not differ.
     pub fn counters_due_us(&self, online: u64) -> Option<u64> {
-        (online != self.framed.online).then_some(self.counters_from_us)
+        (online != self.framed.online || self.last != self.framed.last).then_some(self.counters_from_us)
+    }
+
+    /// Counters that wait for their time are told with the next tick.
+    pub fn hurry(&mut self) {
+        self.counters_from_us = 0;
     }
 
     /// How many of the newest shown comments a newcomer gets who asks for `history` of them, or for nothing.
