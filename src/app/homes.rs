@@ -168,7 +168,7 @@ impl Homes {
                 self.arrived(cx, key, &Ok(None));
                 continue;
             };
-            if self.library.submit(Job::Page { room: home.room.clone(), request }).is_err() {
+            if self.library.submit(Job::Page { room: home.room.clone(), request: Box::new(request) }).is_err() {
                 self.arrived(cx, key, &Err(ResumeFailure::Unavailable));
             }
         }

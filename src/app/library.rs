@@ -37,7 +37,7 @@ pub(super) enum Job {
         /// Of which room.
         room: Arc<RoomHandle>,
         /// Which.
-        request: PageRequest,
+        request: Box<PageRequest>,
     },
 }
 
