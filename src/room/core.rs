@@ -371,6 +371,12 @@ impl Core {
         if planted!("silent_skip") {
             viewer.events.retain(|event| event.offset % 97 != 0);
         }
+        if planted!("shed_uncounted") {
+            viewer.shed.retain(|_, count| {
+                *count -= 1;
+                *count > 0
+            });
+        }
         if planted!("lost_digest") {
             digest.0 ^= 1;
         }

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, client};
 use volley::app::Node;
-use volley::config::{Config, Data};
+use volley::config::{Config, Data, Merge};
 use volley::log::Log;
 
 /// How long a test waits for something that has to come.
@@ -30,7 +30,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// The defaults, changed by `change`. Connections are counted against a limit that this process can bear.
+    /// The defaults but for merging and the display budget, which are off, changed by `change`. Connections are counted against a limit that this process can bear.
     pub fn start(change: impl FnOnce(&mut Config)) -> Self {
         Self::start_by(change, Node::start)
     }
@@ -54,6 +54,8 @@ impl Server {
             ..Config::default()
         };
         config.admission.connections_max = 4_000;
+        // Everything is shown by itself, unless a test wants to see what a crowd gets.
+        (config.room.merge, config.room.budget_per_s) = (Merge::Off, 0);
         change(&mut config);
         let node = start(config).expect("starts");
         let (public, admin) = (node.public_address(), node.admin_address());
