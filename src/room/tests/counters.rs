@@ -2,9 +2,10 @@
 
 use super::conn;
 use super::lagging::LaggingLog;
-use super::posts::open;
+use super::posts::{open, pin};
 use super::rig::{JSON, Rig, TICK_US, settings};
 use crate::protocol::message::ServerMessage;
+use crate::room::actor::Effect;
 use std::sync::atomic::Ordering;
 
 const SECOND_US: u64 = 1_000_000;
@@ -24,7 +25,7 @@ impl Rig {
     fn applied_and_told(&mut self) -> (u64, u64) {
         let mut out = Vec::new();
         self.actor.join(conn(7), "u7", None, None, self.now_us, &mut out);
-        let [crate::room::actor::Effect::Joined { last, .. }] = out[..] else { panic!("{out:?}") };
+        let [Effect::Joined { last, .. }] = out[..] else { panic!("{out:?}") };
         (self.handle.figures.last.load(Ordering::Relaxed), last)
     }
 }
@@ -100,9 +101,9 @@ fn what_is_told_at_once_carries_the_likes_that_wait() {
         rig.run_for(TICK_US);
         assert_eq!(rig.told(), [], "likes alone wait");
         if is_post {
-            rig.post(n, vec![super::posts::pin("", 0)])
+            rig.post(n, vec![pin("", 0)]);
         } else {
-            rig.say(&n.to_string())
+            rig.say(&n.to_string());
         }
         rig.run_for(TICK_US);
         let frames = rig.frames();
