@@ -337,6 +337,9 @@ impl Actor {
         }
         self.core.hurry();
         self.frame(now_us, wall_ms, out);
+        if self.in_flight.is_some() {
+            self.core.hurry(); // Nor do the likes and votes of the last batch wait once they are in the log.
+        }
         self.inbox.leave();
     }
 

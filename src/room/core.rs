@@ -32,7 +32,7 @@ pub struct CoreSettings {
     pub frame_events_max: usize,
     /// Newest shown comments in the snapshot of a newcomer who asks for nothing.
     pub snapshot_events: usize,
-    /// When only `online` changed, at most one frame in this time.
+    /// When only counters (`online`, likes, tallies) changed, at most one frame in this time.
     pub counters_us: u64,
     /// What the room begins with.
     pub room: RoomSettings,

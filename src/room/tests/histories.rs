@@ -7,7 +7,7 @@ use crate::log::{Base, Delivery, Limit, Log, Record, Retention, Sink, digest};
 use crate::protocol::encode::{self, Encoding};
 use crate::protocol::event::Event;
 use crate::protocol::frame::{Frame, ShedClass};
-use crate::protocol::ids::RoomId;
+use crate::protocol::ids::{Offset, RoomId};
 use crate::protocol::message::{Outcome, ServerMessage};
 use crate::room::core::{Applied, Core, CoreSettings, Wanted};
 use parking_lot::Mutex;
@@ -38,8 +38,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..80)
 }
 
+const COUNTERS_US_MAX: u64 = 1_000_000;
+
 fn shapes() -> impl Strategy<Value = CoreSettings> {
-    (0..8_usize, 0..6_usize, 0..1_000_000_u64).prop_map(|(frame_events_max, snapshot_events, counters_us)| {
+    (0..8_usize, 0..6_usize, 0..=COUNTERS_US_MAX).prop_map(|(frame_events_max, snapshot_events, counters_us)| {
         CoreSettings {
             frame_events_max,
             snapshot_events,
@@ -63,6 +65,8 @@ impl Sink for Delivered {
 struct Played {
     core: Core,
     frames: Vec<(u64, Frame)>,
+    /// After each tick: what was told, and what was applied.
+    ticks: Vec<(Offset, Offset)>,
     outcomes: Vec<Outcome>,
     records: Vec<Record>,
     /// What retention left.
@@ -75,12 +79,14 @@ fn play(steps: &[Step], shape: CoreSettings) -> Played {
     let mut played = Played {
         core: Core::new(shape.clone(), head.epoch),
         frames: Vec::new(),
+        ticks: Vec::new(),
         outcomes: Vec::new(),
         records: Vec::new(),
         kept: Vec::new(),
     };
     let (mut batch, mut now_us, mut ticket) = (Vec::new(), 0, 0);
-    let last = [Step::Append, Step::Tick { after_us: 1, online: 1 }];
+    // When the last tick comes, it is time for counters whatever came before.
+    let last = [Step::Append, Step::Tick { after_us: COUNTERS_US_MAX, online: 1 }];
     for step in steps.iter().chain(&last) {
         match step {
             Step::Comments(users) => {
@@ -101,6 +107,7 @@ fn play(steps: &[Step], shape: CoreSettings) -> Played {
             Step::Tick { after_us, online } => {
                 now_us += after_us;
                 let frame = played.core.tick(now_us, now_us / 1_000, *online, Wanted::default());
+                played.ticks.push((played.core.framed().last, played.core.last()));
                 played.frames.extend(frame.map(|frames| (now_us, frames.viewer)));
             }
         }
@@ -147,7 +154,25 @@ proptest! {
             }
             (last, likes) = (frame.last, frame.likes);
         }
-        prop_assert_eq!(last, played.core.last(), "the last tick told everything");
+        prop_assert_eq!((last, likes), (played.core.last(), played.core.likes()), "the last tick told everything");
+    }
+
+    #[test]
+    fn likes_alone_wait_for_their_time_and_comments_for_nothing(steps in steps(), shape in shapes()) {
+        let played = play(&steps, shape.clone());
+        let is_comment = |record: &&Record| matches!(record.event, Event::Comment(_));
+        let mut before_us = None;
+        for (at_us, frame) in &played.frames {
+            let told = played.records.iter().filter(|record| record.offset > frame.prev && record.offset <= frame.last);
+            if told.clone().filter(is_comment).count() == 0 && let Some(before_us) = before_us {
+                prop_assert!(at_us - before_us >= shape.counters_us, "{} µs after the frame before", at_us - before_us);
+            }
+            before_us = Some(*at_us);
+        }
+        for &(told, applied) in &played.ticks {
+            let left = played.records.iter().filter(|record| record.offset > told && record.offset <= applied);
+            prop_assert_eq!(left.filter(is_comment).count(), 0, "comments that a tick left for later");
+        }
     }
 
     #[test]

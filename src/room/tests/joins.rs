@@ -72,7 +72,7 @@ fn a_newcomer_gets_the_newest_comments_and_the_next_frame_continues() {
     let mut rig = rig();
     rig.show(8);
     rig.actor.like(conn(1), 4, rig.now_us, &mut rig.out);
-    rig.run_for(TICK_US);
+    rig.run_for(1_000_000); // Likes alone are told once a second.
     rig.out.clear();
     let joined = rig.join(None);
     assert!(joined.after.is_none() && joined.reason.is_none());
@@ -233,7 +233,7 @@ fn a_reopened_room_goes_on_where_its_log_ends() {
     let mut rig = rig();
     rig.show(7);
     rig.actor.like(conn(1), 6, rig.now_us, &mut rig.out);
-    rig.run_for(TICK_US);
+    rig.run_for(1_000_000); // Likes alone are told once a second.
     let newest = rig.frames().pop().unwrap();
     let (log, epoch) = (rig.log.clone(), rig.epoch());
     rig.actor.close();

@@ -26,7 +26,7 @@ pub(super) fn pin(key: &str, sum: u64) -> Event {
     post((!key.is_empty()).then_some((key, sum)), Kind::Pin(Pin { text: "x".into(), user: None }))
 }
 
-fn open(poll: &str) -> Event {
+pub(super) fn open(poll: &str) -> Event {
     let options = vec!["a".into(), "b".into()];
     post(None, Kind::Poll(Poll { id: id(poll), question: "?".into(), options }))
 }
@@ -56,7 +56,7 @@ impl Rig {
             .collect()
     }
 
-    fn vote(&mut self, n: u32, user: &str, poll: &str, option: u8) {
+    pub(super) fn vote(&mut self, n: u32, user: &str, poll: &str, option: u8) {
         let user = comment(user, "").user;
         let vote = VoteRequest { id: Some(id(&format!("v{n}"))), poll: id(poll), option };
         self.actor.vote(conn(n), &user, vote, self.now_us, &mut self.out);
