@@ -1,8 +1,8 @@
 //! Where a shard's rooms hand out pages: what is known, what is being read, and who waits for it.
 //!
 //! Thousands come back to one position: the first one's page is read, the others wait for the same, and whoever comes
-//! later gets it at once. What a page says is true for ever, so it is forgotten only for room, or when the log has
-//! dropped what follows it.
+//! later gets it at once. What a page says is true for ever, so it is forgotten only for room, when the log has
+//! dropped what follows it, or when something in it was taken back.
 //!
 //! Does not know: logs, actors, how a page is made.
 
@@ -12,7 +12,7 @@ use crate::protocol::ids::Offset;
 use crate::protocol::local::{ConnRef, RoomKey};
 use crate::protocol::message::ResumeFailure;
 use crate::protocol::page::EncodedPage;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// Names a page: the room, the position that it continues, how it is written.
@@ -29,7 +29,10 @@ pub(super) struct Desk {
     asked: HashMap<PageKey, Vec<ConnRef>>,
     /// Pages that nobody reads yet.
     line: VecDeque<PageKey>,
-    in_flight: usize,
+    /// Pages that somebody reads now.
+    in_flight: HashSet<PageKey>,
+    /// Those of them that may show what was taken back meanwhile: they are read again.
+    stale: HashSet<PageKey>,
 }
 
 impl Desk {
@@ -51,11 +54,11 @@ impl Desk {
 
     /// A page that is to be read now; followed by one [`Desk::arrived`].
     pub(super) fn next(&mut self) -> Option<PageKey> {
-        if self.in_flight == CATCH_UPS_IN_FLIGHT {
+        if self.in_flight.len() == CATCH_UPS_IN_FLIGHT {
             return None;
         }
         let key = self.line.pop_front()?;
-        self.in_flight += 1;
+        self.in_flight.insert(key);
         Some(key)
     }
 
@@ -65,7 +68,11 @@ impl Desk {
         key: PageKey,
         page: &Result<Option<Arc<EncodedPage>>, ResumeFailure>,
     ) -> Vec<ConnRef> {
-        self.in_flight -= 1;
+        self.in_flight.remove(&key);
+        if self.stale.remove(&key) && page.is_ok() {
+            self.line.push_back(key);
+            return Vec::new();
+        }
         match page {
             Ok(Some(page)) => self.remember(key, page.clone()),
             // Whoever was given a page before this one would be let down here too.
@@ -73,6 +80,12 @@ impl Desk {
             Ok(None) | Err(_) => {}
         }
         self.asked.remove(&key).unwrap_or_default()
+    }
+
+    /// Something that pages of the room show was taken back.
+    pub(super) fn redact(&mut self, room: RoomKey) {
+        self.forget(|(known, ..)| *known == room);
+        self.stale.extend(self.in_flight.iter().filter(|(flying, ..)| *flying == room));
     }
 
     /// The room is over.
@@ -179,6 +192,20 @@ mod tests {
         assert!(desk.bytes <= CATCH_UP_BYTES_MAX);
         assert_eq!(desk.bytes, desk.known.values().map(|page| page.len()).sum::<usize>());
         assert!(desk.find(key(1_004)).is_some() && desk.find(key(1_001)).is_none());
+    }
+
+    #[test]
+    fn what_was_taken_back_is_forgotten_and_what_was_on_its_way_is_read_again() {
+        let mut desk = Desk::default();
+        read(&mut desk, 0, 1);
+        [5, 9].into_iter().for_each(|after| assert!(desk.wait(key(after), conn(1))));
+        assert_eq!(desk.next(), Some(key(5)));
+        desk.redact(ROOM);
+        assert!(desk.find(key(0)).is_none() && desk.bytes == 0);
+        assert!(desk.arrived(key(5), &Ok(Some(page(5, 1)))).is_empty(), "it may say too much");
+        assert!(desk.find(key(5)).is_none());
+        assert_eq!([desk.next(), desk.next(), desk.next()], [Some(key(9)), Some(key(5)), None]);
+        assert_eq!(desk.arrived(key(5), &Ok(Some(page(5, 1)))), [conn(1)], "who waited is not forgotten");
     }
 
     #[test]

@@ -291,6 +291,9 @@ impl Homes {
         let Some(home) = self.homes.get_mut(&key) else { return false };
         work(&mut home.actor, &mut self.effects);
         for effect in self.effects.drain(..) {
+            if matches!(effect, Effect::Redacted) {
+                self.desk.redact(key);
+            }
             carry_out(cx, &home.room, effect, who, &mut self.askers);
         }
         let due_us = home.actor.due_us();
@@ -354,6 +357,7 @@ fn carry_out(
                 cx.commands.push(Command::Frame { shard, frame: frame.clone() });
             }
         }
+        Effect::Redacted => {}
         Effect::Reply { to, message } => reply(cx, to, message),
         Effect::Posted { ticket, result } => askers.answer(ticket, result),
         Effect::Joined { to, last, likes, after, reason, tail } => {

@@ -70,13 +70,15 @@ pub struct EncodedFrame {
     pub published_us: u64,
     /// The room's likes up to `last`, for those who are told totals before they get it.
     pub likes: u64,
+    /// It takes something back that frames before it show: whoever resumes from now on must not get those.
+    pub redacts: bool,
     bytes: [Bytes; VARIANTS],
 }
 
 impl EncodedFrame {
     /// A frame without bytes; add each variant in use with [`EncodedFrame::set`].
     pub fn new(room: RoomKey, prev: Offset, last: Offset, published_us: u64) -> Self {
-        Self { room, prev, last, published_us, likes: 0, bytes: Default::default() }
+        Self { room, prev, last, published_us, likes: 0, redacts: false, bytes: Default::default() }
     }
 
     /// Puts in the bytes of one variant: whole WebSocket frames, header included

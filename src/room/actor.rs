@@ -36,6 +36,7 @@ use crate::protocol::codes::ErrorCode;
 use crate::protocol::encode::Variant;
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::ids::{Hex64, Offset};
+use crate::protocol::kind::Kind;
 use crate::protocol::local::{ConnRef, RoomKey};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -64,6 +65,9 @@ pub struct Actor {
     in_flight: Option<Ticket>,
     flying: Vec<Waiting>,
     flying_likes: u64,
+    /// Something was taken back that no frame has told yet, and who waits to hear that it is done.
+    redacts: bool,
+    held: Vec<Effect>,
     flying_since_us: u64,
     tickets: Ticket,
     /// Ids of the open tick and of the batch in flight.
@@ -143,6 +147,8 @@ impl Actor {
             in_flight: None,
             flying: Vec::new(),
             flying_likes: 0,
+            redacts: false,
+            held: Vec::new(),
             flying_since_us: 0,
             tickets: 0,
             pending: Pending::default(),
@@ -437,6 +443,7 @@ impl Actor {
             // Our batch is the comments in the senders' order, then the rest: one entry per comment.
             let waiting = if matches!(record.event, Event::Comment(_)) { marks.next() } else { None };
             self.core.apply_marked(record, waiting.and_then(|waiting| waiting.mark));
+            self.redacts |= matches!(&record.event, Event::Post(post) if matches!(post.kind, Kind::Delete(_)));
         }
         // A batch is a log time: now it is decided what viewers see of it.
         self.core.complete();
@@ -457,7 +464,12 @@ impl Actor {
         }
         if ours {
             self.flying = flying; // The list is used again.
+            let begin = out.len();
             self.arrived(records, comments, out);
+            if self.redacts {
+                // Done is what was taken from everybody who comes after the answer: with the next frame.
+                self.held.extend(out.drain(begin..));
+            }
             self.in_flight = None;
             self.flying_likes = 0;
             self.flying_new.clear();

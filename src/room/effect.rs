@@ -18,6 +18,8 @@ pub enum Effect {
         /// The bytes, once per variant in use.
         frame: Arc<EncodedFrame>,
     },
+    /// Something was taken back: pages that were made before say too much.
+    Redacted,
     /// Answer one connection.
     Reply {
         /// The connection.

@@ -24,12 +24,14 @@ pub struct Ring {
     likes: u64,
     /// The newest announced gap, while it is here.
     gap: Option<Seq>,
+    /// Nobody resumes from here at a position before this: something was taken back since.
+    floor: Offset,
 }
 
 impl Ring {
     /// An empty ring of `capacity` entries (at least 1).
     pub fn new(capacity: usize) -> Self {
-        Self { entries: VecDeque::new(), capacity: capacity.max(1), head: 0, last: None, likes: 0, gap: None }
+        Self { entries: VecDeque::new(), capacity: capacity.max(1), head: 0, last: None, likes: 0, gap: None, floor: 0 }
     }
 
     /// Adds a frame. When its `prev` is not the ring's `last`, frames were lost on the way here (a full inbox):
@@ -43,6 +45,9 @@ impl Ring {
             self.put(Arc::new(entry));
         }
         (self.last, self.likes) = (Some(frame.last), frame.likes);
+        if frame.redacts {
+            self.floor = frame.prev;
+        }
         self.put(frame);
         hole.is_some()
     }
@@ -70,13 +75,16 @@ impl Ring {
     }
 
     /// The cursor of somebody who stands exactly at `position` and reads `variant`, if everything after it is here:
-    /// no frame is gone, lost on the way, or was made while nobody read that variant.
+    /// no frame is gone, lost on the way, shows what was taken back since, or was made while nobody read that variant.
     pub fn cursor(&self, position: Offset, variant: Variant) -> Option<Seq> {
         let begin = self.entries.partition_point(|entry| entry.last <= position);
         let cursor = self.head.wrapping_sub((self.entries.len() - begin) as Seq);
         let is_exact = self.entries.get(begin).map_or(position == self.last(), |entry| entry.prev == position);
         let has_gap = self.gap.is_some_and(|gap| self.lag(gap) <= self.lag(cursor));
-        let is_whole = is_exact && !has_gap && self.entries.range(begin..).all(|entry| !entry.get(variant).is_empty());
+        let is_whole = is_exact
+            && position >= self.floor
+            && !has_gap
+            && self.entries.range(begin..).all(|entry| !entry.get(variant).is_empty());
         is_whole.then_some(cursor)
     }
 
@@ -212,6 +220,17 @@ mod tests {
             ring.push(Arc::new(frame));
         }
         ring
+    }
+
+    #[test]
+    fn nobody_resumes_into_what_was_taken_back() {
+        let mut ring = filled(8, &[(0, 2), (2, 5), (5, 9)]);
+        let mut frame = EncodedFrame::new(RoomKey(1), 9, 10, 0);
+        frame.set(Variant::ALL[0], vec![b'x'].into());
+        frame.redacts = true;
+        ring.push(Arc::new(frame));
+        let resumed = |position| ring.cursor(position, Variant::ALL[0]).map(|cursor| ring.lag(cursor));
+        assert_eq!([0, 2, 5, 9, 10].map(resumed), [None, None, None, Some(1), Some(0)]);
     }
 
     #[test]

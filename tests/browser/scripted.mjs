@@ -161,7 +161,7 @@ const ok = await run({
     await page.keyboard.press("Escape");
     await eventually("dismissed", async () => !(await dialog.isVisible()));
     assert.equal(await page.evaluate(() => document.activeElement.id), "text", "the focus is back");
-    assert.equal(await page.locator("#chat .house").count(), 2);
+    await eventually("both are in the list", async () => (await page.locator("#chat .house").count()) === 2);
     await leave();
   },
 

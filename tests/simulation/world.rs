@@ -167,7 +167,7 @@ impl World {
                     }
                 }
                 Effect::Reply { to, message } => self.answer(to, message),
-                Effect::Posted { .. } => panic!("nobody posts here"),
+                Effect::Posted { .. } | Effect::Redacted => panic!("nobody posts here"),
                 Effect::Joined { to, last, likes, after, reason, tail } => {
                     let told =
                         self.viewers.iter().find(|viewer| viewer.conn == Some(to)).map_or(0, |viewer| viewer.likes);

@@ -162,7 +162,7 @@ pub fn look(recorder: &Recorder, address: SocketAddr, room: &str, after: u64) ->
 /// # Errors
 /// A sentence.
 pub fn newest_comments(address: SocketAddr, room: &str, count: u64) -> Result<Vec<u64>, String> {
-    let last = page(address, room, Some(u64::MAX >> 12), &mut Classes::default()).map(|answer| answer.last)?;
+    let last = page(address, room, None, &mut Classes::default())?.last;
     let answer = page(address, room, Some(last.saturating_sub(count)), &mut Classes::default())?;
     let comments = answer.items.iter().filter(|item| item.kind.is_none() && item.hash.is_some());
     Ok(comments.map(|item| item.offset).collect())

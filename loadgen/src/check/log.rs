@@ -230,6 +230,11 @@ impl Logs {
         }
         let first = slot.version - 1;
         let known = if log.versions[first as usize].seen.agrees(&seen) {
+            // Who saw it deleted first does not hide from us what it said: later sights have to agree with that.
+            let stored = &mut log.versions[first as usize].seen;
+            if stored.hash == Name::NONE && seen.hash != Name::NONE {
+                *stored = seen;
+            }
             Some(first)
         } else {
             let others = log.contradictions.get(&seen.offset).map_or(&[][..], Vec::as_slice);

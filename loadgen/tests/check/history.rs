@@ -80,6 +80,13 @@ impl History {
             .count()
     }
 
+    /// How often this very item is in the items of this room's log: the same offset in another epoch is another's.
+    pub fn twins(&self, room: &str, seen: &Value) -> usize {
+        let of_room = self.lines.iter().filter(|line| text(line, "room") == room);
+        let is_twin = |item: &&Value| !item[3].is_null() && (0..4).all(|field| item[field] == seen[field]);
+        of_room.flat_map(items).filter(is_twin).count()
+    }
+
     /// Everything that is about an item, wherever it is: lets `change` change it.
     pub fn everywhere(&mut self, room: &str, mut change: impl FnMut(&mut Value)) {
         for line in self.lines.iter_mut().filter(|line| text(line, "room") == room && !items(line).is_empty()) {

@@ -58,6 +58,10 @@ impl Actor {
             Rendition::Full => messages[2].as_ref(),
         };
         self.publish(of, prev, last, now_us, out);
+        if std::mem::take(&mut self.redacts) {
+            out.push(Effect::Redacted);
+            out.append(&mut self.held);
+        }
         if let [Some(ServerMessage::Frame(viewer)), ..] = messages {
             self.core.remember_shown(viewer.events);
         }
@@ -83,6 +87,7 @@ impl Actor {
         if let Some(mut frame) = publish(of, &self.handle, &self.settings.deflate) {
             (frame.prev, frame.last, frame.published_us) = (prev, last, now_us);
             frame.likes = self.core.framed().likes;
+            frame.redacts = self.redacts;
             out.push(Effect::Frame { frame: Arc::new(frame) });
         }
     }

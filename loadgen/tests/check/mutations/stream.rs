@@ -17,7 +17,7 @@ pub(super) const CASES: &[Case] = &[
                 h.is_live_frame(at)
                     && comments()
                         .first()
-                        .is_some_and(|c| h.sightings(text(&h.lines[at], "room"), &items(&h.lines[at])[*c][0]) > 1)
+                        .is_some_and(|c| h.twins(text(&h.lines[at], "room"), &items(&h.lines[at])[*c]) > 2)
             })?;
             let comment = h.comments(at)[0];
             items_mut(&mut h.lines[at])[comment][3] = json!("another");
