@@ -43,14 +43,15 @@ fn crowd(ground: &mut Ground) -> Result<(), Trouble> {
     let plan =
         Plan { addresses: ground.recipe.addresses, rooms: rooms(), per_s: POSTS_PER_S, seed: ground.dice.next() };
     let owner = Posts::start(plan, &ground.recorder);
-    // One lull of the slow readers and the time after it until they are trusted again; then the same with kills in it.
-    ground.a_moment(26_000, 27_000);
+    // One lull of the slow readers and the time after it; then the same with kills in it.
+    ground.a_moment(21_000, 22_000);
     ground.kill_and_start()?;
     ground.a_moment(5_000, 6_000);
     ground.kill_and_start()?;
     ground.a_moment(4_000, 5_000);
     let done = owner.end().map_err(Trouble::Fail)?;
     let counts = ground.counts();
+    ground.figure("put back", counts.climbed);
     ground.figure("posts", done.stored);
     ground.figure("polls", done.polls);
     ground.figure("deletions", done.deleted);
@@ -59,7 +60,6 @@ fn crowd(ground: &mut Ground) -> Result<(), Trouble> {
         ("merged", counts.merged),
         ("shed", counts.shed),
         ("put on the lighter rendition", counts.slid),
-        ("put back", counts.climbed),
         ("deleted", done.deleted),
         ("resumed", counts.recovered),
     ];
