@@ -466,10 +466,7 @@ impl Actor {
             self.flying = flying; // The list is used again.
             let begin = out.len();
             self.arrived(records, comments, out);
-            if self.redacts {
-                // Done is what was taken from everybody who comes after the answer: with the next frame.
-                self.held.extend(out.drain(begin..));
-            }
+            self.hold_back(begin, out);
             self.in_flight = None;
             self.flying_likes = 0;
             self.flying_new.clear();

@@ -148,6 +148,13 @@ impl Actor {
         }
     }
 
+    /// A deletion is done when nobody who comes after the answer sees the text, which is so with the next frame.
+    pub(super) fn hold_back(&mut self, begin: usize, out: &mut Vec<Effect>) {
+        if self.redacts {
+            self.held.extend(out.drain(begin..));
+        }
+    }
+
     fn posted(&self, ticket: u64, answer: Answer) -> Effect {
         let epoch = self.core.epoch();
         Effect::Posted { ticket, result: answer.map(|offsets| Posted { epoch, offsets }) }
