@@ -369,7 +369,7 @@ const ok = await run({
 
   async compressed_messages_are_agreed_to_and_read_by_the_browser_itself() {
     // Off by default, so this one has a server of its own.
-    const packed = new Server(binary, ...(await freePorts(2)), ["--set", "compression.enabled=true"]);
+    const packed = new Server(binary, ...(await freePorts(2)), ["--set", "compression.enabled=true", "--set", "room.merge=off", "--set", "room.budget_per_s=0"]);
     try {
       await packed.start();
       const { page, leave } = await viewer("/", DESK, undefined, packed);
