@@ -12,7 +12,7 @@ use std::hint::black_box;
 use volley::policy::auth::{Authenticator, Guests};
 use volley::protocol::deflate::{self, Deflate, LEVEL};
 use volley::protocol::encode::{self, Encoding};
-use volley::protocol::event::{Comment, Style};
+use volley::protocol::event::Comment;
 use volley::protocol::frame::{Frame, FrameEvent};
 use volley::protocol::ids::{ClientId, GuestKey, Hex64};
 use volley::protocol::message::ServerMessage;
@@ -89,16 +89,7 @@ impl Show {
         let id = if fields.ids { ClientId::new(&id) } else { None };
         let text = &self.texts[self.number as usize % self.texts.len()];
         let text = if fields.texts { text.as_str() } else { "" };
-        let comment = Comment {
-            user,
-            id,
-            text: text.into(),
-            style: Style::default(),
-            media_ms: None,
-            ext: None,
-            first: false,
-            deleted: false,
-        };
+        let comment = Comment { id, ..Comment::new(user, text) };
         FrameEvent::comment(offset, comment)
     }
 }

@@ -5,7 +5,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use volley::protocol::encode::{self, Encoding};
-use volley::protocol::event::{Comment, Style, User};
+use volley::protocol::event::{Comment, User};
 use volley::protocol::frame::{Frame, FrameEvent};
 use volley::protocol::ids::{Hex64, RoomId};
 use volley::protocol::message::{ServerMessage, Snapshot, parse};
@@ -21,17 +21,8 @@ fn events(count: u64) -> Vec<FrameEvent> {
     let text = "这个多少钱 还有吗 主播好 666 哈哈哈哈哈 想要一件";
     (1..=count)
         .map(|offset| {
-            let (user, text) = (user(offset), text.into());
-            let comment = Comment {
-                user,
-                id: None,
-                text,
-                style: Style::default(),
-                media_ms: Some(81_234),
-                ext: None,
-                first: false,
-                deleted: false,
-            };
+            let (user, text) = (user(offset), text);
+            let comment = Comment { media_ms: Some(81_234), ..Comment::new(user, text) };
             FrameEvent::comment(offset, comment)
         })
         .collect()

@@ -8,7 +8,7 @@
 #![allow(clippy::print_stdout)] // The table is the result.
 
 use std::sync::Arc;
-use volley::protocol::event::{Comment, Style, User};
+use volley::protocol::event::{Comment, User};
 use volley::protocol::ids::Offset;
 use volley::protocol::settings::{Merge, RoomSettings};
 use volley::room::select::{Fate, Selection};
@@ -26,16 +26,7 @@ fn sender(tick: u64, n: usize) -> usize {
 
 fn comment(who: usize, text: String) -> Comment {
     let user = User { id: format!("u{who}").into(), name: format!("u{who}").into(), role: Default::default() };
-    Comment {
-        user,
-        id: None,
-        text: text.into(),
-        style: Style::default(),
-        media_ms: None,
-        ext: None,
-        first: false,
-        deleted: false,
-    }
+    Comment::new(user, text)
 }
 
 /// How often each was shown.

@@ -7,6 +7,7 @@ use common::{Client, PATIENCE, Server};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use viewer::{ENCODINGS, enter, number};
+use volley::config::Config;
 
 const NAMES: [&str; 3] = ["viewer", "lite", "full"];
 
@@ -199,12 +200,17 @@ fn one_that_leaves_in_the_midst_of_a_change_leaves_nothing_behind() {
 
 /// A server where sockets hold little, so that slow is soon slow.
 fn narrow() -> Server {
+    narrow_with(|config| config.connection.lite_lag_frames = 10)
+}
+
+fn narrow_with(change: impl FnOnce(&mut Config)) -> Server {
     Server::start(|config| {
         config.no_rate_limits = true;
         config.tick_ms = 50;
         config.connection.ring_frames = 256;
         config.connection.sndbuf_bytes = 4 << 10;
         config.connection.notsent_lowat_bytes = 4 << 10;
+        change(config);
     })
 }
 
@@ -279,6 +285,23 @@ fn a_console_and_one_that_asked_for_lite_are_never_moved() {
     }
     drop(slow);
     assert_eq!(server.metric("volley_rendition_changes_total", ""), 1.0);
+}
+
+#[test]
+fn with_a_limit_of_zero_the_slow_keep_their_rendition() {
+    let server = narrow_with(|config| config.connection.lite_lag_frames = 0);
+    let mut slow = server.join("kept");
+    little_buffer(&slow);
+    let mut talker = server.join("kept");
+    // 60 frames of 50 ms at least: three times as long as a slide takes.
+    let mut ticks = 0..60;
+    talk_until(&server, &mut talker, "kept", |_| ticks.next().is_none());
+    assert_eq!(server.metric("volley_laggards", ""), 1.0);
+    let mut reader = Reader::new(&slow.welcome);
+    let target = say(&mut talker, "last", "最后");
+    reader.until(&mut slow, "the last comment", |reader| reader.position == target);
+    assert_eq!((reader.gaps, reader.changes.len()), (0, 0));
+    assert_eq!(server.metric("volley_rendition_changes_total", ""), 0.0);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use volley::log::memory::MemoryLog;
 use volley::metrics::ShardMetrics;
 use volley::protocol::deflate::Deflate;
 use volley::protocol::encode::Variant;
-use volley::protocol::event::{Comment, Role, Style, User};
+use volley::protocol::event::{Comment, Role, User};
 use volley::protocol::frame::EncodedFrame;
 use volley::protocol::ids::{ClientId, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
@@ -205,9 +205,9 @@ impl Room {
                 name: format!("guest {:04}", n % 10_000).into(),
                 role: Role::Guest,
             };
-            let text = "这个多少钱 还有吗 主播好 666 哈哈哈哈哈 想要一件".into();
+            let text = "这个多少钱 还有吗 主播好 666 哈哈哈哈哈 想要一件";
             let id = ClientId::new(&format!("c-{n}"));
-            Comment { user, id, text, style: Style::default(), media_ms: None, ext: None, first: false, deleted: false }
+            Comment { id, ..Comment::new(user, text) }
         };
         let batch = (self.comments..).take(COMMENTS as usize).map(comment).collect();
         self.comments += u64::from(COMMENTS);

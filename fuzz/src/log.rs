@@ -10,7 +10,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock};
 use volley::log::disk::{CHECKPOINT_BYTES, DiskLog, Durability, Options, PACE_US, QUIET_US};
 use volley::log::{Delivery, Head, Limit, Log, Record, Sink};
-use volley::protocol::event::{Comment, Event, Style, User};
+use volley::protocol::event::{Comment, Event, User};
 use volley::protocol::ids::RoomId;
 
 const FILES: [&str; 3] = ["volley.db", "volley.db-wal", "volley.heads"];
@@ -81,17 +81,8 @@ fn make() -> Whole {
         log.open(room, sink.clone()).expect("opens");
         for ticket in 0..3 {
             let user = User { id: "u".into(), name: "U".into(), role: Default::default() };
-            let text = "words ".repeat(1 + n * 200 + ticket).into();
-            let comment = Comment {
-                user,
-                id: None,
-                text,
-                style: Style::default(),
-                media_ms: None,
-                ext: None,
-                first: false,
-                deleted: false,
-            };
+            let text = "words ".repeat(1 + n * 200 + ticket);
+            let comment = Comment::new(user, text);
             let events = vec![Event::Comment(comment), Event::Likes { add: 1 }];
             log.append(room, ticket as u64, events, 1).expect("taken");
             done.recv().expect("delivered");

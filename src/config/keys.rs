@@ -124,7 +124,7 @@ keys! {
     connection.ping_ms, ms(100, HOUR_MS), "The server pings after this much silence.";
     connection.idle_ms, ms(200, 24 * HOUR_MS), "Silence that ends a connection with 4003; longer than `connection.ping_ms`.";
     connection.ring_frames, count(1, 4_096), "Frames that a slow subscriber may be behind before it gets a gap.";
-    connection.lite_lag_frames, count(1, 4_096), "A viewer that stays more frames behind than this is sent the `lite` rendition until it keeps up again.";
+    connection.lite_lag_frames, count(0, 4_096), "A viewer that stays more frames behind than this is sent the `lite` rendition until it keeps up again; `0`: nobody is, unless it asks.";
     connection.gaps_max, count(1, 1_000_000), "Gaps within a minute that end a connection with 4001.";
     connection.stalled_ms, ms(100, HOUR_MS), "A blocked socket that takes nothing for this long is closed with 4001.";
     connection.sndbuf_bytes, bytes(4 * KIB, 64 * MIB), "`SO_SNDBUF`; the kernel doubles it.";

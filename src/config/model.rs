@@ -223,7 +223,7 @@ pub struct Connection {
     pub idle_ms: u64,
     /// Frames that a slow subscriber may be behind before a gap.
     pub ring_frames: usize,
-    /// A subscriber that stays more frames behind than this slides to the lite rendition.
+    /// A subscriber that stays more frames behind than this slides to the lite rendition; at 0 nobody does.
     pub lite_lag_frames: usize,
     /// Gaps within a minute that end a connection with 4001.
     pub gaps_max: u32,

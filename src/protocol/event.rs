@@ -123,6 +123,22 @@ pub struct Comment {
     pub deleted: bool,
 }
 
+impl Comment {
+    /// What `user` says, without anything else.
+    pub fn new(user: User, text: impl Into<Arc<str>>) -> Self {
+        Self {
+            user,
+            id: None,
+            text: text.into(),
+            style: Style::default(),
+            media_ms: None,
+            ext: None,
+            first: false,
+            deleted: false,
+        }
+    }
+}
+
 /// One thing that happened in a room, as the log keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

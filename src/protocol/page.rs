@@ -136,7 +136,7 @@ impl EncodedPage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::event::{Comment, Style, User};
+    use crate::protocol::event::{Comment, User};
     use crate::protocol::frame::Frame;
     use crate::protocol::ids::{ClientId, Hex64};
     use crate::protocol::message::ServerMessage;
@@ -154,17 +154,8 @@ mod tests {
         for (count, shed) in [(0, 0), (1, 0), (3, 7), (300, 1 << 40)] {
             let event = |offset| {
                 let user = User { id: "u".into(), name: "n".into(), role: Default::default() };
-                let text = "\"引号\" \\ 还有吗 😀".into();
-                let comment = Comment {
-                    user,
-                    id: None,
-                    text,
-                    style: Style::default(),
-                    media_ms: None,
-                    ext: None,
-                    first: false,
-                    deleted: false,
-                };
+                let text = "\"引号\" \\ 还有吗 😀";
+                let comment = Comment::new(user, text);
                 FrameEvent::comment(offset, comment)
             };
             let events: Vec<_> = (1..=count).map(event).collect();

@@ -127,7 +127,7 @@ impl<T: Tenant> Worker<T> {
         let conn = &mut self.conns[index as usize];
         let Some(session) = conn.session.as_ref().filter(|_| !conn.hints.pace && conn.room != NONE) else { return };
         let at_us = match self.tenant.variant(session).rendition {
-            Rendition::Viewer if conn.lag.is_some() => self.now_us,
+            Rendition::Viewer if conn.lag.is_some() && self.settings.lite_lag_frames > 0 => self.now_us,
             Rendition::Lite if conn.pace.as_ref().is_some_and(|pace| pace.is_slid()) => self.now_us + SLID_LOOK_US,
             _ => return,
         };

@@ -45,7 +45,7 @@ pub struct Settings {
     pub stalled_us: u64,
     /// Gaps within a minute that a connection survives.
     pub gaps_max: u32,
-    /// Frames that a viewer may be behind for a moment before it gets the lite rendition.
+    /// Frames that a viewer may be behind for a moment before it gets the lite rendition; at 0 none ever gets it for that.
     pub lite_lag_frames: usize,
 }
 

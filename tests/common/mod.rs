@@ -56,6 +56,8 @@ impl Server {
         config.admission.connections_max = 4_000;
         // Everything is shown by itself, unless a test wants to see what a crowd gets.
         (config.room.merge, config.room.budget_per_s) = (Merge::Off, 0);
+        // Also to a client that its test lets wait.
+        config.connection.lite_lag_frames = 0;
         change(&mut config);
         let node = start(config).expect("starts");
         let (public, admin) = (node.public_address(), node.admin_address());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use volley::log::Retention;
 use volley::protocol::deflate::Deflate;
 use volley::protocol::encode::{Encoding, Variant};
-use volley::protocol::event::{Comment, Event, Style, User};
+use volley::protocol::event::{Comment, Event, User};
 use volley::protocol::frame::Frame;
 use volley::protocol::ids::{ClientId, Epoch, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
@@ -265,16 +265,7 @@ impl World {
         let author = &mut self.authors[n];
         let sent = author.sent.get_mut(id).expect("known");
         sent.sent_at.push(self.events);
-        let comment = Comment {
-            user: user(&author.name),
-            id: ClientId::new(id),
-            text: sent.text.as_str().into(),
-            style: Style::default(),
-            media_ms: None,
-            ext: None,
-            first: false,
-            deleted: false,
-        };
+        let comment = Comment { id: ClientId::new(id), ..Comment::new(user(&author.name), sent.text.as_str()) };
         let (from, now_us) = (author.conn.expect("connected"), self.now_us);
         self.call(|actor, out| actor.comment(from, comment, now_us, out));
     }

@@ -7,7 +7,7 @@ use volley::config::Config;
 use volley::limits::{IDS_MAX, ROOM_ID_BYTES_MAX};
 use volley::policy::auth::{Authenticator, Guests};
 use volley::protocol::encode::{self, Encoding};
-use volley::protocol::event::{Comment, Style};
+use volley::protocol::event::Comment;
 use volley::protocol::frame::{Frame, FrameEvent};
 use volley::protocol::ids::ClientId;
 use volley::protocol::message::{Ack, Outcome, ServerMessage};
@@ -123,16 +123,7 @@ fn sample_comment(n: u64, length: usize) -> Comment {
     let user = Guests.guest(None).user;
     let text: String =
         "弹幕护体前方高能这个多少钱还有吗主播好".chars().cycle().skip(n as usize % 19).take(length).collect();
-    Comment {
-        user,
-        id: Some(comment_id(n)),
-        text: text.into(),
-        style: Style::default(),
-        media_ms: None,
-        ext: None,
-        first: false,
-        deleted: false,
-    }
+    Comment { id: Some(comment_id(n)), ..Comment::new(user, text) }
 }
 
 /// A frame's bytes without comments, and what each comment adds.

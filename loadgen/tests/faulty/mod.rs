@@ -277,16 +277,7 @@ impl Room {
             let offset = self.last;
             let is_lost = fault == Fault::LoseComment && is_faulty && i == 0;
             if outcome == Outcome::Shown && !is_lost {
-                let comment = Comment {
-                    user: user(index),
-                    id: Some(id.clone()),
-                    text: request.text.into(),
-                    style: Default::default(),
-                    media_ms: None,
-                    ext: None,
-                    first: false,
-                    deleted: false,
-                };
+                let comment = Comment { id: Some(id.clone()), ..Comment::new(user(index), request.text) };
                 events.push(FrameEvent::comment(offset, comment));
             }
             self.tell(index, &ServerMessage::Ack(Ack { id, offset, outcome, into }));

@@ -5,7 +5,7 @@ use crate::app::library::Vacancy;
 use crate::log::Retention;
 use crate::log::memory::MemoryLog;
 use crate::protocol::encode::Variant;
-use crate::protocol::event::{Comment, Style, User};
+use crate::protocol::event::{Comment, User};
 use crate::protocol::ids::RoomId;
 use crate::room::actor::Settings;
 use std::collections::HashSet;
@@ -81,16 +81,7 @@ impl Bench {
     fn say(&mut self, room: usize) {
         let (from, key) = (ConnRef { shard: 0, index: 0, generation: 0 }, self.rooms[room].key);
         let user = User { id: "u".into(), name: "u".into(), role: Default::default() };
-        let comment = Comment {
-            user,
-            id: None,
-            text: "x".into(),
-            style: Style::default(),
-            media_ms: None,
-            ext: None,
-            first: false,
-            deleted: false,
-        };
+        let comment = Comment::new(user, "x");
         self.with(|homes, cx| homes.comment(cx, from, key, Box::new(comment)));
     }
 

@@ -1,7 +1,7 @@
 //! A sink that a test empties, and the words that the tests of the contract use.
 
 use crate::log::{AppendError, Base, Delivery, Head, Limit, Log, Record, Retention, Sink};
-use crate::protocol::event::{Comment, Event, Style, User};
+use crate::protocol::event::{Comment, Event, User};
 use crate::protocol::ids::{Offset, RoomId};
 use crate::protocol::kind::{Delete, Kind, Post};
 use parking_lot::{Condvar, Mutex};
@@ -88,16 +88,7 @@ pub(crate) fn room(name: &str) -> RoomId {
 /// A plain comment.
 pub(crate) fn comment(user: &str, text: &str) -> Comment {
     let user = User { id: user.into(), name: "U".into(), role: Default::default() };
-    Comment {
-        user,
-        id: None,
-        text: text.into(),
-        style: Style::default(),
-        media_ms: None,
-        ext: None,
-        first: false,
-        deleted: false,
-    }
+    Comment::new(user, text)
 }
 
 /// The deletion of a comment.

@@ -13,7 +13,7 @@ mod rig;
 mod settings;
 mod shows;
 
-use crate::protocol::event::{Comment, Style, User};
+use crate::protocol::event::{Comment, User};
 use crate::protocol::frame::FrameEvent;
 use crate::protocol::ids::ClientId;
 use crate::protocol::local::ConnRef;
@@ -21,16 +21,7 @@ use crate::protocol::local::ConnRef;
 /// A plain comment.
 pub(super) fn comment(user: &str, text: &str) -> Comment {
     let user = User { id: user.into(), name: format!("name of {user}").into(), role: Default::default() };
-    Comment {
-        user,
-        id: None,
-        text: text.into(),
-        style: Style::default(),
-        media_ms: None,
-        ext: None,
-        first: false,
-        deleted: false,
-    }
+    Comment::new(user, text)
 }
 
 /// A comment that wants an ack.
