@@ -35,6 +35,7 @@ def main(folder: str) -> int:
     line("acknowledgements, p99", crowd["ack_latency"]["p99_ms"], "ms")
     line("guaranteed events, p50", posts["latency"]["p50_ms"], "ms")
     line("guaranteed events, p99", posts["latency"]["p99_ms"], "ms", 300)
+    line("of it late from the generator, at most", posts["late_ms"], "ms")
     line("guaranteed events missing", posts["missing"] + sum(posts["failed"].values()), "", 0)
     line("missing, doubled, contradicting", wrongs(crowd), "", 0)
     line("the same at the console (all events)", wrongs(console), "", 0)

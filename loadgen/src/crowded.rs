@@ -82,8 +82,10 @@ pub struct Posts {
     pub expected: u64,
     /// Of them, those that did not come.
     pub missing: u64,
-    /// To the viewers.
+    /// From the intended post to the viewers.
     pub latency: Percentiles,
+    /// The most that the generator itself was late with one, which is in the latency.
+    pub late_ms: f64,
 }
 
 impl Crowded {
@@ -103,6 +105,7 @@ impl Crowded {
                 expected: f.verdict.posts_expected,
                 missing: f.verdict.posts_missing,
                 latency: f.post_latency,
+                late_ms: f.posted.late_ns as f64 / 1e6,
             }),
             renditions: f.tally.renditions.clone(),
             welcomes: f.tally.welcomes.clone(),
@@ -131,12 +134,12 @@ impl Crowded {
                 format!("mean {mean_ms:.2} ms · p99 within {p99_bound_ms} ms · all within {max_bound_ms} ms ({count})"),
             ));
         }
-        if let Some(Posts { stored, failed, expected, missing, latency }) = &self.posts {
+        if let Some(Posts { stored, failed, expected, missing, latency, late_ms }) = &self.posts {
             let failed: u64 = failed.values().sum();
             rows.push((
                 "guaranteed",
                 format!(
-                    "{stored} posts, {failed} failed; {missing} of {expected} sights missing\np50 {:.1} · p99 {:.1} · max {:.1} ms",
+                    "{stored} posts, {failed} failed; {missing} of {expected} sights missing\np50 {:.1} · p99 {:.1} · max {:.1} ms, of it our own lateness up to {late_ms:.1} ms",
                     latency.p50_ms, latency.p99_ms, latency.max_ms
                 ),
             ));

@@ -25,6 +25,10 @@ const NUMBERED_AS: usize = 0xff;
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// How often one post is tried.
 const TRIES_MAX: u32 = 20;
+/// Posts under way at one time, at most: an answer takes a tick and a commit, and the next post does not wait for it.
+const LANES_MAX: usize = 32;
+/// What an answer is reckoned to take, in seconds.
+const ANSWER_S: f64 = 0.5;
 
 /// What became of the posts.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +39,20 @@ pub struct Posted {
     pub stored: u64,
     /// Not answered, or refused, by cause.
     pub failed: BTreeMap<String, u64>,
+    /// How long after its time the latest one was sent: what the latency of posts holds of our own lateness, at most.
+    pub late_ns: u64,
+}
+
+impl Posted {
+    fn add(&mut self, other: Self) {
+        for (all, more) in self.offsets.iter_mut().zip(other.offsets) {
+            all.extend(more);
+            all.sort_unstable();
+        }
+        self.stored += other.stored;
+        other.failed.iter().for_each(|(cause, times)| bump(&mut self.failed, cause, *times));
+        self.late_ns = self.late_ns.max(other.late_ns);
+    }
 }
 
 /// A poster at work.
@@ -82,14 +100,32 @@ impl Poster {
 }
 
 fn run(plan: &Plan, times: Times, stopped: &AtomicBool) -> Posted {
+    let lanes = ((plan.per_s * ANSWER_S).ceil() as usize).clamp(1, LANES_MAX);
+    let mut posted = Posted { offsets: vec![Vec::new(); plan.rooms.len()], ..Posted::default() };
+    std::thread::scope(|scope| {
+        let lanes: Vec<_> =
+            (0..lanes).map(|lane| scope.spawn(move || run_lane(plan, times, stopped, (lane, lanes)))).collect();
+        for lane in lanes {
+            match lane.join() {
+                Ok(of_lane) => posted.add(of_lane),
+                Err(_) => bump(&mut posted.failed, "a thread of ours panicked", 1),
+            }
+        }
+    });
+    posted
+}
+
+/// Every `of`-th post, beginning with number `lane`.
+fn run_lane(plan: &Plan, times: Times, stopped: &AtomicBool, (lane, of): (usize, usize)) -> Posted {
     let mut posted = Posted { offsets: vec![Vec::new(); plan.rooms.len()], ..Posted::default() };
     let first = numbering(plan.run_tag, NUMBERED_AS);
-    for n in 0u64.. {
+    for n in (lane as u64..).step_by(of) {
         let at_ns = times.start_ns + (n as f64 * 1e9 / plan.per_s) as u64;
         if at_ns >= times.end_ns || stopped.load(Ordering::Relaxed) {
             break;
         }
         std::thread::sleep(Duration::from_nanos(at_ns.saturating_sub(now_ns())));
+        posted.late_ns = posted.late_ns.max(now_ns().saturating_sub(at_ns));
         let id = CommentId { sent_ns: at_ns, number: first + n + 1 };
         let room = n as usize % plan.rooms.len();
         match post_until_answered(plan, &plan.rooms[room], id, stopped) {
