@@ -12,7 +12,8 @@ mkdir -p "$out"
 echo "building" >&2
 cargo build --release --workspace --quiet
 
-taskset -c 0 ./target/release/volley --listen $public --admin $admin --shards 1 --data memory >/dev/null 2>"$out/server.log" &
+taskset -c 0 ./target/release/volley --listen $public --admin $admin --shards 1 --data memory \
+  --set admission.connections_per_address_max=1000 >/dev/null 2>"$out/server.log" &
 server=$!
 trap 'kill "$server" 2>/dev/null || true' EXIT
 until curl -sf "http://$admin/readyz" >/dev/null; do read -rt 0.1 <> <(:) || true; done

@@ -37,6 +37,8 @@ pub struct Findings {
     pub post_latency: Percentiles,
     /// What became of them.
     pub posted: Posted,
+    /// By room: how far every viewer was waited for.
+    pub targets: Vec<Offset>,
     /// Bytes of a frame as uncompressed JSON, as each viewer received it: in thousands.
     pub frame_kb: Percentiles,
     /// Before and in the stall, of those who read all the time.
@@ -207,6 +209,7 @@ impl Conductor<'_> {
             self.crew.tell(n, Command::Drain { targets: newest.clone() })?;
         }
         let results = self.results()?;
+        self.findings.targets = newest;
 
         self.findings.measured_s = (times.end_ns - times.measure_ns) as f64 / 1e9;
         if let (Some(before), Some(idle), Some(start), Some(end)) = (before, idle, start, end) {
@@ -366,7 +369,8 @@ impl Conductor<'_> {
         for room in 0..self.scenario.rooms.len() {
             let evidence: Vec<_> = results.iter().filter_map(|r| r.rooms.get(room).cloned()).collect();
             let posted = f.posted.offsets.get(room).map_or(&[][..], Vec::as_slice);
-            f.verdict.add(&judge(&evidence, posted));
+            let target = f.targets.get(room).copied().unwrap_or_default();
+            f.verdict.add(&judge(&evidence, posted, target));
         }
     }
 }

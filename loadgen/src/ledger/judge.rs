@@ -129,8 +129,9 @@ fn weighed(offsets: &[Offset], stretches: &BTreeMap<Stretch, u64>) -> u64 {
     stretches.iter().map(|(stretch, viewers)| count(offsets, *stretch) * viewers).sum()
 }
 
-/// Judges one room by the evidence of all processes, and by where guaranteed events were posted.
-pub fn judge(evidence: &[Evidence], posted: &[Offset]) -> Verdict {
+/// Judges one room by the evidence of all processes, and by where guaranteed events were posted. Every viewer was waited for until
+/// it had all up to `target`, and to what is acknowledged; of what others say after that, some have a frame more than others.
+pub fn judge(evidence: &[Evidence], posted: &[Offset], target: Offset) -> Verdict {
     let mut v = Verdict::default();
     let frames: Vec<&FrameFacts> = evidence.iter().flat_map(|e| &e.frames).collect();
     for e in evidence {
@@ -153,14 +154,15 @@ pub fn judge(evidence: &[Evidence], posted: &[Offset]) -> Verdict {
     v.likes_fell = likes_fell(&frames);
 
     let all = truth(evidence, &frames, &mut v);
-    let target = evidence.iter().map(Evidence::newest).max().unwrap_or(0);
+    let acknowledged = evidence.iter().flat_map(|e| &e.acks).map(|ack| ack.offset).max();
+    let target = target.max(acknowledged.unwrap_or(0));
     for e in evidence {
         v.gap_announced += weighed(&all, &e.gaps);
         // A hole is missing, less what came into it after all.
         v.missing += weighed(&all, &e.holes).saturating_sub(weighed(&all, &e.late));
         for (at, viewers) in &e.ends_live {
             v.missing += count(&all, (*at, target)) * viewers;
-            v.expected += count(&all, (0, target)) * viewers;
+            v.expected += count(&all, (0, target.max(*at))) * viewers;
         }
         for (at, viewers) in &e.ends_lost {
             v.expected += count(&all, (0, *at)) * viewers;

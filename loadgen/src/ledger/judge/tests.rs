@@ -137,7 +137,7 @@ fn verdict(mutate: impl Fn(&mut Vec<Sent>)) -> Verdict {
     let text = serde_json::to_string(&evidence).unwrap();
     let evidence: Vec<Evidence> = serde_json::from_str(&text).unwrap();
     let posted: Vec<Offset> = (0..FRAMES).map(|n| n * 10 + 6).collect();
-    judge(&evidence, &posted)
+    judge(&evidence, &posted, FRAMES * 10)
 }
 
 fn raise(frame: &mut Frame) -> &mut Raise {
@@ -265,8 +265,25 @@ fn an_overlapping_frame_delivers_its_new_part_once() {
 #[test]
 fn another_epoch_is_noticed_across_processes() {
     let evidence = |epoch| Evidence { epoch: Some(epoch), ..Evidence::default() };
-    assert_eq!(judge(&[evidence(1), evidence(1)], &[]).epoch_changes, 0);
-    assert_eq!(judge(&[evidence(1), evidence(2)], &[]).epoch_changes, 1);
+    assert_eq!(judge(&[evidence(1), evidence(1)], &[], 0).epoch_changes, 0);
+    assert_eq!(judge(&[evidence(1), evidence(2)], &[], 0).epoch_changes, 1);
+}
+
+/// Others go on talking when we end: only what every viewer was waited for is missed.
+#[test]
+fn a_viewer_may_leave_before_others_once_it_has_all_that_it_was_waited_for() {
+    let mut book = Book::new(TAG + 1);
+    for (viewer, frames) in [3, 5, 4].into_iter().enumerate() {
+        let mut place = book.welcome(&welcome(if viewer == 0 { 0 } else { 10 }));
+        for n in u64::from(viewer > 0)..frames {
+            deliver(&mut book, &mut place, &Sent::Frame(Box::new(frame(n))));
+        }
+        book.leave(&place, false);
+    }
+    let evidence = [book.into_evidence()];
+    assert_eq!(judge(&evidence, &[], 30).violations(), []);
+    let each = frame(3).events.iter().filter(|event| event.as_comment().is_some()).count() as u64;
+    assert_eq!(judge(&evidence, &[], 40).violations(), [("missing", each)]);
 }
 
 /// A viewer that is sent a lighter rendition in the middle gets its counts instead of comments, and every guaranteed event.
@@ -300,7 +317,7 @@ fn a_lighter_rendition_is_accounted_for_by_its_counts() {
                 book.ack(number, &Ack { id: ClientId::new("x").unwrap(), offset, outcome, into: None });
             }
         }
-        judge(&[book.into_evidence()], &[56])
+        judge(&[book.into_evidence()], &[56], FRAMES * 10)
     };
     let v = run(&|_| {});
     assert_eq!((v.violations(), v.posts_expected), (vec![], 2));
