@@ -75,15 +75,18 @@ pub const ACCEPT_PAUSE_MS_MAX: u64 = 500;
 /// full the connection is closed with 4001.
 pub const CONTROL_BACKLOG_BYTES_MAX: usize = 4_096;
 
-/// How long a viewer may be behind by more than `connection.lite_lag_frames` before it gets the lite rendition: a moment's
-/// stall of a mobile link is shorter.
-pub const LITE_AFTER_MS: u64 = 1_000;
+/// How long a viewer may be behind by more than `connection.lite_lag_frames` before it gets the lite rendition: so many frames
+/// are a second already, and a moment's stall of a mobile link is shorter than both.
+pub const LITE_AFTER_MS: u64 = 500;
+
+/// How long the socket of one that is brought a page of the past may take nothing of it before it counts as behind.
+pub const PAGE_PATIENCE_MS: u64 = 1_000;
 
 /// How long it then has to keep up before it gets the viewer's back…
 pub const KEPT_UP_MS: u64 = 10_000;
 
-/// …and at most, when it slid again soon after each climb. More would keep one whose link recovered waiting.
-pub const KEPT_UP_MS_MAX: u64 = 60_000;
+/// …and at most, when it slid again soon after each climb: one whose link recovers is back within half a minute.
+pub const KEPT_UP_MS_MAX: u64 = 25_000;
 
 /// A slide within this long after a climb doubles the wait.
 pub const FLAP_MS: u64 = 60_000;

@@ -335,7 +335,7 @@ impl Default for Connection {
             ping_ms: 20_000,
             idle_ms: 60_000,
             ring_frames: 64,
-            lite_lag_frames: 10,
+            lite_lag_frames: 7,
             gaps_max: 3,
             stalled_ms: 30_000,
             sndbuf_bytes: 32 << 10,

@@ -7,7 +7,7 @@ use super::tenant::Tenant;
 use super::wheel::{Hint, Kind};
 use super::worker::Worker;
 use crate::faults::fail_point;
-use crate::limits::LITE_AFTER_MS;
+use crate::limits::PAGE_PATIENCE_MS;
 use crate::protocol::codes::Close;
 use crate::protocol::encode::{self, Variant};
 use crate::protocol::frame::EncodedFrame;
@@ -88,6 +88,7 @@ impl<T: Tenant> Worker<T> {
         self.report.left = left;
         if ended {
             self.report.pass_ended(began_us);
+            self.sample_the_pace(index);
         } else {
             self.rooms.make_due(index);
         }
@@ -291,7 +292,7 @@ impl<T: Tenant> Worker<T> {
         let (room, fd) = (conn.room, conn.fd.as_raw_fd());
         let has_pace = conn.pace.is_some();
         if let (Some(pace), Some(ring)) = (&mut conn.pace, self.rooms.ring(room)) {
-            pace.saw_lag(now_us, lag.frames_behind(ring, now_us, LITE_AFTER_MS * 1_000));
+            pace.saw_lag(now_us, lag.frames_behind(ring, now_us, PAGE_PATIENCE_MS * 1_000));
         }
         let mut tally = Tally::default();
         let flushed = lag.flush(fd, self.rooms.ring(room), &mut self.wire, now_us, &mut tally);

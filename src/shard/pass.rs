@@ -96,7 +96,12 @@ pub struct Slots {
     lap_todo: usize,
     /// Frames that came since the lap began.
     lap_frames: usize,
+    /// Where the next sample begins.
+    sample_at: usize,
 }
+
+/// One in so many slots is in a sample.
+const SAMPLE_OF: usize = 4;
 
 impl Slots {
     /// Number of caught-up subscribers.
@@ -112,6 +117,13 @@ impl Slots {
     /// The slot at `place`.
     pub fn get(&self, place: usize) -> &Slot {
         &self.slots[place]
+    }
+
+    /// Some of the slots: each is in one of as many samples as a sample leaves out.
+    pub fn sample(&mut self) -> impl Iterator<Item = &Slot> {
+        let from = self.sample_at;
+        self.sample_at = (from + 1) % SAMPLE_OF;
+        self.slots.iter().skip(from).step_by(SAMPLE_OF)
     }
 
     /// The slot at `place` was sent everything up to `cursor` outside of the pass, which then skips it.

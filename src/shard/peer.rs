@@ -1,4 +1,4 @@
-//! What the kernel knows of a peer. Unsafe for one system call that no library of ours wraps.
+//! What the kernel knows of a peer. Unsafe for two system calls that no library of ours wraps.
 
 use rustix::fd::{AsRawFd, BorrowedFd};
 use std::mem::{MaybeUninit, size_of};
@@ -19,6 +19,14 @@ pub(super) fn acknowledged_us_ago(fd: BorrowedFd<'_>) -> Option<u64> {
         info.assume_init()
     };
     Some(u64::from(info.tcpi_last_ack_recv) * 1_000)
+}
+
+/// How many sent bytes the peer has not acknowledged, those included that the kernel has not sent yet. `None` for what is no socket.
+pub(super) fn unacknowledged_bytes(fd: BorrowedFd<'_>) -> Option<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is borrowed for the call; this request (SIOCOUTQ by its other name) writes one `int`.
+    let got = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if got == 0 { usize::try_from(bytes).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -51,5 +59,29 @@ mod tests {
     #[test]
     fn what_is_no_tcp_socket_says_nothing() {
         assert_eq!(acknowledged_us_ago(UnixStream::pair().unwrap().0.as_fd()), None);
+        assert_eq!(unacknowledged_bytes(std::fs::File::open("/dev/null").unwrap().as_fd()), None);
+    }
+
+    #[test]
+    fn bytes_count_until_the_peer_has_them() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // The window that the handshake offers is the listener's: a small one is full soon.
+        socket2::SockRef::from(&listener).set_recv_buffer_size(4 << 10).unwrap();
+        let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        assert_eq!(unacknowledged_bytes(near.as_fd()), Some(0));
+        near.set_nonblocking(true).unwrap();
+        let mut sent = 0;
+        while let Ok(taken) = near.write(&[7; 1 << 12]) {
+            sent += taken;
+        }
+        let waiting = unacknowledged_bytes(near.as_fd()).unwrap();
+        assert!((1..=sent).contains(&waiting), "{waiting} of {sent}");
+        far.read_exact(&mut vec![0; sent]).unwrap();
+        let began = Instant::now();
+        while unacknowledged_bytes(near.as_fd()) != Some(0) {
+            assert!(began.elapsed() < Duration::from_secs(20), "the peer has all, and has said so");
+            std::thread::yield_now();
+        }
     }
 }

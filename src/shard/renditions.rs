@@ -7,14 +7,17 @@
 use super::conn::NONE;
 use super::lag::{Lag, Turn};
 use super::pace::{Turning, Verdict};
+use super::peer;
 use super::tenant::Tenant;
 use super::wheel::{Hint, Kind};
 use super::worker::Worker;
-use crate::limits::LITE_AFTER_MS;
+use crate::limits::PAGE_PATIENCE_MS;
 use crate::protocol::encode::{self, Encoding, Rendition};
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::{RenditionChange, RenditionReason, ServerMessage};
 use bytes::Bytes;
+use rustix::fd::AsFd;
+use smallvec::SmallVec;
 
 /// One that slid is looked at this often until it climbs.
 const SLID_LOOK_US: u64 = 1_000_000;
@@ -127,12 +130,35 @@ impl<T: Tenant> Worker<T> {
         let conn = &mut self.conns[index as usize];
         let Some(session) = conn.session.as_ref().filter(|_| !conn.hints.pace && conn.room != NONE) else { return };
         let at_us = match self.tenant.variant(session).rendition {
-            Rendition::Viewer if conn.lag.is_some() && self.settings.lite_lag_frames > 0 => self.now_us,
+            Rendition::Viewer if self.settings.lite_lag_frames == 0 => return,
+            // One whose kernel holds much goes in and out of lag.
+            Rendition::Viewer if conn.lag.is_some() || conn.pace.as_ref().is_some_and(|pace| pace.is_standing_by()) => {
+                self.now_us
+            }
             Rendition::Lite if conn.pace.as_ref().is_some_and(|pace| pace.is_slid()) => self.now_us + SLID_LOOK_US,
             _ => return,
         };
         conn.hints.pace = true;
         self.wheel.schedule(at_us, Hint { conn: index, generation: conn.generation, kind: Kind::Pace });
+    }
+
+    /// The kernel takes frames long before a slow link does. After each pass of a room some of its subscribers are asked about
+    /// that: a tenth of a microsecond each, where a send takes six.
+    pub(super) fn sample_the_pace(&mut self, room: u32) {
+        let limit = self.settings.lite_lag_frames;
+        if limit == 0 {
+            return;
+        }
+        let room = self.rooms.get(room);
+        let mut behind: SmallVec<[u32; 16]> = SmallVec::new();
+        for slot in room.slots.sample().filter(|slot| slot.variant().rendition == Rendition::Viewer) {
+            let conn = &self.conns[slot.conn as usize];
+            let held = peer::unacknowledged_bytes(conn.fd.as_fd()).unwrap_or(0);
+            if room.ring.frames_in(held, slot.cursor, slot.variant()) > limit / 2 && !conn.hints.pace {
+                behind.push(slot.conn);
+            }
+        }
+        behind.into_iter().for_each(|index| self.look_at_the_pace(index));
     }
 
     /// How does it keep up?
@@ -142,8 +168,16 @@ impl<T: Tenant> Worker<T> {
         conn.hints.pace = false;
         let (Some(session), Some(ring)) = (&mut conn.session, self.rooms.ring(conn.room)) else { return };
         let variant = self.tenant.variant(session);
-        let behind = conn.lag.as_ref().map_or(0, |lag| lag.frames_behind(ring, now_us, LITE_AFTER_MS * 1_000));
-        if conn.pace.is_none() && behind <= limit / 4 {
+        let mut behind = conn.lag.as_ref().map_or(0, |lag| lag.frames_behind(ring, now_us, PAGE_PATIENCE_MS * 1_000));
+        if variant.rendition == Rendition::Viewer {
+            // What the kernel holds has not arrived either: on a slow link that is seconds. Of lite's small frames some are
+            // always on the way.
+            let cursor =
+                conn.lag.as_ref().map_or(ring.head(), |lag| lag.follow.map_or(ring.head(), |follow| follow.cursor));
+            let held = peer::unacknowledged_bytes(conn.fd.as_fd()).unwrap_or(0);
+            behind = behind.saturating_add(ring.frames_in(held, cursor, variant));
+        }
+        if conn.pace.is_none() && behind <= limit / 2 {
             return self.watch_the_pace(index);
         }
         match conn.pace.get_or_insert_default().judge(now_us, variant.rendition, behind, limit) {

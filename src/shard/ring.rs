@@ -133,6 +133,20 @@ impl Ring {
         if lag == 0 || lag > self.entries.len() { None } else { self.entries.get(self.entries.len() - lag) }
     }
 
+    /// How many whole frames the last `bytes` are that a subscriber at `cursor` was sent.
+    pub fn frames_in(&self, bytes: usize, cursor: Seq, variant: Variant) -> usize {
+        let sent = self.entries.len().saturating_sub(self.lag(cursor));
+        let mut left = bytes;
+        let fits = |entry: &&Arc<EncodedFrame>| match left.checked_sub(entry.get(variant).len()) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        };
+        self.entries.range(..sent).rev().filter(|entry| !entry.get(variant).is_empty()).take_while(fits).count()
+    }
+
     /// Where a subscriber at `cursor` stands in the log: what it has been sent ends here. For a cursor that the
     /// ring no longer reaches: `None`.
     pub fn position(&self, cursor: Seq) -> Option<Offset> {
@@ -156,6 +170,7 @@ fn gap_frame(room: RoomKey, gap: Gap, published_us: u64, likes: u64) -> EncodedF
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     fn frame(prev: Offset, last: Offset) -> Arc<EncodedFrame> {
         Arc::new(EncodedFrame::new(RoomKey(1), prev, last, 0))
@@ -176,6 +191,22 @@ mod tests {
         assert_eq!(ring.position(reachable), Some(2));
         assert_eq!(ring.position(ring.head()), Some(5));
         assert_eq!(ring.newest(2).map(|f| f.last).collect::<Vec<_>>(), [4, 5]);
+    }
+
+    #[test]
+    fn bytes_on_the_way_are_so_many_of_the_frames_before_the_cursor() {
+        let (mut ring, variant) = (Ring::new(8), Variant::default());
+        for (n, bytes) in [100, 200, 0, 300, 400].into_iter().enumerate() {
+            let mut frame = EncodedFrame::new(RoomKey(1), n as u64, n as u64 + 1, 0);
+            if bytes > 0 {
+                frame.set(variant, Bytes::from(vec![0; bytes]));
+            }
+            ring.push(Arc::new(frame));
+        }
+        let frames = |bytes, behind| ring.frames_in(bytes, ring.head().wrapping_sub(behind), variant);
+        assert_eq!([0, 399, 400, 699, 700, 900, 5_000].map(|bytes| frames(bytes, 0)), [0, 0, 1, 1, 2, 3, 4]);
+        assert_eq!([299, 300, 500].map(|bytes| frames(bytes, 1)), [0, 1, 2]);
+        assert_eq!(frames(5_000, 60), 0, "a cursor that the ring does not reach");
     }
 
     #[test]
