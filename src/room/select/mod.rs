@@ -34,8 +34,8 @@ use std::sync::Arc;
 /// would merge more, and make a page of the past read twice as much before it.
 pub const WINDOW_MS: u64 = 5_000;
 
-/// How much of a window's budget may be used at its beginning, in milliseconds of it.
-const BURST_MS: u64 = 1_000;
+/// How much may be shown at once, in milliseconds of the budget: a window begins with it.
+const BURST_MS: u64 = 500;
 
 /// What viewers see of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

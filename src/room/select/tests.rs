@@ -61,19 +61,19 @@ fn only_equal_texts_are_one_if_the_room_says_so() {
 
 #[test]
 fn everybodys_first_comes_before_anybodys_second() {
-    let (mut selection, settings) = (Selection::new(99), settings(Some(40), Merge::Off));
+    let (mut selection, settings) = (Selection::new(99), settings(Some(20), Merge::Off));
     let mut said = vec![("loud", "a"); 12];
     said.extend([("b", "x"), ("c", "y"), ("d", "z")]);
     let fates = say(&mut selection, 1, &settings, &said);
-    assert_eq!(fates.iter().filter(|fate| **fate == Fate::Shown).count(), 10, "a quarter of a second at once");
+    assert_eq!(fates.iter().filter(|fate| **fate == Fate::Shown).count(), 10, "half a second at once");
     assert_eq!(fates[12..], [Fate::Shown; 3]);
-    let fates = say(&mut selection, 2, &settings, &said);
+    let fates = say(&mut selection, 2_000, &settings, &said);
     assert_eq!(fates[12..], [Fate::Shown; 3], "and again");
 }
 
 #[test]
 fn a_first_time_speaker_and_a_question_come_earlier() {
-    let settings = settings(Some(4), Merge::Off);
+    let settings = settings(Some(2), Merge::Off);
     let one = |special: &Comment| {
         let mut selection = Selection::new(99);
         selection.open(1, &settings);
@@ -90,9 +90,9 @@ fn a_first_time_speaker_and_a_question_come_earlier() {
 
 #[test]
 fn a_loud_person_cannot_silence_a_phrase() {
-    let (mut selection, settings) = (Selection::new(99), settings(Some(4), Merge::Near));
+    let (mut selection, settings) = (Selection::new(99), settings(Some(2), Merge::Near));
     say(&mut selection, 1, &settings, &[("loud", "1"), ("loud", "2")]);
-    let fates = say(&mut selection, 2, &settings, &[("loud", "买它"), ("x", "来了"), ("a", "买它"), ("b", "买它")]);
+    let fates = say(&mut selection, 1_000, &settings, &[("loud", "买它"), ("x", "来了"), ("a", "买它"), ("b", "买它")]);
     assert_eq!(fates[0], Fate::Shown, "others say it too, more than say the other");
 }
 
