@@ -295,6 +295,8 @@ fn votes_are_counted_once_and_only_while_the_poll_is_open() {
     assert_eq!((&tally["id"], &tally["votes"], &tally["open"]), (&json!("p1"), &json!([0, 1, 0]), &json!(true)));
     taken(server.admin, "vote", "", &json!({"poll_close": {"id": "p1"}}));
     assert_eq!(vote("p1", 1, "v5", "error")["code"], "poll_closed");
+    assert_eq!(server.metric("volley_room_refusals_total", "code=\"poll_closed\""), 3.0);
+    assert_eq!(server.metric("volley_room_refusals_total", "code=\"no_such_option\""), 1.0);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::mail::{Joined, Made, Mail, Newcomer, Opened};
 use super::openings::{Openings, Wait};
 use super::posts::Askers;
 use crate::clock;
-use crate::metrics::RoomMetrics;
+use crate::metrics::{RoomMetrics, RoomRefusals};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::ids::ClientId;
 use crate::protocol::local::{ConnRef, RoomKey};
@@ -67,6 +67,7 @@ pub(super) struct Homes {
     library: Library,
     waker: Waker,
     metrics: RoomMetrics,
+    refusals: RoomRefusals,
     effects: Vec<Effect>,
     /// How often a room was run, for the tests: the metric cannot be read back.
     #[cfg(test)]
@@ -95,6 +96,7 @@ impl Homes {
             library,
             waker,
             metrics: RoomMetrics::new(),
+            refusals: RoomRefusals::new(ErrorCode::ALL.iter().map(|code| code.as_str())),
             effects: Vec::new(),
             #[cfg(test)]
             wakes: 0,
@@ -245,6 +247,7 @@ impl Homes {
         let Some(home) = self.homes.get_mut(&key) else { return };
         self.metrics.ticks_late.increment(home.actor.ticks_late());
         self.metrics.log_append_failures.increment(home.actor.append_failures());
+        self.refusals.slow_forgotten.increment(home.actor.slow_forgotten());
         if home.told.frames != frames {
             self.metrics.ticks.increment(home.told.frames - frames);
             self.metrics.tick_seconds.record(clock::now_us().saturating_sub(began_us) as f64 / 1e6);
@@ -291,8 +294,12 @@ impl Homes {
         let Some(home) = self.homes.get_mut(&key) else { return false };
         work(&mut home.actor, &mut self.effects);
         for effect in self.effects.drain(..) {
-            if matches!(effect, Effect::Redacted) {
-                self.desk.redact(key);
+            match &effect {
+                Effect::Redacted => self.desk.redact(key),
+                Effect::Reply { message: ServerMessage::Error(error), .. } => {
+                    self.refusals.refused(error.code as usize)
+                }
+                _ => {}
             }
             carry_out(cx, &home.room, effect, who, &mut self.askers);
         }

@@ -1,9 +1,11 @@
-//! What is counted about the events that a show's owner posts.
+//! What is counted about the events that a show's owner posts, and about what rooms refuse.
 
 use ::metrics::{Counter, counter, describe_counter};
 
 const POSTS: &str = "volley_posts_total";
 const REFUSALS: &str = "volley_post_refusals_total";
+const ROOM_REFUSALS: &str = "volley_room_refusals_total";
+const SLOW_FORGOTTEN: &str = "volley_slow_mode_forgotten_total";
 
 /// Posts to rooms; of an announcement each room's.
 #[derive(Clone)]
@@ -56,7 +58,38 @@ impl Default for PostRefusals {
     }
 }
 
+/// What rooms did not take of what admission had let through.
+#[derive(Debug)]
+pub struct RoomRefusals {
+    by_code: Vec<Counter>,
+    /// Users whose last comment slow mode had to forget.
+    pub slow_forgotten: Counter,
+}
+
+impl RoomRefusals {
+    /// The handles, for the codes of these names. Every caller gets the same series.
+    pub fn new(codes: impl Iterator<Item = &'static str>) -> Self {
+        let by_code = codes.map(|code| counter!(ROOM_REFUSALS, "code" => code)).collect();
+        Self { by_code, slow_forgotten: counter!(SLOW_FORGOTTEN) }
+    }
+
+    /// Counts a comment, like or vote that was answered with the code of this place in the names.
+    pub fn refused(&self, code: usize) {
+        if let Some(counter) = self.by_code.get(code) {
+            counter.increment(1);
+        }
+    }
+}
+
 pub(super) fn describe() {
+    describe_counter!(
+        ROOM_REFUSALS,
+        "Comments, likes and votes that admission let through and their room did not take, by the error's code."
+    );
+    describe_counter!(
+        SLOW_FORGOTTEN,
+        "Users that may comment again too early, because slow mode remembers so many a room."
+    );
     describe_counter!(POSTS, "Posts that rooms were asked to take, by what came of it: taken or failed.");
     describe_counter!(
         REFUSALS,

@@ -36,6 +36,8 @@ pub(super) struct Guard {
     last_us: HashMap<Arc<str>, u64>,
     /// In that order; an entry counts only while it is its user's newest.
     order: VecDeque<(Arc<str>, u64)>,
+    /// Users that were forgotten while they would have had to wait.
+    forgotten: u64,
 }
 
 impl Guard {
@@ -72,7 +74,7 @@ impl Guard {
     pub(super) fn took(&mut self, settings: &RoomSettings, comment: &Comment, now_us: u64) {
         if settings.slow_ms == 0 {
             if !self.order.is_empty() {
-                *self = Self::default();
+                self.forgive();
             }
         } else if is_slowed(settings, comment.user.role) {
             let user = &comment.user.id;
@@ -83,6 +85,7 @@ impl Guard {
             {
                 if self.last_us.get(&user) == Some(&at_us) {
                     self.last_us.remove(&user);
+                    self.forgotten += u64::from(now_us < at_us + settings.slow_ms * 1_000);
                 }
             }
         }
@@ -90,7 +93,12 @@ impl Guard {
 
     /// Comments that were taken did not get into the log: their authors need not wait to try again.
     pub(super) fn forgive(&mut self) {
-        *self = Self::default();
+        *self = Self { forgotten: self.forgotten, ..Self::default() };
+    }
+
+    /// How many users were forgotten too early since this was last asked.
+    pub(super) fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
     }
 }
 
@@ -176,6 +184,7 @@ mod tests {
         assert_eq!((guard.last_us.len(), guard.order.len()), (SLOWED_MAX, SLOWED_MAX));
         assert_eq!(guard.comment(&slow, &comment("u99", "x"), 1), Ok(()));
         assert!(guard.comment(&slow, &comment("u100", "x"), 1_000).is_err());
+        assert_eq!((guard.take_forgotten(), guard.take_forgotten()), (100, 0));
         guard.took(&settings(), &comment("u", "x"), 1);
         assert_eq!((guard.last_us.len(), guard.order.len()), (0, 0), "no slow mode, nothing to remember");
     }

@@ -121,6 +121,11 @@ impl Actor {
         out.extend(senders.map(|Sender { from, id }| answer(from, id, &failed)));
     }
 
+    /// Users that slow mode had to forget too early since this was last asked.
+    pub fn slow_forgotten(&mut self) -> u64 {
+        self.guard.take_forgotten()
+    }
+
     /// The settings by which the open tick's events are judged: those that will be in force when the log has them.
     pub(super) fn in_force(&self) -> &Arc<RoomSettings> {
         self.core.board().timeline().newest()
