@@ -297,7 +297,7 @@ impl Homes {
             match &effect {
                 Effect::Redacted => self.desk.redact(key),
                 Effect::Reply { message: ServerMessage::Error(error), .. } => {
-                    self.refusals.refused(error.code as usize)
+                    self.refusals.refused(error.code as usize);
                 }
                 _ => {}
             }

@@ -33,6 +33,9 @@ pub(super) struct Pace {
     /// How long it has to keep up before it climbs.
     wait_us: u64,
     climbed_us: Option<u64>,
+    /// What the kernel held for one that slid, when it was last looked at, and since when that never became less.
+    held: usize,
+    held_since_us: u64,
 }
 
 /// What to do now.
@@ -73,6 +76,15 @@ impl Pace {
             }
             _ => Verdict::Stay,
         }
+    }
+
+    /// How long one that slid has taken nothing of what the kernel holds for it, `held` bytes now.
+    pub(super) fn stalls_for(&mut self, now_us: u64, held: usize) -> u64 {
+        let before = std::mem::replace(&mut self.held, held);
+        if !self.slid || held == 0 || held < before {
+            self.held_since_us = now_us;
+        }
+        now_us - self.held_since_us
     }
 
     /// It is, or was a moment ago, so many frames behind: one is no lag.
@@ -211,6 +223,16 @@ mod tests {
         rig.pace.chose();
         rig.pass(600_000, |_| 0);
         assert_eq!(rig.rendition, Rendition::Lite, "it slid, and then asked for what it had");
+    }
+
+    #[test]
+    fn one_that_slid_and_takes_nothing_stalls_from_its_slide_on() {
+        let mut pace = Pace::default();
+        assert_eq!([(0, 900), (5, 900)].map(|(now_us, held)| pace.stalls_for(now_us, held)), [0, 0], "it has not slid");
+        let turning = Turning { to: Variant::default(), reason: RenditionReason::Slow, is_ready: true };
+        pace.turned(6, turning);
+        let looks = [(10, 900), (20, 950), (30, 900), (40, 900), (50, 0), (60, 10), (70, 20)];
+        assert_eq!(looks.map(|(now_us, held)| pace.stalls_for(now_us, held)), [5, 15, 0, 10, 0, 10, 20]);
     }
 
     #[test]

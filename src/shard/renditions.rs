@@ -12,6 +12,7 @@ use super::tenant::Tenant;
 use super::wheel::{Hint, Kind};
 use super::worker::Worker;
 use crate::limits::PAGE_PATIENCE_MS;
+use crate::protocol::codes::Close;
 use crate::protocol::encode::{self, Encoding, Rendition};
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::{RenditionChange, RenditionReason, ServerMessage};
@@ -169,13 +170,21 @@ impl<T: Tenant> Worker<T> {
         let (Some(session), Some(ring)) = (&mut conn.session, self.rooms.ring(conn.room)) else { return };
         let variant = self.tenant.variant(session);
         let mut behind = conn.lag.as_ref().map_or(0, |lag| lag.frames_behind(ring, now_us, PAGE_PATIENCE_MS * 1_000));
-        if variant.rendition == Rendition::Viewer {
-            // What the kernel holds has not arrived either: on a slow link that is seconds. Of lite's small frames some are
-            // always on the way.
-            let cursor =
-                conn.lag.as_ref().map_or(ring.head(), |lag| lag.follow.map_or(ring.head(), |follow| follow.cursor));
-            let held = peer::unacknowledged_bytes(conn.fd.as_fd()).unwrap_or(0);
-            behind = behind.saturating_add(ring.frames_in(held, cursor, variant));
+        // What the kernel holds has not arrived either: on a slow link that is seconds.
+        let cursor = conn.lag.as_ref().and_then(|lag| lag.follow).map_or(ring.head(), |follow| follow.cursor);
+        let held = peer::unacknowledged_bytes(conn.fd.as_fd()).unwrap_or(0);
+        let held_frames = ring.frames_in(held, cursor, variant);
+        match variant.rendition {
+            Rendition::Viewer => behind = behind.saturating_add(held_frames),
+            // Some of the small ones are always on the way.
+            Rendition::Lite if held_frames > limit => behind = behind.max(held_frames),
+            Rendition::Lite | Rendition::Full => {}
+        }
+        // The kernel takes small frames for a long time for one that reads nothing.
+        if let Some(pace) = &mut conn.pace
+            && pace.stalls_for(now_us, held) >= self.settings.stalled_us
+        {
+            return self.close(index, Close::Slow);
         }
         if conn.pace.is_none() && behind <= limit / 2 {
             return self.watch_the_pace(index);

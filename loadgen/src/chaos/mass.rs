@@ -5,6 +5,8 @@
 
 mod floor;
 
+pub use floor::SLOW_RCVBUF_BYTES;
+
 use floor::Floor;
 use mio::Poll;
 use std::collections::BTreeMap;

@@ -21,6 +21,9 @@ use volley::protocol::message::ServerMessage;
 /// Sockets per source address: far below the 28,000 ports that one has.
 const SOCKETS_PER_ADDRESS: usize = 4_000;
 const READ_BYTES: usize = 64 * 1024;
+/// `SO_RCVBUF` of those who stop reading: full within seconds. With half of it their kernel drops small segments in it without a
+/// word to the sender, who then takes a stalled reader for one that is gone.
+pub const SLOW_RCVBUF_BYTES: usize = 8 * 1024;
 /// Connects in one cycle.
 const CONNECTS_PER_CYCLE: usize = 256;
 /// A handshake that takes longer is given up.
@@ -192,7 +195,7 @@ impl Floor {
         // Leaving by a reset keeps no port waiting.
         socket.set_linger(Some(Duration::ZERO))?;
         if matches!(self.viewers[at].habit, Habit::Stalls | Habit::Drips) {
-            socket.set_recv_buffer_size(4_096)?;
+            socket.set_recv_buffer_size(SLOW_RCVBUF_BYTES)?;
         }
         let number = u32::try_from(at / SOCKETS_PER_ADDRESS).unwrap_or(0);
         let from = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + number);

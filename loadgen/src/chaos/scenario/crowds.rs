@@ -44,7 +44,7 @@ fn crowd(ground: &mut Ground) -> Result<(), Trouble> {
         Plan { addresses: ground.recipe.addresses, rooms: rooms(), per_s: POSTS_PER_S, seed: ground.dice.next() };
     let owner = Posts::start(plan, &ground.recorder);
     // One lull of the slow readers and the time after it; then the same with kills in it.
-    ground.a_moment(21_000, 22_000);
+    ground.a_moment(11_000, 12_000);
     ground.kill_and_start()?;
     ground.a_moment(5_000, 6_000);
     ground.kill_and_start()?;

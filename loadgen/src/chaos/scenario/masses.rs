@@ -2,10 +2,11 @@
 
 use super::{Scenario, must_be_good};
 use crate::chaos::ground::{Ground, Trouble, fail};
-use crate::chaos::mass::{Habit, Mass, Plan, Shown};
+use crate::chaos::mass::{Habit, Mass, Plan, SLOW_RCVBUF_BYTES, Shown};
 use crate::proc::ProcessUse;
 use std::fs;
 use std::time::{Duration, Instant};
+use volley::config::Config;
 
 macro_rules! scenario {
     ($name:literal, $short:literal, $run:expr, $inject:literal, $shows:literal) => {
@@ -245,9 +246,11 @@ fn stall(ground: &mut Ground, percent: usize) -> Result<(), Trouble> {
     ground.recorder.fault("stall", None, false, None);
     await_mass(ground, &mass, 60, "everybody after the stall", |shown| shown.live == [reading, stalled])?;
     ground.a_moment(2_000, 2_001);
-    let untold: u64 = mass.shown().ends.iter().filter(|(why, _)| *why != "4001").map(|(_, count)| count).sum();
-    if untold > 0 {
-        return fail(format!("{untold} viewers were cut without a word"));
+    let ends = mass.shown().ends;
+    let untold: Vec<_> =
+        ends.iter().filter(|(why, _)| *why != "4001").map(|(why, count)| format!("{count} {why}")).collect();
+    if !untold.is_empty() {
+        return fail(format!("viewers were cut without a word: {}", untold.join(", ")));
     }
     ground.figure("most resident", mib(rss));
     ground.figure("most TCP memory, both ends", mib(tcp));
@@ -262,8 +265,10 @@ fn stall(ground: &mut Ground, percent: usize) -> Result<(), Trouble> {
     if rss > bound {
         return fail(format!("{} resident are above the bound of {}", mib(rss), mib(bound)));
     }
-    if tcp > 32 * 1_024 * VIEWERS as u64 {
-        return fail(format!("{} of TCP memory are above 32 KiB a viewer", mib(tcp)));
+    // What the kernel makes of `connection.sndbuf_bytes` and of the reader's own buffer: it doubles both.
+    let bound = 2 * (Config::default().connection.sndbuf_bytes + SLOW_RCVBUF_BYTES) as u64 * VIEWERS as u64;
+    if tcp > bound {
+        return fail(format!("{} of TCP memory are above the bound of {}", mib(tcp), mib(bound)));
     }
     whole(ground, mass)
 }
