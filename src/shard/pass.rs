@@ -101,7 +101,7 @@ pub struct Slots {
 }
 
 /// One in so many slots is in a sample.
-const SAMPLE_OF: usize = 4;
+const SAMPLE_OF: usize = 6;
 
 impl Slots {
     /// Number of caught-up subscribers.

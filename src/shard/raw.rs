@@ -1,6 +1,7 @@
 //! Raw non-blocking sends. Unsafe because descriptors come as numbers.
 
 use super::pass::Wire;
+use super::peer::unacknowledged_bytes;
 use rustix::fd::{BorrowedFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
@@ -11,6 +12,14 @@ use std::io::IoSlice;
 pub(super) struct Sockets;
 
 const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+impl Sockets {
+    /// See [`unacknowledged_bytes`]; 0 for what is no socket.
+    pub(super) fn unacknowledged(self, fd: RawFd) -> usize {
+        // SAFETY: as in `send`.
+        unacknowledged_bytes(unsafe { BorrowedFd::borrow_raw(fd) }).unwrap_or(0)
+    }
+}
 
 impl Wire for Sockets {
     #[inline]
