@@ -132,7 +132,11 @@ impl PostRefused {
     fn index(&self) -> Option<usize> {
         match self {
             Self::Failed(PostFailure::Room(
-                PostError::Conflict { index } | PostError::Stale { index } | PostError::NotFound { index },
+                PostError::Conflict { index }
+                | PostError::Stale { index }
+                | PostError::NotFound { index }
+                | PostError::PollOpen { index }
+                | PostError::NoPoll { index },
             )) => Some(*index),
             _ => None,
         }
@@ -173,6 +177,8 @@ impl PostFailure {
                 PostError::Conflict { .. } => because(StatusCode::CONFLICT, "id_conflict", error),
                 PostError::Stale { .. } => because(StatusCode::CONFLICT, "stale_id", error),
                 PostError::NotFound { .. } => because(StatusCode::NOT_FOUND, "no_such_event", error),
+                PostError::PollOpen { .. } => because(StatusCode::CONFLICT, "poll_open", error),
+                PostError::NoPoll { .. } => because(StatusCode::CONFLICT, "poll_closed", error),
             },
             Self::Unknown => {
                 let message = "nobody answered in time; it may have happened: repeat it with the same Idempotency-Key";
@@ -242,6 +248,8 @@ mod tests {
             room(PostError::Conflict { index: 3 }),
             room(PostError::Stale { index: 3 }),
             room(PostError::NotFound { index: 3 }),
+            room(PostError::PollOpen { index: 3 }),
+            room(PostError::NoPoll { index: 3 }),
         ];
         for refused in &all {
             let (status, code, message) = refused.parts();

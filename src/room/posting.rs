@@ -60,6 +60,18 @@ pub enum PostError {
         /// Which event, from 0.
         index: usize,
     },
+    /// Event number `index` opens a poll that is open: its votes would be lost.
+    #[error("event {index}: a poll of this id is open; close it, or take another id")]
+    PollOpen {
+        /// Which event, from 0.
+        index: usize,
+    },
+    /// Event number `index` closes a poll that is not open.
+    #[error("event {index}: no poll of this id is open")]
+    NoPoll {
+        /// Which event, from 0.
+        index: usize,
+    },
 }
 
 /// Where one event of a request is.
@@ -84,6 +96,8 @@ pub(super) trait Known {
     fn seen(&self, mark: &Mark) -> Seen;
     /// Whether a comment at this offset can be deleted, as far as the room can tell.
     fn may_delete(&self, offset: Offset) -> bool;
+    /// The poll that takes votes.
+    fn open_poll(&self) -> Option<&ClientId>;
 }
 
 /// When a retry may succeed.
@@ -180,6 +194,8 @@ impl Posting {
     fn look(&self, events: &[Event], known: &impl Known) -> Result<Vec<Found>, PostError> {
         let mut own: HashMap<IdKey, (usize, u64)> = HashMap::new();
         let mut found = Vec::with_capacity(events.len());
+        let before = self.flying.posts.iter().chain(&self.open.posts);
+        let mut poll = before.fold(known.open_poll(), |poll, event| poll_after(poll, event));
         for (index, event) in events.iter().enumerate() {
             if let Event::Post(post) = event
                 && let Kind::Delete(delete) = &post.kind
@@ -188,6 +204,7 @@ impl Posting {
                 return Err(PostError::NotFound { index });
             }
             let Some(mark) = Mark::of_event(event) else {
+                poll = poll_with(poll, event, index)?;
                 found.push(Found::New(index));
                 continue;
             };
@@ -206,6 +223,9 @@ impl Posting {
             let (place, text) = on_its_way.unwrap_or((Found::New(twin), text));
             if text != mark.text {
                 return Err(PostError::Conflict { index });
+            }
+            if matches!(place, Found::New(first) if first == index) {
+                poll = poll_with(poll, event, index)?;
             }
             found.push(place);
         }
@@ -279,6 +299,34 @@ impl Posting {
         let Batch { asked, votes, .. } = std::mem::take(&mut self.flying);
         (asked.into_iter().map(|asked| asked.ticket).collect(), votes.into_iter().map(Cast::of).collect())
     }
+}
+
+/// The open poll after `event`.
+fn poll_after<'a>(poll: Option<&'a ClientId>, event: &'a Event) -> Option<&'a ClientId> {
+    match event {
+        Event::Post(post) => match &post.kind {
+            Kind::Poll(opened) => Some(&opened.id),
+            Kind::PollClose(close) => poll.filter(|open| **open != close.id),
+            _ => poll,
+        },
+        _ => poll,
+    }
+}
+
+/// The same of event number `index` of a request, if it can be done.
+fn poll_with<'a>(
+    poll: Option<&'a ClientId>,
+    event: &'a Event,
+    index: usize,
+) -> Result<Option<&'a ClientId>, PostError> {
+    if let Event::Post(post) = event {
+        match &post.kind {
+            Kind::Poll(opens) if poll == Some(&opens.id) => return Err(PostError::PollOpen { index }),
+            Kind::PollClose(close) if poll != Some(&close.id) => return Err(PostError::NoPoll { index }),
+            _ => {}
+        }
+    }
+    Ok(poll_after(poll, event))
 }
 
 /// The offsets of a request's events, or why there are none.

@@ -28,6 +28,10 @@ impl Known for Core {
     fn may_delete(&self, offset: Offset) -> bool {
         (1..=self.last()).contains(&offset) && !self.is_no_comment(offset)
     }
+
+    fn open_poll(&self) -> Option<&ClientId> {
+        self.board().open_poll_id()
+    }
 }
 
 impl Actor {

@@ -175,6 +175,11 @@ impl Board {
         self.poll.as_ref().filter(|poll| poll.is(id)).map(|poll| &poll.poll)
     }
 
+    /// The poll that takes votes.
+    pub fn open_poll_id(&self) -> Option<&ClientId> {
+        self.poll.as_ref().map(|poll| &poll.poll.id)
+    }
+
     /// What `user`'s vote in the open poll came to; [`Voted::New`] without one.
     pub fn voted(&self, user: &str) -> Voted {
         self.poll.as_ref().map_or(Voted::New, |poll| poll.voted(user))

@@ -239,6 +239,45 @@ fn what_cannot_be_there_cannot_be_deleted() {
 }
 
 #[test]
+fn a_poll_is_opened_once_and_only_an_open_one_is_closed() {
+    let mut rig = Rig::watched(LaggingLog::instant(), settings());
+    let (open_again, no_poll) = (|index| Err(PostError::PollOpen { index }), |index| Err(PostError::NoPoll { index }));
+    rig.post(1, vec![close("p")]);
+    assert_eq!(rig.posted(), [(1, no_poll(0))]);
+    // Whether the one before is in the log, in the open tick or in the same request.
+    rig.post(2, vec![open("p"), open("p")]);
+    assert_eq!(rig.posted(), [(2, open_again(1))]);
+    rig.post(3, vec![open("p")]);
+    rig.post(4, vec![open("p")]);
+    rig.post(5, vec![close("q")]);
+    assert_eq!(rig.posted(), [(4, open_again(0)), (5, no_poll(0))]);
+    rig.run_for(TICK_US);
+    assert_eq!(rig.posted(), [(3, Ok(vec![1]))]);
+    rig.vote(1, "a", "p", 0);
+    rig.post(6, vec![open("p")]);
+    assert_eq!(rig.posted(), [(6, open_again(0))]);
+    // Another one closes it; after that its id is free.
+    rig.post(7, vec![open("q"), close("q"), open("p"), close("p")]);
+    rig.post(8, vec![close("p")]);
+    assert_eq!(rig.posted(), [(8, no_poll(0))]);
+    rig.run_for(TICK_US);
+    assert_eq!(rig.posted().len(), 1);
+    // A retry is no second opening.
+    let keyed = || vec![post(Some(("k", 1)), kind_of(open("r")))];
+    rig.post(9, keyed());
+    rig.post(10, keyed());
+    rig.run_for(TICK_US);
+    rig.post(11, keyed());
+    let posted = rig.posted();
+    assert_eq!(posted.len(), 3);
+    assert!(posted.iter().all(|(_, answer)| *answer == posted[0].1 && answer.is_ok()), "{posted:?}");
+}
+
+fn kind_of(event: Event) -> Kind {
+    if let Event::Post(post) = event { post.kind } else { panic!("no post") }
+}
+
+#[test]
 fn votes_of_a_tick_are_one_record_and_each_voter_is_answered() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     rig.vote(1, "a", "p", 0);
