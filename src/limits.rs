@@ -91,6 +91,12 @@ pub const KEPT_UP_MS_MAX: u64 = 25_000;
 /// A slide within this long after a climb doubles the wait.
 pub const FLAP_MS: u64 = 60_000;
 
+/// Frames of one room on one shard whose guaranteed events are kept for those who get a gap…
+pub const KEPT_FRAMES_MAX: usize = 64;
+
+/// …and their bytes, in both encodings together. Beyond either the oldest is let go: a gap over it lacks them.
+pub const KEPT_BYTES_MAX: usize = 64 * 1024;
+
 /// Frames that one vectored write joins at most (`IOV_MAX` is 1024; beyond 64 the gain is under 1 %).
 pub const JOIN_FRAMES_MAX: usize = 64;
 

@@ -79,6 +79,61 @@ fn slow_viewer_gets_a_gap_not_a_silence_and_the_others_everything() {
     assert!(server.metric("volley_gaps_total", "slow") >= f64::from(gaps));
 }
 
+/// Posts an event of the show's owner; returns its offset.
+fn post(server: &Server, event: &Value) -> u64 {
+    let body = event.to_string();
+    let head = "POST /v1/rooms/kept/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json";
+    let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let (status, answer) = common::http(server.admin, &request);
+    assert_eq!(status, 200, "{answer}");
+    serde_json::from_str::<Value>(&answer).unwrap()["events"][0]["offset"].as_u64().unwrap()
+}
+
+#[test]
+fn what_is_guaranteed_is_not_in_the_gap_and_comes_once() {
+    for rendition in ["", "?rendition=lite", "?rendition=full"] {
+        let server = server(60_000);
+        let mut slow = server.connect("kept", rendition);
+        slow.welcome = slow.next("welcome");
+        socket2::SockRef::from(slow.socket.get_ref()).set_recv_buffer_size(4 << 10).unwrap();
+        let mut talker = server.join("kept");
+        let mut posted = Vec::new();
+        for round in 0..100 {
+            talk(&mut talker, round * 5 + 1, round * 5 + 5);
+            if round % 20 == 10 {
+                posted.push(post(&server, &serde_json::json!({"pin": {"text": format!("round {round}")}})));
+            }
+        }
+        posted.push(post(&server, &serde_json::json!({"announcement": {"text": "the end", "level": "urgent"}})));
+        let mut position = slow.welcome["last"].as_u64().unwrap();
+        let (mut seen, mut in_gaps) = (Vec::new(), 0);
+        while position < *posted.last().unwrap() {
+            let message = slow.read().expect("it is not closed for one stall");
+            let (prev, to, events) = if let Some(frame) = message.get("frame") {
+                (&frame["prev"], &frame["last"], &frame["events"])
+            } else if let Some(gap) = message.get("gap") {
+                in_gaps += gap["events"].as_array().map_or(0, Vec::len);
+                (&gap["from"], &gap["to"], &gap["events"])
+            } else {
+                continue;
+            };
+            assert_eq!(prev.as_u64(), Some(position), "{message}");
+            let to = to.as_u64().unwrap();
+            for event in events.as_array().into_iter().flatten() {
+                let offset = event["offset"].as_u64().unwrap();
+                assert!(event.get("raise").is_some() || (position < offset && offset <= to), "{message}");
+                if event.get("pin").is_some() || event.get("announcement").is_some() {
+                    seen.push(offset);
+                }
+            }
+            position = to;
+        }
+        assert_eq!(seen, posted, "{rendition}");
+        assert!(in_gaps > 0 || rendition == "?rendition=lite", "{rendition}: the stall was no gap");
+        assert_eq!(server.metric("volley_gaps_lacking_total", ""), 0.0);
+    }
+}
+
 /// Reads every frame up to the comment `n`, without a hole; returns its offset.
 fn other_until(other: &mut common::Client, n: u64) -> u64 {
     let mut position = other.welcome["last"].as_u64().unwrap();

@@ -21,6 +21,7 @@ const SENDS: &str = "volley_sends_total";
 const FRAMES: &str = "volley_frames_total";
 const GAPS: &str = "volley_gaps_total";
 const GAP_FRAMES: &str = "volley_gap_frames_total";
+const GAPS_LACKING: &str = "volley_gaps_lacking_total";
 const CLOSES: &str = "volley_closes_total";
 const LAGGARDS: &str = "volley_laggards";
 const CONNECTIONS: &str = "volley_connections";
@@ -67,6 +68,8 @@ pub struct ShardMetrics {
     pub gaps: Gaps,
     /// Frames skipped by those gaps.
     pub gap_frames: Counter,
+    /// Gaps that may have lacked guaranteed events.
+    pub gaps_lacking: Counter,
     /// Connections ended, by close code.
     pub closes: Closes,
     /// Subscribers that are behind now.
@@ -111,6 +114,7 @@ impl ShardMetrics {
             frames: count(FRAMES),
             gaps: Gaps::new(&label),
             gap_frames: count(GAP_FRAMES),
+            gaps_lacking: count(GAPS_LACKING),
             closes: Closes::new(&label),
             laggards: level(LAGGARDS),
             connections: level(CONNECTIONS),
@@ -376,6 +380,10 @@ pub(super) fn describe() {
     describe_counter!(FRAMES, "Frames that a shard received from rooms.");
     describe_counter!(GAPS, "Gaps told to subscribers, by reason.");
     describe_counter!(GAP_FRAMES, "Frames that subscribers were not sent, and were told about.");
+    describe_counter!(
+        GAPS_LACKING,
+        "Gaps that may have lacked guaranteed events: more of them came than are kept for that."
+    );
     describe_counter!(CLOSES, "Connections ended, by close code; code=peer when the other side ended it.");
     describe_gauge!(LAGGARDS, "Subscribers that are behind now.");
     describe_gauge!(CONNECTIONS, "WebSocket connections now.");

@@ -18,6 +18,14 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// Dense number: 0 or 1.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Json => 0,
+            Self::Msgpack => 1,
+        }
+    }
+
     /// The WebSocket subprotocol that asks for it.
     pub const fn subprotocol(self) -> &'static str {
         match self {
@@ -113,11 +121,7 @@ impl Variant {
 
     /// Dense number, `0..VARIANTS`.
     pub const fn index(self) -> usize {
-        let encoding = match self.encoding {
-            Encoding::Json => 0,
-            Encoding::Msgpack => 1,
-        };
-        self.rendition.index() * 4 + encoding + if self.compressed { 2 } else { 0 }
+        self.rendition.index() * 4 + self.encoding.index() + if self.compressed { 2 } else { 0 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What one tick of a room looks like to its subscribers, before and after encoding.
 
-use super::encode::{VARIANTS, Variant};
+use super::encode::{Encoding, VARIANTS, Variant};
 use super::ids::{Digest, Offset};
 use super::kind::Tally;
 pub use super::local::RoomKey;
@@ -73,12 +73,22 @@ pub struct EncodedFrame {
     /// It takes something back that frames before it show: whoever resumes from now on must not get those.
     pub redacts: bool,
     bytes: [Bytes; VARIANTS],
+    kept: [Bytes; 2],
 }
 
 impl EncodedFrame {
     /// A frame without bytes; add each variant in use with [`EncodedFrame::set`].
     pub fn new(room: RoomKey, prev: Offset, last: Offset, published_us: u64) -> Self {
-        Self { room, prev, last, published_us, likes: 0, redacts: false, bytes: Default::default() }
+        Self {
+            room,
+            prev,
+            last,
+            published_us,
+            likes: 0,
+            redacts: false,
+            bytes: Default::default(),
+            kept: Default::default(),
+        }
     }
 
     /// Puts in the bytes of one variant: whole WebSocket frames, header included
@@ -90,5 +100,15 @@ impl EncodedFrame {
     /// The bytes of one variant; empty if it was not in use when the frame was made.
     pub fn get(&self, variant: Variant) -> &Bytes {
         &self.bytes[variant.index()]
+    }
+
+    /// Puts in what somebody gets who is not sent this frame: a [`super::message::Gap`] of its stretch with the guaranteed events.
+    pub fn keep(&mut self, encoding: Encoding, websocket_frame: Bytes) {
+        self.kept[encoding.index()] = websocket_frame;
+    }
+
+    /// What was put in with [`EncodedFrame::keep`]; empty: nothing of it is guaranteed, or nobody reads that encoding.
+    pub fn kept(&self, encoding: Encoding) -> &Bytes {
+        &self.kept[encoding.index()]
     }
 }

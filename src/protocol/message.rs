@@ -227,15 +227,31 @@ pub struct ErrorMessage {
     pub retry_after_ms: Option<u64>,
 }
 
-/// A stretch that this subscriber was not sent: after `from` up to `to`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A stretch that this subscriber was not sent: after `from` up to `to`. What is guaranteed of it comes along.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gap {
     /// The last position that it was sent.
     pub from: Offset,
-    /// The position at which the next frame continues.
+    /// The position at which the next frame or gap continues.
     pub to: Offset,
     /// Why.
     pub reason: GapReason,
+    /// Wall clock of the tick that the events are of, in milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
+    /// Guaranteed events of the stretch, in log order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<FrameEvent>,
+    /// Polls as they stood after it, if the events are about one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tallies: Vec<Tally>,
+}
+
+impl Gap {
+    /// A stretch of which nothing is kept.
+    pub fn new(from: Offset, to: Offset, reason: GapReason) -> Self {
+        Self { from, to, reason, at: None, events: Vec::new(), tallies: Vec::new() }
+    }
 }
 
 /// Why a stretch was not sent.

@@ -71,6 +71,8 @@ pub struct Frames {
     pub lite: Option<Frame>,
     /// Only if it was wanted.
     pub full: Option<Frame>,
+    /// What is guaranteed of it, for those who are not sent it.
+    pub kept: Vec<FrameEvent>,
 }
 
 /// What became of a record.
@@ -363,6 +365,7 @@ impl Core {
         let prev = self.framed.last;
         let [lite, full] = [(wanted.lite, Rendition::Lite), (wanted.full, Rendition::Full)]
             .map(|(is_wanted, rendition)| is_wanted.then(|| self.selection.tell(rendition, prev)));
+        let kept = self.selection.kept();
         let mut viewer = self.selection.take(prev);
         let Self { last, mut digest, totals: Totals { likes, .. }, .. } = *self;
         self.framed = Framed { last, digest, likes, online, at_ms };
@@ -383,7 +386,7 @@ impl Core {
         let tallies = self.board.take_tallies();
         let common = Frame { prev, last, at: at_ms, digest, likes, online, tallies, ..Frame::default() };
         let frame = |Told { events, merged, shed }| Frame { events, merged, shed, ..common.clone() };
-        Some(Frames { lite: lite.map(frame), full: full.map(frame), viewer: frame(viewer) })
+        Some(Frames { lite: lite.map(frame), full: full.map(frame), viewer: frame(viewer), kept })
     }
 
     /// What was applied counts as told, without a frame: for a replay, which nobody watches. An open log time stays open;

@@ -52,6 +52,16 @@ pub(super) fn publish<'m>(
     used.then_some(frame)
 }
 
+/// Puts what those get who are not sent `frame` into it, in the encodings that somebody reads.
+pub(super) fn keep(frame: &mut EncodedFrame, missed: &ServerMessage) {
+    for encoding in [Encoding::Json, Encoding::Msgpack] {
+        let is_read = |variant: &Variant| variant.encoding == encoding && !frame.get(*variant).is_empty();
+        if Variant::ALL.iter().any(is_read) {
+            frame.keep(encoding, encode::websocket_message(missed, encoding));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

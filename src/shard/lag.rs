@@ -7,9 +7,8 @@
 use super::pass::{Tally, Wire};
 use super::ring::{Ring, Seq};
 use crate::limits::JOIN_FRAMES_MAX;
-use crate::protocol::encode::{self, Variant};
+use crate::protocol::encode::Variant;
 use crate::protocol::ids::Offset;
-use crate::protocol::message::{Gap, GapReason, ServerMessage};
 use bytes::Bytes;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
@@ -84,6 +83,8 @@ pub(super) struct Lag {
     pub gaps: u32,
     /// Frames that those gaps skipped.
     pub gap_frames: u64,
+    /// Gaps that may have lacked something guaranteed.
+    pub gaps_lacking: u64,
 }
 
 /// How a flush ended.
@@ -188,7 +189,7 @@ impl Lag {
                 self.turn_if_there(&mut follow);
                 self.follow = Some(follow).filter(|_| self.chase.is_none());
             }
-            let gap = self.untold_gap();
+            let gap = self.untold_gap(ring);
             let frames: SmallVec<[&Bytes; JOIN_FRAMES_MAX]> = match (ring, self.follow) {
                 (Some(ring), Some(follow)) => ring
                     .newest(ring.lag(follow.cursor))
@@ -255,13 +256,10 @@ impl Lag {
         }
     }
 
-    /// The gap as it stands now; empty: there is none.
-    fn untold_gap(&self) -> Bytes {
-        match (self.gap_from, self.follow) {
-            (Some(from), Some(follow)) => {
-                let gap = Gap { from, to: follow.position, reason: GapReason::Slow };
-                encode::websocket_message(&ServerMessage::Gap(gap), follow.variant.encoding)
-            }
+    /// The gap as it stands now, with what is guaranteed of it; empty: there is none.
+    fn untold_gap(&self, ring: Option<&Ring>) -> Bytes {
+        match (self.gap_from, self.follow, ring) {
+            (Some(from), Some(follow), Some(ring)) => ring.gaps(from, follow.position, follow.variant.encoding),
             _ => Bytes::new(),
         }
     }
@@ -292,8 +290,9 @@ impl Lag {
             let cut = gap.split_off(sent.min(gap.len()));
             sent -= gap.len();
             self.rest.extend(Some(cut).filter(|cut| !cut.is_empty()));
-            self.gap_from = None;
+            let from = self.gap_from.take();
             self.gaps += 1;
+            self.gaps_lacking += u64::from(ring.zip(from).is_some_and(|(ring, from)| ring.lacks(from)));
         }
         if let (Some(ring), Some(mut follow)) = (ring, self.follow) {
             deliveries += self.advance_frames(ring, &mut follow, sent);

@@ -300,6 +300,7 @@ impl<T: Tenant> Worker<T> {
         let gaps = std::mem::take(&mut lag.gaps);
         self.report.gaps_slow += u64::from(gaps);
         self.report.gap_frames += std::mem::take(&mut lag.gap_frames);
+        self.report.gaps_lacking += std::mem::take(&mut lag.gaps_lacking);
         match flushed {
             Flushed::Broken => {
                 conn.lag = Some(lag);

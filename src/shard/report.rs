@@ -28,6 +28,8 @@ pub(super) struct Report {
     pub gaps_slow: u64,
     pub gaps_overload: u64,
     pub gap_frames: u64,
+    /// Gaps that may have lacked something guaranteed.
+    pub gaps_lacking: u64,
     pub inbox_full: u64,
     pub inbound_messages: u64,
     pub inflated: Inflated,
@@ -54,6 +56,7 @@ impl Report {
             gaps_slow: 0,
             gaps_overload: 0,
             gap_frames: 0,
+            gaps_lacking: 0,
             inbox_full: 0,
             inbound_messages: 0,
             inflated: Inflated::default(),
@@ -128,6 +131,7 @@ impl Report {
         m.gaps.slow.increment(std::mem::take(&mut self.gaps_slow));
         m.gaps.overload.increment(std::mem::take(&mut self.gaps_overload));
         m.gap_frames.increment(std::mem::take(&mut self.gap_frames));
+        m.gaps_lacking.increment(std::mem::take(&mut self.gaps_lacking));
         m.inbox_full.increment(std::mem::take(&mut self.inbox_full));
         m.inbound_messages.increment(std::mem::take(&mut self.inbound_messages));
         let inflated = std::mem::take(&mut self.inflated);

@@ -3,10 +3,12 @@
 //! Positions here are *sequence numbers* of this shard's copy of the room, not offsets: they count entries, wrap at
 //! 2³² and are compared by distance, which is at most the ring's capacity for any live cursor.
 
-use crate::protocol::encode::{self, Variant};
+use crate::limits::{KEPT_BYTES_MAX, KEPT_FRAMES_MAX};
+use crate::protocol::encode::{self, Encoding, Variant};
 use crate::protocol::frame::{EncodedFrame, RoomKey};
 use crate::protocol::ids::Offset;
 use crate::protocol::message::{Gap, GapReason, ServerMessage};
+use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -26,12 +28,37 @@ pub struct Ring {
     gap: Option<Seq>,
     /// Nobody resumes from here at a position before this: something was taken back since.
     floor: Offset,
+    /// What was guaranteed of entries that are gone, oldest first, for those who were not sent them.
+    kept: VecDeque<Kept>,
+    kept_bytes: usize,
+    /// Up to here some of that is gone, too.
+    lost_to: Offset,
+}
+
+/// Of one entry that is gone.
+#[derive(Debug)]
+struct Kept {
+    prev: Offset,
+    last: Offset,
+    /// By encoding.
+    bytes: [Bytes; 2],
 }
 
 impl Ring {
     /// An empty ring of `capacity` entries (at least 1).
     pub fn new(capacity: usize) -> Self {
-        Self { entries: VecDeque::new(), capacity: capacity.max(1), head: 0, last: None, likes: 0, gap: None, floor: 0 }
+        Self {
+            entries: VecDeque::new(),
+            capacity: capacity.max(1),
+            head: 0,
+            last: None,
+            likes: 0,
+            gap: None,
+            floor: 0,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            lost_to: 0,
+        }
     }
 
     /// Adds a frame. When its `prev` is not the ring's `last`, frames were lost on the way here (a full inbox):
@@ -39,26 +66,76 @@ impl Ring {
     pub fn push(&mut self, frame: Arc<EncodedFrame>) -> bool {
         let hole = self.last.filter(|last| frame.prev > *last);
         if let Some(from) = hole {
-            let gap = Gap { from, to: frame.prev, reason: GapReason::Overload };
-            let entry = gap_frame(frame.room, gap, frame.published_us, self.likes);
+            let gap = Gap::new(from, frame.prev, GapReason::Overload);
+            let entry = gap_frame(frame.room, &gap, frame.published_us, self.likes);
             self.gap = Some(self.head);
             self.put(Arc::new(entry));
         }
         (self.last, self.likes) = (Some(frame.last), frame.likes);
         if frame.redacts {
             self.floor = frame.prev;
+            // What they show may be what was taken back.
+            self.kept.clear();
+            self.kept_bytes = 0;
         }
         self.put(frame);
         hole.is_some()
     }
 
     fn put(&mut self, entry: Arc<EncodedFrame>) {
-        if self.entries.len() == self.capacity {
-            self.entries.pop_front();
+        if self.entries.len() == self.capacity
+            && let Some(gone) = self.entries.pop_front()
+        {
+            self.keep(&gone);
         }
         self.entries.push_back(entry);
         self.head = self.head.wrapping_add(1);
         self.gap = self.gap.filter(|gap| self.lag(*gap) <= self.entries.len());
+    }
+
+    /// Keeps what is guaranteed of an entry that goes.
+    fn keep(&mut self, gone: &EncodedFrame) {
+        let bytes = [Encoding::Json, Encoding::Msgpack].map(|encoding| gone.kept(encoding).clone());
+        let size: usize = bytes.iter().map(Bytes::len).sum();
+        if size == 0 || gone.last <= self.floor {
+            return;
+        }
+        self.kept.push_back(Kept { prev: gone.prev, last: gone.last, bytes });
+        self.kept_bytes += size;
+        while self.kept.len() > KEPT_FRAMES_MAX || self.kept_bytes > KEPT_BYTES_MAX {
+            let Some(Kept { last, bytes, .. }) = self.kept.pop_front() else { return };
+            self.kept_bytes -= bytes.iter().map(Bytes::len).sum::<usize>();
+            self.lost_to = last;
+        }
+    }
+
+    /// What tells somebody that it is not sent what comes after `from` up to `to`: gaps, each continuing the one before, with what is
+    /// guaranteed of it. Both are ends of entries.
+    pub fn gaps(&self, from: Offset, to: Offset, encoding: Encoding) -> Bytes {
+        let plain =
+            |from, to| encode::websocket_message(&ServerMessage::Gap(Gap::new(from, to, GapReason::Slow)), encoding);
+        let gone = self.kept.iter().map(|kept| (kept.prev, kept.last, &kept.bytes[encoding.index()]));
+        let here = self.entries.iter().filter(|entry| entry.last > self.floor);
+        let here = here.map(|entry| (entry.prev, entry.last, entry.kept(encoding)));
+        let (mut all, mut at) = (BytesMut::new(), from);
+        for (prev, last, bytes) in gone.chain(here) {
+            if prev >= from && last <= to && !bytes.is_empty() {
+                if at < prev {
+                    all.extend_from_slice(&plain(at, prev));
+                }
+                all.extend_from_slice(bytes);
+                at = last;
+            }
+        }
+        if at < to || all.is_empty() {
+            all.extend_from_slice(&plain(at, to));
+        }
+        all.freeze()
+    }
+
+    /// Whether a gap that begins at `from` may lack something guaranteed, because too much of that came.
+    pub fn lacks(&self, from: Offset) -> bool {
+        from < self.lost_to
     }
 
     /// The room's position before the first frame came through here, as its home reported it to a joiner, and its likes
@@ -158,11 +235,11 @@ impl Ring {
 }
 
 /// A gap announcement as a ring entry, in every variant.
-fn gap_frame(room: RoomKey, gap: Gap, published_us: u64, likes: u64) -> EncodedFrame {
+fn gap_frame(room: RoomKey, gap: &Gap, published_us: u64, likes: u64) -> EncodedFrame {
     let mut entry = EncodedFrame::new(room, gap.from, gap.to, published_us);
     entry.likes = likes;
     for variant in Variant::ALL {
-        entry.set(variant, encode::websocket_message(&ServerMessage::Gap(gap), variant.encoding));
+        entry.set(variant, encode::websocket_message(&ServerMessage::Gap(gap.clone()), variant.encoding));
     }
     entry
 }
@@ -170,7 +247,6 @@ fn gap_frame(room: RoomKey, gap: Gap, published_us: u64, likes: u64) -> EncodedF
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     fn frame(prev: Offset, last: Offset) -> Arc<EncodedFrame> {
         Arc::new(EncodedFrame::new(RoomKey(1), prev, last, 0))
@@ -191,6 +267,68 @@ mod tests {
         assert_eq!(ring.position(reachable), Some(2));
         assert_eq!(ring.position(ring.head()), Some(5));
         assert_eq!(ring.newest(2).map(|f| f.last).collect::<Vec<_>>(), [4, 5]);
+    }
+
+    /// A frame of which something is guaranteed: `bytes` of it.
+    fn guaranteed(prev: Offset, last: Offset, bytes: usize) -> EncodedFrame {
+        let mut frame = EncodedFrame::new(RoomKey(1), prev, last, 0);
+        frame.keep(Encoding::Json, Bytes::from(format!("<{prev}-{last}>{}", ".".repeat(bytes))));
+        frame
+    }
+
+    /// What `ring` tells of a gap, without WebSocket headers: `from-to` of plain gaps, and what is kept.
+    fn told(ring: &Ring, from: Offset, to: Offset) -> String {
+        let (bytes, mut text) = (ring.gaps(from, to, Encoding::Json), String::new());
+        let mut rest = &bytes[..];
+        while let [first, tail @ ..] = rest {
+            // A header is this byte and a length.
+            let is_header = *first == 0x81;
+            rest = if is_header { &tail[1..] } else { tail };
+            text.extend((!is_header).then(|| char::from(*first)));
+        }
+        text.replace(r#"{"gap":{"from":"#, "(").replace(r#","to":"#, "-").replace(r#","reason":"slow"}}"#, ")")
+    }
+
+    #[test]
+    fn a_gap_has_what_is_guaranteed_of_it_wherever_that_is() {
+        let mut ring = Ring::new(2);
+        for n in 0..10 {
+            ring.push(if n % 4 == 1 { Arc::new(guaranteed(n, n + 1, 0)) } else { frame(n, n + 1) });
+        }
+        assert_eq!(told(&ring, 0, 10), "(0-1)<1-2>(2-5)<5-6>(6-9)<9-10>", "the last is still in the ring");
+        assert_eq!(told(&ring, 1, 6), "<1-2>(2-5)<5-6>");
+        assert_eq!(told(&ring, 2, 5), "(2-5)");
+        assert_eq!(told(&ring, 5, 9), "<5-6>(6-9)");
+        assert!(!ring.lacks(0));
+    }
+
+    #[test]
+    fn what_is_kept_for_gaps_is_bounded_and_the_oldest_goes() {
+        for (bytes, left) in [(10, KEPT_FRAMES_MAX as u64), (KEPT_BYTES_MAX / 4, 3)] {
+            let mut ring = Ring::new(1);
+            for n in 0..100 {
+                ring.push(Arc::new(guaranteed(n, n + 1, bytes)));
+            }
+            assert_eq!((ring.kept.len() as u64, ring.lost_to), (left, 99 - left), "{bytes}");
+            assert!(ring.kept_bytes <= KEPT_BYTES_MAX);
+            assert!(ring.lacks(98 - left) && !ring.lacks(99 - left));
+        }
+    }
+
+    #[test]
+    fn no_gap_shows_what_was_taken_back() {
+        let mut ring = Ring::new(2);
+        for n in 0..4 {
+            ring.push(Arc::new(guaranteed(n, n + 1, 0)));
+        }
+        let mut redacting = guaranteed(4, 5, 0);
+        redacting.redacts = true;
+        ring.push(Arc::new(redacting));
+        assert_eq!(told(&ring, 0, 5), "(0-4)<4-5>", "whether it was gone then");
+        for n in 5..8 {
+            ring.push(frame(n, n + 1));
+        }
+        assert_eq!(told(&ring, 0, 8), "(0-4)<4-5>(5-8)", "or not");
     }
 
     #[test]

@@ -277,7 +277,13 @@ const ok = await run({
     const last = await page.evaluate(() => globalThis.volley.client.position);
     route.send(JSON.stringify({ gap: { from: last, to: last + 32, reason: "slow" } }));
     await page.locator("#chat .note", { hasText: "Missed up to 32" }).waitFor();
-    route.send(JSON.stringify({ frame: { prev: last + 40, last: last + 52, at: 1, digest: "0", likes: 0, online: 1, events: [], shed: { normal: 12 } } }));
+    // A gap that follows brings what is guaranteed of it.
+    const events = [{ offset: last + 34, pin: { text: "Kept for you" } }, { offset: last + 35, announcement: { text: "Leave now", level: "urgent" } }];
+    route.send(JSON.stringify({ gap: { from: last + 32, to: last + 36, reason: "slow", at: 1, events } }));
+    await page.locator("#pinned", { hasText: "Kept for you" }).waitFor();
+    await page.locator("#urgent", { hasText: "Leave now" }).waitFor();
+    await page.click("#urgent-ok");
+    route.send(JSON.stringify({ frame: { prev: last + 44, last: last + 56, at: 1, digest: "0", likes: 0, online: 1, events: [], shed: { normal: 12 } } }));
     await page.locator("#chat .note", { hasText: "Missed up to 8" }).waitFor();
     await eventually("the stage says how many of how many", async () => /showing 0 of 2\.4\/s/.test(await page.textContent("#honest")));
     await page.click("#honest");

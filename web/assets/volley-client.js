@@ -22,7 +22,7 @@ import { Board } from "./volley-board.js";
  * @typedef {{state: State, code?: number, reason?: string, terminal?: boolean, retryInMs?: number}} StateChange
  * @typedef {{events: RoomEvent[], origin: "snapshot"|"resumed"|"live", tickMs: number}} Events
  * @typedef {{likes: number, online: number, unique: number}} Counters
- * @typedef {{from: number, to: number|null, reason: string}} Gap
+ * @typedef {{from: number, to: number|null, reason: string, at?: number, events?: RoomEvent[], tallies?: object[]}} Gap
  * @typedef {{offset: number, outcome: "shown"|"merged"|"shed", into?: number}} Sent
  * @typedef {"viewer"|"lite"|"full"} Rendition
  * What a frame showed of its stretch and what it did not. `shown`: comments in it; `total`: comments that it accounts for,
@@ -398,14 +398,20 @@ export class VolleyClient {
     const isNews = frame.last > this.position; // Counters alone make a frame too, and a part may be known already.
     const fresh = this.#fresh(frame.events);
     const raises = isNews ? frame.events.flatMap(({ raise }) => (raise ? [raise] : [])) : [];
-    const changed = this.board.apply(fresh, frame.tallies ?? [], frame.at);
-    if (changed.has("settings")) this.#tickMs = this.board.settings.tick_ms ?? this.#tickMs;
-    this.#deliver(fresh, origin);
+    const changed = this.#apply(fresh, frame, origin);
     if (raises.length > 0) this.#emit("raises", raises);
     if (changed.size > 0) this.#emit("board", { changed, fresh: false });
     this.#count(frame);
     if (isNews) this.#emit("ledger", ledger(fresh, raises, frame, origin));
     this.#arrive(frame.last);
+  }
+
+  /** What happened, and what it changed of what stands in the room. */
+  #apply(fresh, { tallies = [], at = 0 }, origin) {
+    const changed = this.board.apply(fresh, tallies, at);
+    if (changed.has("settings")) this.#tickMs = this.board.settings.tick_ms ?? this.#tickMs;
+    this.#deliver(fresh, origin);
+    return changed;
   }
 
   /** @param {{likes: number, online: number, unique?: number}} told */
@@ -436,6 +442,9 @@ export class VolleyClient {
 
   #onGap(gap) {
     this.#emit("gap", gap);
+    // What is guaranteed of the stretch comes along.
+    const changed = this.#apply(this.#fresh(gap.events ?? []), gap, "resumed");
+    if (changed.size > 0) this.#emit("board", { changed, fresh: false });
     this.#arrive(gap.to);
   }
 

@@ -181,9 +181,18 @@ client.on("position", (position) => own.reached(position));
 client.on("gap", ({ from, to, reason }) => {
   if (reason === "epoch_changed") chat.note(t("restarted"));
   else if (to === null) chat.note(t("missedSome"));
-  // An upper bound: offsets may skip, and likes have offsets too.
-  else if (to > from) chat.note(t(reason === "slow" ? "missedSlow" : "missed", { n: to - from }));
+  else if (to > from) {
+    // One stall may be several gaps, with what is guaranteed between them: it is told once.
+    if (missed === null) setTimeout(tellMissed, 200);
+    missed = { n: (missed?.n ?? 0) + to - from, reason };
+  }
 });
+/** What gaps skipped and nobody was told yet. An upper bound: offsets may skip, and likes have offsets too. */
+let missed = null;
+function tellMissed() {
+  chat.note(t(missed.reason === "slow" ? "missedSlow" : "missed", { n: missed.n }));
+  missed = null;
+}
 client.on("error", (refusal) => composer.refusedLikes(refusal));
 setInterval(() => ledger.paint(), 500);
 

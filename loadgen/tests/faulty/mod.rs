@@ -326,10 +326,10 @@ impl Room {
         match fault {
             Fault::DropFrame if is_faulty => return,
             Fault::AnnouncedGap if is_faulty => {
-                return self.tell(0, &ServerMessage::Gap(Gap { from: prev, to: last, reason: GapReason::Slow }));
+                return self.tell(0, &ServerMessage::Gap(Gap::new(prev, last, GapReason::Slow)));
             }
             Fault::ShortGap if is_faulty => {
-                return self.tell(0, &ServerMessage::Gap(Gap { from: prev, to: prev + 1, reason: GapReason::Slow }));
+                return self.tell(0, &ServerMessage::Gap(Gap::new(prev, prev + 1, GapReason::Slow)));
             }
             Fault::Swap if is_faulty => {
                 let bytes = encode::payload(&ServerMessage::Frame(frame), self.connections[0].encoding);

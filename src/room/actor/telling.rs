@@ -3,13 +3,14 @@
 use super::Actor;
 use crate::limits::WELCOMES_MAX;
 use crate::protocol::encode::Rendition;
-use crate::protocol::frame::Frame;
+use crate::protocol::frame::{Frame, FrameEvent, What};
 use crate::protocol::ids::{Epoch, Offset};
+use crate::protocol::kind::Kind;
 use crate::protocol::local::ConnRef;
-use crate::protocol::message::{Heartbeat, ResumeFailure, ServerMessage};
+use crate::protocol::message::{Gap, GapReason, Heartbeat, ResumeFailure, ServerMessage};
 use crate::room::core::{Framed, Frames, Wanted};
 use crate::room::effect::Effect;
-use crate::room::publish::publish;
+use crate::room::publish::{keep, publish};
 use crate::room::welcome::WelcomeTail;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,15 +50,22 @@ impl Actor {
         self.framed_slot = Some(self.grid.slot(now_us));
         self.tails.clear();
         self.handle.figures.frames.fetch_add(1, Ordering::Relaxed);
-        let Frames { viewer, lite, full } = frames;
-        let Frame { prev, last, .. } = viewer;
+        let Frames { viewer, lite, full, kept } = frames;
+        let Frame { prev, last, at, .. } = viewer;
+        let missed = (!kept.is_empty()).then(|| {
+            let is_about_polls =
+                |event: &FrameEvent| matches!(event.what, What::Kind(Kind::Poll(_) | Kind::PollClose(_)));
+            let tallies = if kept.iter().any(is_about_polls) { viewer.tallies.clone() } else { Vec::new() };
+            let gap = Gap { at: Some(at), events: kept, tallies, ..Gap::new(prev, last, GapReason::Slow) };
+            ServerMessage::Gap(gap)
+        });
         let messages = [Some(viewer), lite, full].map(|frame| frame.map(ServerMessage::Frame));
         let of = |rendition| match rendition {
             Rendition::Viewer => messages[0].as_ref(),
             Rendition::Lite => messages[1].as_ref(),
             Rendition::Full => messages[2].as_ref(),
         };
-        self.publish(of, prev, last, now_us, out);
+        self.publish(of, missed.as_ref(), (prev, last), now_us, out);
         if std::mem::take(&mut self.redacts) {
             out.push(Effect::Redacted);
             out.append(&mut self.held);
@@ -70,7 +78,7 @@ impl Actor {
     pub(super) fn heartbeat(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         let last = self.core.framed().last;
         let heartbeat = ServerMessage::Heartbeat(Heartbeat { last, at: wall_ms });
-        self.publish(|_| Some(&heartbeat), last, last, now_us, out);
+        self.publish(|_| Some(&heartbeat), None, (last, last), now_us, out);
         self.upkeep.tell(&*self.log, &self.handle.id, &self.core, now_us, wall_ms);
     }
 
@@ -78,13 +86,16 @@ impl Actor {
     fn publish<'m>(
         &mut self,
         of: impl Fn(Rendition) -> Option<&'m ServerMessage>,
-        prev: Offset,
-        last: Offset,
+        missed: Option<&ServerMessage>,
+        (prev, last): (Offset, Offset),
         now_us: u64,
         out: &mut Vec<Effect>,
     ) {
         self.quiet_since_us = now_us;
         if let Some(mut frame) = publish(of, &self.handle, &self.settings.deflate) {
+            if let Some(missed) = missed {
+                keep(&mut frame, missed);
+            }
             (frame.prev, frame.last, frame.published_us) = (prev, last, now_us);
             frame.likes = self.core.framed().likes;
             frame.redacts = self.redacts;
@@ -115,7 +126,7 @@ impl Actor {
         let unique = self.unique.estimate();
         if unique != self.unique_told && now_us >= self.unique_from_us {
             (self.unique_told, self.unique_from_us) = (unique, now_us.saturating_add(self.settings.counters_us));
-            let Frames { viewer, lite, full } = frames;
+            let Frames { viewer, lite, full, .. } = frames;
             let all = [Some(viewer), lite.as_mut(), full.as_mut()];
             all.into_iter().flatten().for_each(|frame| frame.unique = Some(unique));
         }

@@ -272,6 +272,7 @@ impl Selection {
                 Place::Of(index) => {
                     let candidate = &self.candidates[index as usize];
                     note.lite = candidate.lite;
+                    note.kept = candidate.is_guaranteed();
                     note.fate = match candidate.shown {
                         false => Fate::Shed,
                         true if note.gone => Fate::Shed,
@@ -318,6 +319,11 @@ impl Selection {
     pub fn tell(&self, rendition: Rendition, prev: Offset) -> Told {
         let (events, notes) = (&self.events[..self.open_at], &self.notes[..self.open_at]);
         telling::tell(rendition, events.to_vec(), notes, prev)
+    }
+
+    /// The guaranteed events of the closed log times that no frame has told.
+    pub fn kept(&self) -> Vec<FrameEvent> {
+        telling::kept(&self.events[..self.open_at], &self.notes[..self.open_at])
     }
 
     /// Ends a frame that begins after `prev`: what viewers are told.

@@ -28,12 +28,14 @@ pub struct Note {
     pub counted: ShedClass,
     /// Its text was taken away: no rendition has it.
     pub(super) gone: bool,
+    /// It is of the guaranteed lane.
+    pub(super) kept: bool,
 }
 
 impl Note {
     /// An event that is shown, also in the light rendition if it is `lite`.
     pub(super) fn shown(counted: ShedClass, lite: bool) -> Self {
-        Self { fate: Fate::Shown, nth: 1, lite, counted, gone: false }
+        Self { fate: Fate::Shown, nth: 1, lite, counted, gone: false, kept: false }
     }
 
     /// Whether a rendition has the event itself.
@@ -57,6 +59,12 @@ pub struct Told {
     pub merged: BTreeMap<ShedClass, u64>,
     /// See [`crate::protocol::frame::Frame::shed`].
     pub shed: BTreeMap<ShedClass, u64>,
+}
+
+/// The guaranteed ones of `events`: all renditions tell them.
+pub(super) fn kept(events: &[FrameEvent], notes: &[Note]) -> Vec<FrameEvent> {
+    let is_kept = |(_, note): &(_, &Note)| note.kept && note.is_told(Rendition::Viewer);
+    events.iter().zip(notes).filter(is_kept).map(|(event, _)| event.clone()).collect()
 }
 
 /// What `rendition` says of `events`, each with its note, of a stretch that begins after `prev`.

@@ -5,6 +5,7 @@ use super::lagging::LaggingLog;
 use super::rig::{Rig, TICK_US, decode, settings};
 use super::{comment, conn};
 use crate::log::{Limit, Log, Record};
+use crate::protocol::codes::ErrorCode;
 use crate::protocol::encode::{Encoding, Rendition, Variant};
 use crate::protocol::event::{Comment, Event, Role, User};
 use crate::protocol::frame::{Frame, ShedClass, What};
@@ -120,7 +121,14 @@ impl Show {
     fn read(&mut self) {
         self.acks.extend(self.rig.acks());
         for effect in self.rig.out.drain(..) {
-            let Effect::Frame { frame } = effect else { panic!("{effect:?}") };
+            let frame = match effect {
+                Effect::Frame { frame } => frame,
+                // More was said than one tick takes.
+                Effect::Reply { message: ServerMessage::Error(error), .. } if error.code == ErrorCode::Overloaded => {
+                    continue;
+                }
+                other => panic!("{other:?}"),
+            };
             for rendition in Rendition::ALL {
                 let message = decode(&frame, variant(rendition));
                 if let ServerMessage::Frame(frame) = message

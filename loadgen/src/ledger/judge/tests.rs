@@ -75,7 +75,7 @@ fn deliver(book: &mut Book, place: &mut Place, sent: &Sent) -> Option<Met> {
             Some(book.take(place, index))
         }
         Sent::Gap(from, to) => {
-            book.gap(place, &Gap { from: *from, to: *to, reason: GapReason::Slow });
+            book.gap(place, &Gap::new(*from, *to, GapReason::Slow));
             None
         }
         Sent::Heartbeat(last) => {
