@@ -181,15 +181,18 @@ client.on("position", (position) => own.reached(position));
 client.on("gap", ({ from, to, reason }) => {
   if (reason === "epoch_changed") chat.note(t("restarted"));
   else if (to === null) chat.note(t("missedSome"));
-  else if (to > from) {
-    // One stall may be several gaps, with what is guaranteed between them: it is told once.
-    if (missed === null) setTimeout(tellMissed, 200);
-    missed = { n: (missed?.n ?? 0) + to - from, reason };
-  }
+  else if (to > from) miss(to - from, reason);
 });
 /** What gaps skipped and nobody was told yet. An upper bound: offsets may skip, and likes have offsets too. */
 let missed = null;
+/** One stall may be several gaps, with what is guaranteed between them: it is told once. */
+function miss(n, reason) {
+  if (missed !== null && missed.reason !== reason) tellMissed();
+  missed ??= { n: 0, reason, timer: setTimeout(tellMissed, 200) };
+  missed.n += n;
+}
 function tellMissed() {
+  clearTimeout(missed.timer);
   chat.note(t(missed.reason === "slow" ? "missedSlow" : "missed", { n: missed.n }));
   missed = null;
 }
