@@ -73,22 +73,14 @@ pub struct EncodedFrame {
     /// It takes something back that frames before it show: whoever resumes from now on must not get those.
     pub redacts: bool,
     bytes: [Bytes; VARIANTS],
-    kept: [Bytes; 2],
+    /// By encoding; few frames have it.
+    kept: Option<Box<[Bytes; 2]>>,
 }
 
 impl EncodedFrame {
     /// A frame without bytes; add each variant in use with [`EncodedFrame::set`].
     pub fn new(room: RoomKey, prev: Offset, last: Offset, published_us: u64) -> Self {
-        Self {
-            room,
-            prev,
-            last,
-            published_us,
-            likes: 0,
-            redacts: false,
-            bytes: Default::default(),
-            kept: Default::default(),
-        }
+        Self { room, prev, last, published_us, likes: 0, redacts: false, bytes: Default::default(), kept: None }
     }
 
     /// Puts in the bytes of one variant: whole WebSocket frames, header included
@@ -104,11 +96,17 @@ impl EncodedFrame {
 
     /// Puts in what somebody gets who is not sent this frame: a [`super::message::Gap`] of its stretch with the guaranteed events.
     pub fn keep(&mut self, encoding: Encoding, websocket_frame: Bytes) {
-        self.kept[encoding.index()] = websocket_frame;
+        self.kept.get_or_insert_default()[encoding.index()] = websocket_frame;
     }
 
     /// What was put in with [`EncodedFrame::keep`]; empty: nothing of it is guaranteed, or nobody reads that encoding.
     pub fn kept(&self, encoding: Encoding) -> &Bytes {
-        &self.kept[encoding.index()]
+        static NOTHING: Bytes = Bytes::new();
+        self.kept.as_ref().map_or(&NOTHING, |kept| &kept[encoding.index()])
+    }
+
+    /// Whether anything was put in with [`EncodedFrame::keep`].
+    pub fn keeps(&self) -> bool {
+        self.kept.is_some()
     }
 }

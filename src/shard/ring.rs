@@ -95,11 +95,11 @@ impl Ring {
 
     /// Keeps what is guaranteed of an entry that goes.
     fn keep(&mut self, gone: &EncodedFrame) {
-        let bytes = [Encoding::Json, Encoding::Msgpack].map(|encoding| gone.kept(encoding).clone());
-        let size: usize = bytes.iter().map(Bytes::len).sum();
-        if size == 0 || gone.last <= self.floor {
+        if !gone.keeps() || gone.last <= self.floor {
             return;
         }
+        let bytes = [Encoding::Json, Encoding::Msgpack].map(|encoding| gone.kept(encoding).clone());
+        let size: usize = bytes.iter().map(Bytes::len).sum();
         self.kept.push_back(Kept { prev: gone.prev, last: gone.last, bytes });
         self.kept_bytes += size;
         while self.kept.len() > KEPT_FRAMES_MAX || self.kept_bytes > KEPT_BYTES_MAX {
