@@ -75,6 +75,9 @@ impl Ring {
         if frame.redacts {
             self.floor = frame.prev;
             // What they show may be what was taken back.
+            if !self.kept.is_empty() || self.entries.iter().any(|entry| entry.keeps()) {
+                self.lost_to = frame.prev;
+            }
             self.kept.clear();
             self.kept_bytes = 0;
         }
@@ -133,7 +136,7 @@ impl Ring {
         all.freeze()
     }
 
-    /// Whether a gap that begins at `from` may lack something guaranteed, because too much of that came.
+    /// Whether a gap that begins at `from` may lack something guaranteed, because too much of that came or something was taken back.
     pub fn lacks(&self, from: Offset) -> bool {
         from < self.lost_to
     }
@@ -325,6 +328,7 @@ mod tests {
         redacting.redacts = true;
         ring.push(Arc::new(redacting));
         assert_eq!(told(&ring, 0, 5), "(0-4)<4-5>", "whether it was gone then");
+        assert!(ring.lacks(0) && !ring.lacks(4), "which is counted");
         for n in 5..8 {
             ring.push(frame(n, n + 1));
         }
