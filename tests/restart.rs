@@ -1,10 +1,11 @@
 //! A restart on the disk log: everybody goes on where they were, whoever was acknowledged is kept.
 
 mod common;
+mod poster;
 mod viewer;
 
 use common::{Client, Server};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use viewer::{ENCODINGS, Seen, enter, number, text};
 use volley::config::Data;
@@ -101,4 +102,60 @@ fn the_room_of_one_directory_is_not_that_of_another() {
     let server = there.server();
     let client = enter(&server, "life", &format!("?epoch={epoch}&after=1"), ENCODINGS[1]);
     assert_eq!((&client.welcome["recovered"], text(&client.welcome, "reason")), (&Value::Bool(false), "epoch_changed"));
+}
+
+/// Running totals of gifts and last tallies of polls, from messages that continue `position` up to `last`.
+fn totals(client: &mut Client, mut position: u64, last: u64) -> (Vec<u64>, Vec<Value>) {
+    let (mut gifts, mut polls) = (Vec::new(), std::collections::BTreeMap::new());
+    while position < last {
+        let frame = client.next("frame");
+        assert_eq!(number(&frame, "prev"), position);
+        position = number(&frame, "last");
+        let events = frame["events"].as_array().into_iter().flatten();
+        gifts.extend(
+            events.filter_map(|event| event["gift"].as_object()).map(|gift| gift["total"].as_u64().expect("a total")),
+        );
+        let tallies = frame["tallies"].as_array().into_iter().flatten();
+        polls.extend(tallies.map(|tally| (tally["id"].to_string(), tally.clone())));
+    }
+    (gifts, polls.into_values().collect())
+}
+
+#[test]
+fn pages_of_the_past_have_the_combos_and_the_tallies_that_live_frames_had() {
+    let scratch = Scratch::new("totals");
+    let server = scratch.server();
+    let mut viewer = server.join("life");
+    let epoch = text(&viewer.welcome, "epoch").to_owned();
+    let begin = number(&viewer.welcome, "last");
+    let gift = |count: u64| json!({"gift": {"user": {"id": "u7", "name": "Li"}, "name": "rose", "count": count, "value": 1, "combo": "c"}});
+    let poll = |id: &str| json!({"poll": {"id": id, "question": "which", "options": ["a", "b"]}});
+    let post = |server: &Server, event: &Value| poster::taken(server.admin, "life", "", event)[0];
+    post(&server, &gift(3));
+    post(&server, &poll("p1"));
+    viewer.send_value(&json!({"vote": {"id": "v1", "poll": "p1", "option": 1}}));
+    viewer.next("ack");
+    post(&server, &json!({"events": [gift(2), gift(5)]}));
+    post(&server, &poll("p2")); // Closes the first.
+    let last = post(&server, &json!({"poll_close": {"id": "p2"}}));
+    let tally = |id: &str, votes: [u64; 2]| json!({"id": id, "votes": votes, "open": false});
+    let expected = (vec![3, 5, 10], vec![tally("p1", [0, 1]), tally("p2", [0, 0])]);
+    let mut live = server.connect("life", &format!("?epoch={epoch}&after={begin}"));
+    live.welcome = live.next("welcome");
+    assert_eq!(totals(&mut live, begin, last), expected);
+    assert_eq!(server.drain(), 0);
+
+    // In the next process no frame of them is left: what comes is made from the log.
+    let server = scratch.server();
+    for after in begin..last {
+        let mut back = server.connect("life", &format!("?epoch={epoch}&after={after}"));
+        back.welcome = back.next("welcome");
+        assert_eq!(back.welcome["recovered"], true, "{}", back.welcome);
+        let (gifts, polls) = totals(&mut back, after, last);
+        assert!(expected.0.ends_with(&gifts), "{gifts:?} after {after}");
+        assert!(expected.1.ends_with(&polls) && !polls.is_empty(), "{polls:?} after {after}");
+    }
+    post(&server, &gift(1));
+    let frames = totals(&mut server.connect("life", &format!("?epoch={epoch}&after={last}")), last, last + 1);
+    assert_eq!(frames.0, [11], "the combo goes on");
 }

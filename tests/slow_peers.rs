@@ -1,6 +1,8 @@
 //! Slow and stalled viewers: told, or closed; others never notice.
 
 mod common;
+mod poster;
+mod viewer;
 
 use common::{PATIENCE, Server};
 use serde_json::Value;
@@ -81,12 +83,7 @@ fn slow_viewer_gets_a_gap_not_a_silence_and_the_others_everything() {
 
 /// Posts an event of the show's owner; returns its offset.
 fn post(server: &Server, event: &Value) -> u64 {
-    let body = event.to_string();
-    let head = "POST /v1/rooms/kept/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json";
-    let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    let (status, answer) = common::http(server.admin, &request);
-    assert_eq!(status, 200, "{answer}");
-    serde_json::from_str::<Value>(&answer).unwrap()["events"][0]["offset"].as_u64().unwrap()
+    poster::taken(server.admin, "kept", "", event)[0]
 }
 
 #[test]

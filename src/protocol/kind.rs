@@ -86,8 +86,8 @@ pub struct Gift {
     /// Gifts of one user with the same combo are one running count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub combo: Option<ClientId>,
-    /// With a combo: the running count, this one included, of gifts with less than 60 s of log time between them. Set by the
-    /// room in live frames; absent in what the owner sends, in the log, and in pages that begin too late to know it.
+    /// With a combo: the running count, this one included, of gifts with at most 60 s of log time between them. Set by the
+    /// room when it goes to the log; absent in what the owner sends, and in logs of versions that did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
 }

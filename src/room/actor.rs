@@ -270,7 +270,7 @@ impl Actor {
             variant,
             frame_events_max: self.settings.frame_events_max,
             timeline: self.core.board().timeline().clone(),
-            tallies: self.core.board().tally().into_iter().collect(),
+            polls: self.core.board().polls().collect(),
             voids: self.core.voids(),
         })
     }
@@ -394,6 +394,7 @@ impl Actor {
     fn append(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         self.append_due_us = None;
         self.posting.depart(&mut self.events);
+        self.core.stamp(&mut self.events, wall_ms);
         self.flying_likes = std::mem::take(&mut self.likes);
         if self.flying_likes > 0 {
             self.events.push(Event::Likes { add: self.flying_likes });

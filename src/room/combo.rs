@@ -1,7 +1,8 @@
 //! Running totals of gifts: what one person gives in one combo counts up.
 //!
-//! They follow from the log alone, and from a bounded past of it: a combo is over when the log is [`PAUSE_MS`] past its last
-//! gift. So whoever plays the records of that time before a position knows every running total at it.
+//! They follow from the log alone: a combo is over when the log is [`PAUSE_MS`] past its last gift. The node that takes a gift
+//! writes the total into its record, so that whoever begins to read in the middle of a combo knows it too. Should another
+//! node's gift come in between, that total is one gift behind, and what was counted is larger: the larger one holds.
 //!
 //! Does not know: frames, how a total is shown, clocks.
 
@@ -28,6 +29,12 @@ struct Running {
     turn: u64,
 }
 
+impl Running {
+    fn is_over(&self, at_ms: u64) -> bool {
+        at_ms.saturating_sub(self.at_ms) > PAUSE_MS
+    }
+}
+
 /// See the module's page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Combos {
@@ -47,6 +54,23 @@ impl Combos {
         }
     }
 
+    /// Writes running totals into gifts that go to the log together, at its time `at_ms`.
+    pub fn stamp(&self, events: &mut [Event], at_ms: u64) {
+        let mut ahead: HashMap<Name, u64> = HashMap::new();
+        for event in events {
+            let Event::Post(post) = event else { continue };
+            let Kind::Gift(gift) = &mut post.kind else { continue };
+            gift.total = gift.combo.clone().map(|combo| {
+                let name = (Arc::clone(&gift.user.id), combo);
+                let before = self.running.get(&name).filter(|running| !running.is_over(at_ms));
+                let before = before.map_or(0, |running| running.total);
+                let total = ahead.entry(name).or_insert(before);
+                *total = total.saturating_add(gift.count);
+                *total
+            });
+        }
+    }
+
     /// How many combos may still be running.
     pub fn len(&self) -> usize {
         self.running.len()
@@ -63,7 +87,7 @@ impl Combos {
         self.turns += 1;
         let turn = self.turns;
         let running = self.running.entry(name.clone()).or_insert(Running { total: 0, at_ms, turn });
-        let total = running.total.saturating_add(gift.count);
+        let total = running.total.saturating_add(gift.count).max(gift.total.unwrap_or(0));
         *running = Running { total, at_ms, turn };
         self.order.push_back((name, turn));
         self.bound();
@@ -75,7 +99,7 @@ impl Combos {
         while let Some((name, turn)) = self.order.front() {
             match self.running.get(name) {
                 Some(running) if running.turn == *turn => {
-                    if at_ms.saturating_sub(running.at_ms) <= PAUSE_MS {
+                    if !running.is_over(at_ms) {
                         return;
                     }
                     self.running.remove(name);
@@ -116,6 +140,19 @@ mod tests {
         Record { offset: 1, at_ms, digest: Hex64(0), event }
     }
 
+    fn total(event: &Event) -> Option<u64> {
+        match event {
+            Event::Post(post) => {
+                if let Kind::Gift(gift) = &post.kind {
+                    gift.total
+                } else {
+                    None
+                }
+            }
+            _ => None,
+        }
+    }
+
     #[test]
     fn gifts_of_one_combo_count_up_and_others_are_others() {
         let mut combos = Combos::default();
@@ -135,6 +172,49 @@ mod tests {
         assert_eq!(combos.apply(&gift("a", Some("x"), 1, PAUSE_MS)), Some(2));
         assert_eq!(combos.apply(&gift("a", Some("x"), 1, 2 * PAUSE_MS)), Some(3), "each gift keeps it going");
         assert_eq!(combos.apply(&gift("a", Some("x"), 1, 3 * PAUSE_MS + 1)), Some(1));
+    }
+
+    #[test]
+    fn what_goes_to_the_log_together_is_stamped_as_it_will_be_counted() {
+        let mut combos = Combos::default();
+        combos.apply(&gift("a", Some("x"), 4, 1));
+        combos.apply(&gift("b", Some("x"), 9, 1));
+        let batch = [("a", Some("x")), ("a", None), ("a", Some("x")), ("a", Some("y"))];
+        let stamped = |combos: &Combos, at_ms| {
+            let mut events: Vec<_> = batch.iter().map(|(user, combo)| gift(user, *combo, 2, at_ms).event).collect();
+            combos.stamp(&mut events, at_ms);
+            events
+        };
+        let totals = |events: &[Event]| events.iter().map(total).collect::<Vec<_>>();
+        assert_eq!(
+            totals(&stamped(&combos, PAUSE_MS + 2)),
+            [Some(2), None, Some(4), Some(2)],
+            "the pause was too long"
+        );
+        let events = stamped(&combos, PAUSE_MS + 1);
+        assert_eq!(totals(&events), [Some(6), None, Some(8), Some(2)]);
+        let mut elsewhere = Combos::default();
+        for event in events {
+            let record = Record { offset: 1, at_ms: PAUSE_MS + 1, digest: Hex64(0), event };
+            assert_eq!(combos.apply(&record), total(&record.event));
+            assert_eq!(elsewhere.apply(&record), total(&record.event), "whoever begins to read here knows it too");
+        }
+    }
+
+    #[test]
+    fn a_total_that_another_nodes_gift_overtook_does_not_hold() {
+        let mut combos = Combos::default();
+        let mut apply = |stamp| {
+            let mut record = gift("a", Some("x"), 1, 1);
+            combos.stamp(std::slice::from_mut(&mut record.event), 1);
+            if let (Some(stamp), Event::Post(post)) = (stamp, &mut record.event)
+                && let Kind::Gift(gift) = &mut post.kind
+            {
+                gift.total = Some(stamp);
+            }
+            combos.apply(&record)
+        };
+        assert_eq!([apply(None), apply(None), apply(Some(2)), apply(None)], [Some(1), Some(2), Some(3), Some(4)]);
     }
 
     #[test]

@@ -284,6 +284,11 @@ impl Core {
         Some(self.fates[place].1)
     }
 
+    /// Writes into events that go to the log next, at `wall_ms`, what only the room knows of them.
+    pub fn stamp(&self, events: &mut [Event], wall_ms: u64) {
+        self.combos.stamp(events, wall_ms.max(self.board.now_ms()));
+    }
+
     /// Whether the room does not know that this user ever said anything.
     pub fn is_new_speaker(&self, user: &str) -> bool {
         !self.speakers.has(user)

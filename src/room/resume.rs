@@ -6,6 +6,7 @@
 //!
 //! Does not know: subscribers, how far they got, how pages reach them.
 
+use super::board::PollState;
 use super::log_times::LogTimes;
 use super::recent::encoded_bytes;
 use super::select::{Note, Selection, Told, WINDOW_MS};
@@ -16,11 +17,12 @@ use crate::protocol::deflate::Deflate;
 use crate::protocol::encode::{Rendition, Variant};
 use crate::protocol::event::Event;
 use crate::protocol::frame::FrameEvent;
-use crate::protocol::ids::{Offset, RoomId};
-use crate::protocol::kind::{Kind, Tally};
+use crate::protocol::ids::{ClientId, Offset, RoomId};
+use crate::protocol::kind::Kind;
 use crate::protocol::message::ResumeFailure;
 use crate::protocol::page::{EncodedPage, Stretch};
 use crate::protocol::settings::Merge;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What an event takes in a page that is no comment: more than most.
@@ -40,7 +42,7 @@ pub struct PageRequest {
     /// Which settings were in force when.
     pub timeline: Timeline,
     /// Polls as they stand now: told by a page in which they moved.
-    pub tallies: Vec<Tally>,
+    pub polls: Vec<PollState>,
     /// Offsets of comments without effect, rising.
     pub voids: Vec<Offset>,
 }
@@ -105,7 +107,7 @@ pub(super) fn stretch(
     let timeline = &request.timeline;
     let mut times = LogTimes::around(log, room, after, upto, |at_ms| needed_ms(timeline, variant.rendition, at_ms))?;
     let mut selection = Selection::new(request.frame_events_max);
-    let (mut end, mut has_tallies) = (None, false);
+    let (mut end, mut moved) = (None, HashSet::new());
     while let Some(time) = times.next()? {
         let known = selection.closed().len();
         play(&mut selection, time, request);
@@ -119,7 +121,7 @@ pub(super) fn stretch(
         if fits < own.len() && end.is_some() {
             break;
         }
-        has_tallies |= own[..fits].iter().any(moves_tallies);
+        moved.extend(own[..fits].iter().filter_map(moved_poll).cloned());
         let Record { offset, at_ms, digest, .. } = own[fits - 1];
         end = Some((offset, at_ms, digest));
         if fits < own.len() {
@@ -130,7 +132,9 @@ pub(super) fn stretch(
     let Some((last, at, digest)) = end else { return Err(ResumeFailure::Unavailable) };
     selection.truncate(last);
     let Told { events, merged, shed } = selection.tell(variant.rendition, after);
-    let tallies = if has_tallies { request.tallies.clone() } else { Vec::new() };
+    let is_over = |poll: &PollState| poll.ended.is_some_and(|ended| ended > after && ended <= last);
+    let tallies = request.polls.iter().filter(|poll| moved.contains(&poll.tally.id) || is_over(poll));
+    let tallies = tallies.map(|poll| poll.tally.clone()).collect();
     Ok(Stretch { prev: after, last, at, digest, events, tallies, merged, shed })
 }
 
@@ -161,10 +165,15 @@ fn play(selection: &mut Selection, time: &[Record], request: &PageRequest) {
     selection.close();
 }
 
-fn moves_tallies(record: &Record) -> bool {
+/// The poll that an event opens, closes or brings votes.
+fn moved_poll(record: &Record) -> Option<&ClientId> {
     match &record.event {
-        Event::Votes(_) => true,
-        Event::Post(post) => matches!(post.kind, Kind::Poll(_) | Kind::PollClose(_)),
-        Event::Comment(_) | Event::Likes { .. } => false,
+        Event::Votes(votes) => Some(&votes.poll),
+        Event::Post(post) => match &post.kind {
+            Kind::Poll(poll) => Some(&poll.id),
+            Kind::PollClose(close) => Some(&close.id),
+            _ => None,
+        },
+        Event::Comment(_) | Event::Likes { .. } => None,
     }
 }

@@ -124,7 +124,7 @@ impl WelcomeTail {
     }
 
     /// The welcome of somebody to whom everything after its position follows: without events, and with the `likes` of
-    /// the position where it stands. What stands in the room is as it is now: pages tell no tallies. Small, and of a moment and
+    /// the position where it stands. What stands in the room is as it is now. Small, and of a moment and
     /// place of its own: encoded for each.
     pub fn compose_recovered(
         &self,

@@ -13,7 +13,7 @@ pub use poll::{OPEN_MS_MAX, OPEN_RECORDS_MAX, VOTERS_MAX, Voted};
 use super::timeline::{SavedChange, Timeline};
 use crate::log::Record;
 use crate::protocol::event::Event;
-use crate::protocol::ids::ClientId;
+use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::kind::{Announcement, Custom, Kind, Pin, Poll, Tally};
 use crate::protocol::message::Snapshot;
 use crate::protocol::settings::RoomSettings;
@@ -29,6 +29,18 @@ pub const ANNOUNCEMENTS_MAX: usize = 8;
 
 /// Tallies of closed polls that wait to be told; beyond it the oldest is not told again. More polls in one second are no show.
 const CLOSED_MAX: usize = 8;
+
+/// Polls that are over whose last tallies are known to those who come back; beyond it the oldest is not.
+pub const ENDED_MAX: usize = 64;
+
+/// A poll as it stands, for those who come back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollState {
+    /// Its votes.
+    pub tally: Tally,
+    /// The position in the log at which it was over; `None`: it is open.
+    pub ended: Option<Offset>,
+}
 
 /// See the module's page.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +58,8 @@ pub struct Board {
     poll_moved: bool,
     /// Last tallies of polls that were closed since tallies were last told.
     closed: VecDeque<Tally>,
+    /// The newest polls that are over, oldest first.
+    ended: VecDeque<PollState>,
     /// Votes that polls had no room for.
     votes_refused: u64,
 }
@@ -63,6 +77,8 @@ pub struct SavedBoard {
     sticky: VecDeque<Custom>,
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     announcements: VecDeque<Announcement>,
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    ended: VecDeque<PollState>,
     #[serde(default)]
     votes_refused: u64,
 }
@@ -75,7 +91,7 @@ impl Board {
 
     /// The board that a base kept; `settings` are those that the room begins with.
     pub fn restore(settings: RoomSettings, saved: SavedBoard) -> Self {
-        let SavedBoard { settings: changes, now_ms, pinned, sticky, announcements, votes_refused } = saved;
+        let SavedBoard { settings: changes, now_ms, pinned, sticky, announcements, ended, votes_refused } = saved;
         Self {
             timeline: Timeline::restore(settings, changes),
             now_ms,
@@ -85,6 +101,7 @@ impl Board {
             poll: None,
             poll_moved: false,
             closed: VecDeque::new(),
+            ended,
             votes_refused,
         }
     }
@@ -97,6 +114,7 @@ impl Board {
             pinned: self.pinned.clone(),
             sticky: self.sticky.clone(),
             announcements: self.announcements.clone(),
+            ended: self.ended.clone(),
             votes_refused: self.votes_refused,
         }
     }
@@ -105,10 +123,10 @@ impl Board {
     pub fn apply(&mut self, record: &Record) {
         self.now_ms = record.at_ms;
         if self.poll.as_mut().is_some_and(|poll| poll.is_over(record.at_ms)) {
-            self.close();
+            self.close(record.offset);
         }
         match &record.event {
-            Event::Post(post) => self.post(&post.kind),
+            Event::Post(post) => self.post(record.offset, &post.kind),
             Event::Votes(votes) => {
                 if let Some(poll) = &mut self.poll {
                     let before = poll.refused();
@@ -120,7 +138,7 @@ impl Board {
         }
     }
 
-    fn post(&mut self, kind: &Kind) {
+    fn post(&mut self, offset: Offset, kind: &Kind) {
         match kind {
             Kind::Settings(patch) => self.timeline.change(self.now_ms, patch),
             Kind::Pin(pin) => self.pinned = Some(pin.clone()),
@@ -134,11 +152,13 @@ impl Board {
                 push(&mut self.announcements, announcement.clone(), ANNOUNCEMENTS_MAX);
             }
             Kind::Poll(poll) => {
-                self.close();
+                self.close(offset);
                 self.poll = Some(OpenPoll::new(poll.clone(), self.now_ms));
                 self.poll_moved = true;
             }
-            Kind::PollClose(close) if self.poll.as_ref().is_some_and(|poll| poll.is(&close.id)) => self.close(),
+            Kind::PollClose(close) if self.poll.as_ref().is_some_and(|poll| poll.is(&close.id)) => {
+                self.close(offset);
+            }
             Kind::Custom(_)
             | Kind::Announcement(_)
             | Kind::PollClose(_)
@@ -148,10 +168,12 @@ impl Board {
         }
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, offset: Offset) {
         if let Some(poll) = self.poll.take() {
             self.poll_moved = false;
-            push(&mut self.closed, poll.tally(false), CLOSED_MAX);
+            let tally = poll.tally(false);
+            push(&mut self.ended, PollState { tally: tally.clone(), ended: Some(offset) }, ENDED_MAX);
+            push(&mut self.closed, tally, CLOSED_MAX);
         }
     }
 
@@ -207,6 +229,17 @@ impl Board {
     /// The open poll as it stands.
     pub fn tally(&self) -> Option<Tally> {
         self.poll.as_ref().map(|poll| poll.tally(true))
+    }
+
+    /// The newest polls, by their beginnings: those that are over, then the open one.
+    pub fn polls(&self) -> impl Iterator<Item = PollState> {
+        let open = self.tally().map(|tally| PollState { tally, ended: None });
+        self.ended.iter().cloned().chain(open)
+    }
+
+    /// The log's time.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
     }
 
     /// Puts what stands into a newcomer's snapshot.

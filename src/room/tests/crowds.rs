@@ -8,10 +8,10 @@ use crate::log::{Limit, Log, Record};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::encode::{Encoding, Rendition, Variant};
 use crate::protocol::event::{Comment, Event, Role, User};
-use crate::protocol::frame::{Frame, ShedClass, What};
+use crate::protocol::frame::{Frame, FrameEvent, ShedClass, What};
 use crate::protocol::ids::{ClientId, Offset};
-use crate::protocol::kind::{Ballot, Custom, Enter, Gift, Kind, Pin, Post, Unpin, Votes};
-use crate::protocol::message::{Ack, Outcome, ServerMessage};
+use crate::protocol::kind::{Ballot, Custom, Enter, Gift, Kind, Pin, Poll, PollClose, Post, Tally, Unpin, Votes};
+use crate::protocol::message::{Ack, Outcome, ServerMessage, VoteRequest};
 use crate::protocol::settings::{Class, Classed, Merge, RoomSettings, SettingsPatch};
 use crate::room::actor::{Effect, Settings};
 use crate::room::core::{Core, CoreSettings};
@@ -27,6 +27,8 @@ enum Step {
     Say(Vec<(u8, u8)>),
     /// Another node's batch, of kinds.
     Kinds(Vec<u8>),
+    /// Ours: gifts of combos, polls and votes.
+    Own(Vec<u8>),
     /// Another node's comments, the same as ours.
     Foreign(Vec<(u8, u8)>),
     Change(SettingsPatch),
@@ -64,6 +66,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => said().prop_map(Step::Say),
         2 => said().prop_map(Step::Foreign),
         2 => prop::collection::vec(any::<u8>(), 1..6).prop_map(Step::Kinds),
+        2 => prop::collection::vec(any::<u8>(), 1..6).prop_map(Step::Own),
         1 => patches().prop_map(Step::Change),
         5 => (1..4_u64).prop_map(|ticks| Step::Pass(ticks * TICK_US)),
         1 => (1_000_000..7_000_000_u64).prop_map(Step::Pass),
@@ -99,6 +102,20 @@ fn kind(n: u8) -> Event {
     Event::Post(Box::new(Post { key: None, kind }))
 }
 
+/// A gift of one of a few combos, or the beginning or end of one of two polls.
+fn own(n: u8) -> Event {
+    let id = |prefix, n: u8| ClientId::new(&format!("{prefix}{}", n % 2)).unwrap();
+    let user = comment(&format!("u{}", n % 3), "").user;
+    let (combo, count) = (Some(id("x", n / 16)), u64::from(n % 5) + 1);
+    let options = vec!["a".into(), "b".into()];
+    let kind = match n % 4 {
+        2 => Kind::Poll(Poll { id: id("p", n / 16), question: "?".into(), options }),
+        3 => Kind::PollClose(PollClose { id: id("p", n / 16) }),
+        _ => Kind::Gift(Gift { user, name: "rose".into(), count, value: 1, combo, total: None }),
+    };
+    Event::Post(Box::new(Post { key: None, kind }))
+}
+
 fn variant(rendition: Rendition) -> Variant {
     Variant::from(Encoding::Json).with(rendition)
 }
@@ -124,9 +141,12 @@ impl Show {
             let frame = match effect {
                 Effect::Frame { frame } => frame,
                 // More was said than one tick takes.
-                Effect::Reply { message: ServerMessage::Error(error), .. } if error.code == ErrorCode::Overloaded => {
+                Effect::Reply { message: ServerMessage::Error(error), .. }
+                    if matches!(error.code, ErrorCode::Overloaded | ErrorCode::PollClosed) =>
+                {
                     continue;
                 }
+                Effect::Posted { .. } => continue, // Polls that are open, or not, are refused.
                 other => panic!("{other:?}"),
             };
             for rendition in Rendition::ALL {
@@ -165,6 +185,18 @@ impl Show {
                     rig.log.foreign(all.into_iter().map(kind).collect());
                     rig.run();
                 }
+                Step::Own(all) => {
+                    for n in all {
+                        rig.post(0, vec![own(n)]);
+                        let vote = VoteRequest {
+                            id: None,
+                            poll: ClientId::new(&format!("p{}", n % 2)).unwrap(),
+                            option: n % 2,
+                        };
+                        let voter = comment(&format!("v{}", n / 8), "").user;
+                        rig.actor.vote(conn(2), &voter, vote, rig.now_us, &mut rig.out);
+                    }
+                }
                 Step::Change(patch) => {
                     let kind = Kind::Settings(patch);
                     rig.log.foreign(vec![Event::Post(Box::new(Post { key: None, kind }))]);
@@ -172,7 +204,7 @@ impl Show {
                 }
                 Step::Pass(us) => drop(rig.run_for(us)),
                 Step::Restart => {
-                    rig.run_for(2 * TICK_US);
+                    rig.run_for(12 * TICK_US); // Votes alone wait a second to be told.
                     show.read();
                     let log = show.rig.log.clone();
                     let now_us = show.rig.now_us;
@@ -271,6 +303,17 @@ fn said_by(frames: &[Frame]) -> Said {
     (shown, times, shed, sums)
 }
 
+/// The running totals of gifts by offset, and the last tally of each poll.
+fn totals(frames: &[Frame]) -> (BTreeMap<Offset, Option<u64>>, BTreeMap<String, Tally>) {
+    let events = frames.iter().flat_map(|frame| &frame.events);
+    let gift = |event: &FrameEvent| match &event.what {
+        What::Kind(Kind::Gift(gift)) => Some((event.offset, gift.total)),
+        _ => None,
+    };
+    let tallies = frames.iter().flat_map(|frame| &frame.tallies);
+    (events.filter_map(gift).collect(), tallies.map(|tally| (tally.id.as_str().into(), tally.clone())).collect())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -308,6 +351,15 @@ proptest! {
                         (page.1, frames.1) = (BTreeMap::new(), BTreeMap::new());
                     }
                     prop_assert_eq!(page, frames, "{:?} from {} in {}s", rendition, live[at].prev, events);
+                    let ((gifts, polls), (live_gifts, live_polls)) = (totals(&pages), totals(&live[at..]));
+                    prop_assert_eq!(gifts, live_gifts, "{:?} from {} in {}s", rendition, live[at].prev, events);
+                    for (id, tally) in &live_polls {
+                        prop_assert_eq!(polls.get(id), Some(tally), "from {} in {}s", live[at].prev, events);
+                    }
+                    for (id, tally) in &polls {
+                        let all = totals(live).1;
+                        prop_assert_eq!(all.get(id), Some(tally), "as it stands now");
+                    }
                 }
             }
         }

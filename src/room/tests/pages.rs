@@ -1,6 +1,7 @@
 //! Pages of the past say what live frames said.
 
 use super::lagging::LaggingLog;
+use super::posts::open;
 use super::rig::{JSON, Rig, TICK_US, decode_bytes, settings};
 use super::{asking, comment, conn};
 use crate::limits::{RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
@@ -9,9 +10,11 @@ use crate::protocol::encode::{Encoding, Variant};
 use crate::protocol::event::Event;
 use crate::protocol::frame::{Frame, FrameEvent, ShedClass};
 use crate::protocol::ids::Offset;
+use crate::protocol::kind::Tally;
 use crate::protocol::message::{ResumeFailure, ServerMessage};
 use crate::protocol::page::EncodedPage;
 use crate::room::actor::Settings;
+use crate::room::board::ENDED_MAX;
 use crate::room::resume::{Space, page, stretch};
 use proptest::prelude::*;
 use std::sync::atomic::Ordering;
@@ -205,4 +208,32 @@ fn a_log_that_cannot_be_read_is_unavailable_not_empty() {
         ResumeFailure::Unavailable,
         "lost its end"
     );
+}
+
+#[test]
+fn a_page_has_the_last_tallies_of_polls_that_moved_or_were_over_in_it_and_no_others() {
+    let mut rig = Rig::watched(LaggingLog::instant(), settings());
+    rig.post(0, vec![open("first")]); // 1
+    rig.run_for(TICK_US);
+    rig.vote(1, "u", "first", 1); // 2
+    rig.run_for(TICK_US);
+    rig.foreign(1, "nothing of polls"); // 3
+    rig.post(0, vec![open("second")]); // 4: closes the first
+    rig.run_for(20 * TICK_US);
+    let tallies = |rig: &Rig, after, events| {
+        let page = rig.page(after, events, JSON).unwrap();
+        let tally = |tally: Tally| (tally.id.as_str().to_owned(), tally.votes, tally.open);
+        page.tallies.into_iter().map(tally).collect::<Vec<_>>()
+    };
+    let first = ("first".to_owned(), vec![0, 1], false);
+    assert_eq!(tallies(&rig, 0, 1), [first.clone()], "as it stands now");
+    assert_eq!(tallies(&rig, 1, 1), [first.clone()], "its vote");
+    assert_eq!(tallies(&rig, 2, 1), []);
+    assert_eq!(tallies(&rig, 3, 1), [first, ("second".to_owned(), vec![0, 0], true)], "the first is over here");
+    for n in 0..ENDED_MAX {
+        rig.post(0, vec![open(&format!("p{n}"))]);
+        rig.run_for(TICK_US);
+    }
+    assert_eq!(tallies(&rig, 0, 1), [], "forgotten: so many are known");
+    assert_eq!(tallies(&rig, 3, 1), [("second".to_owned(), vec![0, 0], false)]);
 }
