@@ -14,7 +14,7 @@ use super::mail::{Joined, Made, Mail, Newcomer, Opened};
 use super::openings::{Openings, Wait};
 use super::posts::Askers;
 use crate::clock;
-use crate::metrics::{RoomMetrics, RoomRefusals};
+use crate::metrics::{RoomMetrics, RoomRefusals, StandingDropped};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::ids::ClientId;
 use crate::protocol::local::{ConnRef, RoomKey};
@@ -68,6 +68,7 @@ pub(super) struct Homes {
     waker: Waker,
     metrics: RoomMetrics,
     refusals: RoomRefusals,
+    dropped: StandingDropped,
     effects: Vec<Effect>,
     /// How often a room was run, for the tests: the metric cannot be read back.
     #[cfg(test)]
@@ -96,6 +97,7 @@ impl Homes {
             library,
             waker,
             metrics: RoomMetrics::new(),
+            dropped: StandingDropped::new(),
             refusals: RoomRefusals::new(ErrorCode::ALL.iter().map(|code| code.as_str())),
             effects: Vec::new(),
             #[cfg(test)]
@@ -248,6 +250,8 @@ impl Homes {
         self.metrics.ticks_late.increment(home.actor.ticks_late());
         self.metrics.log_append_failures.increment(home.actor.append_failures());
         self.refusals.slow_forgotten.increment(home.actor.slow_forgotten());
+        let (dropped, combos) = home.actor.dropped();
+        self.dropped.count([dropped.announcements, dropped.sticky, dropped.tallies, combos]);
         if home.told.frames != frames {
             self.metrics.ticks.increment(home.told.frames - frames);
             self.metrics.tick_seconds.record(clock::now_us().saturating_sub(began_us) as f64 / 1e6);

@@ -25,7 +25,7 @@ pub use history::HistoryMetrics;
 
 pub use library::{LibraryMetrics, ResumeMetrics};
 pub use log::LogMetrics;
-pub use posts::{PostMetrics, PostRefusals, RoomRefusals};
+pub use posts::{PostMetrics, PostRefusals, RoomRefusals, StandingDropped};
 pub use renditions::{ChangeReason, EncodeMetrics, RenditionMetrics};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};

@@ -5,6 +5,7 @@ use ::metrics::{Counter, counter, describe_counter};
 const POSTS: &str = "volley_posts_total";
 const REFUSALS: &str = "volley_post_refusals_total";
 const ROOM_REFUSALS: &str = "volley_room_refusals_total";
+const STANDING_DROPPED: &str = "volley_standing_dropped_total";
 const SLOW_FORGOTTEN: &str = "volley_slow_mode_forgotten_total";
 
 /// Posts to rooms; of an announcement each room's.
@@ -81,7 +82,35 @@ impl RoomRefusals {
     }
 }
 
+/// What rooms stop telling newcomers, or counting on, because so much else stands.
+#[derive(Debug)]
+pub struct StandingDropped([Counter; 4]);
+
+impl StandingDropped {
+    /// The handles. Every caller gets the same series.
+    pub fn new() -> Self {
+        Self(["announcement", "sticky", "tally", "combo"].map(|what| counter!(STANDING_DROPPED, "what" => what)))
+    }
+
+    /// Counts so many announcements, sticky events, last tallies and combos.
+    pub fn count(&self, dropped: [u64; 4]) {
+        for (counter, count) in self.0.iter().zip(dropped).filter(|(_, count)| *count > 0) {
+            counter.increment(count);
+        }
+    }
+}
+
+impl Default for StandingDropped {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 pub(super) fn describe() {
+    describe_counter!(
+        STANDING_DROPPED,
+        "What no longer stands in its room because too much does: announcement, sticky, tally (of a poll that is over), combo."
+    );
     describe_counter!(
         ROOM_REFUSALS,
         "Comments, likes and votes that admission let through and their room did not take, by the error's code."

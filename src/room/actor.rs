@@ -22,7 +22,6 @@ use super::pending::{Pending, Sender, Taken, Waiting};
 use super::posting::Posting;
 use super::registry::RoomHandle;
 use super::replay::replay;
-use super::resume::PageRequest;
 use super::select::Fate;
 use super::unique::Unique;
 use super::upkeep::Upkeep;
@@ -33,9 +32,8 @@ use crate::limits::OFFSET_MAX;
 use crate::log::{AppendError, Delivery, Log, OpenError, Record, Ticket};
 use crate::policy::rate::Gcra;
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::encode::Variant;
 use crate::protocol::event::{Comment, Event};
-use crate::protocol::ids::{Hex64, Offset};
+use crate::protocol::ids::Hex64;
 use crate::protocol::kind::Kind;
 use crate::protocol::local::{ConnRef, RoomKey};
 use std::collections::HashSet;
@@ -259,20 +257,6 @@ impl Actor {
         }
         self.likes = self.likes.saturating_add(count).min(OFFSET_MAX);
         self.gathered(now_us);
-    }
-
-    /// What it takes to make the page after `after`; `None` when no frame has told anything after it.
-    pub fn page_request(&self, after: Offset, variant: Variant) -> Option<PageRequest> {
-        let upto = self.core.framed().last;
-        (after < upto).then(|| PageRequest {
-            after,
-            upto,
-            variant,
-            frame_events_max: self.settings.frame_events_max,
-            timeline: self.core.board().timeline().clone(),
-            polls: self.core.board().polls().collect(),
-            voids: self.core.voids(),
-        })
     }
 
     /// Somebody came or went. What follows from it (a frame of counters, the expiry) shows in

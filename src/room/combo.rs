@@ -42,6 +42,7 @@ pub struct Combos {
     /// Whoever gave, in order; an entry counts only while it is its combo's newest.
     order: VecDeque<(Name, u64)>,
     turns: u64,
+    cut: u64,
 }
 
 impl Combos {
@@ -74,6 +75,11 @@ impl Combos {
     /// How many combos may still be running.
     pub fn len(&self) -> usize {
         self.running.len()
+    }
+
+    /// How many were over because too many others run, since this was last asked.
+    pub fn take_cut(&mut self) -> u64 {
+        std::mem::take(&mut self.cut)
     }
 
     /// Whether none is.
@@ -115,6 +121,7 @@ impl Combos {
             let Some((name, turn)) = self.order.pop_front() else { return };
             if self.running.get(&name).is_some_and(|running| running.turn == turn) {
                 self.running.remove(&name);
+                self.cut += 1;
             }
         }
         // One long combo leaves an entry with each gift: those that no longer count go when they are the most.
@@ -225,6 +232,7 @@ mod tests {
             combos.apply(&gift("long", Some("x"), 1, 1));
             assert!(combos.len() <= COMBOS_MAX && combos.order.len() <= 2 * COMBOS_MAX);
         }
+        assert_eq!(combos.take_cut(), 2 * COMBOS_MAX as u64 + 1, "all but the bound, and the long one");
         assert_eq!(combos.apply(&gift("long", Some("x"), 1, 1)), Some(3 * COMBOS_MAX as u64 + 1), "it is the newest");
         assert_eq!(combos.apply(&gift("u0", Some("x"), 1, 1)), Some(1), "the oldest is over");
         assert_eq!(combos.apply(&gift("z", Some("x"), 1, PAUSE_MS + 2)), Some(1));

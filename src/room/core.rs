@@ -6,8 +6,9 @@
 //!
 //! Does not know: clocks, logs, bytes, connections. Does no I/O and draws no random number.
 
-use super::board::{Board, SavedBoard};
+use super::board::{Board, Dropped, SavedBoard};
 use super::combo::Combos;
+pub use super::framed::{Framed, Frames, Wanted};
 use super::recent::Recent;
 use super::select::{Fate, Selection, Told};
 use super::speakers::Speakers;
@@ -36,43 +37,6 @@ pub struct CoreSettings {
     pub counters_us: u64,
     /// What the room begins with.
     pub room: RoomSettings,
-}
-
-/// The room as its subscribers know it: where the last frame left them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Framed {
-    /// The position that the next frame continues.
-    pub last: Offset,
-    /// Checksum over the log up to `last`.
-    pub digest: Digest,
-    /// Likes up to `last`.
-    pub likes: u64,
-    /// As last told.
-    pub online: u64,
-    /// The last frame's wall clock; 0 before the first.
-    pub at_ms: u64,
-}
-
-/// Which renditions besides the viewer's somebody gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// The light one.
-    pub lite: bool,
-    /// The console's.
-    pub full: bool,
-}
-
-/// One tick of the room, as each rendition tells it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Frames {
-    /// What most people get.
-    pub viewer: Frame,
-    /// Only if it was wanted.
-    pub lite: Option<Frame>,
-    /// Only if it was wanted.
-    pub full: Option<Frame>,
-    /// What is guaranteed of it, for those who are not sent it.
-    pub kept: Vec<FrameEvent>,
 }
 
 /// What became of a record.
@@ -287,6 +251,11 @@ impl Core {
     /// Writes into events that go to the log next, at `wall_ms`, what only the room knows of them.
     pub fn stamp(&self, events: &mut [Event], wall_ms: u64) {
         self.combos.stamp(events, wall_ms.max(self.board.now_ms()));
+    }
+
+    /// What no longer stands because of a bound, and combos that were cut, since this was last asked.
+    pub fn take_dropped(&mut self) -> (Dropped, u64) {
+        (self.board.take_dropped(), self.combos.take_cut())
     }
 
     /// Whether the room does not know that this user ever said anything.

@@ -10,6 +10,7 @@ pub mod registry;
 
 pub mod actor;
 mod effect;
+mod framed;
 mod grid;
 mod guard;
 mod inbox;

@@ -35,5 +35,6 @@ pub(super) fn replay(core: &mut Core, log: &dyn Log, room: &RoomId, opened: &Ope
     }
     core.complete();
     core.settle();
+    core.take_dropped(); // It was counted when it happened.
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::{Ack, ErrorMessage, Outcome, ServerMessage, VoteRequest};
 use crate::protocol::settings::{Allowed, RoomSettings};
-use crate::room::board::Voted;
+use crate::room::board::{Dropped, Voted};
 use crate::room::core::Core;
 use crate::room::effect::Effect;
 use crate::room::grid::Grid;
@@ -128,6 +128,11 @@ impl Actor {
     /// Users that slow mode had to forget too early since this was last asked.
     pub fn slow_forgotten(&mut self) -> u64 {
         self.guard.take_forgotten()
+    }
+
+    /// What no longer stands because of a bound, and combos that were cut, since this was last asked.
+    pub fn dropped(&mut self) -> (Dropped, u64) {
+        self.core.take_dropped()
     }
 
     /// The settings by which the open tick's events are judged: those that will be in force when the log has them.

@@ -2,7 +2,7 @@
 
 use super::Actor;
 use crate::limits::WELCOMES_MAX;
-use crate::protocol::encode::Rendition;
+use crate::protocol::encode::{Rendition, Variant};
 use crate::protocol::frame::{Frame, FrameEvent, What};
 use crate::protocol::ids::{Epoch, Offset};
 use crate::protocol::kind::Kind;
@@ -11,11 +11,26 @@ use crate::protocol::message::{Gap, GapReason, Heartbeat, ResumeFailure, ServerM
 use crate::room::core::{Framed, Frames, Wanted};
 use crate::room::effect::Effect;
 use crate::room::publish::{keep, publish};
+use crate::room::resume::PageRequest;
 use crate::room::welcome::WelcomeTail;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Actor {
+    /// What it takes to make the page after `after`; `None` when no frame has told anything after it.
+    pub fn page_request(&self, after: Offset, variant: Variant) -> Option<PageRequest> {
+        let upto = self.core.framed().last;
+        (after < upto).then(|| PageRequest {
+            after,
+            upto,
+            variant,
+            frame_events_max: self.settings.frame_events_max,
+            timeline: self.core.board().timeline().clone(),
+            polls: self.core.board().polls().collect(),
+            voids: self.core.voids(),
+        })
+    }
+
     /// Lets a subscriber in, from now or from where it was. Everything is said as of the last frame, so that
     /// the next frame continues it exactly; comments of the open tick come with that frame. A newcomer sees the newest
     /// `history` comments, or as many as the room is set to.

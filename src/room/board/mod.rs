@@ -42,6 +42,17 @@ pub struct PollState {
     pub ended: Option<Offset>,
 }
 
+/// What no longer stands because so much else does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Announcements whose time was not over.
+    pub announcements: u64,
+    /// Sticky events whose type was shown no newer one.
+    pub sticky: u64,
+    /// Last tallies of polls.
+    pub tallies: u64,
+}
+
 /// See the module's page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Board {
@@ -62,6 +73,7 @@ pub struct Board {
     ended: VecDeque<PollState>,
     /// Votes that polls had no room for.
     votes_refused: u64,
+    dropped: Dropped,
 }
 
 /// What a base keeps of a board.
@@ -103,6 +115,7 @@ impl Board {
             closed: VecDeque::new(),
             ended,
             votes_refused,
+            dropped: Dropped::default(),
         }
     }
 
@@ -145,11 +158,11 @@ impl Board {
             Kind::Unpin(_) => self.pinned = None,
             Kind::Custom(custom) if custom.sticky => {
                 self.sticky.retain(|known| known.name != custom.name);
-                push(&mut self.sticky, custom.clone(), STICKY_MAX);
+                self.dropped.sticky += push(&mut self.sticky, custom.clone(), STICKY_MAX);
             }
             Kind::Announcement(announcement) if announcement.until.is_some() => {
                 self.announcements = self.standing().cloned().collect();
-                push(&mut self.announcements, announcement.clone(), ANNOUNCEMENTS_MAX);
+                self.dropped.announcements += push(&mut self.announcements, announcement.clone(), ANNOUNCEMENTS_MAX);
             }
             Kind::Poll(poll) => {
                 self.close(offset);
@@ -172,7 +185,8 @@ impl Board {
         if let Some(poll) = self.poll.take() {
             self.poll_moved = false;
             let tally = poll.tally(false);
-            push(&mut self.ended, PollState { tally: tally.clone(), ended: Some(offset) }, ENDED_MAX);
+            let state = PollState { tally: tally.clone(), ended: Some(offset) };
+            self.dropped.tallies += push(&mut self.ended, state, ENDED_MAX);
             push(&mut self.closed, tally, CLOSED_MAX);
         }
     }
@@ -210,6 +224,11 @@ impl Board {
     /// Votes that polls had no room for.
     pub fn votes_refused(&self) -> u64 {
         self.votes_refused
+    }
+
+    /// What the bounds made go since this was last asked.
+    pub fn take_dropped(&mut self) -> Dropped {
+        std::mem::take(&mut self.dropped)
     }
 
     /// Whether some tally is not as it was last told.
@@ -253,12 +272,14 @@ impl Board {
     }
 }
 
-/// Adds one to at most `max`; the oldest goes.
-fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
-    if queue.len() >= max {
+/// Adds one to at most `max`; the oldest goes. Says how many went.
+fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) -> u64 {
+    let is_full = queue.len() >= max;
+    if is_full {
         queue.pop_front();
     }
     queue.push_back(item);
+    u64::from(is_full)
 }
 
 #[cfg(test)]

@@ -212,6 +212,7 @@ proptest! {
                 show.now_ms += later_ms;
                 happen(show, what, n);
                 show.board.take_tallies();
+                show.board.take_dropped();
             }
             if !from_bases.board.has_open_poll() {
                 let json = serde_json::to_vec(&from_bases.board.save()).unwrap();
@@ -240,7 +241,15 @@ fn the_largest_board_fits_into_a_base() {
         show.post(announcement(&long, Some(u64::MAX)));
         let data = serde_json::json!("\u{1}".repeat(170)).into(); // Six bytes of JSON each.
         show.post(Kind::Custom(Custom { name: format!("{:0>60}.{n}", 0).into(), data, sticky: true }));
+        let poll = id(&format!("{n:\"<64}")); // Each quote is two bytes of JSON.
+        let options = vec!["a".into(); 10];
+        show.post(Kind::Poll(Poll { id: poll.clone(), question: "?".into(), options }));
+        show.post(Kind::PollClose(PollClose { id: poll }));
     }
+    let standing = (STICKY_MAX + ANNOUNCEMENTS_MAX + ENDED_MAX) as u64;
+    let Dropped { announcements, sticky, tallies } = show.board.take_dropped();
+    assert_eq!(announcements + sticky + tallies + standing, 3 * 200, "what went is counted");
+    assert_eq!(show.board.take_dropped(), Dropped::default());
     let bytes = serde_json::to_vec(&show.board.save()).unwrap().len();
     assert!(bytes + 1_024 <= crate::limits::BASE_BYTES_MAX, "{bytes} bytes");
     assert!(bytes * 2 > crate::limits::BASE_BYTES_MAX, "the bound is far from what is needed: {bytes} bytes");
