@@ -100,6 +100,11 @@ fn what_is_guaranteed_is_not_in_the_gap_and_comes_once() {
             if round % 20 == 10 {
                 posted.push(post(&server, &serde_json::json!({"pin": {"text": format!("round {round}")}})));
             }
+            if round % 20 == 15 {
+                // A comment beside one of those is taken back meanwhile.
+                let comment = posted.last().unwrap() - 1;
+                post(&server, &serde_json::json!({"delete": {"offset": comment}}));
+            }
         }
         posted.push(post(&server, &serde_json::json!({"announcement": {"text": "the end", "level": "urgent"}})));
         let mut position = slow.welcome["last"].as_u64().unwrap();

@@ -106,12 +106,12 @@ impl Reader {
         self.expected = if frame_bytes > 0 { super::server::frame(frame_bytes).to_vec() } else { Vec::new() };
         self.at.fill(0);
         self.wrong.fill(false);
-        (self.bytes, self.reads, self.cpu) = (0, 0, super::server::cpu());
+        (self.bytes, self.reads, self.cpu) = (0, 0, super::server::cpu(false));
         (self.began, self.last) = (Instant::now(), Instant::now());
     }
 
     fn report(&self) -> String {
-        let cpu = super::server::cpu() - self.cpu;
+        let cpu = super::server::cpu(false) - self.cpu;
         let wrong = self.wrong.iter().filter(|wrong| **wrong).count();
         let elapsed = self.last - self.began;
         format!("{} {} {} {} {wrong}", self.bytes, self.reads, elapsed.as_micros(), cpu.as_micros())

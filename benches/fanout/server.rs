@@ -54,19 +54,19 @@ pub fn main(mut args: impl Iterator<Item = String>) {
     // What came with the sockets (welcomes) belongs to no burst.
     let mut before = sender.end();
     say("ready");
-    let mut cpu_before = cpu();
+    let mut cpu_before = cpu(true);
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("the parent speaks");
         let mut words = line.split(' ');
         if words.next() == Some("begin") {
             let mut number = || words.next().and_then(|n| n.parse::<u64>().ok()).expect("bytes, interval, join");
             let (bytes, interval_us, join) = (number() as usize, number(), number() as usize);
-            cpu_before = cpu();
+            cpu_before = cpu(true);
             sender.begin(Burst { bytes, interval_us, join });
             say("begun");
         } else {
             let sent = sender.end();
-            let cpu_us = (cpu() - cpu_before).as_micros();
+            let cpu_us = (cpu(true) - cpu_before).as_micros();
             let rss_kib = rss_kib().saturating_sub(idle_kib);
             let counts = |sent: Sent| [sent.deliveries, sent.bytes, sent.sends, sent.gaps];
             let [now, then] = [sent, before].map(counts);
@@ -87,11 +87,15 @@ pub fn frame(bytes: usize) -> Bytes {
     frame
 }
 
-/// User and system CPU time of this process so far.
-pub fn cpu() -> Duration {
+/// User and system CPU time of this process so far; with `but_first` without its first thread, which in a sending process does
+/// nothing but talk to the parent and read metrics for it.
+pub fn cpu(but_first: bool) -> Duration {
+    let first = std::process::id().to_string();
     let total: u64 = std::fs::read_dir("/proc/self/task")
         .expect("tasks")
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
+        .filter_map(Result::ok)
+        .filter(|task| !(but_first && task.file_name() == first.as_str()))
+        .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
         .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
         .sum();
     Duration::from_nanos(total)

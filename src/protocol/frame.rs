@@ -70,17 +70,48 @@ pub struct EncodedFrame {
     pub published_us: u64,
     /// The room's likes up to `last`, for those who are told totals before they get it.
     pub likes: u64,
-    /// It takes something back that frames before it show: whoever resumes from now on must not get those.
-    pub redacts: bool,
+    /// The comments that it takes back. Frames before it show them: whoever resumes from now on must not get those.
+    pub redacts: Vec<Offset>,
     bytes: [Bytes; VARIANTS],
-    /// By encoding; few frames have it.
-    kept: Option<Box<[Bytes; 2]>>,
+    /// Few frames have it.
+    kept: Option<Box<Kept>>,
+}
+
+/// What somebody gets who is not sent a frame.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// By encoding.
+    bytes: [Bytes; 2],
+    /// The comments in it, which may be taken back later.
+    comments: Vec<Offset>,
+}
+
+impl Kept {
+    /// A [`super::message::Gap`] with the guaranteed events, as a whole WebSocket frame; empty: nobody read that encoding.
+    pub fn bytes(&self, encoding: Encoding) -> &Bytes {
+        &self.bytes[encoding.index()]
+    }
+
+    /// What it takes.
+    pub fn len(&self) -> usize {
+        self.bytes.iter().map(Bytes::len).sum()
+    }
+
+    /// Whether it is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether it shows one of `comments`.
+    pub fn shows(&self, comments: &[Offset]) -> bool {
+        self.comments.iter().any(|own| comments.contains(own))
+    }
 }
 
 impl EncodedFrame {
     /// A frame without bytes; add each variant in use with [`EncodedFrame::set`].
     pub fn new(room: RoomKey, prev: Offset, last: Offset, published_us: u64) -> Self {
-        Self { room, prev, last, published_us, likes: 0, redacts: false, bytes: Default::default(), kept: None }
+        Self { room, prev, last, published_us, likes: 0, redacts: Vec::new(), bytes: Default::default(), kept: None }
     }
 
     /// Puts in the bytes of one variant: whole WebSocket frames, header included
@@ -94,19 +125,16 @@ impl EncodedFrame {
         &self.bytes[variant.index()]
     }
 
-    /// Puts in what somebody gets who is not sent this frame: a [`super::message::Gap`] of its stretch with the guaranteed events.
-    pub fn keep(&mut self, encoding: Encoding, websocket_frame: Bytes) {
-        self.kept.get_or_insert_default()[encoding.index()] = websocket_frame;
+    /// Puts in what somebody gets who is not sent this frame: a [`super::message::Gap`] of its stretch with the guaranteed
+    /// events, `comments` among them.
+    pub fn keep(&mut self, encoding: Encoding, websocket_frame: Bytes, comments: &[Offset]) {
+        let kept = self.kept.get_or_insert_default();
+        kept.bytes[encoding.index()] = websocket_frame;
+        kept.comments = comments.to_vec();
     }
 
-    /// What was put in with [`EncodedFrame::keep`]; empty: nothing of it is guaranteed, or nobody reads that encoding.
-    pub fn kept(&self, encoding: Encoding) -> &Bytes {
-        static NOTHING: Bytes = Bytes::new();
-        self.kept.as_ref().map_or(&NOTHING, |kept| &kept[encoding.index()])
-    }
-
-    /// Whether anything was put in with [`EncodedFrame::keep`].
-    pub fn keeps(&self) -> bool {
-        self.kept.is_some()
+    /// What was put in with [`EncodedFrame::keep`]; `None`: nothing of it is guaranteed.
+    pub fn kept(&self) -> Option<&Kept> {
+        self.kept.as_deref()
     }
 }

@@ -33,7 +33,7 @@ use crate::log::{AppendError, Delivery, Log, OpenError, Record, Ticket};
 use crate::policy::rate::Gcra;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::{Comment, Event};
-use crate::protocol::ids::Hex64;
+use crate::protocol::ids::{Hex64, Offset};
 use crate::protocol::kind::Kind;
 use crate::protocol::local::{ConnRef, RoomKey};
 use std::collections::HashSet;
@@ -64,7 +64,7 @@ pub struct Actor {
     flying: Vec<Waiting>,
     flying_likes: u64,
     /// Something was taken back that no frame has told yet, and who waits to hear that it is done.
-    redacts: bool,
+    redacts: Vec<Offset>,
     held: Vec<Effect>,
     flying_since_us: u64,
     tickets: Ticket,
@@ -145,7 +145,7 @@ impl Actor {
             in_flight: None,
             flying: Vec::new(),
             flying_likes: 0,
-            redacts: false,
+            redacts: Vec::new(),
             held: Vec::new(),
             flying_since_us: 0,
             tickets: 0,
@@ -428,7 +428,11 @@ impl Actor {
             // Our batch is the comments in the senders' order, then the rest: one entry per comment.
             let waiting = if matches!(record.event, Event::Comment(_)) { marks.next() } else { None };
             self.core.apply_marked(record, waiting.and_then(|waiting| waiting.mark));
-            self.redacts |= matches!(&record.event, Event::Post(post) if matches!(post.kind, Kind::Delete(_)));
+            if let Event::Post(post) = &record.event
+                && let Kind::Delete(delete) = &post.kind
+            {
+                self.redacts.push(delete.offset);
+            }
         }
         // A batch is a log time: now it is decided what viewers see of it.
         self.core.complete();

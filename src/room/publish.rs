@@ -8,7 +8,7 @@ use crate::faults::swapped;
 use crate::protocol::deflate::Deflate;
 use crate::protocol::encode::{self, Encoding, Rendition, Variant};
 use crate::protocol::frame::EncodedFrame;
-use crate::protocol::message::ServerMessage;
+use crate::protocol::message::{Gap, ServerMessage};
 use std::sync::atomic::Ordering;
 
 /// The bytes of every variant that somebody on this node uses, of what `of` says to each rendition; `None` when nobody uses any.
@@ -53,11 +53,14 @@ pub(super) fn publish<'m>(
 }
 
 /// Puts what those get who are not sent `frame` into it, in the encodings that somebody reads.
-pub(super) fn keep(frame: &mut EncodedFrame, missed: &ServerMessage) {
+pub(super) fn keep(frame: &mut EncodedFrame, missed: Gap) {
+    let comments: Vec<_> =
+        missed.events.iter().filter(|event| event.as_comment().is_some()).map(|event| event.offset).collect();
+    let missed = ServerMessage::Gap(missed);
     for encoding in [Encoding::Json, Encoding::Msgpack] {
         let is_read = |variant: &Variant| variant.encoding == encoding && !frame.get(*variant).is_empty();
         if Variant::ALL.iter().any(is_read) {
-            frame.keep(encoding, encode::websocket_message(missed, encoding));
+            frame.keep(encoding, encode::websocket_message(&missed, encoding), &comments);
         }
     }
 }

@@ -16,6 +16,7 @@ mod catchup;
 mod conn;
 mod inbound;
 mod inspect;
+mod kept;
 mod lag;
 mod lifecycle;
 mod outbound;

@@ -3,12 +3,12 @@
 //! Positions here are *sequence numbers* of this shard's copy of the room, not offsets: they count entries, wrap at
 //! 2³² and are compared by distance, which is at most the ring's capacity for any live cursor.
 
-use crate::limits::{KEPT_BYTES_MAX, KEPT_FRAMES_MAX};
+use super::kept::Gaps;
 use crate::protocol::encode::{self, Encoding, Variant};
 use crate::protocol::frame::{EncodedFrame, RoomKey};
 use crate::protocol::ids::Offset;
 use crate::protocol::message::{Gap, GapReason, ServerMessage};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -28,20 +28,8 @@ pub struct Ring {
     gap: Option<Seq>,
     /// Nobody resumes from here at a position before this: something was taken back since.
     floor: Offset,
-    /// What was guaranteed of entries that are gone, oldest first, for those who were not sent them.
-    kept: VecDeque<Kept>,
-    kept_bytes: usize,
-    /// Up to here some of that is gone, too.
-    lost_to: Offset,
-}
-
-/// Of one entry that is gone.
-#[derive(Debug)]
-struct Kept {
-    prev: Offset,
-    last: Offset,
-    /// By encoding.
-    bytes: [Bytes; 2],
+    /// For those who are not sent what is or was here.
+    gaps: Gaps,
 }
 
 impl Ring {
@@ -55,9 +43,7 @@ impl Ring {
             likes: 0,
             gap: None,
             floor: 0,
-            kept: VecDeque::new(),
-            kept_bytes: 0,
-            lost_to: 0,
+            gaps: Gaps::default(),
         }
     }
 
@@ -72,14 +58,9 @@ impl Ring {
             self.put(Arc::new(entry));
         }
         (self.last, self.likes) = (Some(frame.last), frame.likes);
-        if frame.redacts {
+        if !frame.redacts.is_empty() {
             self.floor = frame.prev;
-            // What they show may be what was taken back.
-            if !self.kept.is_empty() || self.entries.iter().any(|entry| entry.keeps()) {
-                self.lost_to = frame.prev;
-            }
-            self.kept.clear();
-            self.kept_bytes = 0;
+            self.gaps.take_back(&frame.redacts, &self.entries);
         }
         self.put(frame);
         hole.is_some()
@@ -89,56 +70,21 @@ impl Ring {
         if self.entries.len() == self.capacity
             && let Some(gone) = self.entries.pop_front()
         {
-            self.keep(&gone);
+            self.gaps.keep(&gone);
         }
         self.entries.push_back(entry);
         self.head = self.head.wrapping_add(1);
         self.gap = self.gap.filter(|gap| self.lag(*gap) <= self.entries.len());
     }
 
-    /// Keeps what is guaranteed of an entry that goes.
-    fn keep(&mut self, gone: &EncodedFrame) {
-        if !gone.keeps() || gone.last <= self.floor {
-            return;
-        }
-        let bytes = [Encoding::Json, Encoding::Msgpack].map(|encoding| gone.kept(encoding).clone());
-        let size: usize = bytes.iter().map(Bytes::len).sum();
-        self.kept.push_back(Kept { prev: gone.prev, last: gone.last, bytes });
-        self.kept_bytes += size;
-        while self.kept.len() > KEPT_FRAMES_MAX || self.kept_bytes > KEPT_BYTES_MAX {
-            let Some(Kept { last, bytes, .. }) = self.kept.pop_front() else { return };
-            self.kept_bytes -= bytes.iter().map(Bytes::len).sum::<usize>();
-            self.lost_to = last;
-        }
-    }
-
-    /// What tells somebody that it is not sent what comes after `from` up to `to`: gaps, each continuing the one before, with what is
-    /// guaranteed of it. Both are ends of entries.
+    /// See [`Gaps::tell`].
     pub fn gaps(&self, from: Offset, to: Offset, encoding: Encoding) -> Bytes {
-        let plain =
-            |from, to| encode::websocket_message(&ServerMessage::Gap(Gap::new(from, to, GapReason::Slow)), encoding);
-        let gone = self.kept.iter().map(|kept| (kept.prev, kept.last, &kept.bytes[encoding.index()]));
-        let here = self.entries.iter().filter(|entry| entry.last > self.floor);
-        let here = here.map(|entry| (entry.prev, entry.last, entry.kept(encoding)));
-        let (mut all, mut at) = (BytesMut::new(), from);
-        for (prev, last, bytes) in gone.chain(here) {
-            if prev >= from && last <= to && !bytes.is_empty() {
-                if at < prev {
-                    all.extend_from_slice(&plain(at, prev));
-                }
-                all.extend_from_slice(bytes);
-                at = last;
-            }
-        }
-        if at < to || all.is_empty() {
-            all.extend_from_slice(&plain(at, to));
-        }
-        all.freeze()
+        self.gaps.tell((from, to), encoding, &self.entries)
     }
 
-    /// Whether a gap that begins at `from` may lack something guaranteed, because too much of that came or something was taken back.
+    /// See [`Gaps::lack`].
     pub fn lacks(&self, from: Offset) -> bool {
-        from < self.lost_to
+        self.gaps.lack(from)
     }
 
     /// The room's position before the first frame came through here, as its home reported it to a joiner, and its likes
@@ -272,69 +218,6 @@ mod tests {
         assert_eq!(ring.newest(2).map(|f| f.last).collect::<Vec<_>>(), [4, 5]);
     }
 
-    /// A frame of which something is guaranteed: `bytes` of it.
-    fn guaranteed(prev: Offset, last: Offset, bytes: usize) -> EncodedFrame {
-        let mut frame = EncodedFrame::new(RoomKey(1), prev, last, 0);
-        frame.keep(Encoding::Json, Bytes::from(format!("<{prev}-{last}>{}", ".".repeat(bytes))));
-        frame
-    }
-
-    /// What `ring` tells of a gap, without WebSocket headers: `from-to` of plain gaps, and what is kept.
-    fn told(ring: &Ring, from: Offset, to: Offset) -> String {
-        let (bytes, mut text) = (ring.gaps(from, to, Encoding::Json), String::new());
-        let mut rest = &bytes[..];
-        while let [first, tail @ ..] = rest {
-            // A header is this byte and a length.
-            let is_header = *first == 0x81;
-            rest = if is_header { &tail[1..] } else { tail };
-            text.extend((!is_header).then(|| char::from(*first)));
-        }
-        text.replace(r#"{"gap":{"from":"#, "(").replace(r#","to":"#, "-").replace(r#","reason":"slow"}}"#, ")")
-    }
-
-    #[test]
-    fn a_gap_has_what_is_guaranteed_of_it_wherever_that_is() {
-        let mut ring = Ring::new(2);
-        for n in 0..10 {
-            ring.push(if n % 4 == 1 { Arc::new(guaranteed(n, n + 1, 0)) } else { frame(n, n + 1) });
-        }
-        assert_eq!(told(&ring, 0, 10), "(0-1)<1-2>(2-5)<5-6>(6-9)<9-10>", "the last is still in the ring");
-        assert_eq!(told(&ring, 1, 6), "<1-2>(2-5)<5-6>");
-        assert_eq!(told(&ring, 2, 5), "(2-5)");
-        assert_eq!(told(&ring, 5, 9), "<5-6>(6-9)");
-        assert!(!ring.lacks(0));
-    }
-
-    #[test]
-    fn what_is_kept_for_gaps_is_bounded_and_the_oldest_goes() {
-        for (bytes, left) in [(10, KEPT_FRAMES_MAX as u64), (KEPT_BYTES_MAX / 4, 3)] {
-            let mut ring = Ring::new(1);
-            for n in 0..100 {
-                ring.push(Arc::new(guaranteed(n, n + 1, bytes)));
-            }
-            assert_eq!((ring.kept.len() as u64, ring.lost_to), (left, 99 - left), "{bytes}");
-            assert!(ring.kept_bytes <= KEPT_BYTES_MAX);
-            assert!(ring.lacks(98 - left) && !ring.lacks(99 - left));
-        }
-    }
-
-    #[test]
-    fn no_gap_shows_what_was_taken_back() {
-        let mut ring = Ring::new(2);
-        for n in 0..4 {
-            ring.push(Arc::new(guaranteed(n, n + 1, 0)));
-        }
-        let mut redacting = guaranteed(4, 5, 0);
-        redacting.redacts = true;
-        ring.push(Arc::new(redacting));
-        assert_eq!(told(&ring, 0, 5), "(0-4)<4-5>", "whether it was gone then");
-        assert!(ring.lacks(0) && !ring.lacks(4), "which is counted");
-        for n in 5..8 {
-            ring.push(frame(n, n + 1));
-        }
-        assert_eq!(told(&ring, 0, 8), "(0-4)<4-5>(5-8)", "or not");
-    }
-
     #[test]
     fn bytes_on_the_way_are_so_many_of_the_frames_before_the_cursor() {
         let (mut ring, variant) = (Ring::new(8), Variant::default());
@@ -400,7 +283,7 @@ mod tests {
         let mut ring = filled(8, &[(0, 2), (2, 5), (5, 9)]);
         let mut frame = EncodedFrame::new(RoomKey(1), 9, 10, 0);
         frame.set(Variant::ALL[0], vec![b'x'].into());
-        frame.redacts = true;
+        frame.redacts = vec![1];
         ring.push(Arc::new(frame));
         let resumed = |position| ring.cursor(position, Variant::ALL[0]).map(|cursor| ring.lag(cursor));
         assert_eq!([0, 2, 5, 9, 10].map(resumed), [None, None, None, Some(1), Some(0)]);

@@ -164,7 +164,7 @@ impl Actor {
 
     /// A deletion is done when nobody who comes after the answer sees the text, which is so with the next frame.
     pub(super) fn hold_back(&mut self, begin: usize, out: &mut Vec<Effect>) {
-        if self.redacts {
+        if !self.redacts.is_empty() {
             self.held.extend(out.drain(begin..));
         }
     }

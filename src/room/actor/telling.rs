@@ -71,8 +71,7 @@ impl Actor {
             let is_about_polls =
                 |event: &FrameEvent| matches!(event.what, What::Kind(Kind::Poll(_) | Kind::PollClose(_)));
             let tallies = if kept.iter().any(is_about_polls) { viewer.tallies.clone() } else { Vec::new() };
-            let gap = Gap { at: Some(at), events: kept, tallies, ..Gap::new(prev, last, GapReason::Slow) };
-            ServerMessage::Gap(gap)
+            Gap { at: Some(at), events: kept, tallies, ..Gap::new(prev, last, GapReason::Slow) }
         });
         let messages = [Some(viewer), lite, full].map(|frame| frame.map(ServerMessage::Frame));
         let of = |rendition| match rendition {
@@ -80,8 +79,8 @@ impl Actor {
             Rendition::Lite => messages[1].as_ref(),
             Rendition::Full => messages[2].as_ref(),
         };
-        self.publish(of, missed.as_ref(), (prev, last), now_us, out);
-        if std::mem::take(&mut self.redacts) {
+        self.publish(of, missed, (prev, last), now_us, out);
+        if !std::mem::take(&mut self.redacts).is_empty() {
             out.push(Effect::Redacted);
             out.append(&mut self.held);
         }
@@ -101,7 +100,7 @@ impl Actor {
     fn publish<'m>(
         &mut self,
         of: impl Fn(Rendition) -> Option<&'m ServerMessage>,
-        missed: Option<&ServerMessage>,
+        missed: Option<Gap>,
         (prev, last): (Offset, Offset),
         now_us: u64,
         out: &mut Vec<Effect>,
@@ -113,7 +112,7 @@ impl Actor {
             }
             (frame.prev, frame.last, frame.published_us) = (prev, last, now_us);
             frame.likes = self.core.framed().likes;
-            frame.redacts = self.redacts;
+            frame.redacts = self.redacts.clone();
             out.push(Effect::Frame { frame: Arc::new(frame) });
         }
     }

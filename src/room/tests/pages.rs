@@ -226,8 +226,8 @@ fn a_page_has_the_last_tallies_of_polls_that_moved_or_were_over_in_it_and_no_oth
         page.tallies.into_iter().map(tally).collect::<Vec<_>>()
     };
     let first = ("first".to_owned(), vec![0, 1], false);
-    assert_eq!(tallies(&rig, 0, 1), [first.clone()], "as it stands now");
-    assert_eq!(tallies(&rig, 1, 1), [first.clone()], "its vote");
+    assert_eq!(tallies(&rig, 0, 1), std::slice::from_ref(&first), "as it stands now");
+    assert_eq!(tallies(&rig, 1, 1), std::slice::from_ref(&first), "its vote");
     assert_eq!(tallies(&rig, 2, 1), []);
     assert_eq!(tallies(&rig, 3, 1), [first, ("second".to_owned(), vec![0, 0], true)], "the first is over here");
     for n in 0..ENDED_MAX {
