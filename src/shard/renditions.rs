@@ -14,16 +14,21 @@ use super::worker::Worker;
 use crate::limits::PAGE_PATIENCE_MS;
 use crate::protocol::codes::Close;
 use crate::protocol::encode::{self, Encoding, Rendition, Variant};
+use crate::protocol::frame::EncodedFrame;
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::{RenditionChange, RenditionReason, ServerMessage};
 use bytes::Bytes;
 use rustix::fd::AsFd;
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// One that slid is looked at this often until it climbs.
 const SLID_LOOK_US: u64 = 1_000_000;
 
-/// After smaller frames nobody is sampled: ten of them a second need under 100 kbit/s.
+/// A room's subscribers are sampled no more often than this: with each of its ticks, if they are as long as usual.
+const SAMPLE_US: u64 = 80_000;
+
+/// After fewer bytes in that time nobody is sampled: that is about 100 kbit/s.
 const SAMPLED_BYTES_MIN: usize = 1_200;
 
 impl<T: Tenant> Worker<T> {
@@ -149,10 +154,14 @@ impl<T: Tenant> Worker<T> {
     /// The kernel takes frames long before a slow link does. After each pass of a room whose frames are not small some of its
     /// subscribers are asked about that: an eighth of what a send costs, for one in six.
     pub(super) fn sample_the_pace(&mut self, room: u32) {
-        let limit = self.settings.lite_lag_frames;
-        let room = self.rooms.get(room);
-        let bytes = room.ring.newest(1).flat_map(|entry| Variant::ALL.map(|variant| entry.get(variant).len())).max();
-        if limit == 0 || bytes.unwrap_or(0) < SAMPLED_BYTES_MIN {
+        let (limit, now_us, room) = (self.settings.lite_lag_frames, self.now_us, self.rooms.get(room));
+        if limit == 0 || now_us < room.sampled_us + SAMPLE_US {
+            return;
+        }
+        let since_us = std::mem::replace(&mut room.sampled_us, now_us);
+        let longest = |entry: &Arc<EncodedFrame>| Variant::ALL.into_iter().map(|of| entry.get(of).len()).max();
+        let recent = room.ring.newest(room.ring.len()).rev().take_while(|entry| entry.published_us >= since_us);
+        if recent.filter_map(longest).sum::<usize>() < SAMPLED_BYTES_MIN {
             return;
         }
         let mut behind: SmallVec<[u32; 16]> = SmallVec::new();

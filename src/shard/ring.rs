@@ -149,7 +149,7 @@ impl Ring {
     }
 
     /// The entries that the last `lag` pushes left, oldest first; `lag` at most [`Ring::len`].
-    pub fn newest(&self, lag: usize) -> impl Iterator<Item = &Arc<EncodedFrame>> {
+    pub fn newest(&self, lag: usize) -> impl DoubleEndedIterator<Item = &Arc<EncodedFrame>> {
         self.entries.range(self.entries.len() - lag.min(self.entries.len())..)
     }
 

@@ -22,6 +22,8 @@ pub(super) struct LocalRoom {
     queued: bool,
     /// When the pass under way began; monotonic microseconds.
     pub pass_began_us: u64,
+    /// When some of its subscribers were last asked how they keep up.
+    pub sampled_us: u64,
 }
 
 /// All of them. Bounded by the shard's connections: a room without watchers goes.
@@ -53,6 +55,7 @@ impl Rooms {
                 parked: Vec::new(),
                 queued: false,
                 pass_began_us: 0,
+                sampled_us: 0,
             }) as u32
         });
         self.rooms[index as usize].watchers += 1;
