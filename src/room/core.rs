@@ -341,7 +341,7 @@ impl Core {
             .map(|(is_wanted, rendition)| is_wanted.then(|| self.selection.tell(rendition, prev)));
         let kept = self.selection.kept();
         let mut viewer = self.selection.take(prev);
-        let Self { last, mut digest, totals: Totals { likes, .. }, .. } = *self;
+        let Self { last, digest, totals: Totals { likes, .. }, .. } = *self;
         self.framed = Framed { last, digest, likes, online, at_ms };
         self.is_fresh = false;
         self.counters_from_us = now_us.saturating_add(self.settings.counters_us);
@@ -354,13 +354,15 @@ impl Core {
                 *count > 0
             });
         }
-        if planted!("lost_digest") {
-            digest.0 ^= 1;
-        }
         let tallies = self.board.take_tallies();
         let common = Frame { prev, last, at: at_ms, digest, likes, online, tallies, ..Frame::default() };
         let frame = |Told { events, merged, shed }| Frame { events, merged, shed, ..common.clone() };
-        Some(Frames { lite: lite.map(frame), full: full.map(frame), viewer: frame(viewer), kept })
+        let mut frames = Frames { lite: lite.map(frame), full: full.map(frame), viewer: frame(viewer), kept };
+        if planted!("lost_digest") {
+            let others = [&mut frames.lite, &mut frames.full];
+            others.into_iter().flatten().for_each(|frame| frame.digest.0 ^= 1);
+        }
+        Some(frames)
     }
 
     /// What was applied counts as told, without a frame: for a replay, which nobody watches. An open log time stays open;
