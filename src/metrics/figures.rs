@@ -382,7 +382,7 @@ pub(super) fn describe() {
     describe_counter!(GAP_FRAMES, "Frames that subscribers were not sent, and were told about.");
     describe_counter!(
         GAPS_LACKING,
-        "Gaps that may have lacked guaranteed events: more of them came than are kept for that, or something was deleted meanwhile."
+        "Gaps that may have lacked guaranteed events: more of them came than are kept for that, or some stood beside words that were deleted."
     );
     describe_counter!(CLOSES, "Connections ended, by close code; code=peer when the other side ended it.");
     describe_gauge!(LAGGARDS, "Subscribers that are behind now.");

@@ -377,8 +377,9 @@ impl Actor {
     /// Hands the open tick to the log and takes what it delivers at once.
     fn append(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         self.append_due_us = None;
+        let comments = self.events.len();
         self.posting.depart(&mut self.events);
-        self.core.stamp(&mut self.events, wall_ms);
+        self.core.stamp(&mut self.events[comments..], wall_ms);
         self.flying_likes = std::mem::take(&mut self.likes);
         if self.flying_likes > 0 {
             self.events.push(Event::Likes { add: self.flying_likes });
