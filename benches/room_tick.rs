@@ -13,6 +13,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use volley::log::Retention;
 use volley::log::memory::MemoryLog;
+use volley::policy::said::Said;
 use volley::protocol::deflate::Deflate;
 use volley::protocol::encode::Variant;
 use volley::protocol::event::{Comment, Style, User};
@@ -148,13 +149,16 @@ fn ticks(c: &mut Criterion) {
             b.iter_batched(
                 || {
                     tick += 1;
-                    if matches!(shows, Shows::Crowd) { crowd(count, tick) } else { said_anew(&batch, tick) }
+                    let batch =
+                        if matches!(shows, Shows::Crowd) { crowd(count, tick) } else { said_anew(&batch, tick) };
+                    let admitted = batch.into_iter().map(|(from, comment)| (from, Said::Comment(Box::new(comment))));
+                    admitted.collect::<Vec<_>>()
                 },
                 |batch| {
-                    for (from, comment) in batch {
-                        actor.comment(from, comment, now_us, &mut out);
+                    for (from, said) in batch {
+                        actor.take(from, said, now_us, &mut out);
                     }
-                    actor.like(ConnRef { shard: 0, index: 0, generation: 1 }, 17, now_us, &mut out);
+                    actor.take(ConnRef { shard: 0, index: 0, generation: 1 }, Said::Like(17), now_us, &mut out);
                     now_us += TICK_US;
                     actor.run(now_us, now_us / 1_000, &mut out);
                     // Acks and one frame: the tick is over, nothing is left for later.

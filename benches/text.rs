@@ -5,6 +5,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use std::hint::black_box;
 use volley::config::Config;
 use volley::policy::admission::{Admission, Admitted, SessionMeter};
+use volley::policy::said::Said;
 use volley::policy::text::{TextLimits, normalise};
 use volley::protocol::encode::Encoding;
 use volley::protocol::event::{Role, User};
@@ -52,7 +53,7 @@ fn admitting(c: &mut Criterion) {
                 // A second apart: always within the rate, and both buckets are looked at.
                 now_us += 1_000_000;
                 let verdict = admission.admit(payload, encoding, &me, &mut SessionMeter::default(), now_us);
-                assert!(matches!(verdict, Admitted::Comment(_)));
+                assert!(matches!(verdict, Admitted::Said(Said::Comment(_))));
             });
         });
         group.bench_function(format!("{name}, refused"), |b| {

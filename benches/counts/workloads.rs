@@ -13,6 +13,7 @@ use volley::limits::PASS_SLICE_SENDS;
 use volley::log::memory::MemoryLog;
 use volley::log::{Record, Retention, digest};
 use volley::policy::admission::{Admission, Admitted, SessionMeter};
+use volley::policy::said::Said;
 use volley::protocol::deflate::Deflate;
 use volley::protocol::encode::{self, Encoding, Variant};
 use volley::protocol::event::{Comment, Event, Role, Style, User};
@@ -182,22 +183,24 @@ fn actor() -> Actor {
 /// Twenty comments with ids and likes: gather, append to the memory log, apply, frame, encode as JSON, acknowledge.
 fn room_tick(iterations: u32) -> Box<dyn FnMut()> {
     let mut actor = actor();
-    let mut batches: Vec<Vec<Comment>> = (0..iterations)
-        .map(|tick| (0..20).map(|n| comment(n, ClientId::new(&format!("c-{}", tick * 20 + n)))).collect())
-        .rev()
-        .collect();
+    let mut batches: Vec<Vec<Said>> =
+        (0..iterations).map(|tick| (0..20).map(|n| said(n, &format!("c-{}", tick * 20 + n))).collect()).rev().collect();
     let (mut now_us, mut out) = (0, Vec::with_capacity(64));
     Box::new(move || {
         let batch = batches.pop().expect("as many as were asked for");
-        for (n, comment) in (0..).zip(batch) {
-            actor.comment(ConnRef { shard: 0, index: n, generation: 1 }, comment, now_us, &mut out);
+        for (n, said) in (0..).zip(batch) {
+            actor.take(ConnRef { shard: 0, index: n, generation: 1 }, said, now_us, &mut out);
         }
-        actor.like(ConnRef { shard: 0, index: 0, generation: 1 }, 17, now_us, &mut out);
+        actor.take(ConnRef { shard: 0, index: 0, generation: 1 }, Said::Like(17), now_us, &mut out);
         now_us += 100_000;
         actor.run(now_us, now_us / 1_000, &mut out);
         assert_eq!(out.len(), 21, "twenty acks and a frame");
         out.clear();
     })
+}
+
+fn said(n: u32, id: &str) -> Said {
+    Said::Comment(Box::new(comment(n, ClientId::new(id))))
 }
 
 /// A room in which nothing happens is looked at.
@@ -222,7 +225,7 @@ fn admitting(encoding: Encoding) -> Box<dyn FnMut()> {
         // A second apart: always within the rate, and both buckets are looked at.
         now_us += 1_000_000;
         let verdict = admission.admit(&payload, encoding, &me, &mut SessionMeter::default(), now_us);
-        assert!(matches!(black_box(verdict), Admitted::Comment(_)));
+        assert!(matches!(black_box(verdict), Admitted::Said(Said::Comment(_))));
     })
 }
 

@@ -10,6 +10,7 @@ use volley::limits::PASS_SLICE_SENDS;
 use volley::log::Retention;
 use volley::log::memory::MemoryLog;
 use volley::metrics::ShardMetrics;
+use volley::policy::said::Said;
 use volley::protocol::deflate::Deflate;
 use volley::protocol::encode::Variant;
 use volley::protocol::event::{Comment, Role, User};
@@ -198,7 +199,7 @@ impl Room {
     }
 
     /// Comments of the next tick, made before it begins.
-    fn batch(&mut self) -> Vec<Comment> {
+    fn batch(&mut self) -> Vec<Said> {
         let comment = |n: u64| {
             let user = User {
                 id: format!("g-{n:013}").into(),
@@ -207,7 +208,7 @@ impl Room {
             };
             let text = "这个多少钱 还有吗 主播好 666 哈哈哈哈哈 想要一件";
             let id = ClientId::new(&format!("c-{n}"));
-            Comment { id, ..Comment::new(user, text) }
+            Said::Comment(Box::new(Comment { id, ..Comment::new(user, text) }))
         };
         let batch = (self.comments..).take(COMMENTS as usize).map(comment).collect();
         self.comments += u64::from(COMMENTS);
@@ -215,12 +216,12 @@ impl Room {
     }
 
     /// One tick: the frame it makes.
-    fn tick(&mut self, batch: Vec<Comment>) -> Arc<EncodedFrame> {
+    fn tick(&mut self, batch: Vec<Said>) -> Arc<EncodedFrame> {
         let from = |index| ConnRef { shard: 0, index, generation: 1 };
-        for (n, comment) in (0..).zip(batch) {
-            self.actor.comment(from(n), comment, self.now_us, &mut self.out);
+        for (n, said) in (0..).zip(batch) {
+            self.actor.take(from(n), said, self.now_us, &mut self.out);
         }
-        self.actor.like(from(0), 17, self.now_us, &mut self.out);
+        self.actor.take(from(0), Said::Like(17), self.now_us, &mut self.out);
         self.now_us += TICK_US;
         self.actor.run(self.now_us, self.now_us / 1_000, &mut self.out);
         let frame = self.out.drain(..).find_map(|effect| match effect {

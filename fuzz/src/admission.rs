@@ -9,6 +9,7 @@ use super::{messages, text};
 use volley::config::{Config, Rate};
 use volley::limits::{EXT_BYTES_MAX, OFFSET_MAX, RATE_REFUSALS_MAX, SOFT_ERRORS_MAX};
 use volley::policy::admission::{Admission, AdmissionLimits, Admitted, SessionMeter};
+use volley::policy::said::Said;
 use volley::policy::text::TextLimits;
 use volley::protocol::codes::{Close, ErrorCode};
 use volley::protocol::encode::{self, Encoding};
@@ -83,14 +84,14 @@ impl Watch {
         user: &User,
         now_us: u64,
     ) -> bool {
-        if matches!(admitted, Admitted::Comment(_) | Admitted::Vote(_) | Admitted::Rendition(_)) {
+        if matches!(admitted, Admitted::Said(Said::Comment(_) | Said::Vote(_)) | Admitted::Rendition(_)) {
             self.tokens += 1;
             if let Some(rate) = limits.comments_per_connection {
                 assert!(self.tokens <= allowed(rate, now_us), "{} tokens in {now_us} us", self.tokens);
             }
         }
         match admitted {
-            Admitted::Comment(comment) => {
+            Admitted::Said(Said::Comment(comment)) => {
                 self.comments += 1;
                 assert_eq!(comment.user, *user);
                 is_fit_for_the_log(comment, &limits.text);
@@ -99,15 +100,16 @@ impl Watch {
                     assert!(self.comments <= allowed(rate, now_us), "{} comments in {now_us} us", self.comments);
                 }
             }
-            Admitted::Like(count) => {
+            Admitted::Said(Said::Like(count)) => {
                 assert!((1..=limits.like_count_max).contains(count), "{count} likes");
                 self.likes += count;
                 for rate in [limits.likes_per_connection, limits.likes_per_user].into_iter().flatten() {
                     assert!(self.likes <= allowed(rate, now_us), "{} likes in {now_us} us", self.likes);
                 }
             }
-            Admitted::Vote(vote) => {
-                assert_eq!(parse(payload, encoding), Ok(ClientMessage::Vote(vote.clone())));
+            Admitted::Said(Said::Vote(vote)) => {
+                assert_eq!(vote.0, *user);
+                assert_eq!(parse(payload, encoding), Ok(ClientMessage::Vote(vote.1.clone())));
             }
             Admitted::Rendition(rendition) => {
                 assert_eq!(parse(payload, encoding), Ok(ClientMessage::Rendition(rendition.as_str().into())));

@@ -2,11 +2,12 @@
 
 use super::posts::Letter;
 use crate::log::OpenError;
+use crate::policy::said::Said;
 use crate::protocol::encode::Variant;
-use crate::protocol::event::{Comment, User};
+use crate::protocol::event::User;
 use crate::protocol::ids::{Epoch, Offset, SessionId};
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::protocol::message::{ResumeFailure, ServerMessage, VoteRequest};
+use crate::protocol::message::{ResumeFailure, ServerMessage};
 use crate::protocol::page::EncodedPage;
 use crate::room::actor::Actor;
 use crate::room::registry::RoomHandle;
@@ -38,32 +39,14 @@ pub enum Mail {
         /// Who.
         to: ConnRef,
     },
-    /// To the home: a comment, admitted.
-    Comment {
-        /// By whom.
+    /// To the home: a client said something that admission let through.
+    Said {
+        /// The client's connection.
         from: ConnRef,
-        /// Where.
+        /// The room that it follows.
         room: RoomKey,
-        /// What.
-        comment: Box<Comment>,
-    },
-    /// To the home: likes, admitted.
-    Like {
-        /// By whom.
-        from: ConnRef,
-        /// Where.
-        room: RoomKey,
-        /// How many.
-        count: u64,
-    },
-    /// To the home: a vote, admitted.
-    Vote {
-        /// By whom.
-        from: ConnRef,
-        /// Where.
-        room: RoomKey,
-        /// Whose, and which.
-        vote: Box<(User, VoteRequest)>,
+        /// The operation.
+        said: Said,
     },
     /// From the HTTP side to the home: events of the show's owner.
     Post(Box<Letter>),

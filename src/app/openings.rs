@@ -5,35 +5,20 @@
 use super::mail::Newcomer;
 use super::posts::Letter;
 use crate::limits::OPENING_WAIT_MAX;
-use crate::protocol::event::{Comment, User};
+use crate::policy::said::Said;
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::protocol::message::VoteRequest;
 use std::collections::{HashMap, VecDeque};
 
 /// Something that came for a room before it was open.
 pub(super) enum Wait {
     /// Somebody wants to follow it.
     Join(Box<Newcomer>),
-    /// A comment.
-    Comment {
-        /// By whom.
+    /// A client said something.
+    Said {
+        /// The client's connection.
         from: ConnRef,
-        /// What.
-        comment: Box<Comment>,
-    },
-    /// Likes.
-    Like {
-        /// By whom.
-        from: ConnRef,
-        /// How many.
-        count: u64,
-    },
-    /// A vote.
-    Vote {
-        /// By whom.
-        from: ConnRef,
-        /// Whose, and which.
-        vote: Box<(User, VoteRequest)>,
+        /// The operation.
+        said: Said,
     },
     /// Events of the show's owner.
     Post(Box<Letter>),
@@ -119,12 +104,12 @@ mod tests {
     const B: RoomKey = RoomKey(2);
 
     fn like(count: u64) -> Wait {
-        Wait::Like { from: ConnRef { shard: 0, index: 0, generation: 0 }, count }
+        Wait::Said { from: ConnRef { shard: 0, index: 0, generation: 0 }, said: Said::Like(count) }
     }
 
     fn played(openings: &mut Openings) -> Vec<(RoomKey, u64)> {
         let mut played = Vec::new();
-        while let Some((room, Wait::Like { count, .. })) = openings.next() {
+        while let Some((room, Wait::Said { said: Said::Like(count), .. })) = openings.next() {
             played.push((room, count));
         }
         played
@@ -141,7 +126,7 @@ mod tests {
         assert!(openings.next().is_none() && !openings.is_due(), "nothing is open");
         openings.opened(B);
         assert!(openings.is_due());
-        let Some((B, Wait::Like { count: 10, .. })) = openings.next() else { panic!() };
+        let Some((B, Wait::Said { said: Said::Like(10), .. })) = openings.next() else { panic!() };
         assert!(openings.add(B, like(13)).is_ok(), "the line is not through yet");
         assert_eq!(played(&mut openings), [(B, 11), (B, 12), (B, 13)]);
         assert!(!openings.holds(B) && openings.holds(A) && !openings.is_due());

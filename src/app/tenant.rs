@@ -160,7 +160,7 @@ impl Node {
         cx.commands.push(Command::Subscribe { conn, variant, welcome, last, likes });
     }
 
-    fn busy(&self, cx: &Cx<'_, Mail>, home: u16, id: Option<ClientId>) -> Option<ErrorMessage> {
+    fn busy(&self, cx: &Cx<'_, Mail>, home: u16, id: Option<&ClientId>) -> Option<ErrorMessage> {
         let message = if self.draining {
             "the server restarts; send it again after you reconnected"
         } else if cx.congested[usize::from(home)] {
@@ -169,7 +169,7 @@ impl Node {
             return None;
         };
         Some(ErrorMessage {
-            id,
+            id: id.cloned(),
             code: ErrorCode::Overloaded,
             message: message.into(),
             retry_after_ms: Some(BUSY_RETRY_MS),
@@ -221,20 +221,12 @@ impl Tenant for Node {
         let admitted = self.shared.admission.admit(message.payload, encoding, &watch.user, &mut watch.meter, cx.now_us);
         let room = watch.claim.room();
         let (key, home) = (room.key, room.home);
-        let mail = match admitted {
-            Admitted::Comment(comment) => match self.busy(cx, home, comment.id.clone()) {
-                None => Mail::Comment { from: conn, room: key, comment: Box::new(comment) },
-                Some(error) => return say(cx, conn, ServerMessage::Error(error)),
-            },
-            Admitted::Like(count) => match self.busy(cx, home, None) {
-                None => Mail::Like { from: conn, room: key, count },
+        let said = match admitted {
+            Admitted::Said(said) => match self.busy(cx, home, said.id()) {
+                None => said,
                 Some(error) => return say(cx, conn, ServerMessage::Error(error)),
             },
             Admitted::Rendition(rendition) => return cx.commands.push(Command::Rendition { conn, rendition }),
-            Admitted::Vote(vote) => match self.busy(cx, home, vote.id.clone()) {
-                None => Mail::Vote { from: conn, room: key, vote: Box::new((watch.user.clone(), vote)) },
-                Some(error) => return say(cx, conn, ServerMessage::Error(error)),
-            },
             Admitted::Refused(error) => return say(cx, conn, ServerMessage::Error(error)),
             Admitted::Fatal(close, error) => {
                 say(cx, conn, ServerMessage::Error(error));
@@ -243,7 +235,7 @@ impl Tenant for Node {
             }
         };
         fail_point!("admitted");
-        cx.commands.push(Command::Mail { shard: home, mail });
+        cx.commands.push(Command::Mail { shard: home, mail: Mail::Said { from: conn, room: key, said } });
     }
 
     fn closed(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: Session) {
@@ -266,9 +258,7 @@ impl Tenant for Node {
             // Answered here, where frames are sent from: so it comes behind those that were made before.
             Mail::Turn { to } => cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Turned { to } }),
             Mail::Turned { to } => cx.commands.push(Command::Turned { conn: to }),
-            Mail::Comment { from, room, comment } => self.homes.comment(cx, from, room, comment),
-            Mail::Like { from, room, count } => self.homes.like(cx, from, room, count),
-            Mail::Vote { from, room, vote } => self.homes.vote(cx, from, room, vote),
+            Mail::Said { from, room, said } => self.homes.say(cx, from, room, said),
             Mail::Post(letter) => self.homes.post(cx, letter),
             Mail::Opened(opened) => self.homes.opened(cx, *opened),
             Mail::Made(made) => self.homes.made(cx, *made),
@@ -290,7 +280,7 @@ impl Tenant for Node {
             Mail::Opened(_) | Mail::Made(_) => true,
             // From the HTTP side, straight into the inbox.
             Mail::Post(_) => true,
-            Mail::Join(_) | Mail::Comment { .. } | Mail::Like { .. } | Mail::Vote { .. } => false,
+            Mail::Join(_) | Mail::Said { .. } => false,
             Mail::Presence { .. } | Mail::Delivered { .. } => false,
         }
     }
@@ -298,9 +288,7 @@ impl Tenant for Node {
     fn undelivered(&mut self, cx: &mut Cx<'_, Mail>, mail: Mail) {
         match mail {
             Mail::Join(who) => cx.commands.push(Command::Close { conn: who.to, close: Close::Overload }),
-            Mail::Comment { from, comment, .. } => say(cx, from, gone(comment.id)),
-            Mail::Like { from, .. } => say(cx, from, gone(None)),
-            Mail::Vote { from, vote, .. } => say(cx, from, gone(vote.1.id)),
+            Mail::Said { from, said, .. } => say(cx, from, gone(said.id().cloned())),
             // Told again with the next change.
             Mail::Presence { room } => {
                 if let Some(room) = self.shared.registry.list().iter().find(|handle| handle.key == room) {

@@ -7,6 +7,7 @@ pub mod admission;
 pub mod auth;
 pub mod posts;
 pub mod rate;
+pub mod said;
 pub mod text;
 
 /// Whether `value` is at most `bytes_max` bytes of JSON, without writing it anywhere.

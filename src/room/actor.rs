@@ -31,6 +31,7 @@ use crate::faults::{fail_point, planted, reset};
 use crate::limits::OFFSET_MAX;
 use crate::log::{AppendError, Delivery, Log, OpenError, Record, Ticket};
 use crate::policy::rate::Gcra;
+use crate::policy::said::Said;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::ids::{Hex64, Offset};
@@ -173,9 +174,18 @@ impl Actor {
         Ok(actor)
     }
 
+    /// Takes what a client said into the open tick, or says why not.
+    pub fn take(&mut self, from: ConnRef, said: Said, now_us: u64, out: &mut Vec<Effect>) {
+        match said {
+            Said::Comment(comment) => self.comment(from, *comment, now_us, out),
+            Said::Like(count) => self.like(from, count, now_us, out),
+            Said::Vote(vote) => self.vote(from, &vote.0, vote.1, now_us, out),
+        }
+    }
+
     /// Takes a comment into the open tick, or says why not. The ack comes once the log has it, if it has an id. One
     /// that the log has already (a retry) is answered with the first one's place and stored no second time.
-    pub fn comment(&mut self, from: ConnRef, comment: Comment, now_us: u64, out: &mut Vec<Effect>) {
+    pub(super) fn comment(&mut self, from: ConnRef, comment: Comment, now_us: u64, out: &mut Vec<Effect>) {
         let mark = Mark::of(&comment);
         if let (Some(mark), Some(id)) = (&mark, &comment.id) {
             let seen = self.core.seen(mark);
@@ -235,7 +245,7 @@ impl Actor {
     }
 
     /// Adds likes to the open tick, or says why not.
-    pub fn like(&mut self, from: ConnRef, count: u64, now_us: u64, out: &mut Vec<Effect>) {
+    pub(super) fn like(&mut self, from: ConnRef, count: u64, now_us: u64, out: &mut Vec<Effect>) {
         if count == 0 {
             return;
         }

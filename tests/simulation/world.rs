@@ -6,6 +6,7 @@ use crate::rng::Rng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use volley::log::Retention;
+use volley::policy::said::Said;
 use volley::protocol::deflate::Deflate;
 use volley::protocol::encode::{Encoding, Variant};
 use volley::protocol::event::{Comment, Event, User};
@@ -266,14 +267,15 @@ impl World {
         let sent = author.sent.get_mut(id).expect("known");
         sent.sent_at.push(self.events);
         let comment = Comment { id: ClientId::new(id), ..Comment::new(user(&author.name), sent.text.as_str()) };
+        let said = Said::Comment(Box::new(comment));
         let (from, now_us) = (author.conn.expect("connected"), self.now_us);
-        self.call(|actor, out| actor.comment(from, comment, now_us, out));
+        self.call(|actor, out| actor.take(from, said, now_us, out));
     }
 
     fn like(&mut self) {
         let (count, now_us, from) = (1 + self.rng.below(9), self.now_us, self.conn());
         self.liked += count;
-        self.call(|actor, out| actor.like(from, count, now_us, out));
+        self.call(|actor, out| actor.take(from, Said::Like(count), now_us, out));
     }
 
     fn pass(&mut self) {

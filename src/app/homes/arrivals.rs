@@ -1,5 +1,5 @@
-//! What comes to the rooms of a shard: people, their comments, likes and votes, and what the show's owner posts. What comes
-//! before its room is open waits in line.
+//! What comes to the rooms of a shard: newcomers, what clients say, and what the show's owner posts.
+//! What comes before its room is open waits in line.
 
 use super::{BUSY_RETRY_MS, Homes, gone, reply};
 use crate::app::library::Job;
@@ -7,9 +7,8 @@ use crate::app::mail::{Mail, Newcomer};
 use crate::app::openings::Wait;
 use crate::app::posts::Letter;
 use crate::limits::OPENING_PLAY;
-use crate::protocol::event::{Comment, User};
+use crate::policy::said::Said;
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::protocol::message::VoteRequest;
 use crate::room::posting::{PostError, PostRequest};
 use crate::room::registry::RoomHandle;
 use crate::shard::tenant::{Command, Cx};
@@ -45,48 +44,13 @@ impl Homes {
         self.wait(cx, key, wait);
     }
 
-    /// Takes a comment to its room.
-    pub(in crate::app) fn comment(
-        &mut self,
-        cx: &mut Cx<'_, Mail>,
-        from: ConnRef,
-        room: RoomKey,
-        comment: Box<Comment>,
-    ) {
+    /// Takes what a client said to its room.
+    pub(in crate::app) fn say(&mut self, cx: &mut Cx<'_, Mail>, from: ConnRef, room: RoomKey, said: Said) {
         if self.openings.holds(room) {
-            return self.wait(cx, room, Wait::Comment { from, comment });
+            return self.wait(cx, room, Wait::Said { from, said });
         }
-        let (id, now_us) = (comment.id.clone(), cx.now_us);
-        if self.draining || !self.with(cx, room, |actor, out| actor.comment(from, *comment, now_us, out)) {
-            reply(cx, from, gone(id));
-        }
-    }
-
-    /// Takes likes to their room.
-    pub(in crate::app) fn like(&mut self, cx: &mut Cx<'_, Mail>, from: ConnRef, room: RoomKey, count: u64) {
-        if self.openings.holds(room) {
-            return self.wait(cx, room, Wait::Like { from, count });
-        }
-        let now_us = cx.now_us;
-        if self.draining || !self.with(cx, room, |actor, out| actor.like(from, count, now_us, out)) {
-            reply(cx, from, gone(None));
-        }
-    }
-
-    /// Takes a vote to its room.
-    pub(in crate::app) fn vote(
-        &mut self,
-        cx: &mut Cx<'_, Mail>,
-        from: ConnRef,
-        room: RoomKey,
-        vote: Box<(User, VoteRequest)>,
-    ) {
-        if self.openings.holds(room) {
-            return self.wait(cx, room, Wait::Vote { from, vote });
-        }
-        let (user, vote) = *vote;
-        let (id, now_us) = (vote.id.clone(), cx.now_us);
-        if self.draining || !self.with(cx, room, |actor, out| actor.vote(from, &user, vote, now_us, out)) {
+        let (id, now_us) = (said.id().cloned(), cx.now_us);
+        if self.draining || !self.with(cx, room, |actor, out| actor.take(from, said, now_us, out)) {
             reply(cx, from, gone(id));
         }
     }
@@ -131,15 +95,8 @@ impl Homes {
         match wait {
             Wait::Join(who) => self.let_in(cx, *who),
             Wait::Post(letter) => self.take_in(cx, key, *letter),
-            Wait::Comment { from, comment } => {
-                self.with(cx, key, |actor, out| actor.comment(from, *comment, now_us, out));
-            }
-            Wait::Like { from, count } => {
-                self.with(cx, key, |actor, out| actor.like(from, count, now_us, out));
-            }
-            Wait::Vote { from, vote } => {
-                let (user, vote) = *vote;
-                self.with(cx, key, |actor, out| actor.vote(from, &user, vote, now_us, out));
+            Wait::Said { from, said } => {
+                self.with(cx, key, |actor, out| actor.take(from, said, now_us, out));
             }
         }
     }
@@ -149,9 +106,7 @@ impl Homes {
 pub(super) fn turn_away(cx: &mut Cx<'_, Mail>, wait: Wait) {
     match wait {
         Wait::Join(who) => refuse(cx, who.to),
-        Wait::Comment { from, comment } => reply(cx, from, gone(comment.id)),
-        Wait::Like { from, .. } => reply(cx, from, gone(None)),
-        Wait::Vote { from, vote } => reply(cx, from, gone(vote.1.id)),
+        Wait::Said { from, said } => reply(cx, from, gone(said.id().cloned())),
         Wait::Post(letter) => letter.from.answer(Err(PostError::Overloaded { retry_ms: BUSY_RETRY_MS })),
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::app::library::Vacancy;
 use crate::log::Retention;
 use crate::log::memory::MemoryLog;
+use crate::policy::said::Said;
 use crate::protocol::encode::Variant;
 use crate::protocol::event::{Comment, User};
 use crate::protocol::ids::RoomId;
@@ -82,7 +83,7 @@ impl Bench {
         let (from, key) = (ConnRef { shard: 0, index: 0, generation: 0 }, self.rooms[room].key);
         let user = User { id: "u".into(), name: "u".into(), role: Default::default() };
         let comment = Comment::new(user, "x");
-        self.with(|homes, cx| homes.comment(cx, from, key, Box::new(comment)));
+        self.with(|homes, cx| homes.say(cx, from, key, Said::Comment(Box::new(comment))));
     }
 
     /// The frames that went out since the last call.

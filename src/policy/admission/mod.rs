@@ -16,14 +16,13 @@ use crate::limits::{EXT_BYTES_MAX, OFFSET_MAX, OVERLOAD_RETRY_MS};
 use crate::policy::auth::AuthError;
 use crate::policy::json_fits;
 use crate::policy::rate::{Gcra, Purse, RetryAfter, UserRefused, Users};
+use crate::policy::said::Said;
 use crate::policy::text::{TextError, TextLimits, normalise};
 use crate::protocol::codes::{Close, ErrorCode};
 use crate::protocol::encode::{Encoding, Rendition};
 use crate::protocol::event::{Comment, Style, User};
 use crate::protocol::ids::ClientId;
-use crate::protocol::message::{
-    ClientMessage, CommentRequest, ErrorMessage, LikeRequest, ParseError, VoteRequest, parse,
-};
+use crate::protocol::message::{ClientMessage, CommentRequest, ErrorMessage, LikeRequest, ParseError, parse};
 use std::sync::Arc;
 use verdicts::{Kind, Verdicts};
 
@@ -68,13 +67,9 @@ impl AdmissionLimits {
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Admitted {
-    /// A comment for the room, its text normalised.
-    Comment(Comment),
-    /// Likes for the room.
-    Like(u64),
-    /// A vote for the room.
-    Vote(VoteRequest),
-    /// From now on this rendition.
+    /// Something for the room.
+    Said(Said),
+    /// From now on the connection reads this rendition.
     Rendition(Rendition),
     /// Not accepted: send this.
     Refused(ErrorMessage),
@@ -118,11 +113,11 @@ impl Admission {
         let (kind, judged) = match parse(payload, encoding) {
             Ok(ClientMessage::Comment(request)) => {
                 let id = request.id.clone();
-                let judged = self.comment(request, user, meter, now_us).map(Admitted::Comment);
+                let judged = self.comment(request, user, meter, now_us).map(Said::Comment).map(Admitted::Said);
                 (Kind::Comment, judged.map_err(|refusal| refusal.into_message(id)))
             }
             Ok(ClientMessage::Like(request)) => {
-                let judged = self.like(request, user, meter, now_us).map(Admitted::Like);
+                let judged = self.like(request, user, meter, now_us).map(Said::Like).map(Admitted::Said);
                 (Kind::Like, judged.map_err(|refusal| refusal.into_message(None)))
             }
             Ok(ClientMessage::Auth(_)) => {
@@ -136,7 +131,8 @@ impl Admission {
             }
             Ok(ClientMessage::Vote(vote)) => {
                 let id = vote.id.clone();
-                let judged = self.spend_request(meter, now_us).map(|()| Admitted::Vote(vote));
+                let judged = self.spend_request(meter, now_us);
+                let judged = judged.map(|()| Admitted::Said(Said::Vote(Box::new((user.clone(), vote)))));
                 (Kind::Vote, judged.map_err(|refusal| refusal.into_message(id)))
             }
             Err(error) => (Kind::Unreadable, Err(ParseError::into_message(error))),
@@ -185,7 +181,7 @@ impl Admission {
         user: &User,
         meter: &mut SessionMeter,
         now_us: u64,
-    ) -> Result<Comment, Refusal> {
+    ) -> Result<Box<Comment>, Refusal> {
         let style = style(&request)?;
         if request.media_ms.is_some_and(|ms| ms > OFFSET_MAX) {
             return Err(Refusal::Range("comment.media_ms must be an integer from 0 to 9007199254740991".into()));
@@ -196,7 +192,7 @@ impl Admission {
         let rates = (self.limits.comments_per_connection, self.limits.comments_per_user);
         self.spend(&mut meter.comments, rates, (user, Purse::Comments), now_us, 1)?;
         let text = normalise(&request.text, &self.limits.text)?;
-        Ok(Comment {
+        Ok(Box::new(Comment {
             user: user.clone(),
             id: request.id,
             text: Arc::from(text.as_ref()),
@@ -205,7 +201,7 @@ impl Admission {
             ext: request.ext.filter(|ext| !ext.is_empty()).map(Arc::new),
             first: false,
             deleted: false,
-        })
+        }))
     }
 
     fn like(&self, request: LikeRequest, user: &User, meter: &mut SessionMeter, now_us: u64) -> Result<u64, Refusal> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::protocol::event::{Mode, Role};
+use crate::protocol::message::VoteRequest;
 use serde_json::json;
 
 fn user(id: &str) -> User {
@@ -35,7 +36,7 @@ fn refused(admitted: Admitted) -> ErrorMessage {
 
 fn comment_of(admitted: Admitted) -> Comment {
     match admitted {
-        Admitted::Comment(comment) => comment,
+        Admitted::Said(Said::Comment(comment)) => *comment,
         other => panic!("expected a comment, got {other:?}"),
     }
 }
@@ -135,7 +136,7 @@ fn like_counts_have_a_floor_and_a_cap() {
     for (count, wanted) in [("1", Some(1)), ("100", Some(100)), ("0", None), ("101", None), ("-1", None)] {
         let admitted = judge_json(&format!(r#"{{"like":{{"count":{count}}}}}"#));
         match wanted {
-            Some(n) => assert_eq!(admitted, Admitted::Like(n)),
+            Some(n) => assert_eq!(admitted, Admitted::Said(Said::Like(n))),
             None => assert_eq!(refused(admitted).code, ErrorCode::BadPayload, "{count}"),
         }
     }
@@ -155,7 +156,7 @@ fn the_like_cap_never_exceeds_what_a_bucket_can_hold() {
         admission.admit(payload.as_bytes(), Encoding::Json, &user("u"), &mut SessionMeter::default(), 0)
     };
     assert_eq!(refused(like(8)).code, ErrorCode::BadPayload);
-    assert_eq!(like(7), Admitted::Like(7));
+    assert_eq!(like(7), Admitted::Said(Said::Like(7)));
     let limited = refused(like(7));
     assert_eq!(limited.code, ErrorCode::RateLimited);
     assert!(limited.retry_after_ms.is_some(), "a retry can succeed");
@@ -181,9 +182,10 @@ fn a_token_and_an_unknown_rendition_are_not_available_and_not_repeated() {
 fn a_vote_goes_to_the_room_and_takes_a_comments_token() {
     let vote = json!({"vote": {"poll": "p1", "option": 2, "id": "v1"}}).to_string();
     let poll = ClientId::new("p1").unwrap();
-    let expected = Admitted::Vote(VoteRequest { id: ClientId::new("v1"), poll, option: 2 });
     let admission = Admission::new(&Config::default());
     let (me, mut meter) = (user("u"), SessionMeter::default());
+    let request = VoteRequest { id: ClientId::new("v1"), poll, option: 2 };
+    let expected = Admitted::Said(Said::Vote(Box::new((me.clone(), request))));
     let mut admit = || admission.admit(vote.as_bytes(), Encoding::Json, &me, &mut meter, 0);
     (0..5).for_each(|_| assert_eq!(admit(), expected));
     let limited = refused(admit());
@@ -218,7 +220,7 @@ fn a_user_on_many_connections_has_one_bucket_and_a_refusal_costs_the_connection_
     for meter in &mut meters {
         for _ in 0..5 {
             let verdict = admission.admit(payload, Encoding::Json, &me, meter, 0);
-            admitted += usize::from(matches!(verdict, Admitted::Comment(_)));
+            admitted += usize::from(matches!(verdict, Admitted::Said(Said::Comment(_))));
         }
     }
     assert_eq!(admitted, 10, "the user's burst");

@@ -49,7 +49,14 @@ impl Actor {
 
     /// Takes a vote into the open tick, or says why not. The ack comes once the log has it, if it has an id; a user's second
     /// vote in a poll changes nothing and is answered as the first.
-    pub fn vote(&mut self, from: ConnRef, user: &User, vote: VoteRequest, now_us: u64, out: &mut Vec<Effect>) {
+    pub(in crate::room) fn vote(
+        &mut self,
+        from: ConnRef,
+        user: &User,
+        vote: VoteRequest,
+        now_us: u64,
+        out: &mut Vec<Effect>,
+    ) {
         let VoteRequest { id, poll, option } = vote;
         let refuse = |code, text| Some(answer(from, id.clone(), &Forbidden { code, text, after_ms: 0 }));
         let board = self.core.board();
