@@ -177,6 +177,39 @@ const ok = await run({
     await page.close();
   },
 
+  async returning_to_a_hidden_stage_shows_what_is_said_now() {
+    const page = await stage(1280, 720);
+    const seen = await page.evaluate(async () => {
+      const { Danmaku } = await import("/assets/danmaku.js");
+      let now = 0;
+      const result = {};
+      for (const [name, absence] of Object.entries({
+        // Pictures stop while the tab is hidden, the window covered, or the main thread stalled; a pause stops them too.
+        hidden: { begin: (danmaku) => danmaku.stop(), end: () => {} },
+        covered: { begin: () => {}, end: () => {} },
+        paused: { begin: (danmaku) => danmaku.set({ paused: true }), end: (danmaku) => danmaku.set({ paused: false }) },
+      })) {
+        const danmaku = new Danmaku(document.getElementById("stage"), { now: () => now });
+        danmaku.resize(1280, 720, 1);
+        danmaku.draw(now);
+        absence.begin(danmaku);
+        for (let n = 0; n < 90; n += 1, now += 333) danmaku.push([{ text: `comment ${n}`, offset: n }], 100);
+        absence.end(danmaku);
+        danmaku.push([{ text: "said now", offset: 90 }]);
+        const offsets = [];
+        for (const until = now + 2_000; now < until; now += 16) { danmaku.draw(now); offsets.push(...danmaku.offsets); }
+        result[name] = { offsets: [...new Set(offsets)], counters: danmaku.counters };
+      }
+      return result;
+    });
+    for (const [name, { offsets, counters }] of Object.entries(seen)) {
+      assert.ok(offsets.includes(90), `${name}: what is said now is shown`);
+      assert.ok(Math.min(...offsets) >= 85, `${name}: nothing older than two seconds is: ${offsets}`);
+      assert.equal(counters.drawn + counters.dropped, 91, `${name}: the rest is counted`);
+    }
+    await page.close();
+  },
+
   async empty_stage_costs_no_pictures() {
     const page = await stage(640, 360);
     const [after, later] = await page.evaluate(() => {

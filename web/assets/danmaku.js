@@ -16,9 +16,9 @@ export const DENSITIES = {
   high: { gap: 0.012, live: 300 },
 };
 
-/** Comments that may wait for a free row or for the end of a pause: half a second of 200 comments/s. */
+/** Comments that may wait for a free row or for the next picture: half a second of 200 comments/s. */
 const WAITING_MAX = 100;
-/** A comment that found no row for this long is late news. */
+/** A comment that found no row for this long is late news, by the viewer's time: pictures that stop do not keep it fresh. */
 const WAIT_MS = 1_200;
 /** One's own comment is worth waiting for. */
 const WAIT_OWN_MS = 6_000;
@@ -46,21 +46,25 @@ export class Danmaku {
   #canvas; #lanes = new Lanes(); #bitmaps;
   #moving = []; #standing = []; #waiting = [];
   #width = 0; #height = 0; #scale = 1; #fontPx = 22; #rowHeight = 30;
-  #clock = 0; #raf = 0; #dirty = true;
+  #clock = 0; #raf = 0; #dirty = true; #now;
   /** @type {number|null} */ #lastNow = null;
   /** @type {CanvasRenderingContext2D} */ #context;
   #settings = { density: "normal", area: 1, opacity: 1, paused: false, still: false, badges: false };
   #counters = { pushed: 0, drawn: 0, dropped: 0, frames: 0 };
 
-  /** @param {HTMLCanvasElement} canvas */
-  constructor(canvas) {
+  /** @param {HTMLCanvasElement} canvas @param {{now?: () => number}} [options] the viewer's time, which pauses and hidden tabs do not stop */
+  constructor(canvas, { now = () => performance.now() } = {}) {
     this.#canvas = canvas;
+    this.#now = now;
     this.#context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     this.#bitmaps = new Bitmaps(POOL_BYTES_MAX, this.#context);
   }
 
   /** What the badges on the stage say. */
   get badges() { return [...this.#moving, ...this.#standing].flatMap(({ badge, words }) => (badge ? [words] : [])); }
+
+  /** Comments on the stage. */
+  get offsets() { return [...this.#moving, ...this.#standing].map(({ offset }) => offset); }
 
   /** pushed = drawn + dropped + waiting, always. */
   get counters() {
@@ -109,10 +113,14 @@ export class Danmaku {
    * @param {Flying[]} comments @param {number} [spreadMs]
    */
   push(comments, spreadMs = 0) {
+    const now = this.#now();
     comments.forEach((comment, index) => {
       this.#counters.pushed += 1;
-      const due = this.#clock + (spreadMs * index) / comments.length;
-      this.#waiting.push({ comment, due, until: due + (comment.own ? WAIT_OWN_MS : WAIT_MS), ems: roughEms(comment.text), layout: null });
+      const inMs = (spreadMs * index) / comments.length;
+      const waitMs = inMs + (comment.own ? WAIT_OWN_MS : WAIT_MS);
+      this.#waiting.push({
+        comment, due: this.#clock + inMs, until: this.#clock + waitMs, staleAt: now + waitMs, ems: roughEms(comment.text), layout: null,
+      });
     });
     // Full: the oldest go first, news is what people wait for. One's own stay.
     for (let i = 0; this.#waiting.length > WAITING_MAX && i < this.#waiting.length;) {
@@ -163,7 +171,6 @@ export class Danmaku {
   stop() {
     cancelAnimationFrame(this.#raf);
     this.#raf = 0;
-    this.#lastNow = null;
   }
 
   /** One picture. @param {number} now in milliseconds, never falling */
@@ -215,8 +222,10 @@ export class Danmaku {
 
   #admit() {
     const waiting = this.#waiting;
+    const now = this.#now();
     let kept = 0;
     for (const entry of waiting) {
+      if (entry.staleAt <= now) { this.#counters.dropped += 1; continue; }
       if (entry.due > this.#clock) { waiting[kept] = entry; kept += 1; continue; }
       if (this.#place(entry)) this.#counters.drawn += 1;
       else if (entry.until <= this.#clock) this.#counters.dropped += 1;
