@@ -142,6 +142,18 @@ const ok = await run({
     await leave();
   },
 
+  async crowd_pushes_no_announcement_and_no_gift_out_of_the_list() {
+    const { page, tick, leave } = await scripted();
+    const crowd = Array.from({ length: 120 }, (_, n) => comment(`crowd ${n}`));
+    tick([{ announcement: { text: "We begin" } }, { gift: { user: LI, name: "Rocket", count: 1, value: 100 } }]);
+    tick(crowd);
+    await row(page, "crowd 119").waitFor();
+    assert.equal(await page.locator("#chat .house", { hasText: "We begin" }).count(), 1);
+    assert.equal(await page.locator("#chat .gave").count(), 1);
+    await row(page, "82 more not listed").waitFor();
+    await leave();
+  },
+
   async urgent_announcement_cannot_be_missed_by_somebody_who_types() {
     const { page, tick, leave } = await scripted();
     await page.fill("#text", "half a sent");

@@ -70,10 +70,11 @@ export class Chat {
 
   #put(key, make, offset) {
     this.#pending.push({ key, offset, make });
-    const over = this.#pending.length - ROWS_PER_FLUSH_MAX;
-    if (over > 0) {
-      this.#pending.splice(0, over);
-      this.tally("notListed", over);
+    if (this.#pending.length > ROWS_PER_FLUSH_MAX) {
+      // Comments leave first: an announcement or a gift is never pushed out by a crowd.
+      const oldest = this.#pending.findIndex(({ offset: at }) => at !== undefined);
+      this.#pending.splice(Math.max(0, oldest), 1);
+      this.tally("notListed", 1);
     }
     this.#timer ||= setTimeout(() => this.#flush(), FLUSH_MS);
   }
