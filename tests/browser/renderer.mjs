@@ -260,6 +260,156 @@ const ok = await run({
     assert.ok(drawn[0] < drawn[1] && drawn[1] < drawn[2], String(drawn));
     await page.close();
   },
+  async text_on_the_stage_runs_as_it_would_on_the_page() {
+    const page = await stage(960, 540);
+    const texts = ["שלום עולם!", "(מחיר: 50 ₪)", "50 ₪: מחיר חדש!", "مرحبا (٣٢١) يا عالم!", "hello שלום (world)!", "😀 שלום, עולם", "שלום abc 12-34!",
+      "«قيمة» 100%", "你好（世界）！", "123 - 456 (789)", "...!?", "שלום ×6", "السعر: $50.00 (خصم)", "[שלום] {עולם} <טוב>"];
+    for (const text of texts) {
+      const { canvas, auto, other } = await page.evaluate(async (said) => {
+        const { Bitmaps } = await import("/assets/bitmaps.js");
+        const context = document.getElementById("stage").getContext("2d");
+        const bitmaps = new Bitmaps(8 << 20, context);
+        const layout = bitmaps.layout(said, 40);
+        const bitmap = bitmaps.acquire(layout, 0xffffff, "", 1);
+        // How much ink each column has: what stands where in the line, whatever the edges look like.
+        const columns = (source) => {
+          const { width, height } = source.canvas;
+          const { data } = source.getImageData(0, 0, width, height);
+          return Array.from({ length: Math.ceil(layout.width) }, (_, x) => {
+            let ink = 0;
+            for (let y = 0; y < height; y += 1) if (data[4 * (y * width + x) + 3] > 128 && data[4 * (y * width + x)] > 160) ink += 1;
+            return ink;
+          });
+        };
+        // The page's own way: the same text in an element, painted by the browser's layout through an SVG image.
+        const drawn = async (direction) => {
+          const probe = document.createElement("div");
+          probe.dir = "auto";
+          probe.textContent = said;
+          document.body.append(probe);
+          const way = getComputedStyle(probe).direction;
+          probe.remove();
+          const wanted = direction === "auto" ? way : way === "rtl" ? "ltr" : "rtl";
+          const node = document.createElement("div");
+          node.textContent = said;
+          node.setAttribute("style", `position:absolute;left:5px;top:0;color:#fff;white-space:pre;font:${layout.font};line-height:${layout.height}px;direction:${wanted}`);
+          const body = new XMLSerializer().serializeToString(node);
+          const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${layout.width}" height="${layout.height}"><foreignObject width="100%" height="100%">${body}</foreignObject></svg>`;
+          const image = new Image();
+          image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
+          await image.decode();
+          const target = new OffscreenCanvas(layout.width, layout.height).getContext("2d");
+          target.drawImage(image, 0, 0);
+          return columns(target);
+        };
+        return { canvas: columns(bitmap.context), auto: await drawn("auto"), other: await drawn("other") };
+      }, text);
+      const apart = (a, b) => a.reduce((sum, ink, x) => sum + Math.abs(ink - b[x]), 0) / a.reduce((sum, ink) => sum + ink, 1);
+      const [right, wrong] = [apart(auto, canvas), apart(other, canvas)];
+      console.log(`        ${text}: ${right.toFixed(3)} apart from the page, ${wrong.toFixed(3)} from the other direction`);
+      assert.ok(auto.some((ink) => ink > 0), `${text} is drawn`);
+      // Where both directions give the same picture there is nothing to tell apart.
+      assert.ok(right < 0.2 && (wrong > 2 * right || apart(auto, other) < 0.05), `${text}: ${right} against ${wrong}`);
+    }
+    await page.close();
+  },
+
+  async text_that_does_not_fit_is_cut_between_characters() {
+    const page = await stage(360, 203);
+    const units = ["🇩🇪", "👩‍👩‍👧‍👦", "👍🏽", "é̂", "नि", "각", "1️⃣", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "好", "x", "ש̈", "﷽", "གྲྀ"];
+    const results = await page.evaluate(async (all) => {
+      const { Bitmaps } = await import("/assets/bitmaps.js");
+      const bitmaps = new Bitmaps(8 << 20, document.getElementById("stage").getContext("2d"));
+      return all.flatMap((unit) => [12, 33, 92].map((fontPx) => {
+        const { line, width } = bitmaps.layout(unit.repeat(90), fontPx, 340);
+        return { unit, fontPx, line, width };
+      }));
+    }, units);
+    for (const { unit, fontPx, line, width } of results) {
+      assert.ok(width <= 340, `${unit} × 90 at ${fontPx}: ${width} px`);
+      const head = line.replace(/…$/, "");
+      assert.ok(head !== "" && unit.repeat(90).startsWith(head), `${unit} × 90 at ${fontPx}: something is shown`);
+      assert.equal(head.length % unit.length, 0, `${unit} × 90 at ${fontPx} is cut inside a character: ${JSON.stringify(line)}`);
+    }
+    await page.close();
+  },
+
+  async hostile_text_fills_no_more_than_its_row_and_its_bitmap() {
+    const page = await stage(960, 540);
+    const family = Array.from({ length: 256 }, () => "👩").join("\u200d");
+    const texts = ["﷽".repeat(512), family, `z${"\u0301\u0316\u0489".repeat(170)}`, "好".repeat(512), "W".repeat(512), "🇩🇪".repeat(128), "གྲྀ".repeat(80),
+      "\ua9c5".repeat(300), "𒐫".repeat(512), "a\u0300".repeat(256), "\u200d".repeat(512), "שלום".repeat(128), " ".repeat(512), ""];
+    const worst = await page.evaluate(async (all) => {
+      const { Bitmaps, BITMAP_BYTES_MAX } = await import("/assets/bitmaps.js");
+      const { danmaku } = globalThis.show;
+      const bitmaps = new Bitmaps(64 << 20, document.getElementById("stage").getContext("2d"));
+      const found = { width: 0, height: 0, bytes: 0, max: BITMAP_BYTES_MAX, lines: [], below: 0, ms: 0 };
+      for (const text of all) {
+        for (const fontPx of [12, 26, 67]) {
+          const began = performance.now();
+          const layout = bitmaps.layout(text, fontPx);
+          const bitmap = bitmaps.acquire(layout, 0xffffff, "", 2);
+          found.ms = Math.max(found.ms, performance.now() - began);
+          found.width = Math.max(found.width, bitmap.canvas.width);
+          found.height = Math.max(found.height, bitmap.canvas.height);
+          found.bytes = Math.max(found.bytes, bitmap.bytes);
+          bitmaps.release(bitmap);
+        }
+      }
+      // Alone in the first row: nothing of it may be below that row.
+      let now = 0;
+      const stage = document.getElementById("stage");
+      for (const text of all) {
+        for (const ratio of [1, 2, 4]) {
+          danmaku.clear();
+          danmaku.resize(960, 540, ratio);
+          danmaku.push([{ text, mode: "top" }]);
+          for (let step = 0; step < 10; step += 1) danmaku.draw(now += 50);
+          const scale = stage.width / 960;
+          const row = Math.ceil((540 * scale) / danmaku.counters.rows);
+          const { data } = stage.getContext("2d").getImageData(0, row, stage.width, stage.height - row);
+          for (let at = 3; at < data.length; at += 4) if (data[at] > 0) found.below += 1;
+          for (let step = 0; step < 100; step += 1) danmaku.draw(now += 50);
+        }
+      }
+      return { ...found, counters: danmaku.counters };
+    }, texts);
+    console.log(`        largest bitmap ${worst.width} × ${worst.height}, ${worst.bytes} bytes; longest layout ${worst.ms.toFixed(1)} ms`);
+    assert.ok(worst.bytes <= worst.max, `${worst.bytes} of ${worst.max} bytes`);
+    assert.equal(worst.below, 0, "pixels below the row");
+    assertWhole(worst.counters);
+    assert.ok(worst.counters.cut > 0, "what is cut is counted");
+    await page.close();
+  },
+
+  async stage_of_any_size_has_a_bounded_canvas() {
+    const page = await stage(640, 360);
+    const sizes = await page.evaluate(() => [[7_680, 4_320, 4], [20_000, 300, 3], [300, 20_000, 3], [1_280, 720, 2], [360, 203, 4], [1, 1, 0.5]].map(([width, height, ratio]) => {
+      globalThis.show.danmaku.resize(width, height, ratio);
+      const canvas = document.getElementById("stage");
+      return { wanted: [width, height, ratio], width: canvas.width, height: canvas.height };
+    }));
+    for (const { wanted, width, height } of sizes) {
+      assert.ok(width * height <= 8_300_000 && width <= 8_192 && height <= 8_192, `${wanted}: ${width} × ${height}`);
+      assert.ok(width >= 1 && height >= 1, `${wanted}: ${width} × ${height}`);
+    }
+    assert.deepEqual(sizes[3], { wanted: [1_280, 720, 2], width: 2_560, height: 1_440 });
+    await page.close();
+  },
+
+  async sizes_out_of_range_are_brought_into_it() {
+    const page = await stage(960, 540);
+    const counters = await page.evaluate(() => {
+      const { danmaku } = globalThis.show;
+      danmaku.push([0, -5, 1, 255, 1e9, NaN, Infinity].map((size) => ({ text: `size ${size}`, size, color: 0x1ffffff })));
+      let now = 0;
+      for (; now < 9_000; now += 50) danmaku.draw(now);
+      return danmaku.counters;
+    });
+    assertWhole(counters);
+    assert.equal(counters.drawn, 7);
+    await page.close();
+  },
 });
 
 await browser.close();

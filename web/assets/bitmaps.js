@@ -1,11 +1,17 @@
 // Bitmaps: comments drawn once, outlined, and then only copied. A pool of small canvases with a cap in bytes;
 // the least recently used ones that nobody shows are drawn over, so an hour of comments allocates no more than a minute.
 
+import { direction, graphemes } from "./text.js";
+
 /** Pixel steps of a canvas's size: few distinct sizes, so that a freed canvas soon fits another comment. */
 const WIDTH_STEP = 128;
 const HEIGHT_STEP = 8;
 /** Widest comment on the stage in CSS pixels; longer text is cut with an ellipsis (the list beside shows it whole). */
 const WIDTH_MAX = 1600;
+/** Tallest letters in CSS pixels: the largest size that the server takes, on the widest stage. */
+const FONT_PX_MAX = 72;
+/** What one bitmap may hold: the widest and tallest comment at two device pixels per CSS pixel, a tenth of the stage's pool. */
+export const BITMAP_BYTES_MAX = 2_560 << 10;
 /** Around the text, for outline and highlight, in CSS pixels. */
 const PAD = 5;
 const FONT = `"PingFang SC", "Noto Sans CJK SC", "Noto Sans SC", "Microsoft YaHei", system-ui, sans-serif`;
@@ -29,7 +35,12 @@ const oneLine = (text) => text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]
  */
 export function roughEms(text) {
   let ems = 0;
-  for (let i = 0; i < text.length; i += 1) ems += text.charCodeAt(i) < 0x1100 ? 0.55 : 1;
+  for (let i = 0; i < text.length; i += 1) {
+    const unit = text.charCodeAt(i);
+    // Second halves of pairs, joiners, selectors and accents add nothing to what stands before them.
+    const adds = !((unit >= 0xdc00 && unit < 0xe000) || unit === 0x200d || (unit >= 0xfe00 && unit < 0xfe10) || (unit >= 0x300 && unit < 0x370));
+    if (adds) ems += unit < 0x1100 ? 0.55 : 1;
+  }
   return ems;
 }
 
@@ -52,37 +63,44 @@ export class Bitmaps {
 
   /** As {@link layout}, but only about. @param {number} ems see {@link roughEms} @param {number} fontPx @param {number} widthMax */
   guess(ems, fontPx, widthMax = WIDTH_MAX) {
-    return { width: Math.min(ems * fontPx + 2 * PAD, widthMax, WIDTH_MAX), height: heightOf(fontPx) };
+    const px = Math.min(fontPx, FONT_PX_MAX);
+    return { width: Math.min(ems * px + 2 * PAD, widthMax, WIDTH_MAX), height: heightOf(px) };
   }
 
   /**
-   * What would be drawn: text cut to fit, and its size in CSS pixels.
+   * What would be drawn: text cut to fit, between what readers see as characters, and its size in CSS pixels.
    * @param {string} text @param {number} fontPx @param {number} widthMax
    */
   layout(text, fontPx, widthMax = WIDTH_MAX) {
-    const font = `600 ${fontPx}px ${FONT}`;
-    this.#measure.font = font;
-    const room = Math.min(widthMax, WIDTH_MAX) - 2 * PAD;
+    const px = Math.min(fontPx, FONT_PX_MAX);
+    const font = `600 ${px}px ${FONT}`;
     let line = oneLine(text);
-    let width = this.#measure.measureText(line).width;
-    if (width > room) {
-      const characters = [...line];
+    const way = direction(line);
+    this.#measure.font = font;
+    this.#measure.direction = way;
+    const measured = (words) => this.#measure.measureText(words).width;
+    const room = Math.max(1, Math.min(widthMax, WIDTH_MAX) - 2 * PAD);
+    let width = measured(line);
+    const cut = width > room;
+    if (cut) {
+      const characters = graphemes(line);
+      const head = (count) => characters.slice(0, count).join("") + (count < characters.length ? "…" : "");
       let low = 0;
       let high = characters.length;
       while (low < high) {
         const middle = (low + high + 1) >> 1;
-        const fits = this.#measure.measureText(`${characters.slice(0, middle).join("")}…`).width <= room;
-        if (fits) low = middle; else high = middle - 1;
+        if (measured(head(middle)) <= room) low = middle; else high = middle - 1;
       }
-      line = `${characters.slice(0, low).join("")}…`;
-      width = this.#measure.measureText(line).width;
+      // One character alone may be wider than the room: it is condensed, because half of it says nothing.
+      line = head(Math.max(1, low));
+      width = Math.min(measured(line), room);
     }
-    return { line, font, fontPx, width: Math.ceil(width) + 2 * PAD, height: heightOf(fontPx) };
+    return { line, way, font, fontPx: px, cut, width: Math.ceil(width) + 2 * PAD, height: heightOf(px) };
   }
 
   /**
    * The bitmap of a laid-out line; null when the cap leaves no room. Give it back with {@link release}.
-   * @param {{line: string, font: string, fontPx: number, width: number, height: number}} layout
+   * @param {{line: string, way: "ltr"|"rtl", font: string, fontPx: number, cut: boolean, width: number, height: number}} layout
    * @param {number} color 0xRRGGBB @param {""|"own"|"plate"|"badge"} look @param {number} scale device pixels per CSS pixel
    * @returns {Bitmap|null}
    */
@@ -112,6 +130,7 @@ export class Bitmaps {
   /** An idle canvas of that size if there is one; else a new one, for which idle ones of other sizes may have to go. */
   #canvasFor(width, height) {
     const bytes = width * height * 4;
+    if (bytes > BITMAP_BYTES_MAX) return null;
     if (this.bytes + bytes > this.#bytesMax) {
       for (const bitmap of this.#byKey.values()) {
         if (bitmap.users > 0) continue;
@@ -135,12 +154,12 @@ export class Bitmaps {
 
 const FILLS = { own: "rgba(13, 84, 84, .78)", plate: "rgba(8, 10, 24, .78)", badge: "rgba(124, 58, 237, .95)" };
 
-function paint(context, { line, font, width, height }, color, look, scale) {
+function paint(context, { line, way, font, cut, width, height }, color, look, scale) {
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.font = font;
   context.textBaseline = "middle";
   context.textAlign = "left";
-  context.direction = "ltr";
+  context.direction = way;
   context.lineJoin = "round";
   if (look) {
     // One's own is framed; a standing one has a plate, because others pass under it; a badge is a pill of its own colour.
@@ -156,7 +175,8 @@ function paint(context, { line, font, width, height }, color, look, scale) {
   const luminance = 0.299 * (color >> 16) + 0.587 * ((color >> 8) & 255) + 0.114 * (color & 255);
   context.strokeStyle = luminance > 70 ? "rgba(0, 0, 0, .72)" : "rgba(255, 255, 255, .72)";
   context.lineWidth = 3;
-  context.strokeText(line, PAD, height / 2 + 1);
+  const place = cut ? [PAD, height / 2 + 1, width - 2 * PAD] : [PAD, height / 2 + 1];
+  context.strokeText(line, ...place);
   context.fillStyle = `#${color.toString(16).padStart(6, "0")}`;
-  context.fillText(line, PAD, height / 2 + 1);
+  context.fillText(line, ...place);
 }

@@ -1,6 +1,7 @@
 // The comment box: looks, sending, and what the server said about it. A refused text is never lost.
 
 import { has, t } from "./i18n.js";
+import { shorten } from "./text.js";
 
 /** The server's limits, checked here too so that the answer is at hand; a message over 4 KiB would end the connection. A room may allow less. */
 const CHARACTERS_MAX = 512;
@@ -12,6 +13,8 @@ const DEFAULTS = { mode: "scroll", size: 25, color: COLORS.white };
 const OUTCOME_MS = 5_000;
 /** Refused texts that are kept beside the one in the box; a person has rarely two on their way. */
 const KEPT_MAX = 16;
+/** What is shown of a refused text beside the reason. */
+const UNSENT_CHARACTERS_MAX = 40;
 const $ = (id) => document.getElementById(id);
 const bytes = new TextEncoder();
 
@@ -82,7 +85,7 @@ export class Composer {
     this.#text.value = "";
     this.#measure();
     try {
-      const { outcome } = await this.#send(text, this.#style);
+      const { outcome } = await this.#send(asKept(text), this.#style);
       this.#outcome(has(`o_${outcome}`) ? t(`o_${outcome}`) : "");
     } catch (refusal) {
       this.#refused(text, refusal);
@@ -116,7 +119,7 @@ export class Composer {
   }
 
   #unsent() {
-    return this.#kept.length > 0 ? ` ${t("unsent", { text: shorten(this.#kept.at(-1)) })}` : "";
+    return this.#kept.length > 0 ? ` ${t("unsent", { text: shorten(this.#kept.at(-1), UNSENT_CHARACTERS_MAX) })}` : "";
   }
 
   /** Says when the next try makes sense; sending waits for it when it is about sending. */
@@ -151,15 +154,15 @@ export class Composer {
   }
 
   #measure() {
-    const length = [...this.#text.value].length;
+    const length = [...asKept(this.#text.value)].length;
     const max = this.#charactersMax;
     $("length").textContent = length > max * 0.8 ? `${length}/${max}` : "";
     $("length").classList.toggle("over", this.#isTooLong(this.#text.value));
   }
 
   #isTooLong(text) {
-    const trimmed = text.trim();
-    return [...trimmed].length > this.#charactersMax || bytes.encode(trimmed).length > BYTES_MAX;
+    const kept = asKept(text);
+    return [...kept].length > this.#charactersMax || bytes.encode(kept).length > BYTES_MAX;
   }
 
   #paintColors() {
@@ -181,7 +184,12 @@ export class Composer {
   }
 }
 
-const shorten = (text) => ([...text].length > 40 ? `${[...text].slice(0, 40).join("")}…` : text);
+/**
+ * Text as the server counts it: composed, with single spaces and none around it. The server also drops what cannot be seen, so
+ * it may count less, never more.
+ * @param {string} text
+ */
+const asKept = (text) => text.normalize("NFC").replace(/\s+/gu, " ").trim();
 
 /** A refusal in the reader's words. @param {{code: string, message?: string, retryAfterMs?: number, max?: number}} refusal */
 export function wordOf({ code, message = "", retryAfterMs, max = CHARACTERS_MAX }) {

@@ -29,10 +29,16 @@ const STAND_MS = 4_000;
 const POOL_BYTES_MAX = 24 << 20;
 /** Beyond two device pixels per CSS pixel nobody sees a difference, but every bitmap doubles. */
 const SCALE_MAX = 2;
+/** Device pixels of the stage's own canvas: a 4K screen. Larger stages are drawn coarser; browsers refuse the largest ones. */
+const STAGE_PIXELS_MAX = 3_840 * 2_160;
+const STAGE_SIDE_MAX = 8_192;
 /** The clock never jumps by more: after a stall, comments go on from where they were seen. */
 const STEP_MS_MAX = 250;
 /** The recordings' unit for a normal comment. */
 const SIZE_NORMAL = 25;
+/** Sizes that the server takes; others are brought to the nearest. */
+const SIZE_MIN = 12;
+const SIZE_MAX = 64;
 
 /** A badge's letters, beside the comment's; its room is kept free from the start, because it grows: "×8888". */
 const BADGE_SCALE = 0.74;
@@ -50,7 +56,7 @@ export class Danmaku {
   /** @type {number|null} */ #lastNow = null;
   /** @type {CanvasRenderingContext2D} */ #context;
   #settings = { density: "normal", area: 1, opacity: 1, paused: false, still: false, badges: false };
-  #counters = { pushed: 0, drawn: 0, dropped: 0, frames: 0 };
+  #counters = { pushed: 0, drawn: 0, dropped: 0, cut: 0, frames: 0 };
 
   /** @param {HTMLCanvasElement} canvas @param {{now?: () => number}} [options] the viewer's time, which pauses and hidden tabs do not stop */
   constructor(canvas, { now = () => performance.now() } = {}) {
@@ -66,7 +72,7 @@ export class Danmaku {
   /** Comments on the stage. */
   get offsets() { return [...this.#moving, ...this.#standing].map(({ offset }) => offset); }
 
-  /** pushed = drawn + dropped + waiting, always. */
+  /** pushed = drawn + dropped + waiting, always; `cut` of the drawn were too long for the stage. */
   get counters() {
     return {
       ...this.#counters, live: this.#moving.length + this.#standing.length, waiting: this.#waiting.length,
@@ -81,10 +87,10 @@ export class Danmaku {
    */
   resize(width, height, ratio) {
     const fontPx = Math.round(Math.min(26, Math.max(15, width / 44)));
-    const scale = Math.min(ratio, SCALE_MAX);
+    const scale = Math.min(ratio, SCALE_MAX, Math.sqrt(STAGE_PIXELS_MAX / (width * height)), STAGE_SIDE_MAX / Math.max(width, height));
     if (fontPx !== this.#fontPx || scale !== this.#scale) this.clear();
     for (const entry of this.#waiting) entry.layout = null; // Laid out anew when its turn comes.
-    Object.assign(this.#canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
+    Object.assign(this.#canvas, { width: Math.max(1, Math.floor(width * scale)), height: Math.max(1, Math.floor(height * scale)) });
     this.#width = width;
     this.#height = height;
     this.#scale = scale;
@@ -240,7 +246,7 @@ export class Danmaku {
     if (this.#moving.length + this.#standing.length >= live) return false;
     const { text, mode, color = 0xffffff, size = SIZE_NORMAL, own = false, offset, badge = "" } = entry.comment;
     const stands = still || mode === "top" || mode === "bottom";
-    const fontPx = Math.round((this.#fontPx * size) / SIZE_NORMAL);
+    const fontPx = Math.round((this.#fontPx * (Math.min(Math.max(size, SIZE_MIN), SIZE_MAX) || SIZE_NORMAL)) / SIZE_NORMAL);
     const reserve = badges || badge ? this.#bitmaps.guess(BADGE_EMS, Math.round(fontPx * BADGE_SCALE)).width : 0;
     const widthMax = stands ? this.#width - reserve : undefined;
     const now = this.#clock;
@@ -260,6 +266,7 @@ export class Danmaku {
     const bitmap = this.#bitmaps.acquire(entry.layout, color, own ? "own" : stands ? "plate" : "", this.#scale);
     if (!bitmap) return false;
     this.#lanes.take(way);
+    if (entry.layout.cut) this.#counters.cut += 1;
     const top = Math.round((way.row * this.#rowHeight + (way.rows * this.#rowHeight - entry.layout.height) / 2) * this.#scale);
     const item = { way, bitmap, top, offset, fontPx, badge: null, words: "", swellsUntil: 0 };
     if (badge) this.#pin(item, badge);

@@ -3,6 +3,7 @@
 
 import { hueOf } from "./rooms.js";
 import { compact, t } from "./i18n.js";
+import { textElement } from "./text.js";
 
 const ROWS_MAX = 3;
 const STAY_MS = 6_000;
@@ -36,8 +37,7 @@ export class GiftTray {
     sign.setAttribute("aria-hidden", "true");
     const words = document.createElement("span");
     words.className = "words";
-    const giver = document.createElement("b");
-    giver.textContent = who;
+    const giver = textElement("b", "", who);
     const what = document.createElement("span");
     what.textContent = t("gave", { gift });
     words.append(giver, what);

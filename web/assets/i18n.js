@@ -1,5 +1,7 @@
 // The page's words, in English and Chinese. `?lang=` overrides the browser's languages.
 
+import { isolated } from "./text.js";
+
 const WORDS = {
   en: {
     tagline: "Live rooms, comments over the picture",
@@ -298,10 +300,13 @@ const wished = new URLSearchParams(globalThis.location?.search ?? "").get("lang"
 export const language = pick(wished, globalThis.navigator?.languages ?? []);
 const numbers = new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en");
 
-/** The word for `key`; numbers in it are written the reader's way. @param {string} key @param {Record<string, string|number>} [values] */
+/** The word for `key`; numbers in it are written the reader's way, and people's text keeps its own direction. @param {string} key @param {Record<string, string|number>} [values] */
 export function t(key, values = {}) {
   const word = WORDS[language][key] ?? WORDS.en[key] ?? key;
-  return word.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? numbers.format(values[name]) : values[name] ?? ""));
+  return word.replace(/\{(\w+)\}/g, (_, name) => {
+    const value = values[name] ?? "";
+    return typeof value === "number" ? numbers.format(value) : isolated(value);
+  });
 }
 
 /** Whether there is such a word. @param {string} key */
@@ -318,7 +323,7 @@ export const compact = (n) => (n < 10_000 ? String(n) : short.format(n));
 const list = new Intl.ListFormat(language === "zh" ? "zh-CN" : "en", { type: "unit", style: "short" });
 
 /** @param {string[]} people */
-export const names = (people) => list.format(people);
+export const names = (people) => list.format(people.map(isolated));
 
 /** Puts words into `data-t` (text), `data-t-label` (aria-label and tooltip) and `data-t-placeholder`. */
 export function translate(root = document) {

@@ -2,6 +2,7 @@
 // typed text stays where it is, and a key that was meant for it answers nothing.
 
 import { t } from "./i18n.js";
+import { textElement } from "./text.js";
 
 const BARS_MAX = 3;
 /** An information without an end of its own. The list of comments has it too. */
@@ -61,9 +62,7 @@ export class Announcements {
   #bar({ text, until }) {
     const bar = document.createElement("div");
     bar.className = "bar-notice";
-    const words = document.createElement("p");
-    words.textContent = text;
-    words.dir = "auto";
+    const words = textElement("p", "", text);
     const close = document.createElement("button");
     close.type = "button";
     close.className = "close";

@@ -1,6 +1,7 @@
 // The poll: a question one can answer once, how the others answered as it moves, and the result when it is over.
 
 import { count, t } from "./i18n.js";
+import { isolated, textElement } from "./text.js";
 
 export class PollCard {
   #parts; #vote; #wordOf; #memory; /** @type {string|null} */ #shown = null; /** What this viewer took. @type {number|null} */ #mine = null;
@@ -52,10 +53,7 @@ export class PollCard {
       const button = document.createElement("button");
       button.type = "button";
       for (const [name, text] of [["fill", ""], ["answer", words], ["share", ""]]) {
-        const part = document.createElement("span");
-        part.className = name;
-        part.textContent = text;
-        button.append(part);
+        button.append(textElement("span", name, text));
       }
       button.addEventListener("click", () => this.#take(id, option));
       item.append(button);
@@ -99,7 +97,7 @@ export class PollCard {
       button.classList.toggle("most", !tally.open && votes === most && all > 0);
       button.setAttribute("aria-disabled", String(!possible));
       button.setAttribute("aria-pressed", String(option === this.#mine));
-      button.setAttribute("aria-label", `${poll.options[option]}: ${t("votesN", { n: votes })}${option === this.#mine ? `, ${t("yourVote")}` : ""}`);
+      button.setAttribute("aria-label", `${isolated(poll.options[option])}: ${t("votesN", { n: votes })}${option === this.#mine ? `, ${t("yourVote")}` : ""}`);
       button.querySelector(".share").textContent = `${Math.round(share * 100)}% · ${count(votes)}`;
     });
     const sum = t(tally.open ? "pollOpen" : "pollOver", { n: all });
@@ -110,8 +108,8 @@ export class PollCard {
 /** The result in one line. @param {import("./volley-board.js").Poll} poll @param {import("./volley-board.js").Tally} tally */
 export function result({ question, options }, { votes }) {
   const all = votes.reduce((sum, each) => sum + each, 0) || 1;
-  const shares = options.map((words, option) => `${words} ${Math.round(((votes[option] ?? 0) / all) * 100)}%`);
-  return `${question} ${shares.join(" · ")}`;
+  const shares = options.map((words, option) => `${isolated(words)} ${Math.round(((votes[option] ?? 0) / all) * 100)}%`);
+  return `${isolated(question)} ${shares.join(" · ")}`;
 }
 
 /**

@@ -2,6 +2,7 @@
 // What comes is data of somebody: it is shown as text, and addresses lead to this site or go over TLS, or nowhere.
 
 import { t } from "./i18n.js";
+import { shorten, textElement } from "./text.js";
 
 const TYPE = "shop.product";
 const TEXT_MAX = 120;
@@ -22,7 +23,7 @@ export function productOf({ type, data }, base) {
 
 function words(value) {
   if (typeof value !== "string" && !Number.isFinite(value)) return "";
-  return [...String(value)].slice(0, TEXT_MAX).join("").trim();
+  return shorten(String(value).trim(), TEXT_MAX);
 }
 
 /** An address over TLS or of this site; nothing else. @param {unknown} value @param {string} base */
@@ -85,18 +86,10 @@ function card({ title, price, image, url }, dismiss) {
   }
   const text = document.createElement("div");
   text.className = "product-text";
-  const name = document.createElement(url ? "a" : "strong");
-  name.className = "product-title";
-  name.textContent = title;
-  name.dir = "auto";
+  const name = textElement(url ? "a" : "strong", "product-title", title);
   if (url) Object.assign(name, { href: url, target: "_blank", rel: "noopener noreferrer" });
   text.append(name);
-  if (price) {
-    const cost = document.createElement("span");
-    cost.className = "product-price";
-    cost.textContent = price;
-    text.append(cost);
-  }
+  if (price) text.append(textElement("span", "product-price", price));
   const close = document.createElement("button");
   Object.assign(close, { type: "button", className: "close", title: t("dismiss") });
   close.setAttribute("aria-label", t("dismiss"));

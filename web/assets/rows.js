@@ -2,6 +2,7 @@
 
 import { hueOf } from "./rooms.js";
 import { compact, names as joined, t } from "./i18n.js";
+import { isolated, textElement } from "./text.js";
 
 const WHITE = 0xffffff;
 
@@ -26,10 +27,9 @@ export function commentRow({ name, text, color = WHITE, own = false, old = false
   item.classList.toggle("own", own);
   item.classList.toggle("old", old);
   if (color !== WHITE) item.style.setProperty("--tone", `#${color.toString(16).padStart(6, "0")}`);
-  const who = element("span", "who", own ? `${name} (${t("you")})` : name);
+  const who = textElement("bdi", "who", own ? `${isolated(name)} (${t("you")})` : name);
   who.style.setProperty("--hue", String(hueOf(name)));
-  const what = element("span", "what", text);
-  what.dir = "auto";
+  const what = textElement("span", "what", text);
   item.append(who, what);
   if (times > 1) setTimes(item, times, false);
   if (names.length > 0) item.append(element("span", "also", t("also", { names: joined(names) })));
@@ -53,19 +53,19 @@ export function setTimes(item, times, grows = true) {
 }
 
 /** @param {string} text */
-export const noteRow = (text) => element("li", "note", text);
+export const noteRow = (text) => textElement("li", "note", text);
 
 /** @param {string} name @param {string} words */
 export function houseRow(name, words) {
   const item = element("li", `house ${name}`);
-  item.append(element("span", "label", t(`label_${name}`)), element("span", "what", words));
+  item.append(element("span", "label", t(`label_${name}`)), textElement("span", "what", words));
   return item;
 }
 
 /** @param {{who: string, gift: string, total: number}} gift */
 export function giftRow({ who, gift, total }) {
   const item = element("li", "gave");
-  const name = element("span", "who", who);
+  const name = textElement("bdi", "who", who);
   name.style.setProperty("--hue", String(hueOf(who)));
   item.append(name, element("span", "what", t("gave", { gift })));
   if (total > 1) setTimes(item, total, false);

@@ -16,6 +16,7 @@ import { productOf, Shelf } from "./product.js";
 import { isRoom, roomOf, socketUrl } from "./rooms.js";
 import { Scene } from "./scene.js";
 import { Status } from "./status.js";
+import { isolated, shorten } from "./text.js";
 import { newGuestKey, VolleyClient } from "./volley-client.js";
 
 const $ = (id) => document.getElementById(id);
@@ -24,7 +25,7 @@ const IDENTITIES_MAX = 16;
 
 translate();
 const room = roomOf(location.pathname);
-document.title = `${room} · Volley`;
+document.title = `${isolated(room)} · Volley`;
 $("room-name").textContent = room;
 $("chat").dataset.empty = t("chatEmpty");
 $("home").href = link("/");
@@ -242,7 +243,7 @@ settle();
 addEventListener("online", () => { if (document.body.dataset.state === "connecting") client.connect(); });
 likes.enable(false);
 if (isRoom(room)) client.connect();
-else status.stopped(t("badRoom", { room: room.slice(0, 80) }), false);
+else status.stopped(t("badRoom", { room: shorten(room, 80) }), false);
 
 /** For the console and for tests. */
 globalThis.volley = { client, danmaku };

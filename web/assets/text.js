@@ -1,0 +1,53 @@
+// People's text on a page: which way it runs, where it may be cut, and how it stays apart from the text around it.
+
+/**
+ * Blocks of scripts that run from right to left, and their marks. Text without any of these runs from left to right whatever
+ * else it has, so nothing more is asked of it.
+ */
+const RTL = /[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+const FIRST_LETTER = /\p{L}/u;
+
+/** @type {HTMLElement|undefined} */ let probe;
+
+/**
+ * The direction of a line by its first strong character (UAX #9, P2 and P3), as the browser decides it for `dir="auto"`.
+ * @param {string} text @returns {"ltr"|"rtl"}
+ */
+export function direction(text) {
+  if (!RTL.test(text)) return "ltr";
+  probe ??= Object.assign(document.createElement("bdi"), { dir: "auto" });
+  probe.textContent = text;
+  try {
+    return probe.matches(":dir(rtl)") ? "rtl" : "ltr";
+  } catch { // A browser that does not know `:dir()`: the first letter decides.
+    return RTL.test(text.match(FIRST_LETTER)?.[0] ?? "") ? "rtl" : "ltr";
+  }
+}
+
+/** Text to put into a sentence: it keeps its own order and leaves the sentence's alone. @param {string} text */
+export const isolated = (text) => (RTL.test(text) ? `\u2068${text}\u2069` : text);
+
+const segmenter = globalThis.Intl?.Segmenter ? new Intl.Segmenter(undefined, { granularity: "grapheme" }) : null;
+
+/**
+ * What a reader sees as characters: a flag, a family, a letter with its accents is one (UAX #29). A browser without a segmenter
+ * gives code points.
+ * @param {string} text
+ */
+export const graphemes = (text) => (segmenter ? Array.from(segmenter.segment(text), ({ segment }) => segment) : [...text]);
+
+/** At most `max` characters of a text, an ellipsis included if there are more. @param {string} text @param {number} max */
+export function shorten(text, max) {
+  if (text.length <= max) return text;
+  const parts = graphemes(text);
+  return parts.length > max ? `${parts.slice(0, max - 1).join("")}…` : text;
+}
+
+/** An element whose text runs its own way. @param {string} tag @param {string} className @param {string} text */
+export function textElement(tag, className, text) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  node.dir = "auto";
+  node.textContent = text;
+  return node;
+}
