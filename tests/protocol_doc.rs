@@ -66,9 +66,10 @@ fn client_examples_parse_in_both_encodings_and_cover_every_kind() {
             ClientMessage::Auth(_) => "auth",
             ClientMessage::Rendition(_) => "rendition",
             ClientMessage::Vote(_) => "vote",
+            ClientMessage::Ping => "ping",
         });
     }
-    assert_eq!(kinds, ["auth", "comment", "like", "rendition", "vote"].into());
+    assert_eq!(kinds, ["auth", "comment", "like", "ping", "rendition", "vote"].into());
 }
 
 #[test]
@@ -93,10 +94,11 @@ fn server_examples_are_what_the_server_writes_and_cover_every_kind() {
             ServerMessage::Heartbeat(_) => "heartbeat",
             ServerMessage::Bye(_) => "bye",
             ServerMessage::Rendition(_) => "rendition",
+            ServerMessage::Pong(_) => "pong",
         });
         assert!(kinds.contains(only_key(&shown).as_str()));
     }
-    assert_eq!(kinds, ["ack", "bye", "error", "frame", "gap", "heartbeat", "rendition", "welcome"].into());
+    assert_eq!(kinds, ["ack", "bye", "error", "frame", "gap", "heartbeat", "pong", "rendition", "welcome"].into());
 }
 
 #[test]

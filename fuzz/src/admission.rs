@@ -114,6 +114,13 @@ impl Watch {
             Admitted::Rendition(rendition) => {
                 assert_eq!(parse(payload, encoding), Ok(ClientMessage::Rendition(rendition.as_str().into())));
             }
+            Admitted::Ping => {
+                self.likes += 1;
+                assert_eq!(parse(payload, encoding), Ok(ClientMessage::Ping));
+                if let Some(rate) = limits.likes_per_connection {
+                    assert!(self.likes <= allowed(rate, now_us), "{} likes and pings in {now_us} us", self.likes);
+                }
+            }
             Admitted::Refused(error) => self.refusal(error, payload, encoding),
             Admitted::Fatal(close, error) => {
                 self.refusal(error, payload, encoding);

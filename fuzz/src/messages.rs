@@ -70,6 +70,7 @@ pub fn written(message: &ClientMessage) -> Value {
         ClientMessage::Auth(auth) => json!({ "auth": auth }),
         ClientMessage::Rendition(name) => json!({ "rendition": name }),
         ClientMessage::Vote(vote) => json!({ "vote": vote }),
+        ClientMessage::Ping => json!({ "ping": {} }),
     }
 }
 
@@ -85,7 +86,7 @@ fn no_field_counts_twice(message: &ClientMessage) {
         ClientMessage::Like(_) => "{\"count\":1,",
         ClientMessage::Auth(_) => "{\"token\":\"\",",
         ClientMessage::Vote(_) => "{\"option\":1,",
-        ClientMessage::Rendition(_) => return,
+        ClientMessage::Rendition(_) | ClientMessage::Ping => return,
     };
     let twice = written(message).to_string().replacen(":{", &format!(":{again}"), 1);
     let read = parse(twice.as_bytes(), Encoding::Json);
@@ -122,6 +123,7 @@ fn shows(value: &Value, message: &ClientMessage) {
         ClientMessage::Like(like) => is(fields("like"), "count", json!(like.count)),
         ClientMessage::Auth(auth) => is(fields("auth"), "token", json!(auth.token)),
         ClientMessage::Rendition(name) => is(object, "rendition", json!(name)),
+        ClientMessage::Ping => assert!(fields("ping").len() <= object["ping"].as_object().map_or(0, Map::len)),
         ClientMessage::Vote(vote) => {
             let there = fields("vote");
             is(there, "id", json!(vote.id));

@@ -6,6 +6,7 @@
 use super::homes::{BUSY_RETRY_MS, Homes, Waker, gone};
 use super::library::Library;
 use super::mail::{Joined, Mail, Newcomer};
+use crate::clock;
 use crate::faults::fail_point;
 use crate::gateway::{Claim, Permit, Purpose};
 use crate::metrics::{ChangeReason, RenditionMetrics, ResumeMetrics};
@@ -17,7 +18,7 @@ use crate::protocol::encode::{self, Encoding, Variant};
 use crate::protocol::event::User;
 use crate::protocol::ids::{ClientId, Epoch, Hex64, Offset};
 use crate::protocol::local::ConnRef;
-use crate::protocol::message::{Bye, ErrorMessage, RenditionReason, ResumeFailure, ServerMessage};
+use crate::protocol::message::{Bye, ErrorMessage, Pong, RenditionReason, ResumeFailure, ServerMessage};
 use crate::room::registry::Registry;
 use crate::shard::handle::{Message, Shards};
 use crate::shard::tenant::{Command, Cx, Inbound, ResumeSource, Tenant};
@@ -227,6 +228,7 @@ impl Tenant for Node {
                 Some(error) => return say(cx, conn, ServerMessage::Error(error)),
             },
             Admitted::Rendition(rendition) => return cx.commands.push(Command::Rendition { conn, rendition }),
+            Admitted::Ping => return say(cx, conn, ServerMessage::Pong(Pong { at: clock::wall_ms() })),
             Admitted::Refused(error) => return say(cx, conn, ServerMessage::Error(error)),
             Admitted::Fatal(close, error) => {
                 say(cx, conn, ServerMessage::Error(error));

@@ -24,6 +24,8 @@ pub enum ClientMessage {
     Rendition(String),
     /// Vote in the open poll.
     Vote(VoteRequest),
+    /// Ask whether the path still carries messages both ways.
+    Ping,
 }
 
 /// `{"comment":{…}}`, not yet admitted: the text is as it came.
@@ -111,6 +113,8 @@ pub enum ServerMessage {
     Bye(Bye),
     /// From here on, frames come in another rendition.
     Rendition(RenditionChange),
+    /// The answer to a ping.
+    Pong(Pong),
 }
 
 /// First message of a connection.
@@ -290,6 +294,13 @@ pub enum RenditionReason {
 pub struct Heartbeat {
     /// The room's newest position.
     pub last: Offset,
+    /// Wall clock in milliseconds since the Unix epoch.
+    pub at: u64,
+}
+
+/// The answer to a client's `ping`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
     /// Wall clock in milliseconds since the Unix epoch.
     pub at: u64,
 }

@@ -26,7 +26,7 @@ pub enum ParseError {
         id: Option<ClientId>,
     },
     /// One key, but not one of ours.
-    #[error("unknown message; known are comment, like, vote, auth and rendition")]
+    #[error("unknown message; known are comment, like, vote, auth, rendition and ping")]
     UnknownOp,
 }
 
@@ -242,7 +242,7 @@ struct Root {
     lenient: bool,
 }
 
-const ONE_KEY: &str = "a message is an object with exactly one key: comment, like, vote, auth or rendition";
+const ONE_KEY: &str = "a message is an object with exactly one key: comment, like, vote, auth, rendition or ping";
 
 impl Fields for Root {
     const WANTED: &'static str = ONE_KEY;
@@ -290,6 +290,10 @@ impl Fields for Root {
             "rendition" => {
                 notes.place.set("rendition must be a string");
                 ClientMessage::Rendition(map.next_value_seed(Text)?)
+            }
+            "ping" => {
+                map.next_value_seed(Object::new(PingFields, notes))?;
+                ClientMessage::Ping
             }
             _ => return Ok(false),
         });
@@ -465,6 +469,17 @@ impl Fields for AuthFields {
 
     fn check(&self, _: &Notes) -> Result<(), &'static str> {
         if self.token.is_none() { Err("auth.token is missing") } else { Ok(()) }
+    }
+}
+
+/// A ping has no fields yet.
+struct PingFields;
+
+impl Fields for PingFields {
+    const WANTED: &'static str = "ping must be an object";
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, _: &str, _: &mut A, _: &Notes) -> Result<bool, A::Error> {
+        Ok(false)
     }
 }
 

@@ -364,6 +364,8 @@ impl Client {
                 desk.recorder.write(&Event::Rendition(Rendition { who, room: Some(room), now, reason }));
             }
             ServerMessage::Heartbeat(heartbeat) => self.reached(heartbeat.last.min(self.last), desk),
+            // Nothing here pings.
+            ServerMessage::Pong(_) => {}
             ServerMessage::Bye(bye) => {
                 desk.counts.byes += 1;
                 return Wish::ComeBack(bye.after_ms);

@@ -244,6 +244,7 @@ impl Worker<'_> {
                 bump(&mut self.tally.renditions, &format!("{} ({reason})", change.now.as_str()), 1);
             }
             (_, ServerMessage::Welcome(_)) => bump(&mut self.tally.unreadable, "a second welcome", 1),
+            (_, ServerMessage::Pong(_)) => bump(&mut self.tally.unreadable, "a pong without a ping", 1),
         }
         Ok(())
     }

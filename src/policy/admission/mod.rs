@@ -71,6 +71,8 @@ pub enum Admitted {
     Said(Said),
     /// From now on the connection reads this rendition.
     Rendition(Rendition),
+    /// The client waits for a pong.
+    Ping,
     /// Not accepted: send this.
     Refused(ErrorMessage),
     /// Not accepted, and one too many: send this, then close.
@@ -128,6 +130,10 @@ impl Admission {
             Ok(ClientMessage::Rendition(name)) => {
                 let judged = self.rendition(&name, meter, now_us).map(Admitted::Rendition);
                 (Kind::Rendition, judged.map_err(|refusal| refusal.into_message(None)))
+            }
+            Ok(ClientMessage::Ping) => {
+                let judged = self.ping(meter, now_us).map(|()| Admitted::Ping);
+                (Kind::Ping, judged.map_err(|refusal| refusal.into_message(None)))
             }
             Ok(ClientMessage::Vote(vote)) => {
                 let id = vote.id.clone();
@@ -217,6 +223,14 @@ impl Admission {
     fn rendition(&self, name: &str, meter: &mut SessionMeter, now_us: u64) -> Result<Rendition, Refusal> {
         self.spend_request(meter, now_us)?;
         Rendition::of(name).ok_or(Refusal::NoSuchRendition)
+    }
+
+    /// A ping takes a token of the connection's likes: it often goes out beside a comment, which it must not displace.
+    fn ping(&self, meter: &mut SessionMeter, now_us: u64) -> Result<(), Refusal> {
+        if let Some(rate) = self.limits.likes_per_connection {
+            meter.likes.check(rate, now_us, 1)?;
+        }
+        Ok(())
     }
 
     /// Requests that cost the room next to nothing take a token of the connection's comments.

@@ -179,6 +179,25 @@ fn a_token_and_an_unknown_rendition_are_not_available_and_not_repeated() {
 }
 
 #[test]
+fn a_ping_is_admitted_beside_comments_and_limited_by_the_likes_of_its_connection() {
+    let ping = |admission: &Admission, meter: &mut SessionMeter| {
+        admission.admit(br#"{"ping":{"later":1}}"#, Encoding::Json, &user("u"), meter, 0)
+    };
+    let admission = Admission::new(&Config::default());
+    let mut meter = SessionMeter::default();
+    // Every comment that the connection may say at once was said.
+    while matches!(
+        admission.admit(br#"{"comment":{"text":"hi"}}"#, Encoding::Json, &user("u"), &mut meter, 0),
+        Admitted::Said(_)
+    ) {}
+    let admitted = (0..1_000).take_while(|_| ping(&admission, &mut meter) == Admitted::Ping).count();
+    assert!((200..=201).contains(&admitted), "{admitted} at once, as likes");
+    let limited = refused(ping(&admission, &mut meter));
+    assert_eq!((limited.code, limited.id), (ErrorCode::RateLimited, None));
+    assert!(limited.retry_after_ms.is_some());
+}
+
+#[test]
 fn a_vote_goes_to_the_room_and_takes_a_comments_token() {
     let vote = json!({"vote": {"poll": "p1", "option": 2, "id": "v1"}}).to_string();
     let poll = ClientId::new("p1").unwrap();

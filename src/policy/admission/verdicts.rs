@@ -11,16 +11,18 @@ pub(super) enum Kind {
     Auth,
     Rendition,
     Vote,
+    Ping,
     /// It could not be read.
     Unreadable,
 }
 
-const KINDS: [(Kind, &str); 6] = [
+const KINDS: [(Kind, &str); 7] = [
     (Kind::Comment, "comment"),
     (Kind::Like, "like"),
     (Kind::Auth, "auth"),
     (Kind::Rendition, "rendition"),
     (Kind::Vote, "vote"),
+    (Kind::Ping, "ping"),
     (Kind::Unreadable, "unreadable"),
 ];
 
@@ -32,7 +34,7 @@ const fn possible(kind: Kind) -> &'static [Option<ErrorCode>] {
         Kind::Like => &[None, Some(BadPayload), Some(RateLimited), Some(Overloaded)],
         Kind::Auth => &[Some(NotAvailable), Some(RateLimited)],
         Kind::Rendition => &[None, Some(NotAvailable), Some(RateLimited)],
-        Kind::Vote => &[None, Some(RateLimited)],
+        Kind::Vote | Kind::Ping => &[None, Some(RateLimited)],
         Kind::Unreadable => &[Some(BadPayload), Some(UnknownOp)],
     }
 }

@@ -103,6 +103,9 @@ fn json_that_is_no_message_is_bad_payload() {
         r#"{"auth":{}}"#,
         r#"{"rendition":{"lite":null}}"#,
         r#"{"rendition":7}"#,
+        r#"{"ping":null}"#,
+        r#"{"ping":[]}"#,
+        r#"{"ping":{},"like":{"count":1}}"#,
         r#""Comment""#,
         r#"{"comment":{"text":"\ud800"}}"#,
         r#"{"comment":{"text":"\udc00\ud800"}}"#,
@@ -284,13 +287,14 @@ fn errors_never_repeat_what_the_client_sent() {
     assert!(!debug.contains("CANARY"));
 }
 
-const MESSAGES: [&str; 6] = [
+const MESSAGES: [&str; 7] = [
     r#"{"comment":{"id":"c1","text":"还有吗 😀","style":{"mode":"top","color":255},"media_ms":5,"ext":{"a":[1,null]}}}"#,
     r#"{"comment":{"text":"","unknown":{"fields":["are","ignored"]}}}"#,
     r#"{"like":{"count":3}}"#,
     r#"{"vote":{"poll":"p1","option":0,"id":"v1"}}"#,
     r#"{"auth":{"token":"t"}}"#,
     r#"{"rendition":"lite"}"#,
+    r#"{"ping":{}}"#,
 ];
 
 fn as_msgpack(json: &str) -> Vec<u8> {
@@ -391,7 +395,7 @@ proptest! {
     }
 
     #[test]
-    fn both_encodings_read_the_same(op in proptest::sample::select(vec!["comment", "like", "vote", "auth", "rendition"]), value in values()) {
+    fn both_encodings_read_the_same(op in proptest::sample::select(vec!["comment", "like", "vote", "auth", "rendition", "ping"]), value in values()) {
         let value = json!({ op: value });
         prop_assert_eq!(json(value.to_string()), msgpack(rmp_serde::to_vec_named(&value).unwrap()), "{}", value);
     }
