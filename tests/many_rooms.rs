@@ -4,8 +4,9 @@ mod common;
 mod viewer;
 
 use common::Server;
+use serde_json::json;
 use std::collections::BTreeMap;
-use viewer::{ENCODINGS, Seen, enter};
+use viewer::{ENCODINGS, Seen, enter, number};
 
 const ROOMS: usize = 48;
 const COMMENTS: usize = 10;
@@ -54,4 +55,16 @@ fn every_room_of_many_shows_one_order_to_all_its_viewers_on_four_shards() {
     }
     assert_eq!(server.metric("volley_gaps_total", ""), 0.0);
     assert_eq!(server.metric("volley_inbox_full_total", ""), 0.0);
+}
+
+#[test]
+fn a_ping_is_answered_at_once_in_a_quiet_room() {
+    let server = Server::start(|config| config.room.heartbeat_ms = 3_600_000);
+    for encoding in ENCODINGS {
+        let mut client = enter(&server, "quiet", "", encoding);
+        client.send_value(&json!({"ping": {}}));
+        let (told, now) = (number(&client.next("pong"), "at"), volley::clock::wall_ms());
+        assert!(told.abs_diff(now) < 10_000, "the server's wall clock: {told} at {now}");
+    }
+    assert_eq!(server.metric("volley_admission_total", "kind=\"ping\",verdict=\"accepted\""), 2.0);
 }

@@ -439,19 +439,6 @@ fn likes_over_the_rate_are_refused_and_the_hint_is_true() {
 }
 
 #[test]
-fn a_ping_is_answered_at_once_in_a_quiet_room() {
-    let server = Server::start(|config| config.room.heartbeat_ms = 3_600_000);
-    for encoding in ENCODINGS {
-        let mut client = enter(&server, "quiet", "", encoding);
-        client.send_value(&json!({"ping": {}}));
-        let pong = client.next("pong");
-        let (told, now) = (number(&pong, "at"), volley::clock::wall_ms());
-        assert!(told <= now && told + 10_000 > now, "the server's wall clock: {told} at {now}");
-    }
-    assert_eq!(server.metric("volley_admission_total", "kind=\"ping\",verdict=\"accepted\""), 2.0);
-}
-
-#[test]
 fn a_room_too_many_is_refused_until_another_ends() {
     let server = Server::start(|config| {
         config.room.rooms_max = 2;
