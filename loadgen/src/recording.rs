@@ -2,8 +2,10 @@
 //!
 //! Does not know: who replays them. A broken entry is never guessed at: it is reported with its line and its
 //! reason, and the caller decides whether the file is refused or the entry skipped. Entities are
-//! the five of XML and character references; a DOCTYPE's own are never expanded.
+//! the five of XML and character references; a DOCTYPE's own are never expanded. A break that a text spells (`/n`) is
+//! a break, unless Volley wrote the file: see [`breaks`].
 
+mod breaks;
 mod entry;
 
 use crate::plan::Line;
@@ -52,6 +54,8 @@ pub struct Recording {
     pub empty: u64,
     /// Texts over 512 characters or 2 KiB: the server will refuse them as `too_long`.
     pub too_long: u64,
+    /// Texts with a break that was spelled `/n`.
+    pub breaks: u64,
     /// Font sizes outside of what the server takes, set to the nearest.
     pub sizes_clamped: u64,
 }
@@ -64,10 +68,27 @@ pub fn parse(bytes: &[u8], on_broken: OnBroken) -> Result<Recording, Broken> {
     if bytes.len() > FILE_BYTES_MAX {
         return Err(Broken { line: 1, reason: Reason::FileTooBig });
     }
-    let mut parser =
-        Parser { bytes, on_broken, at_line: (0, 1), out: Recording::default(), root: Root::Before, open: None };
+    let mut parser = Parser {
+        bytes,
+        on_broken,
+        at_line: (0, 1),
+        out: Recording::default(),
+        root: Root::Before,
+        server: None,
+        open: None,
+    };
     parser.run()?;
+    let is_ours = matches!(&parser.server, Some(Server { name, .. }) if name.trim() == OUR_SERVER);
     let mut recording = parser.out;
+    for line in &mut recording.lines {
+        if !is_ours {
+            let text = breaks::read(&line.text);
+            recording.breaks += u64::from(text != line.text);
+            line.text = text;
+        }
+        recording.empty += u64::from(line.text.trim().is_empty());
+        recording.too_long += u64::from(entry::is_too_long(&line.text));
+    }
     if recording.by_mode.is_empty() {
         return Err(Broken { line: 1, reason: Reason::NoEntries });
     }
@@ -80,6 +101,15 @@ enum Root {
     Before,
     Inside,
     After,
+}
+
+/// `chatserver` of the files that Volley's own export writes.
+const OUR_SERVER: &str = "volley";
+
+/// The element `chatserver`, which names the program that wrote the file.
+struct Server {
+    name: String,
+    is_open: bool,
 }
 
 /// An entry whose end has not come.
@@ -100,6 +130,8 @@ struct Parser<'a> {
     at_line: (usize, usize),
     out: Recording,
     root: Root,
+    /// The first of the file.
+    server: Option<Server>,
     open: Option<Open>,
 }
 
@@ -187,6 +219,10 @@ impl<'a> Parser<'a> {
             (Root::Before, _) => return Err(Broken { line: self.line(at), reason: Reason::NotARecording }),
             (Root::After, _) => return self.broken_at(at, Reason::AfterRoot),
             (Root::Inside, b"d") => {}
+            (Root::Inside, b"chatserver") if self.open.is_none() && self.server.is_none() => {
+                self.server = Some(Server { name: String::new(), is_open: true });
+                return Ok(());
+            }
             (Root::Inside, _) => {
                 // chatserver, chatid and the like between the entries; inside of one it is markup.
                 if let Some(open) = &mut self.open {
@@ -203,6 +239,9 @@ impl<'a> Parser<'a> {
     }
 
     fn end(&mut self, name: &[u8], at: usize) -> Result<(), Broken> {
+        if let Some(server) = &mut self.server {
+            server.is_open = false;
+        }
         match (&mut self.open, name) {
             (Some(open), b"d") => {
                 let reason = if open.inner > 0 { Reason::Markup } else { Reason::Unclosed };
@@ -230,6 +269,9 @@ impl<'a> Parser<'a> {
 
     fn text(&mut self, text: Result<&str, std::str::Utf8Error>, at: usize) -> Result<(), Broken> {
         let Some(open) = &mut self.open else {
+            if let (Some(server @ Server { is_open: true, .. }), Ok(name)) = (&mut self.server, text) {
+                server.name.push_str(name);
+            }
             return match (text, self.root) {
                 (Err(_), _) => self.broken_at(at, Reason::InvalidUtf8),
                 (Ok(text), Root::Inside) if !text.contains('&') => Ok(()),
@@ -269,8 +311,6 @@ impl<'a> Parser<'a> {
         };
         let (size, is_clamped) = entry::size(fields.size);
         out.sizes_clamped += u64::from(is_clamped);
-        out.empty += u64::from(open.text.trim().is_empty());
-        out.too_long += u64::from(entry::is_too_long(&open.text));
         out.lines.push(Line { at_ms: fields.at_ms, mode, color: fields.color, size, text: open.text });
         Ok(())
     }

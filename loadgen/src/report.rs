@@ -329,6 +329,7 @@ impl Outcome {
                 "empty": r.empty,
                 "too_long": r.too_long,
                 "sizes_clamped": r.sizes_clamped,
+                "breaks": r.breaks,
             })),
             "crowded": Crowded::of(scenario, f),
             "connect_s": f.connect_s,
@@ -415,6 +416,9 @@ fn group_text(group: &Group, found: &GroupFindings, seconds: f64) -> String {
 fn recording_text(r: &Recording) -> String {
     let modes = r.by_mode.iter().map(|(mode, n)| format!("mode {mode}: {n}")).collect::<Vec<_>>().join(", ");
     let mut text = format!("{} comments ({modes}), {} of other modes skipped", r.lines.len(), r.skipped_modes);
+    if r.breaks > 0 {
+        text.push_str(&format!("\n{} with a line break spelled /n or \\n, read as one", r.breaks));
+    }
     for (reason, n) in &r.broken {
         text.push_str(&format!("\n{n} broken: {reason}"));
     }

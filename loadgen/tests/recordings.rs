@@ -55,6 +55,45 @@ fn an_entry_is_read_as_it_was_said() {
     assert_eq!((line("big").size, recording.sizes_clamped), (64, 1));
 }
 
+/// The texts of a file from that server, in order.
+fn texts(server: &str, said: &[&str]) -> Vec<String> {
+    let entry = |(n, text): (usize, &&str)| format!("<d p=\"{n},1,25,16777215,1,0,u,2\">{text}</d>");
+    let entries: String = said.iter().enumerate().map(entry).collect();
+    let xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><i>{server}<chatid>1</chatid>{entries}</i>");
+    parse(xml.as_bytes(), OnBroken::Refuse).unwrap().lines.into_iter().map(|line| line.text).collect()
+}
+
+#[test]
+fn a_break_that_an_old_recording_spells_is_a_break() {
+    let said = [
+        "一/n二",
+        "谢谢/n",
+        "a\\nb",
+        "<![CDATA[一/n]]>二",
+        "&#47;n",
+        "http://x/news",
+        "see example.org/new/n",
+        "plain",
+    ];
+    let shown = ["一\n二", "谢谢\n", "a\nb", "一\n二", "\n", "http://x/news", "see example.org/new/n", "plain"];
+    for server in ["<chatserver>chat.bilibili.tv</chatserver>", "", "<chatserver/>", "<other>volley</other>"] {
+        assert_eq!(texts(server, &said), shown, "{server}");
+    }
+    let show = parse(&file("comment.xml"), OnBroken::Refuse).unwrap();
+    assert!(!show.lines.iter().any(|line| line.text.contains("/n")));
+    assert_eq!(show.lines.iter().filter(|line| line.text.contains('\n')).count(), 51);
+    assert_eq!((show.empty, show.too_long), (0, 0));
+}
+
+#[test]
+fn a_file_that_volley_wrote_spells_no_breaks() {
+    let said = ["and/nor", "w/n", "http://x/news", "/n", "C:\\new", "\\n"];
+    assert_eq!(texts("<chatserver>volley</chatserver>", &said), said);
+    assert_eq!(texts("<source>k-v</source><chatserver> volley\n</chatserver>", &said), said);
+    assert_eq!(texts("<chatserver>volley.example.org</chatserver>", &["and/nor"]), ["and\nor"]);
+    assert_eq!(texts("<chatserver>chat.bilibili.com</chatserver><chatserver>volley</chatserver>", &["a/n"]), ["a\n"]);
+}
+
 #[test]
 fn long_texts_are_counted_as_the_server_refuses_them() {
     let long = |n: usize| format!(r#"<d p="1,1,25,1,1,0,u,2">{}</d>"#, "字".repeat(n));

@@ -88,6 +88,33 @@ fn read_plainly(xml: &str) -> Vec<Said> {
 }
 
 #[test]
+fn a_viewer_s_own_slash_and_n_survive_the_way_there_and_back() {
+    let node = server();
+    let address = node.public_address();
+    let said = ["and/nor", "km/n", "http://x/news", "C:\\new", "שלום/nעולם (50 ₪)!"];
+    let entry = |(n, text): (usize, &&str)| format!("<d p=\"0.{n},1,25,16777215,1,0,u,2\">{text}</d>\n");
+    let entries: String = said.iter().enumerate().map(entry).collect();
+    let xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><i><chatserver>volley</chatserver>\n{entries}</i>\n");
+    let path = std::env::temp_dir().join(format!("loadgen-slashes-{}.xml", std::process::id()));
+    std::fs::write(&path, xml).unwrap();
+    let replay = Command::new(env!("CARGO_BIN_EXE_loadgen"))
+        .args(["--url", &format!("ws://{address}"), "--room", "slashes", "--replay"])
+        .arg(&path)
+        .args(["--viewers", "2", "--likes", "1", "--warmup", "0.2", "--quiet"])
+        .output()
+        .unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
+    let exported = parse(export(address, "slashes", "bilibili-xml").as_bytes(), OnBroken::Refuse).unwrap();
+    let mut came: Vec<&str> = exported.lines.iter().map(|line| line.text.as_str()).collect();
+    came.sort_unstable();
+    let mut expected = said;
+    expected.sort_unstable();
+    assert_eq!(came, expected);
+    assert_eq!(node.drain(), 0);
+}
+
+#[test]
 fn a_show_that_was_replayed_is_exported_as_it_was() {
     let node = server();
     let address = node.public_address();
