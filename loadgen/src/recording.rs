@@ -7,6 +7,7 @@
 
 mod breaks;
 mod entry;
+mod summary;
 
 use crate::plan::Line;
 use entry::Fields;

@@ -180,7 +180,7 @@ impl Outcome {
             ),
         );
         if let Some(recording) = recording {
-            row("recording", recording_text(recording));
+            row("recording", recording.summary());
         }
         let seconds = f.measured_s.max(f64::MIN_POSITIVE);
         row(
@@ -321,16 +321,7 @@ impl Outcome {
                 "latency": found.latency,
                 "ack_latency": found.ack_latency,
             })).collect::<Vec<_>>(),
-            "recording": recording.map(|r| json!({
-                "replayed": r.lines.len(),
-                "by_mode": r.by_mode.iter().map(|(mode, n)| (mode.to_string(), *n)).collect::<BTreeMap<_, _>>(),
-                "skipped_modes": r.skipped_modes,
-                "broken": r.broken.iter().map(|(reason, n)| (reason.to_string(), *n)).collect::<BTreeMap<_, _>>(),
-                "empty": r.empty,
-                "too_long": r.too_long,
-                "sizes_clamped": r.sizes_clamped,
-                "breaks": r.breaks,
-            })),
+            "recording": recording.map(Recording::json),
             "crowded": Crowded::of(scenario, f),
             "connect_s": f.connect_s,
             "tally": f.tally,
@@ -411,18 +402,6 @@ fn group_text(group: &Group, found: &GroupFindings, seconds: f64) -> String {
         grouped(found.comments_sent),
         latency_text(&found.latency, "receipts")
     )
-}
-
-fn recording_text(r: &Recording) -> String {
-    let modes = r.by_mode.iter().map(|(mode, n)| format!("mode {mode}: {n}")).collect::<Vec<_>>().join(", ");
-    let mut text = format!("{} comments ({modes}), {} of other modes skipped", r.lines.len(), r.skipped_modes);
-    if r.breaks > 0 {
-        text.push_str(&format!("\n{} with a line break spelled /n or \\n, read as one", r.breaks));
-    }
-    for (reason, n) in &r.broken {
-        text.push_str(&format!("\n{n} broken: {reason}"));
-    }
-    text
 }
 
 fn server_rows(f: &Findings) -> Vec<(&'static str, String)> {

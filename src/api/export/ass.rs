@@ -68,7 +68,8 @@ impl Ass {
 impl Writer for Ass {
     fn begin(&mut self, out: &mut Vec<u8>) {
         let size = u64::from(Style::default().size) * SCALE;
-        // A Vec takes every write.
+        // Encoding −1 is no character set: libass takes the direction of each line from its text then, instead of from
+        // left to right. A Vec takes every write.
         let _ = write!(
             out,
             "[Script Info]\nTitle: {room}\nScriptType: v4.00+\nPlayResX: {WIDTH}\nPlayResY: {HEIGHT}\nWrapStyle: 2\n\
@@ -76,7 +77,7 @@ impl Writer for Ass {
              [V4+ Styles]\nFormat: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, \
              Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, \
              MarginL, MarginR, MarginV, Encoding\n\
-             Style: Danmaku,sans-serif,{size},&H00FFFFFF,&H00FFFFFF,&H00000000,&H80000000,0,0,0,0,100,100,0,0,1,2,0,7,0,0,0,1\n\n\
+             Style: Danmaku,sans-serif,{size},&H00FFFFFF,&H00FFFFFF,&H00000000,&H80000000,0,0,0,0,100,100,0,0,1,2,0,7,0,0,0,-1\n\n\
              [Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n",
             room = self.room,
         );
@@ -189,6 +190,20 @@ mod tests {
                 "Dialogue: 1,1:00:00.50,1:00:04.50,Danmaku,,0,0,0,,{\\an2\\pos(960,1026)}底",
             ]
         );
+    }
+
+    #[test]
+    fn a_line_from_right_to_left_has_its_own_direction_and_its_own_text() {
+        let mut head = Vec::new();
+        Ass::new(&RoomId::new("r").unwrap()).begin(&mut head);
+        let head = String::from_utf8(head).unwrap();
+        let field = |line: &str, n: usize| line.split(',').nth(n).unwrap().trim().to_owned();
+        let of = |start: &str| head.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+        let (format, style) = (of("Format: Name, Fontname"), of("Style: Danmaku"));
+        let encoding = format.split(',').position(|name| name.trim() == "Encoding").unwrap();
+        assert_eq!(field(&style, encoding), "-1", "{style}");
+        let said = "(מחיר: 50 ₪)";
+        assert!(lines(&[(said, Style::default(), 0)])[0].ends_with(&format!("}}{said}")));
     }
 
     #[test]
