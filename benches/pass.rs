@@ -12,9 +12,9 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use volley::protocol::encode::{Encoding, Variant, websocket_frame};
 use volley::protocol::frame::{EncodedFrame, RoomKey};
+use volley::shard::fanout::pass::{Slot, Slots, Wire};
+use volley::shard::fanout::ring::Ring;
 use volley::shard::inbox::Inbox;
-use volley::shard::pass::{Slot, Slots, Wire};
-use volley::shard::ring::Ring;
 
 /// Takes everything.
 struct Sink(u64);

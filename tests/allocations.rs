@@ -13,11 +13,12 @@ use volley::protocol::encode::{self, Encoding, Variant};
 use volley::protocol::frame::{EncodedFrame, RoomKey};
 use volley::protocol::local::ConnRef;
 use volley::protocol::message::{RenditionReason, ResumeFailure};
-use volley::shard::handle::{Message, Shards};
-use volley::shard::pass::{Slot, Slots, Wire};
-use volley::shard::ring::Ring;
+use volley::shard::fanout::pass::{Slot, Slots, Wire};
+use volley::shard::fanout::ring::Ring;
+use volley::shard::handle::Shards;
+use volley::shard::message::Message;
 use volley::shard::tenant::{Caps, Command, Cx, Inbound, NewConn, ResumeSource, Tenant};
-use volley::shard::worker::Settings;
+use volley::shard::worker::ShardSettings;
 
 /// The system's allocator, counted.
 struct Counting;
@@ -114,7 +115,7 @@ fn on_slots(count: u32, waiting: u64) -> u64 {
 /// Allocations of the whole process while `FRAMES` frames reach `count` real sockets, one after the other.
 fn on_sockets(count: usize) -> u64 {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    let settings = Settings {
+    let settings = ShardSettings {
         ring_frames: 64,
         ping_us: u64::MAX / 4,
         idle_us: u64::MAX / 2,

@@ -334,16 +334,16 @@ fn a_planted_violation_of_every_rule_is_found() {
     let machine = concat!("see /wo", "rk/notes");
     let planted: &[(&str, &str, &str)] = &[
         ("src/room/core.rs", "use crate::shard::Pass;", "`room` (L3) imports `shard`"),
-        ("src/shard/pass.rs", "use crate::{limits, room::actor};", "`shard` (L3) imports `room`"),
-        ("src/shard/pass.rs", "use crate::{\n    limits::{A, B},\n    api,\n};", "`shard` (L3) imports `api`"),
+        ("src/shard/fanout/pass.rs", "use crate::{limits, room::actor};", "`shard` (L3) imports `room`"),
+        ("src/shard/fanout/pass.rs", "use crate::{\n    limits::{A, B},\n    api,\n};", "`shard` (L3) imports `api`"),
         ("src/limits.rs", "fn f() { crate::clock::now_us(); }", "`limits` (L0) imports `clock`"),
         ("src/new/mod.rs", "//! Does not know: a thing.", "`new` has no layer"),
         ("src/log/mod.rs", "//! Does not know: a thing.\nuse super::room;", "`super` leaves the folder"),
         ("src/room/core.rs", "use super::super::shard;", "`super` leaves the folder"),
         ("src/room/core.rs", "use std::time::Duration;", "names `std::time`; room is replayed"),
         ("src/protocol/ids.rs", "use tokio::net::TcpStream;", "names `tokio::`; protocol knows no socket"),
-        ("src/shard/pass.rs", "serde_json::to_string(&x)", "names `serde_json`; shard knows no payload"),
-        ("src/shard/pass.rs", "counter!(\"volley_x_total\")", "metric names live in src/metrics"),
+        ("src/shard/fanout/pass.rs", "serde_json::to_string(&x)", "names `serde_json`; shard knows no payload"),
+        ("src/shard/fanout/pass.rs", "counter!(\"volley_x_total\")", "metric names live in src/metrics"),
         ("src/app/mod.rs", "//! Does not know: x\nstd::env::var(\"X\")", "only config reads the environment"),
         ("src/app/node.rs", "use std::time::{Duration, Instant};", "only clock.rs reads clocks"),
         ("src/gateway/accept.rs", "std::thread::sleep(x)", "wait for the event"),
@@ -352,8 +352,8 @@ fn a_planted_violation_of_every_rule_is_found() {
         ("src/log/memory.rs", stub, "a stub"),
         ("src/log/memory.rs", debug, "a debugging aid"),
         ("docs/x.md", machine, "a path of one machine"),
-        ("src/shard/raw.rs", "let x = 1;\nlet fd = unsafe { f() };", "without a SAFETY comment"),
-        ("src/shard/raw.rs", "unsafe impl Send for X {}", "without a SAFETY comment"),
+        ("src/shard/fanout/raw.rs", "let x = 1;\nlet fd = unsafe { f() };", "without a SAFETY comment"),
+        ("src/shard/fanout/raw.rs", "unsafe impl Send for X {}", "without a SAFETY comment"),
         ("README.md", "see `src/nothing/here.rs`", "mentions `src/nothing/here.rs`"),
         ("docs/x.md", "see [that](../gone.md#there)", "mentions `docs/../gone.md`"),
     ];
@@ -372,12 +372,12 @@ fn what_is_right_is_let_pass() {
     let right: &[(&str, &str)] = &[
         ("src/room/core.rs", "use crate::protocol::event;\nuse super::digest;\n// crate::shard sends it"),
         (
-            "src/shard/pass.rs",
+            "src/shard/fanout/pass.rs",
             "use crate::{limits, protocol::{encode, frame}};\nmod tests {\n    use super::super::ring;\n}",
         ),
         ("src/metrics/figures.rs", "counter!(\"volley_x_total\")"),
         ("src/clock.rs", "//! Does not know: anything.\nuse std::time::{Instant, SystemTime};"),
-        ("src/shard/raw.rs", "// SAFETY: open for the call.\nlet fd = unsafe { f() };"),
+        ("src/shard/fanout/raw.rs", "// SAFETY: open for the call.\nlet fd = unsafe { f() };"),
         ("src/room/core.rs", "#[cfg(test)]\nmod tests {\n    use std::time::Instant;\n}"),
         ("docs/x.md", "see [the keys](configuration.md#log) and `src/config/keys.rs` and `src/config/*.rs`"),
     ];

@@ -24,9 +24,9 @@ use volley::protocol::message::ServerMessage;
 use volley::room::actor::{Actor, Settings};
 use volley::room::core::{Core, CoreSettings, Wanted};
 use volley::room::registry::RoomHandle;
+use volley::shard::fanout::pass::{Slot, Slots, Wire};
+use volley::shard::fanout::ring::Ring;
 use volley::shard::inbox::Inbox;
-use volley::shard::pass::{Slot, Slots, Wire};
-use volley::shard::ring::Ring;
 
 /// Work that can be repeated.
 pub struct Workload {

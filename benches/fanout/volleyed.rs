@@ -16,11 +16,11 @@ use volley::protocol::local::ConnRef;
 use volley::protocol::message::{RenditionReason, ResumeFailure};
 use volley::shard::handle::Shards;
 use volley::shard::tenant::{Caps, Command, Cx, Inbound, NewConn, ResumeSource, Tenant};
-use volley::shard::worker::Settings;
+use volley::shard::worker::ShardSettings;
 
 const ROOM: RoomKey = RoomKey(1);
 
-const SETTINGS: Settings = Settings {
+const SETTINGS: ShardSettings = ShardSettings {
     ring_frames: 64,
     ping_us: 3_600_000_000,
     idle_us: 7_200_000_000,

@@ -19,9 +19,9 @@ use volley::protocol::ids::{ClientId, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
 use volley::room::actor::{Actor, Effect, Settings};
 use volley::room::registry::RoomHandle;
+use volley::shard::fanout::pass::{SendTally, Slot, Slots};
+use volley::shard::fanout::ring::Ring;
 use volley::shard::inbox::Inbox;
-use volley::shard::pass::{Slot, Slots, Tally};
-use volley::shard::ring::Ring;
 
 const TICK_US: u64 = 100_000;
 const COMMENTS: u32 = 20;
@@ -62,7 +62,7 @@ impl Outcome {
 enum Message {
     Frame(Arc<EncodedFrame>),
     /// A shard has sent a frame to all of its slots.
-    Done(Tally),
+    Done(SendTally),
     /// Says how much CPU time it took since the last time.
     Report,
     Spent(Duration),
@@ -130,10 +130,10 @@ impl Shard {
     }
 
     /// The frame's whole pass, in the slices of the duty cycle; counted once, at its end.
-    fn pass(&mut self, frame: Arc<EncodedFrame>) -> Tally {
+    fn pass(&mut self, frame: Arc<EncodedFrame>) -> SendTally {
         self.ring.push(frame);
         self.slots.frame_came();
-        let (mut all, mut left) = (Tally::default(), Vec::new());
+        let (mut all, mut left) = (SendTally::default(), Vec::new());
         while self.slots.is_due() {
             let tally = self.slots.slice(&self.ring, &mut self.sink, PASS_SLICE_SENDS, &mut left);
             all.sends += tally.sends;

@@ -3,7 +3,7 @@
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 use std::io::IoSlice;
-use volley::shard::pass::Wire;
+use volley::shard::fanout::pass::Wire;
 
 /// Bytes taken.
 #[derive(Default)]

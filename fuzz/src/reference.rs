@@ -3,10 +3,10 @@
 
 use volley::limits::CONTROL_FRAMES_BURST;
 use volley::protocol::codes::Close;
-use volley::shard::probe::{Caps, Seen};
+use volley::shard::probe::{Caps, Observed};
 
 /// What a connection must see in `stream`, all of which comes at time 0, and whether something is left open.
-pub fn read(mut stream: &[u8], caps: &Caps) -> (Vec<Seen>, bool) {
+pub fn read(mut stream: &[u8], caps: &Caps) -> (Vec<Observed>, bool) {
     let mut seen = Vec::new();
     // The message that is open: whether it is text, its bytes and its fragments.
     let mut open: Option<(bool, Vec<u8>, u32)> = None;
@@ -16,7 +16,7 @@ pub fn read(mut stream: &[u8], caps: &Caps) -> (Vec<Seen>, bool) {
             Ok(Some(frame)) => frame,
             Ok(None) => return (seen, open.is_some() || !stream.is_empty()),
             Err(close) => {
-                seen.push(Seen::Refused(close));
+                seen.push(Observed::Refused(close));
                 return (seen, false);
             }
         };
@@ -24,13 +24,13 @@ pub fn read(mut stream: &[u8], caps: &Caps) -> (Vec<Seen>, bool) {
         let end = match frame.opcode {
             8 => match close(&frame.payload) {
                 Ok(answer) => {
-                    seen.push(Seen::Wrote(control(8, &answer)));
-                    Seen::PeerClosed
+                    seen.push(Observed::Wrote(control(8, &answer)));
+                    Observed::PeerClosed
                 }
-                Err(close) => Seen::Refused(close),
+                Err(close) => Observed::Refused(close),
             },
             9 => {
-                seen.push(Seen::Wrote(control(10, &frame.payload)));
+                seen.push(Observed::Wrote(control(10, &frame.payload)));
                 continue;
             }
             10 => continue,
@@ -41,12 +41,12 @@ pub fn read(mut stream: &[u8], caps: &Caps) -> (Vec<Seen>, bool) {
                 // A sequence that is cut may go on in the next fragment; a wrong one never becomes right.
                 let is_broken = is_text && whole.is_err_and(|e| frame.is_final || e.error_len().is_some());
                 if is_broken {
-                    Seen::Refused(Close::InvalidText)
+                    Observed::Refused(Close::InvalidText)
                 } else {
                     match (frame.is_final, is_text) {
                         (false, _) => open = Some((is_text, bytes, fragments + 1)),
-                        (true, true) => seen.push(Seen::Text(String::from_utf8(bytes).expect("looked at"))),
-                        (true, false) => seen.push(Seen::Binary(bytes)),
+                        (true, true) => seen.push(Observed::Text(String::from_utf8(bytes).expect("looked at"))),
+                        (true, false) => seen.push(Observed::Binary(bytes)),
                     }
                     continue;
                 }

@@ -6,7 +6,7 @@
 
 use super::cut::Cut;
 use super::reference;
-use volley::shard::probe::{Caps, Probe, Seen};
+use volley::shard::probe::{Caps, Observed, Probe};
 
 /// Eight bytes choose the caps and the cuts; the rest is the stream.
 pub fn receive(data: &[u8]) {
@@ -25,8 +25,8 @@ pub fn receive(data: &[u8]) {
         // The second reader does not inflate; what comes out keeps the bound all the same.
         let is_bounded = |bytes: usize| bytes <= message_bytes_max as usize;
         assert!(whole.0.iter().all(|seen| match seen {
-            Seen::Text(text) => is_bounded(text.len()),
-            Seen::Binary(bytes) => is_bounded(bytes.len()),
+            Observed::Text(text) => is_bounded(text.len()),
+            Observed::Binary(bytes) => is_bounded(bytes.len()),
             _ => true,
         }));
     } else {
@@ -35,7 +35,7 @@ pub fn receive(data: &[u8]) {
 }
 
 /// Feeds `stream` in pieces of these lengths, in turn; what a connection sees, and whether something is left open.
-fn fed(stream: &[u8], lengths: &[u8], caps: Caps) -> (Vec<Seen>, bool) {
+fn fed(stream: &[u8], lengths: &[u8], caps: Caps) -> (Vec<Observed>, bool) {
     let (mut probe, mut seen) = (Probe::new(caps).expect("a descriptor"), Vec::new());
     let mut lengths = lengths.iter().cycle();
     let mut rest = Cut(stream);
@@ -43,6 +43,6 @@ fn fed(stream: &[u8], lengths: &[u8], caps: Caps) -> (Vec<Seen>, bool) {
         let length = lengths.next().map_or(usize::MAX, |length| usize::from(*length).max(1));
         probe.feed(rest.bytes(length), 0, &mut seen);
     }
-    let is_over = matches!(seen.last(), Some(Seen::PeerClosed | Seen::Refused(_)));
+    let is_over = matches!(seen.last(), Some(Observed::PeerClosed | Observed::Refused(_)));
     (seen, probe.is_open() && !is_over)
 }

@@ -1,66 +1,32 @@
 //! From outside: how many shards there are, and how to reach them.
 
-use super::inbox::Inbox;
-use super::tenant::{NewConn, Tenant};
-use super::worker::{Seat, Settings, Worker};
 use crate::limits::INBOX_ENTRIES;
 use crate::metrics::ShardMetrics;
-use crate::protocol::frame::EncodedFrame;
+use crate::shard::inbox::Inbox;
+use crate::shard::message::{Load, Message, WAKER};
+use crate::shard::tenant::{NewConn, Tenant};
+use crate::shard::worker::mailboxes::Mailboxes;
+use crate::shard::worker::{Seat, ShardSettings, Worker};
 use crossbeam::utils::CachePadded;
-use mio::{Poll, Token, Waker};
+use mio::{Poll, Waker};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-
-/// The poll's token of the inbox' waker; connections use their index.
-pub(super) const WAKER: Token = Token(usize::MAX);
 
 /// A shard may have one connection in so many more than the emptiest, and still be given those that belong near it. Of 10,000
 /// rooms of two over four shards nine viewers in ten then sit near their room; half of it would leave more of them elsewhere,
 /// twice as much would make a large room's pass on its own shard that much longer than on the others.
 const NEAR_SHARE: usize = 16;
 
-/// What reaches a shard.
-pub enum Message<T: Tenant> {
-    /// A connection to own.
-    Accept(Box<NewConn<T::Hello>>),
-    /// A frame for the subscribers here.
-    Frame(Arc<EncodedFrame>),
-    /// For the tenant.
-    Mail(T::Mail),
-    /// The process stops: finish what was gathered, then answer.
-    Flush(SyncSender<()>),
-    /// Say goodbye to everybody; the n-th of them gets the hint `first_ms + n × step_us / 1000`. Ends when all are
-    /// gone or at the deadline.
-    Bye {
-        /// Hint of the first connection.
-        first_ms: u64,
-        /// Added for each next one.
-        step_us: u64,
-        /// Monotonic microseconds after which whoever is left is dropped.
-        deadline_us: u64,
-    },
-}
-
-/// What a shard tells everybody, without being asked.
-#[derive(Debug, Default)]
-pub struct Load {
-    /// Connections that it owns.
-    pub connections: AtomicUsize,
-    /// When its duty cycle last began (monotonic microseconds), for the health check.
-    pub cycle_began_us: AtomicU64,
-}
-
 /// All shards. Cheap to clone.
 pub struct Shards<T: Tenant> {
-    inner: Arc<[Door<T>]>,
+    inner: Arc<[ShardEnd<T>]>,
 }
 
 /// One shard from outside: its inbox, and what it says of itself.
-type Door<T> = (Arc<Inbox<Message<T>>>, Arc<CachePadded<Load>>);
+type ShardEnd<T> = (Arc<Inbox<Message<T>>>, Arc<CachePadded<Load>>);
 
 impl<T: Tenant> Clone for Shards<T> {
     fn clone(&self) -> Self {
@@ -73,7 +39,7 @@ impl<T: Tenant + 'static> Shards<T> {
     ///
     /// # Errors
     /// When the system has no more descriptors or threads.
-    pub fn start<F>(count: usize, settings: Settings, make_tenant: F) -> io::Result<(Self, Vec<JoinHandle<()>>)>
+    pub fn start<F>(count: usize, settings: ShardSettings, make_tenant: F) -> io::Result<(Self, Vec<JoinHandle<()>>)>
     where
         F: Fn(u16, Shards<T>) -> T + Send + Sync + 'static,
         T::Session: 'static,
@@ -96,9 +62,10 @@ impl<T: Tenant + 'static> Shards<T> {
                 std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
                     let number = u16::try_from(index).expect("shards are counted in u16");
                     let tenant = make_tenant(number, shards.clone());
-                    let (inbox, load) = shards.inner[index].clone();
+                    let load = shards.inner[index].1.clone();
                     let inboxes = shards.inner.iter().map(|(inbox, _)| inbox.clone()).collect();
-                    let seat = Seat { number, poll, inbox, load, inboxes, metrics: ShardMetrics::new(index) };
+                    let mail = Mailboxes::new(number, inboxes);
+                    let seat = Seat { poll, mail, load, metrics: ShardMetrics::new(index) };
                     // The worker must not keep the handle that keeps its inbox alive: it has what it needs.
                     drop(shards);
                     let worker = Worker::new(seat, settings, tenant);

@@ -5,30 +5,16 @@
 //!
 //! Does not know: JSON, users, or any rule of a room; those are its [`tenant::Tenant`]'s.
 
-pub mod tenant;
-
+// What others see of a shard.
 pub mod handle;
 pub mod inbox;
+pub mod message;
+pub mod tenant;
 
+// Its thread, one connection, and the way of a frame to many.
+pub mod conn;
+pub mod fanout;
 pub mod worker;
 
-mod catchup;
-mod conn;
-mod inbound;
-mod inspect;
-mod kept;
-mod lag;
-mod lifecycle;
-mod outbound;
-mod pace;
-mod peer;
-mod raw;
-mod renditions;
-mod report;
-mod rooms;
-mod wheel;
-
-pub mod pass;
 #[doc(hidden)]
 pub mod probe;
-pub mod ring;

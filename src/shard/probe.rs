@@ -3,18 +3,18 @@
 //! For tests outside of the crate (the fuzz targets): the same `Conn::receive` that a shard calls, on a descriptor that
 //! nobody reads. It stops where a worker stops listening. Does not know: rooms, tenants, timers.
 
-use super::conn::{Conn, Incoming};
-use super::report::Inflated;
-pub use super::tenant::Caps;
 use crate::protocol::codes::Close;
 use crate::protocol::encode::Encoding;
+use crate::shard::conn::framing::{Framing, Incoming, Inflated};
+use crate::shard::conn::{Conn, Standing};
+pub use crate::shard::tenant::Caps;
 use std::fs::File;
 use std::io;
 use tokio_tungstenite::tungstenite::Message;
 
 /// What a worker would see or do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum Observed {
     /// These bytes are to be sent (a pong, the answer to a close frame).
     Wrote(Vec<u8>),
     /// A whole text message.
@@ -36,40 +36,40 @@ impl Probe {
     /// # Errors
     /// When there is no descriptor for it.
     pub fn new(caps: Caps) -> io::Result<Self> {
-        let mut conn = Conn::new(File::open("/dev/null")?.into(), 0, Encoding::Json, caps, 0);
-        conn.session = Some(());
+        let conn = Conn::new(File::open("/dev/null")?.into(), 0, Encoding::Json, caps, 0);
         Ok(Self(conn))
     }
 
     /// Takes bytes that came at `now_us`, and appends what follows from them.
-    pub fn feed(&mut self, mut input: &[u8], now_us: u64, seen: &mut Vec<Seen>) {
+    pub fn feed(&mut self, mut input: &[u8], now_us: u64, seen: &mut Vec<Observed>) {
         let mut output = Vec::new();
         while !self.0.is_closing() {
-            let result = self.0.receive(&mut input, &mut output, &mut Inflated::default(), now_us);
+            let result =
+                self.0.framing.receive(&mut input, &mut output, &self.0.caps, &mut Inflated::default(), now_us);
             if !output.is_empty() {
-                seen.push(Seen::Wrote(std::mem::take(&mut output)));
+                seen.push(Observed::Wrote(std::mem::take(&mut output)));
             }
             let end = match result {
                 Ok(Some(Incoming::Message(Message::Text(text)))) => {
-                    seen.push(Seen::Text(text.as_str().to_owned()));
+                    seen.push(Observed::Text(text.as_str().to_owned()));
                     continue;
                 }
                 Ok(Some(Incoming::Message(Message::Binary(bytes)))) => {
-                    seen.push(Seen::Binary(bytes.to_vec()));
+                    seen.push(Observed::Binary(bytes.to_vec()));
                     continue;
                 }
                 Ok(Some(Incoming::Message(_))) => continue,
                 Ok(None) => return,
-                Ok(Some(Incoming::PeerClosed)) => Seen::PeerClosed,
-                Err(close) => Seen::Refused(close),
+                Ok(Some(Incoming::PeerClosed)) => Observed::PeerClosed,
+                Err(close) => Observed::Refused(close),
             };
             seen.push(end);
-            self.0.session = None;
+            self.0.standing = Standing::Closing(None);
         }
     }
 
     /// Whether a frame or message was begun and not finished: the stall timer runs.
     pub fn is_open(&self) -> bool {
-        self.0.inspect.is_open()
+        self.0.framing.is_open()
     }
 }

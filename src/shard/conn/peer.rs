@@ -5,7 +5,7 @@ use std::mem::{MaybeUninit, size_of};
 
 /// How long ago the peer's kernel last acknowledged anything, in microseconds. One whose program does not read still answers its
 /// peer's questions whether it may send; one that is gone does not. `None` for what is no TCP socket.
-pub(super) fn acknowledged_us_ago(fd: BorrowedFd<'_>) -> Option<u64> {
+pub(in crate::shard) fn acknowledged_us_ago(fd: BorrowedFd<'_>) -> Option<u64> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
     // SAFETY: the descriptor is borrowed for the call; the kernel writes at most `length` bytes into `info`, which has as
@@ -22,7 +22,7 @@ pub(super) fn acknowledged_us_ago(fd: BorrowedFd<'_>) -> Option<u64> {
 }
 
 /// How many sent bytes the peer has not acknowledged, those included that the kernel has not sent yet. `None` for what is no socket.
-pub(super) fn unacknowledged_bytes(fd: BorrowedFd<'_>) -> Option<usize> {
+pub(in crate::shard) fn unacknowledged_bytes(fd: BorrowedFd<'_>) -> Option<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is borrowed for the call; this request (SIOCOUTQ by its other name) writes one `int`.
     let got = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };

@@ -43,12 +43,12 @@ fn any_cut_is_mended_and_nothing_is_lost_doubled_or_swapped() {
             let expected: Vec<u8> = (0..3).flat_map(|n| vec![n; 10]).collect();
             wire.got.extend(&expected[..first_cut]);
             let mut lag = Lag::after_cut(&ring, Variant::default(), start, first_cut, 0);
-            let mut tally = Tally::default();
+            let mut tally = SendTally::default();
             while lag.flush(1, Some(&ring), &mut wire, 0, &mut tally) == Flushed::Blocked {
                 wire.room = step;
             }
             assert_eq!(wire.got, expected, "cut {first_cut} step {step}");
-            assert_eq!(lag.follow.unwrap().position, 3);
+            assert_eq!(lag.position.follow().unwrap().position, 3);
             assert_eq!(tally.deliveries as usize, 3 - first_cut / 10);
         }
     }
@@ -62,7 +62,7 @@ fn slow_viewer_gets_a_gap_not_a_silence() {
     let mut lag = Lag::after_cut(&ring, Variant::default(), start, 4, 0);
     (1..30).for_each(|n| push(&mut ring, n));
     let mut wire = Narrow { room: 10_000, got: vec![] };
-    assert_eq!(lag.flush(1, Some(&ring), &mut wire, 5, &mut Tally::default()), Flushed::CaughtUp);
+    assert_eq!(lag.flush(1, Some(&ring), &mut wire, 5, &mut SendTally::default()), Flushed::CaughtUp);
     assert_eq!(wire.got[..6], [0; 6], "the cut frame ends first");
     let text = String::from_utf8_lossy(&wire.got);
     assert!(text.contains(r#"{"gap":{"from":1,"to":29,"reason":"slow"}}"#), "{text}");
@@ -77,7 +77,7 @@ fn one_stall_is_one_gap_however_often_the_ring_is_overrun_and_however_it_is_cut(
         let start = ring.head();
         push(&mut ring, 0);
         let mut lag = Lag::after_cut(&ring, Variant::default(), start, 4, 0);
-        let (mut wire, mut tally) = (Narrow { room: 0, got: vec![] }, Tally::default());
+        let (mut wire, mut tally) = (Narrow { room: 0, got: vec![] }, SendTally::default());
         for n in 1..90 {
             push(&mut ring, n);
             assert_eq!(lag.flush(1, Some(&ring), &mut wire, 5, &mut tally), Flushed::Blocked);
@@ -102,13 +102,14 @@ fn what_is_promised_whole_becomes_pages_where_others_get_a_gap() {
     let start = ring.head();
     push(&mut ring, 0);
     let mut lag = Lag::after_cut(&ring, Variant::default(), start, 4, 0);
-    lag.follow.as_mut().unwrap().whole_until = 20;
+    let follow = lag.position.follow().unwrap();
+    lag.position = Position::Follow(Follow { whole_until: 20, ..follow });
     (1..30).for_each(|n| push(&mut ring, n));
     let mut wire = Narrow { room: 10_000, got: vec![] };
-    assert_eq!(lag.flush(1, Some(&ring), &mut wire, 5, &mut Tally::default()), Flushed::CaughtUp);
+    assert_eq!(lag.flush(1, Some(&ring), &mut wire, 5, &mut SendTally::default()), Flushed::CaughtUp);
     assert_eq!(wire.got, [0; 6], "the cut frame ends, and nothing else comes");
-    let chase = lag.chase.unwrap();
-    assert_eq!((chase.position, chase.whole_until, lag.follow, lag.gaps), (1, 20, None, 0));
+    let chase = lag.position.chase().unwrap();
+    assert_eq!((chase.position, chase.whole_until, lag.gaps), (1, 20, 0));
 }
 
 #[test]
@@ -127,11 +128,11 @@ fn a_turn_comes_right_behind_the_last_frame_of_the_old_variant_however_it_is_cut
     let notice = Bytes::from_static(b"NOTICE");
     for (first_cut, step) in (0..=50).flat_map(|cut| [1, 3, 7, 100].map(|step| (cut, step))) {
         let mut lag = Lag::after_cut(&ring, Variant::default(), start, first_cut, 0);
-        let at = ring.whole_from(lag.follow.unwrap().cursor, lite);
+        let at = ring.whole_from(lag.position.follow().unwrap().cursor, lite);
         lag.turn = Some(Turn { at, variant: lite, notice: notice.clone() });
         assert!(lag.add_control(b"ACK", 9));
         let mut wire = Narrow { room: 0, got: vec![b'v'; first_cut] };
-        while lag.flush(1, Some(&ring), &mut wire, 0, &mut Tally::default()) == Flushed::Blocked {
+        while lag.flush(1, Some(&ring), &mut wire, 0, &mut SendTally::default()) == Flushed::Blocked {
             wire.room = step;
         }
         let text = String::from_utf8(wire.got).unwrap().replace("ACK", "");
@@ -139,7 +140,7 @@ fn a_turn_comes_right_behind_the_last_frame_of_the_old_variant_however_it_is_cut
         let old = first_cut.div_ceil(10).max(3);
         let expected = "v".repeat(10 * old) + "NOTICE" + &"lite".repeat(5_usize.saturating_sub(old));
         assert_eq!(text, expected, "cut {first_cut}, step {step}");
-        assert_eq!(lag.follow.map(|follow| (follow.variant, follow.position)), Some((lite, 5)));
+        assert_eq!(lag.position.follow().map(|follow| (follow.variant, follow.position)), Some((lite, 5)));
     }
 }
 
@@ -157,7 +158,7 @@ fn one_that_lost_its_place_before_its_turn_is_told_of_both() {
         ring.push(Arc::new(frame));
     }
     let mut wire = Narrow { room: 10_000, got: vec![] };
-    assert_eq!(lag.flush(1, Some(&ring), &mut wire, 5, &mut Tally::default()), Flushed::CaughtUp);
+    assert_eq!(lag.flush(1, Some(&ring), &mut wire, 5, &mut SendTally::default()), Flushed::CaughtUp);
     let text = String::from_utf8_lossy(&wire.got[6..]);
     assert!(text.starts_with("NOTICE") && text.ends_with(r#""reason":"slow"}}lite"#), "{text}");
 }
@@ -167,7 +168,7 @@ fn a_page_in_pieces_is_never_torn_by_an_answer_however_it_is_cut() {
     for step in 1..12 {
         let mut lag = Lag::with_rest(Bytes::from_static(b"cut"), 0);
         let mut wire = Narrow { room: 0, got: vec![] };
-        let (mut tally, mut turns) = (Tally::default(), 0);
+        let (mut tally, mut turns) = (SendTally::default(), 0);
         lag.add_page([Bytes::from_static(b"WELCOME"), Bytes::from_static(b"{head"), Bytes::from_static(b"tail}")], 0);
         while lag.flush(1, None, &mut wire, 0, &mut tally) == Flushed::Blocked {
             wire.room = step;
@@ -195,7 +196,7 @@ fn control_answers_come_before_frames_and_only_the_newest_pong_is_kept() {
     lag.set_pong(Bytes::from_static(b"old"));
     lag.set_pong(Bytes::from_static(b"new"));
     let mut wire = Narrow { room: 0, got: vec![] };
-    while lag.flush(1, Some(&ring), &mut wire, 0, &mut Tally::default()) == Flushed::Blocked {
+    while lag.flush(1, Some(&ring), &mut wire, 0, &mut SendTally::default()) == Flushed::Blocked {
         wire.room = 1;
     }
     assert_eq!(wire.got, [&[7; 7][..], b"ACKnew", &[8; 10]].concat());

@@ -1,7 +1,7 @@
 //! Raw non-blocking sends. Unsafe because descriptors come as numbers.
 
-use super::pass::Wire;
-use super::peer::unacknowledged_bytes;
+use crate::shard::conn::peer::unacknowledged_bytes;
+use crate::shard::fanout::pass::Wire;
 use rustix::fd::{BorrowedFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
@@ -9,13 +9,13 @@ use std::io::IoSlice;
 
 /// Real sockets.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sockets;
+pub(in crate::shard) struct Sockets;
 
 const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
 impl Sockets {
     /// See [`unacknowledged_bytes`]; 0 for what is no socket.
-    pub(super) fn unacknowledged(self, fd: RawFd) -> usize {
+    pub(in crate::shard) fn unacknowledged(self, fd: RawFd) -> usize {
         // SAFETY: as in `send`.
         unacknowledged_bytes(unsafe { BorrowedFd::borrow_raw(fd) }).unwrap_or(0)
     }

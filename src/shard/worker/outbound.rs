@@ -1,11 +1,5 @@
 //! To the sockets: the pass, control answers, and laggards.
 
-use super::conn::NONE;
-use super::lag::{Flushed, Follow, Lag};
-use super::pass::{Left, Slot, Tally, Wire};
-use super::tenant::Tenant;
-use super::wheel::{Hint, Kind};
-use super::worker::Worker;
 use crate::faults::fail_point;
 use crate::limits::PAGE_PATIENCE_MS;
 use crate::protocol::codes::Close;
@@ -14,6 +8,13 @@ use crate::protocol::frame::EncodedFrame;
 use crate::protocol::ids::Offset;
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::ServerMessage;
+use crate::shard::conn::lag::{Flushed, Follow, Lag, Position};
+use crate::shard::conn::{Conn, GapCount, Standing};
+use crate::shard::fanout::pass::{Left, SendTally, Slot, Wire};
+use crate::shard::fanout::raw::Sockets;
+use crate::shard::tenant::Tenant;
+use crate::shard::worker::Worker;
+use crate::shard::worker::wheel::{Hint, HintKind};
 use bytes::Bytes;
 use rustix::io::Errno;
 use smallvec::SmallVec;
@@ -35,7 +36,7 @@ const GAP_WINDOW_US: u64 = 60_000_000;
 
 impl<T: Tenant> Worker<T> {
     /// A frame of a room came.
-    pub(super) fn frame(&mut self, frame: Arc<EncodedFrame>) {
+    pub(in crate::shard) fn frame(&mut self, frame: Arc<EncodedFrame>) {
         self.report.frames += 1;
         let Some(index) = self.rooms.find(frame.room) else { return };
         // A slot has no position of its own: before the ring forgets what an unvisited slot lacks, finish the pass.
@@ -64,19 +65,20 @@ impl<T: Tenant> Worker<T> {
     }
 
     /// Visits slots of a room; returns the sends done (at least 1, so that budgets shrink).
-    pub(super) fn pass_slice(&mut self, index: u32, budget: usize) -> usize {
+    pub(in crate::shard) fn pass_slice(&mut self, index: u32, budget: usize) -> usize {
         let mut left = std::mem::take(&mut self.report.left);
         let room = self.rooms.get(index);
-        let tally = room.slots.slice(&room.ring, &mut self.wire, budget, &mut left);
+        let tally = room.slots.slice(&room.ring, &mut Sockets, budget, &mut left);
         let ended = !room.slots.is_due();
         let began_us = room.pass_began_us;
         self.report.tally(tally);
         for item in left.drain(..) {
             match item {
                 Left::Blocked { conn, cursor, sent } => {
-                    let Some(owner) = self.conns.get_mut(conn as usize) else { continue };
-                    let variant = self.rooms.get(index).slots.get(owner.slot as usize).variant();
-                    let lag = Lag::after_cut(&self.rooms.get(index).ring, variant, cursor, sent, self.now_us);
+                    let Some(place) = self.conns.get(conn).and_then(Conn::slot) else { continue };
+                    let room = self.rooms.get(index);
+                    let variant = room.slots.get(place as usize).variant();
+                    let lag = Lag::after_cut(&room.ring, variant, cursor, sent, self.now_us);
                     self.leave_slot(conn);
                     self.begin_lag(conn, lag);
                     // A short write may have left room: only a refusal promises an edge.
@@ -96,49 +98,46 @@ impl<T: Tenant> Worker<T> {
     }
 
     /// One whole control frame to a connection that may be gone by now.
-    pub(super) fn reply(&mut self, to: ConnRef, frame: Bytes) {
-        if let Some(index) = self.find(to) {
+    pub(in crate::shard) fn reply(&mut self, to: ConnRef, frame: Bytes) {
+        if let Some(index) = self.conns.find(to) {
             self.write(index, frame);
         }
     }
 
     /// A message in the connection's encoding. A subscriber gets it in one write with what its room has for it in this
     /// cycle: an ack comes with the frame that shows the comment.
-    pub(super) fn say(&mut self, to: ConnRef, message: &ServerMessage) {
-        let Some(index) = self.find(to) else { return };
-        let conn = &self.conns[index as usize];
+    pub(in crate::shard) fn say(&mut self, to: ConnRef, message: &ServerMessage) {
+        let Some(index) = self.conns.find(to) else { return };
+        let conn = &self.conns[index];
         let frame = encode::websocket_message(message, conn.encoding);
-        if conn.slot == NONE {
+        if conn.slot().is_none() {
             return self.write(index, frame);
         }
-        let held = self.unanswered.entry(index).or_default();
-        held.extend_from_slice(&frame);
-        self.answered.push(index);
-        if held.len() > HELD_BYTES_MAX {
+        if self.answers.add(index, &frame) > HELD_BYTES_MAX {
             self.write(index, Bytes::new());
         }
     }
 
     /// What subscribers are told goes out, each with the frames that it lacks; the pass then finds nothing to do for them.
-    pub(super) fn answer_with_frames(&mut self) {
-        let mut answered = std::mem::take(&mut self.answered);
-        for index in answered.drain(..) {
-            if let Some(answer) = self.take_answer(index) {
+    pub(in crate::shard) fn answer_with_frames(&mut self) {
+        let mut subscribers = self.answers.take_subscribers();
+        for index in subscribers.drain(..) {
+            if let Some(answer) = self.answers.take(index) {
                 self.write_with_frames(index, answer.into());
                 // The frame is with nobody but those who are told where their comments are in it.
                 fail_point!("acked_not_broadcast");
             }
         }
-        self.answered = answered;
+        self.answers.reuse_subscribers(subscribers);
     }
 
     fn write_with_frames(&mut self, index: u32, answer: Bytes) {
         let now_us = self.now_us;
-        let Some(conn) = self.conns.get(index as usize) else { return };
-        if conn.slot == NONE {
+        let Some(conn) = self.conns.get(index) else { return };
+        let (Some(place), Some(room_index)) = (conn.slot(), conn.room) else {
             return self.write(index, answer);
-        }
-        let (fd, place, room_index) = (conn.fd.as_raw_fd(), conn.slot as usize, conn.room);
+        };
+        let (fd, place) = (conn.fd.as_raw_fd(), place as usize);
         let room = self.rooms.get(room_index);
         let (variant, cursor) = (room.slots.get(place).variant(), room.slots.get(place).cursor);
         let lag = room.ring.lag(cursor);
@@ -149,13 +148,13 @@ impl<T: Tenant> Worker<T> {
             let frames = room.ring.newest(lag).map(|entry| IoSlice::new(entry.get(variant)));
             let parts: SmallVec<[IoSlice<'_>; ANSWER_FRAMES_MAX + 1]> =
                 std::iter::once(IoSlice::new(&answer)).chain(frames).collect();
-            (self.wire.send_joined(fd, &parts), parts.iter().map(|part| part.len()).sum::<usize>())
+            (Sockets.send_joined(fd, &parts), parts.iter().map(|part| part.len()).sum::<usize>())
         };
         match result {
             Ok(sent) if sent >= answer.len() => {
                 let whole = sent == wanted;
                 let deliveries = if whole { lag as u64 } else { 0 };
-                self.report.tally(Tally { sends: 1, deliveries, bytes: (sent - answer.len()) as u64 });
+                self.report.tally(SendTally { sends: 1, deliveries, bytes: (sent - answer.len()) as u64 });
                 room.slots.was_sent(place, room.ring.head());
                 if !whole {
                     let lag = Lag::after_cut(&room.ring, variant, cursor, sent - answer.len(), now_us);
@@ -172,19 +171,20 @@ impl<T: Tenant> Worker<T> {
     }
 
     /// One or more whole frames, before whatever the room has for the connection.
-    pub(super) fn write(&mut self, index: u32, frame: Bytes) {
+    pub(in crate::shard) fn write(&mut self, index: u32, frame: Bytes) {
         let now_us = self.now_us;
-        let frame = match self.take_answer(index) {
+        let frame = match self.answers.take(index) {
             Some(mut answer) => {
                 answer.extend_from_slice(&frame);
                 answer.into()
             }
             None => frame,
         };
-        let Some(conn) = self.conns.get_mut(index as usize) else { return };
-        if let Some(lag) = &mut conn.lag {
-            let catches_up = lag.chase.is_some();
-            if !lag.add_control(&frame, conn.caps.backlog_bytes_max as usize) && !conn.is_closing() {
+        let Some(conn) = self.conns.get_mut(index) else { return };
+        let (backlog_bytes_max, is_closing) = (conn.caps.backlog_bytes_max as usize, conn.is_closing());
+        if let Some(lag) = conn.lag_mut() {
+            let catches_up = lag.position.chase().is_some();
+            if !lag.add_control(&frame, backlog_bytes_max) && !is_closing {
                 self.report.control_overflow += 1;
                 self.close(index, Close::Slow);
             } else if catches_up {
@@ -194,7 +194,7 @@ impl<T: Tenant> Worker<T> {
         }
         let fd = conn.fd.as_raw_fd();
         self.report.control_sends += 1;
-        match self.wire.send(fd, &frame) {
+        match Sockets.send(fd, &frame) {
             Ok(sent) if sent == frame.len() => {}
             Ok(sent) => self.cut_control(index, frame.slice(sent..), now_us),
             Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS | Errno::NOMEM) => self.cut_control(index, frame, now_us),
@@ -202,32 +202,22 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// What somebody was not sent yet. Every peer that waits makes the peers' core wake once per write, so a newcomer's goes
-    /// with the welcome, a subscriber's with a frame.
-    pub(super) fn take_answer(&mut self, index: u32) -> Option<Vec<u8>> {
-        if self.unanswered.is_empty() { None } else { self.unanswered.remove(&index) }
-    }
-
-    /// Those for whom this cycle brought nothing else.
-    pub(super) fn answer_the_unanswered(&mut self) {
-        self.answered.clear();
-        if self.unanswered.is_empty() {
-            return;
-        }
-        let mut alone = std::mem::take(&mut self.unanswered);
+    /// Sends the answers of connections for which this cycle brought nothing else.
+    pub(in crate::shard) fn answer_the_unanswered(&mut self) {
+        let mut alone = self.answers.take_all();
         for (index, answer) in alone.drain() {
             self.write(index, answer.into());
         }
-        self.unanswered = alone;
+        self.answers.reuse(alone);
     }
 
     /// The answer to a ping: only the newest waits.
-    pub(super) fn pong(&mut self, index: u32, frame: &[u8]) {
+    pub(in crate::shard) fn pong(&mut self, index: u32, frame: &[u8]) {
         let frame = Bytes::copy_from_slice(frame);
-        match self.conns.get_mut(index as usize).and_then(|conn| conn.lag.as_mut()) {
+        match self.conns.get_mut(index).and_then(Conn::lag_mut) {
             Some(lag) => {
                 lag.set_pong(frame);
-                if lag.chase.is_some() {
+                if lag.position.chase().is_some() {
                     self.catch_up_later(index);
                 }
             }
@@ -238,46 +228,46 @@ impl<T: Tenant> Worker<T> {
     /// A control answer was cut: the connection lags from here, wherever it stood.
     fn cut_control(&mut self, index: u32, rest: Bytes, now_us: u64) {
         let mut lag = Lag::with_rest(rest, now_us);
-        lag.follow = self.leave_slot(index);
+        lag.position = self.leave_slot(index).into();
         self.begin_lag(index, lag);
         self.writable(index);
     }
 
     /// Takes the connection out of the dense slots; returns where it stood.
-    pub(super) fn leave_slot(&mut self, index: u32) -> Option<Follow> {
-        let conn = &mut self.conns[index as usize];
-        let place = std::mem::replace(&mut conn.slot, NONE);
-        if place == NONE {
-            return None;
-        }
-        let room = self.rooms.get(conn.room);
+    pub(in crate::shard) fn leave_slot(&mut self, index: u32) -> Option<Follow> {
+        let conn = &mut self.conns[index];
+        let (place, room) = conn.slot().zip(conn.room)?;
+        conn.standing = Standing::Alone;
+        let room = self.rooms.get(room);
         let (slot, moved) = room.slots.remove(place as usize);
         // Within reach: `frame` finishes the pass before the ring forgets what a slot lacks.
         let position = room.ring.position(slot.cursor).unwrap_or(0);
         if let Some(moved) = moved {
-            self.conns[moved as usize].slot = place;
+            self.conns[moved].standing = Standing::CaughtUp(place);
         }
         Some(Follow { variant: slot.variant(), cursor: slot.cursor, position, whole_until: 0 })
     }
 
-    pub(super) fn begin_lag(&mut self, index: u32, lag: Box<Lag>) {
-        let conn = &mut self.conns[index as usize];
-        if lag.is_behind() {
-            self.rooms.lagging(conn.room, true);
+    pub(in crate::shard) fn begin_lag(&mut self, index: u32, lag: Box<Lag>) {
+        let conn = &mut self.conns[index];
+        if lag.is_behind()
+            && let Some(room) = conn.room
+        {
+            self.rooms.lagging(room, true);
         }
-        conn.lag = Some(lag);
+        conn.put_lag(lag);
         if !conn.hints.blocked {
             conn.hints.blocked = true;
-            let hint = Hint { conn: index, generation: conn.generation, kind: Kind::Blocked };
+            let hint = Hint { conn: index, generation: conn.generation, kind: HintKind::Blocked };
             self.wheel.schedule(self.now_us + BLOCKED_LOOK_US, hint);
         }
         self.watch_the_pace(index);
     }
 
     /// The socket may take bytes again.
-    pub(super) fn writable(&mut self, index: u32) {
-        let lag = self.conns.get(index as usize).and_then(|conn| conn.lag.as_ref());
-        match lag.map(|lag| lag.chase.is_some()) {
+    pub(in crate::shard) fn writable(&mut self, index: u32) {
+        let lag = self.conns.get(index).and_then(Conn::lag);
+        match lag.map(|lag| lag.position.chase().is_some()) {
             Some(true) => self.catch_up_later(index),
             Some(false) => self.flush(index),
             None => {}
@@ -285,17 +275,18 @@ impl<T: Tenant> Worker<T> {
     }
 
     /// Writes what waits for the connection.
-    pub(super) fn flush(&mut self, index: u32) {
+    pub(in crate::shard) fn flush(&mut self, index: u32) {
         let now_us = self.now_us;
-        let Some(conn) = self.conns.get_mut(index as usize) else { return };
-        let Some(mut lag) = conn.lag.take() else { return };
+        let Some(conn) = self.conns.get_mut(index) else { return };
+        let Some(mut lag) = conn.take_lag() else { return };
         let (room, fd) = (conn.room, conn.fd.as_raw_fd());
+        let ring = room.and_then(|room| self.rooms.ring(room));
         let has_pace = conn.pace.is_some();
-        if let (Some(pace), Some(ring)) = (&mut conn.pace, self.rooms.ring(room)) {
+        if let (Some(pace), Some(ring)) = (&mut conn.pace, ring) {
             pace.saw_lag(now_us, lag.frames_behind(ring, now_us, PAGE_PATIENCE_MS * 1_000));
         }
-        let mut tally = Tally::default();
-        let flushed = lag.flush(fd, self.rooms.ring(room), &mut self.wire, now_us, &mut tally);
+        let mut tally = SendTally::default();
+        let flushed = lag.flush(fd, ring, &mut Sockets, now_us, &mut tally);
         self.report.caught_up(tally);
         let gaps = std::mem::take(&mut lag.gaps);
         self.report.gaps_slow += u64::from(gaps);
@@ -303,22 +294,22 @@ impl<T: Tenant> Worker<T> {
         self.report.gaps_lacking += std::mem::take(&mut lag.gaps_lacking);
         match flushed {
             Flushed::Broken => {
-                conn.lag = Some(lag);
+                conn.put_lag(lag);
                 self.hang_up(index);
             }
             Flushed::Blocked => {
-                conn.lag = Some(lag);
+                conn.put_lag(lag);
                 if gaps > 0 {
                     self.count_gaps(index, gaps);
                 }
             }
             Flushed::CaughtUp if conn.is_closing() => self.half_close(index),
-            Flushed::CaughtUp if lag.chase.is_some() => self.chase(index, lag),
+            Flushed::CaughtUp if lag.position.chase().is_some() => self.chase(index, lag),
             Flushed::CaughtUp => {
-                if let Some(follow) = lag.follow {
+                if let (Some(follow), Some(room)) = (lag.position.follow(), room) {
                     let slot = Slot { fd, conn: index, cursor: follow.cursor, variant: follow.variant.index() as u8 };
                     self.rooms.lagging(room, false);
-                    conn.slot = self.rooms.get(room).slots.add(slot) as u32;
+                    conn.standing = Standing::CaughtUp(self.rooms.get(room).slots.add(slot) as u32);
                 }
                 if gaps > 0 {
                     self.count_gaps(index, gaps);
@@ -332,24 +323,23 @@ impl<T: Tenant> Worker<T> {
 
     /// A connection that gets one gap after the other is too slow for this room.
     fn count_gaps(&mut self, index: u32, gaps: u32) {
-        let conn = &mut self.conns[index as usize];
-        if self.now_us.saturating_sub(conn.gaps_since_us) > GAP_WINDOW_US {
-            conn.gaps_since_us = self.now_us;
-            conn.gaps = 0;
+        let conn = &mut self.conns[index];
+        if self.now_us.saturating_sub(conn.gaps.since_us) > GAP_WINDOW_US {
+            conn.gaps = GapCount { count: 0, since_us: self.now_us };
         }
-        conn.gaps += gaps;
-        if conn.gaps > self.settings.gaps_max {
+        conn.gaps.count += gaps;
+        if conn.gaps.count > self.settings.gaps_max {
             self.close(index, Close::Slow);
         }
     }
 
     /// Looks at a blocked socket: closes it when it took nothing for too long.
-    pub(super) fn look_at_blocked(&mut self, index: u32) {
-        self.conns[index as usize].hints.blocked = false;
+    pub(in crate::shard) fn look_at_blocked(&mut self, index: u32) {
+        self.conns[index].hints.blocked = false;
         self.writable(index);
-        let Some(conn) = self.conns.get_mut(index as usize) else { return };
+        let Some(conn) = self.conns.get_mut(index) else { return };
         let closing = conn.is_closing();
-        let Some(lag) = &mut conn.lag else { return };
+        let Some(lag) = conn.lag_mut() else { return };
         if !lag.is_waiting_for_socket() {
             lag.moved_us = self.now_us; // It waits for us.
         }
@@ -358,31 +348,36 @@ impl<T: Tenant> Worker<T> {
             return;
         }
         conn.hints.blocked = true;
-        let hint = Hint { conn: index, generation: conn.generation, kind: Kind::Blocked };
+        let hint = Hint { conn: index, generation: conn.generation, kind: HintKind::Blocked };
         self.wheel.schedule(self.now_us + BLOCKED_LOOK_US, hint);
     }
 
     /// Sends the welcome and makes the connection a subscriber that stands at `last`.
-    pub(super) fn subscribe(&mut self, to: ConnRef, variant: Variant, welcome: Bytes, last: Offset, likes: u64) {
-        let Some(index) = self.find(to) else { return };
-        let conn = &self.conns[index as usize];
-        if conn.is_closing() || conn.room == NONE || conn.slot != NONE {
-            return;
-        }
-        let (room_index, fd) = (conn.room, conn.fd.as_raw_fd());
+    pub(in crate::shard) fn subscribe(
+        &mut self,
+        to: ConnRef,
+        variant: Variant,
+        welcome: Bytes,
+        last: Offset,
+        likes: u64,
+    ) {
+        let Some(index) = self.conns.find(to) else { return };
+        let conn = &self.conns[index];
+        let Some(room_index) = conn.room.filter(|_| !conn.is_closing() && conn.slot().is_none()) else { return };
+        let fd = conn.fd.as_raw_fd();
         self.write(index, welcome);
-        let Some(conn) = self.conns.get_mut(index as usize).filter(|conn| !conn.is_closing()) else { return };
+        let Some(conn) = self.conns.get_mut(index).filter(|conn| !conn.is_closing()) else { return };
         let room = self.rooms.get(room_index);
         room.ring.start_at(last, likes);
         let cursor = room.ring.head();
-        match &mut conn.lag {
+        match conn.lag_mut() {
             Some(lag) => {
-                lag.follow = Some(Follow { variant, cursor, position: last, whole_until: 0 });
+                lag.position = Position::Follow(Follow { variant, cursor, position: last, whole_until: 0 });
                 self.rooms.lagging(room_index, true);
             }
             None => {
                 let slot = Slot { fd, conn: index, cursor, variant: variant.index() as u8 };
-                conn.slot = room.slots.add(slot) as u32;
+                conn.standing = Standing::CaughtUp(room.slots.add(slot) as u32);
             }
         }
         self.watch_the_pace(index);

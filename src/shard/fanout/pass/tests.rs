@@ -61,7 +61,7 @@ fn everybody_gets_their_variant_once() {
     slots.frame_came();
     let tally = slots.slice(&ring, &mut wire, 1000, &mut left);
     assert!(!slots.is_due() && left.is_empty());
-    assert_eq!(tally, Tally { sends: 10, deliveries: 10, bytes: 30 });
+    assert_eq!(tally, SendTally { sends: 10, deliveries: 10, bytes: 30 });
     for fd in 0..10 {
         assert_eq!(wire.got[&fd], if fd % 2 == 0 { vec![0; 4] } else { vec![100; 2] });
     }

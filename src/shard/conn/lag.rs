@@ -4,11 +4,11 @@
 //! ring, and the laggard is a cursor into it. One who comes back from further behind than the ring reaches holds one
 //! page of the past at a time, which it shares with others.
 
-use super::pass::{Tally, Wire};
-use super::ring::{Ring, Seq};
 use crate::limits::JOIN_FRAMES_MAX;
 use crate::protocol::encode::Variant;
 use crate::protocol::ids::Offset;
+use crate::shard::fanout::pass::{SendTally, Wire};
+use crate::shard::fanout::ring::{Ring, Seq};
 use bytes::Bytes;
 use rustix::fd::RawFd;
 use rustix::io::Errno;
@@ -17,7 +17,7 @@ use std::io::IoSlice;
 
 /// Where a subscriber that is not caught up stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Follow {
+pub(in crate::shard) struct Follow {
     /// What it gets.
     pub variant: Variant,
     /// Next entry of the ring.
@@ -30,7 +30,7 @@ pub(super) struct Follow {
 
 /// Where a subscriber stands that the ring does not reach (yet): it is brought pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Chase {
+pub(in crate::shard) struct Chase {
     /// What it gets.
     pub variant: Variant,
     /// The offset up to which it was sent, counting what waits.
@@ -43,9 +43,41 @@ pub(super) struct Chase {
     pub is_waiting: bool,
 }
 
+/// Where a connection with something to be written stands in its room's frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::shard) enum Position {
+    /// It was sent no welcome, or it closes: frames are not for it.
+    #[default]
+    Nowhere,
+    /// The ring reaches it.
+    Follow(Follow),
+    /// The ring does not reach it.
+    Chase(Chase),
+}
+
+impl Position {
+    pub(in crate::shard) fn follow(self) -> Option<Follow> {
+        if let Self::Follow(follow) = self { Some(follow) } else { None }
+    }
+
+    pub(in crate::shard) fn chase(self) -> Option<Chase> {
+        if let Self::Chase(chase) = self { Some(chase) } else { None }
+    }
+
+    pub(in crate::shard) fn chase_mut(&mut self) -> Option<&mut Chase> {
+        if let Self::Chase(chase) = self { Some(chase) } else { None }
+    }
+}
+
+impl From<Option<Follow>> for Position {
+    fn from(follow: Option<Follow>) -> Self {
+        follow.map_or(Self::Nowhere, Self::Follow)
+    }
+}
+
 /// Where a subscriber's variant changes.
 #[derive(Clone, Debug)]
-pub(super) struct Turn {
+pub(in crate::shard) struct Turn {
     /// The first entry of the ring that goes out in the new one.
     pub at: Seq,
     /// The new one.
@@ -56,7 +88,7 @@ pub(super) struct Turn {
 
 /// What waits for a blocked socket.
 #[derive(Debug, Default)]
-pub(super) struct Lag {
+pub(in crate::shard) struct Lag {
     /// The rest of a message that was cut, or a welcome and a page: goes before everything else.
     rest: SmallVec<[Bytes; 3]>,
     /// Whether `rest` ends with a room's frame.
@@ -65,11 +97,8 @@ pub(super) struct Lag {
     control: Vec<u8>,
     /// The newest pong; older ones answer nothing that is still of interest.
     pong: Bytes,
-    /// Set for subscribers whom the ring reaches.
-    pub follow: Option<Follow>,
-    /// Set for those whom it does not.
-    pub chase: Option<Chase>,
-    /// Set for one that follows and is to read another variant.
+    pub position: Position,
+    /// Set for a connection that follows the ring and is to read another variant.
     pub turn: Option<Turn>,
     /// When the newest page came.
     page_us: u64,
@@ -89,7 +118,7 @@ pub(super) struct Lag {
 
 /// How a flush ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flushed {
+pub(in crate::shard) enum Flushed {
     /// Nothing waits any more.
     CaughtUp,
     /// The socket is full again.
@@ -100,57 +129,67 @@ pub(super) enum Flushed {
 
 impl Lag {
     /// A backlog to which something is about to be added.
-    pub(super) fn with_nothing(now_us: u64) -> Box<Self> {
+    pub(in crate::shard) fn with_nothing(now_us: u64) -> Box<Self> {
         Box::new(Self { moved_us: now_us, ..Self::default() })
     }
 
     /// A backlog that begins with the rest of a write of one frame or control answer.
-    pub(super) fn with_rest(rest: Bytes, now_us: u64) -> Box<Self> {
+    pub(in crate::shard) fn with_rest(rest: Bytes, now_us: u64) -> Box<Self> {
         Box::new(Self { rest: smallvec![rest], moved_us: now_us, ..Self::default() })
     }
 
     /// A backlog of a subscriber whose last write took `sent` bytes of what waited from `cursor` on.
-    pub(super) fn after_cut(ring: &Ring, variant: Variant, cursor: Seq, sent: usize, now_us: u64) -> Box<Self> {
+    pub(in crate::shard) fn after_cut(
+        ring: &Ring,
+        variant: Variant,
+        cursor: Seq,
+        sent: usize,
+        now_us: u64,
+    ) -> Box<Self> {
         // A cursor that the ring no longer reaches gets its position from the gap that follows.
         let position = ring.position(cursor).unwrap_or(0);
         let mut lag = Self { moved_us: now_us, ..Self::default() };
         let mut follow = Follow { variant, cursor, position, whole_until: 0 };
         lag.advance_frames(ring, &mut follow, sent);
-        lag.follow = Some(follow);
+        lag.position = Position::Follow(follow);
         Box::new(lag)
     }
 
     /// Whether the room has something for it that it was not sent.
-    pub(super) fn is_behind(&self) -> bool {
-        self.follow.is_some() || self.chase.is_some()
+    pub(in crate::shard) fn is_behind(&self) -> bool {
+        self.position != Position::Nowhere
     }
 
     /// Whether it was sent a welcome, or will be before anything else.
-    pub(super) fn is_welcomed(&self) -> bool {
-        self.follow.is_some() || self.chase.is_some_and(|chase| chase.is_welcomed)
+    pub(in crate::shard) fn is_welcomed(&self) -> bool {
+        match self.position {
+            Position::Nowhere => false,
+            Position::Follow(_) => true,
+            Position::Chase(chase) => chase.is_welcomed,
+        }
     }
 
     /// Whether the socket is asked to take anything.
-    pub(super) fn is_waiting_for_socket(&self) -> bool {
-        !self.rest.is_empty() || !self.control.is_empty() || !self.pong.is_empty() || self.follow.is_some()
+    pub(in crate::shard) fn is_waiting_for_socket(&self) -> bool {
+        !self.rest.is_empty() || !self.control.is_empty() || !self.pong.is_empty() || self.position.follow().is_some()
     }
 
     /// How many frames it is behind; one whose page the socket has not taken for `patience_us`, more than the ring tells.
-    pub(super) fn frames_behind(&self, ring: &Ring, now_us: u64, patience_us: u64) -> usize {
-        match (self.follow, self.chase) {
-            (Some(follow), _) => ring.lag(follow.cursor),
-            (None, Some(_)) if self.is_waiting_for_socket() && now_us - self.page_us > patience_us => usize::MAX,
-            _ => 0,
+    pub(in crate::shard) fn frames_behind(&self, ring: &Ring, now_us: u64, patience_us: u64) -> usize {
+        match self.position {
+            Position::Follow(follow) => ring.lag(follow.cursor),
+            Position::Chase(_) if self.is_waiting_for_socket() && now_us - self.page_us > patience_us => usize::MAX,
+            Position::Chase(_) | Position::Nowhere => 0,
         }
     }
 
     /// Adds a whole message that goes before control answers and frames.
-    pub(super) fn add_message(&mut self, message: Bytes) {
+    pub(in crate::shard) fn add_message(&mut self, message: Bytes) {
         self.rest.push(message);
     }
 
     /// Adds whole frames in pieces, which end with a page.
-    pub(super) fn add_page(&mut self, pieces: impl IntoIterator<Item = Bytes>, now_us: u64) {
+    pub(in crate::shard) fn add_page(&mut self, pieces: impl IntoIterator<Item = Bytes>, now_us: u64) {
         if !self.is_waiting_for_socket() {
             self.moved_us = now_us; // Until now it waited for us.
         }
@@ -160,7 +199,7 @@ impl Lag {
     }
 
     /// Adds a whole control frame; false when there is no room for it.
-    pub(super) fn add_control(&mut self, frame: &[u8], bytes_max: usize) -> bool {
+    pub(in crate::shard) fn add_control(&mut self, frame: &[u8], bytes_max: usize) -> bool {
         let fits = self.control.len() + frame.len() <= bytes_max;
         if fits {
             self.control.extend_from_slice(frame);
@@ -169,29 +208,27 @@ impl Lag {
     }
 
     /// Replaces the waiting pong.
-    pub(super) fn set_pong(&mut self, frame: Bytes) {
+    pub(in crate::shard) fn set_pong(&mut self, frame: Bytes) {
         self.pong = frame;
     }
 
     /// Writes what waits, then the ring's frames, until nothing waits or the socket is full.
-    /// `ring` is the room's when `follow` is set.
-    pub(super) fn flush<W: Wire>(
+    /// `ring` is the room's.
+    pub(in crate::shard) fn flush<W: Wire>(
         &mut self,
         fd: RawFd,
         ring: Option<&Ring>,
         wire: &mut W,
         now_us: u64,
-        tally: &mut Tally,
+        tally: &mut SendTally,
     ) -> Flushed {
         loop {
-            if let (Some(ring), Some(mut follow)) = (ring, self.follow) {
-                self.skip_what_is_gone(ring, &mut follow);
-                self.turn_if_there(&mut follow);
-                self.follow = Some(follow).filter(|_| self.chase.is_none());
+            if let (Some(ring), Position::Follow(follow)) = (ring, self.position) {
+                self.position = self.skip_what_is_gone(ring, follow);
             }
             let gap = self.untold_gap(ring);
-            let frames: SmallVec<[&Bytes; JOIN_FRAMES_MAX]> = match (ring, self.follow) {
-                (Some(ring), Some(follow)) => ring
+            let frames: SmallVec<[&Bytes; JOIN_FRAMES_MAX]> = match (ring, self.position) {
+                (Some(ring), Position::Follow(follow)) => ring
                     .newest(ring.lag(follow.cursor))
                     .take(
                         self.turn.as_ref().map_or(JOIN_FRAMES_MAX, |turn| turn.at.wrapping_sub(follow.cursor) as usize),
@@ -225,26 +262,27 @@ impl Lag {
         }
     }
 
-    /// Announces and skips what the ring no longer has: goes on near the newest, so that it is not overrun at once.
-    fn skip_what_is_gone(&mut self, ring: &Ring, follow: &mut Follow) {
+    /// Announces and skips what the ring no longer has, and turns where the next frame is that of a turn. It goes on near the
+    /// newest frame, so that it is not overrun at once.
+    fn skip_what_is_gone(&mut self, ring: &Ring, mut follow: Follow) -> Position {
         let lag = ring.lag(follow.cursor);
-        if lag <= ring.len() {
-            return;
-        }
-        if follow.position < follow.whole_until {
+        let is_gone = lag > ring.len();
+        if is_gone && follow.position < follow.whole_until {
             // Pages can turn wherever they begin.
             follow.cursor = self.turn.as_ref().map_or(follow.cursor, |turn| turn.at);
-            self.turn_if_there(follow);
-            let Follow { variant, position, whole_until, .. } = *follow;
-            self.chase = Some(Chase { variant, position, whole_until, is_welcomed: true, is_waiting: false });
-            return;
+            self.turn_if_there(&mut follow);
+            let Follow { variant, position, whole_until, .. } = follow;
+            return Position::Chase(Chase { variant, position, whole_until, is_welcomed: true, is_waiting: false });
         }
         let keep = (ring.len() / 8).max(1);
-        let Some(entry) = ring.newest(keep).next() else { return };
-        self.gap_from.get_or_insert(follow.position);
-        self.gap_frames += (lag - keep) as u64;
-        follow.cursor = ring.head().wrapping_sub(keep as Seq);
-        follow.position = entry.prev;
+        if is_gone && let Some(entry) = ring.newest(keep).next() {
+            self.gap_from.get_or_insert(follow.position);
+            self.gap_frames += (lag - keep) as u64;
+            follow.cursor = ring.head().wrapping_sub(keep as Seq);
+            follow.position = entry.prev;
+        }
+        self.turn_if_there(&mut follow);
+        Position::Follow(follow)
     }
 
     /// At its turn, the notice goes out behind the last frame of the old variant.
@@ -258,8 +296,10 @@ impl Lag {
 
     /// The gap as it stands now, with what is guaranteed of it; empty: there is none.
     fn untold_gap(&self, ring: Option<&Ring>) -> Bytes {
-        match (self.gap_from, self.follow, ring) {
-            (Some(from), Some(follow), Some(ring)) => ring.gaps(from, follow.position, follow.variant.encoding),
+        match (self.gap_from, self.position, ring) {
+            (Some(from), Position::Follow(follow), Some(ring)) => {
+                ring.gaps(from, follow.position, follow.variant.encoding)
+            }
             _ => Bytes::new(),
         }
     }
@@ -294,9 +334,9 @@ impl Lag {
             self.gaps += 1;
             self.gaps_lacking += u64::from(ring.zip(from).is_some_and(|(ring, from)| ring.lacks(from)));
         }
-        if let (Some(ring), Some(mut follow)) = (ring, self.follow) {
+        if let (Some(ring), Position::Follow(mut follow)) = (ring, self.position) {
             deliveries += self.advance_frames(ring, &mut follow, sent);
-            self.follow = Some(follow);
+            self.position = Position::Follow(follow);
         }
         deliveries
     }
@@ -320,8 +360,8 @@ impl Lag {
     }
 
     /// The connection closes: frames no longer matter, but a cut frame must end before the close frame.
-    pub(super) fn stop_following(&mut self) {
-        (self.follow, self.chase, self.turn, self.gap_from) = (None, None, None, None);
+    pub(in crate::shard) fn stop_following(&mut self) {
+        (self.position, self.turn, self.gap_from) = (Position::Nowhere, None, None);
     }
 }
 

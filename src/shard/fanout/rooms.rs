@@ -1,14 +1,14 @@
 //! The rooms that somebody on this shard watches: ring, slots, and whose turn the pass is.
 
-use super::pass::Slots;
-use super::ring::Ring;
 use crate::protocol::frame::RoomKey;
+use crate::shard::fanout::pass::Slots;
+use crate::shard::fanout::ring::Ring;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 
 /// One room as this shard sees it.
 #[derive(Debug)]
-pub(super) struct LocalRoom {
+pub(in crate::shard) struct LocalRoom {
     pub key: RoomKey,
     pub ring: Ring,
     pub slots: Slots,
@@ -28,7 +28,7 @@ pub(super) struct LocalRoom {
 
 /// All of them. Bounded by the shard's connections: a room without watchers goes.
 #[derive(Debug)]
-pub(super) struct Rooms {
+pub(in crate::shard) struct LocalRooms {
     rooms: Slab<LocalRoom>,
     by_key: HashMap<RoomKey, u32>,
     due: VecDeque<u32>,
@@ -36,13 +36,13 @@ pub(super) struct Rooms {
     laggards: usize,
 }
 
-impl Rooms {
-    pub(super) fn new(ring_frames: usize) -> Self {
+impl LocalRooms {
+    pub(in crate::shard) fn new(ring_frames: usize) -> Self {
         Self { rooms: Slab::new(), by_key: HashMap::new(), due: VecDeque::new(), ring_frames, laggards: 0 }
     }
 
     /// One more connection holds the room; returns the room's index.
-    pub(super) fn hold(&mut self, key: RoomKey) -> u32 {
+    pub(in crate::shard) fn hold(&mut self, key: RoomKey) -> u32 {
         let ring_frames = self.ring_frames;
         let rooms = &mut self.rooms;
         let index = *self.by_key.entry(key).or_insert_with(|| {
@@ -63,7 +63,7 @@ impl Rooms {
     }
 
     /// One connection let go of the room. It must have left slots and laggards before.
-    pub(super) fn release(&mut self, index: u32) {
+    pub(in crate::shard) fn release(&mut self, index: u32) {
         let room = &mut self.rooms[index as usize];
         room.watchers -= 1;
         // The caller may be in the midst of a pass over it: `next_due` removes it.
@@ -78,21 +78,21 @@ impl Rooms {
         self.by_key.remove(&room.key);
     }
 
-    pub(super) fn find(&self, key: RoomKey) -> Option<u32> {
+    pub(in crate::shard) fn find(&self, key: RoomKey) -> Option<u32> {
         self.by_key.get(&key).copied()
     }
 
-    pub(super) fn get(&mut self, index: u32) -> &mut LocalRoom {
+    pub(in crate::shard) fn get(&mut self, index: u32) -> &mut LocalRoom {
         &mut self.rooms[index as usize]
     }
 
     /// The ring that a connection of this room reads from.
-    pub(super) fn ring(&self, index: u32) -> Option<&Ring> {
+    pub(in crate::shard) fn ring(&self, index: u32) -> Option<&Ring> {
         self.rooms.get(index as usize).map(|room| &room.ring)
     }
 
     /// The room has something to send.
-    pub(super) fn make_due(&mut self, index: u32) {
+    pub(in crate::shard) fn make_due(&mut self, index: u32) {
         let room = &mut self.rooms[index as usize];
         if !room.queued && room.slots.is_due() {
             room.queued = true;
@@ -100,8 +100,8 @@ impl Rooms {
         }
     }
 
-    /// The room whose turn it is; it leaves the queue, and returns with [`Rooms::make_due`].
-    pub(super) fn next_due(&mut self) -> Option<u32> {
+    /// The room whose turn it is; it leaves the queue, and returns with [`LocalRooms::make_due`].
+    pub(in crate::shard) fn next_due(&mut self) -> Option<u32> {
         while let Some(index) = self.due.pop_front() {
             let room = &mut self.rooms[index as usize];
             room.queued = false;
@@ -114,11 +114,11 @@ impl Rooms {
         None
     }
 
-    pub(super) fn is_due(&self) -> bool {
+    pub(in crate::shard) fn is_due(&self) -> bool {
         !self.due.is_empty()
     }
 
-    pub(super) fn lagging(&mut self, index: u32, more: bool) {
+    pub(in crate::shard) fn lagging(&mut self, index: u32, more: bool) {
         let room = &mut self.rooms[index as usize];
         if more {
             room.laggards += 1;
@@ -130,7 +130,7 @@ impl Rooms {
     }
 
     /// Laggards of all rooms.
-    pub(super) fn laggards(&self) -> usize {
+    pub(in crate::shard) fn laggards(&self) -> usize {
         self.laggards
     }
 }

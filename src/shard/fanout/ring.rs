@@ -3,11 +3,11 @@
 //! Positions here are *sequence numbers* of this shard's copy of the room, not offsets: they count entries, wrap at
 //! 2³² and are compared by distance, which is at most the ring's capacity for any live cursor.
 
-use super::kept::Gaps;
 use crate::protocol::encode::{self, Encoding, Variant};
 use crate::protocol::frame::{EncodedFrame, RoomKey};
 use crate::protocol::ids::Offset;
 use crate::protocol::message::{Gap, GapReason, ServerMessage};
+use crate::shard::fanout::kept::GapContents;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub struct Ring {
     /// Nobody resumes from here at a position before this: something was taken back since.
     floor: Offset,
     /// For those who are not sent what is or was here.
-    gaps: Gaps,
+    gaps: GapContents,
 }
 
 impl Ring {
@@ -43,7 +43,7 @@ impl Ring {
             likes: 0,
             gap: None,
             floor: 0,
-            gaps: Gaps::default(),
+            gaps: GapContents::default(),
         }
     }
 
@@ -77,12 +77,12 @@ impl Ring {
         self.gap = self.gap.filter(|gap| self.lag(*gap) <= self.entries.len());
     }
 
-    /// See [`Gaps::tell`].
+    /// See [`GapContents::tell`].
     pub fn gaps(&self, from: Offset, to: Offset, encoding: Encoding) -> Bytes {
         self.gaps.tell((from, to), encoding, &self.entries)
     }
 
-    /// See [`Gaps::lack`].
+    /// See [`GapContents::lack`].
     pub fn lacks(&self, from: Offset) -> bool {
         self.gaps.lack(from)
     }

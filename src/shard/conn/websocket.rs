@@ -1,159 +1,82 @@
-//! One connection: its socket, its WebSocket state, and where its output stands.
+//! Inbound WebSocket: bytes become messages.
+//!
+//! The library's sans-io context reads what came as it is; a message that came compressed is gathered here and inflated
+//! within the message limit once it is whole. Sizes, fragments and the pace of control frames are judged before both, by
+//! [`Inspect`].
+//!
+//! Does not know: sockets, the tenant, where output goes.
 
+use super::framing::{Framing, Incoming, Inflated};
 use super::inspect::{Inspect, Packed, Piece};
-use super::lag::Lag;
-use super::pace::Pace;
-use super::report::Inflated;
-use super::tenant::Caps;
 use crate::protocol::codes::Close;
 use crate::protocol::deflate::{self, InflateError};
-use crate::protocol::encode::Encoding;
+use crate::protocol::encode;
+use crate::shard::tenant::Caps;
 use bytes::Bytes;
-use rustix::fd::OwnedFd;
 use std::io::{self, Read, Write};
 use tokio_tungstenite::tungstenite::protocol::frame::Utf8Bytes;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// No room, no slot.
-pub(super) const NONE: u32 = u32::MAX;
-
-/// A connection as its shard keeps it. No buffer while idle.
-pub(super) struct Conn<S> {
-    pub fd: OwnedFd,
-    pub generation: u32,
-    pub encoding: Encoding,
-    pub caps: Caps,
+/// The inbound state of one WebSocket connection. No buffer between messages.
+#[derive(Default)]
+pub(in crate::shard) struct WebSocket {
     /// What reads a message while one is open. Between messages it would be as good as new, so a silent viewer does
-    /// without its 300 bytes, and one that spoke without the buffer of what it said.
-    reader: Option<Box<Reader>>,
-    pub inspect: Inspect,
-    /// `None` once it closes.
-    pub session: Option<S>,
-    /// Index of its room on this shard, or [`NONE`].
-    pub room: u32,
-    /// Its place among the room's caught-up slots, or [`NONE`].
-    pub slot: u32,
-    /// Set while its socket is blocked.
-    pub lag: Option<Box<Lag>>,
-    /// Set for one that lagged, slid or asked for another rendition.
-    pub pace: Option<Box<Pace>>,
-    /// When anything was last read from it.
-    pub heard_us: u64,
-    /// When the message that is open was begun; 0: none is.
-    pub open_since_us: u64,
-    /// Gaps announced since `gaps_since_us`.
-    pub gaps: u32,
-    pub gaps_since_us: u64,
-    /// What the wheel already holds for it.
-    pub hints: Hints,
+    /// without its 300 bytes, and a viewer that spoke without the buffer of its message.
+    reader: Option<Box<MessageReader>>,
+    inspect: Inspect,
 }
 
-/// One bit per kind of hint that is in the wheel.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Hints {
-    pub stall: bool,
-    pub blocked: bool,
-    pub pace: bool,
-}
-
-/// Reads one message: the WebSocket library one that came as it is, we one that came compressed.
-struct Reader {
-    ws: WebSocketContext,
-    packed: Option<Parcel>,
-}
-
-/// A compressed message on its way in: inflated only when it is whole, by the shard's one inflater.
-#[derive(Debug, Default)]
-struct Parcel {
-    /// Without masks; bounded by what [`Inspect`] lets through.
-    payload: Vec<u8>,
-    is_text: bool,
-    mask: [u8; 4],
-    /// Bytes of the current frame so far.
-    at: usize,
-}
-
-impl Parcel {
-    fn add(&mut self, bytes: &[u8]) {
-        let begin = self.payload.len();
-        self.payload.extend_from_slice(bytes);
-        for (n, byte) in self.payload[begin..].iter_mut().enumerate() {
-            *byte ^= self.mask[(self.at + n) % 4];
-        }
-        self.at += bytes.len();
-    }
-}
-
-/// What came in.
-pub(super) enum Incoming {
-    /// A whole text or binary message, or a ping (already answered into the output) or pong.
-    Message(Message),
-    /// The peer closes; the answer is in the output.
-    PeerClosed,
-}
-
-impl<S> Conn<S> {
-    pub(super) fn new(fd: OwnedFd, generation: u32, encoding: Encoding, caps: Caps, now_us: u64) -> Self {
-        Self {
-            fd,
-            generation,
-            encoding,
-            caps,
-            reader: None,
-            inspect: Inspect::default(),
-            session: None,
-            room: NONE,
-            slot: NONE,
-            lag: None,
-            pace: None,
-            heard_us: now_us,
-            open_since_us: 0,
-            gaps: 0,
-            gaps_since_us: 0,
-            hints: Hints::default(),
-        }
-    }
-
-    pub(super) fn is_closing(&self) -> bool {
-        self.session.is_none()
-    }
-
-    /// Takes bytes from `input` until a message is whole or nothing is left. What the WebSocket library wants sent
-    /// (a pong, a close answer) is appended to `output` and belongs *before* any reply to the message.
-    ///
-    /// # Errors
-    /// The code to close with.
-    pub(super) fn receive(
+impl Framing for WebSocket {
+    fn receive(
         &mut self,
         input: &mut &[u8],
         output: &mut Vec<u8>,
+        caps: &Caps,
         inflated: &mut Inflated,
         now_us: u64,
     ) -> Result<Option<Incoming>, Close> {
-        let mut reader = self.reader.take().unwrap_or_else(|| Reader::new(&self.caps));
-        let received = self.receive_by(&mut reader, input, output, inflated, now_us);
+        let mut reader = self.reader.take().unwrap_or_else(|| MessageReader::new(caps));
+        let received = self.receive_by(&mut reader, input, output, caps, inflated, now_us);
         if self.inspect.is_open() {
             self.reader = Some(reader);
         }
         received
     }
 
+    fn is_open(&self) -> bool {
+        self.inspect.is_open()
+    }
+
+    fn close(code: Close) -> Bytes {
+        let mut payload = code.code().to_be_bytes().to_vec();
+        payload.extend_from_slice(code.reason().as_bytes());
+        encode::websocket_control(&payload, Control::Close)
+    }
+
+    fn keep_alive() -> Bytes {
+        encode::websocket_control(b"", Control::Ping)
+    }
+}
+
+impl WebSocket {
     fn receive_by(
         &mut self,
-        reader: &mut Reader,
+        reader: &mut MessageReader,
         input: &mut &[u8],
         output: &mut Vec<u8>,
+        caps: &Caps,
         inflated: &mut Inflated,
         now_us: u64,
     ) -> Result<Option<Incoming>, Close> {
         while !input.is_empty() {
-            let taken = match self.inspect.next(input, &self.caps, now_us)? {
+            let taken = match self.inspect.next(input, caps, now_us)? {
                 Piece::Plain(taken) => taken,
                 Piece::Packed(packed) => {
                     let (piece, rest) = input.split_at(packed.taken);
                     *input = rest;
-                    match reader.take_packed(&packed, piece, &self.caps, inflated)? {
+                    match reader.take_packed(&packed, piece, caps, inflated)? {
                         Some(message) => return Ok(Some(Incoming::Message(message))),
                         None => continue,
                     }
@@ -184,7 +107,35 @@ impl<S> Conn<S> {
     }
 }
 
-impl Reader {
+/// Reads one message: the WebSocket library one that came as it is, we one that came compressed.
+struct MessageReader {
+    ws: WebSocketContext,
+    packed: Option<Parcel>,
+}
+
+/// A compressed message on its way in: inflated only when it is whole, by the shard's one inflater.
+#[derive(Debug, Default)]
+struct Parcel {
+    /// Without masks; bounded by what [`Inspect`] lets through.
+    payload: Vec<u8>,
+    is_text: bool,
+    mask: [u8; 4],
+    /// Bytes of the current frame so far.
+    at: usize,
+}
+
+impl Parcel {
+    fn add(&mut self, bytes: &[u8]) {
+        let begin = self.payload.len();
+        self.payload.extend_from_slice(bytes);
+        for (n, byte) in self.payload[begin..].iter_mut().enumerate() {
+            *byte ^= self.mask[(self.at + n) % 4];
+        }
+        self.at += bytes.len();
+    }
+}
+
+impl MessageReader {
     /// At the beginning of a message, without buffers.
     fn new(caps: &Caps) -> Box<Self> {
         let size = Some(caps.message_bytes_max as usize);
@@ -270,7 +221,6 @@ impl Write for Shim<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::File;
     use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
     use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
@@ -282,10 +232,6 @@ mod tests {
         compressed: true,
     };
 
-    fn conn() -> Conn<()> {
-        Conn::new(File::open("/dev/null").unwrap().into(), 0, Encoding::Json, CAPS, 0)
-    }
-
     /// A masked frame (with the mask 0, which changes nothing).
     fn frame(opcode: OpCode, is_final: bool, payload: &[u8]) -> Vec<u8> {
         let header = FrameHeader { is_final, rsv1: false, rsv2: false, rsv3: false, opcode, mask: Some([0; 4]) };
@@ -296,11 +242,11 @@ mod tests {
     }
 
     /// What comes of `stream` in pieces of `step` bytes, and what is answered.
-    fn feed(conn: &mut Conn<()>, stream: &[u8], step: usize) -> (Vec<Message>, Vec<u8>) {
+    fn feed(socket: &mut WebSocket, stream: &[u8], step: usize) -> (Vec<Message>, Vec<u8>) {
         let (mut messages, mut output) = (Vec::new(), Vec::new());
         for mut input in stream.chunks(step) {
             while let Some(Incoming::Message(message)) =
-                conn.receive(&mut input, &mut output, &mut Inflated::default(), 0).unwrap()
+                socket.receive(&mut input, &mut output, &CAPS, &mut Inflated::default(), 0).unwrap()
             {
                 messages.push(message);
             }
@@ -329,22 +275,22 @@ mod tests {
             Message::text("text"),
         ];
         for step in 1..stream.len() {
-            let mut conn = conn();
-            let (messages, output) = feed(&mut conn, &stream, step);
+            let mut socket = WebSocket::default();
+            let (messages, output) = feed(&mut socket, &stream, step);
             assert_eq!(messages, expected, "pieces of {step}");
             assert_eq!(output, [0x8a, 3, b'n', b'o', b'w'], "one pong, pieces of {step}");
-            assert!(conn.reader.is_none(), "pieces of {step}");
+            assert!(socket.reader.is_none(), "pieces of {step}");
         }
     }
 
     #[test]
     fn an_open_message_keeps_its_state_until_it_ends() {
-        let mut conn = conn();
-        assert!(conn.reader.is_none(), "a viewer that says nothing costs no WebSocket state");
-        let (messages, _) = feed(&mut conn, &frame(OpCode::Data(Data::Text), false, b"to be "), 100);
-        assert!(messages.is_empty() && conn.reader.is_some());
-        let (messages, _) = feed(&mut conn, &frame(OpCode::Data(Data::Continue), true, b"continued"), 100);
+        let mut socket = WebSocket::default();
+        assert!(socket.reader.is_none(), "a viewer that says nothing costs no WebSocket state");
+        let (messages, _) = feed(&mut socket, &frame(OpCode::Data(Data::Text), false, b"to be "), 100);
+        assert!(messages.is_empty() && socket.reader.is_some());
+        let (messages, _) = feed(&mut socket, &frame(OpCode::Data(Data::Continue), true, b"continued"), 100);
         assert_eq!(messages, [Message::text("to be continued")]);
-        assert!(conn.reader.is_none());
+        assert!(socket.reader.is_none());
     }
 }

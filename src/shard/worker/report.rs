@@ -1,9 +1,10 @@
 //! Counts locally, publishes once in a while: a counter in the pass is a local addition.
 
-use super::pass::{Left, Tally};
 use crate::clock;
 use crate::metrics::ShardMetrics;
 use crate::protocol::codes::Close;
+use crate::shard::conn::framing::Inflated;
+use crate::shard::fanout::pass::{Left, SendTally};
 
 /// Publish at most this often while busy; before each sleep anyway.
 const PUBLISH_US: u64 = 50_000;
@@ -11,19 +12,10 @@ const PUBLISH_US: u64 = 50_000;
 /// A duty cycle above this is worth a count: half a tick.
 const SLOW_CYCLE_US: u64 = 50_000;
 
-/// Compressed messages that came in.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Inflated {
-    pub messages: u64,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    pub refused: u64,
-}
-
 /// A shard's counts since the last publication.
-pub(super) struct Report {
+pub(in crate::shard) struct ShardReport {
     metrics: ShardMetrics,
-    tally: Tally,
+    tally: SendTally,
     pub frames: u64,
     pub gaps_slow: u64,
     pub gaps_overload: u64,
@@ -47,11 +39,11 @@ pub(super) struct Report {
     pub left: Vec<Left>,
 }
 
-impl Report {
-    pub(super) fn new(metrics: ShardMetrics) -> Self {
+impl ShardReport {
+    pub(in crate::shard) fn new(metrics: ShardMetrics) -> Self {
         Self {
             metrics,
-            tally: Tally::default(),
+            tally: SendTally::default(),
             frames: 0,
             gaps_slow: 0,
             gaps_overload: 0,
@@ -74,14 +66,14 @@ impl Report {
         }
     }
 
-    pub(super) fn tally(&mut self, tally: Tally) {
+    pub(in crate::shard) fn tally(&mut self, tally: SendTally) {
         self.tally.sends += tally.sends;
         self.tally.deliveries += tally.deliveries;
         self.tally.bytes += tally.bytes;
     }
 
     /// A laggard was served.
-    pub(super) fn caught_up(&mut self, tally: Tally) {
+    pub(in crate::shard) fn caught_up(&mut self, tally: SendTally) {
         self.tally(tally);
         if tally.deliveries > 0 {
             self.metrics.lag_frames.record(tally.deliveries as f64);
@@ -89,19 +81,19 @@ impl Report {
     }
 
     /// Everybody has everything of a room.
-    pub(super) fn pass_ended(&mut self, began_us: u64) {
+    pub(in crate::shard) fn pass_ended(&mut self, began_us: u64) {
         self.metrics.pass_seconds.record(clock::now_us().saturating_sub(began_us) as f64 / 1e6);
     }
 
     /// A connection ends: with our code, or because the peer left.
-    pub(super) fn closed(&mut self, ours: Option<Close>) {
+    pub(in crate::shard) fn closed(&mut self, ours: Option<Close>) {
         match ours {
             Some(close) => self.metrics.closes.code(close.code()).increment(1),
             None => self.metrics.closes.peer.increment(1),
         }
     }
 
-    pub(super) fn cycle(
+    pub(in crate::shard) fn cycle(
         &mut self,
         began_us: u64,
         ended_us: u64,
@@ -121,7 +113,7 @@ impl Report {
     }
 
     /// Adds what was counted to the metrics.
-    pub(super) fn publish(&mut self) {
+    pub(in crate::shard) fn publish(&mut self) {
         let m = &self.metrics;
         let tally = std::mem::take(&mut self.tally);
         m.deliveries.increment(tally.deliveries);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// See the module's page.
 #[derive(Debug, Default)]
-pub struct Gaps {
+pub struct GapContents {
     /// Of frames that are gone from the ring, oldest first.
     gone: VecDeque<Gone>,
     bytes: usize,
@@ -33,7 +33,7 @@ struct Gone {
     kept: Kept,
 }
 
-impl Gaps {
+impl GapContents {
     /// A frame leaves the ring.
     pub fn keep(&mut self, frame: &EncodedFrame) {
         let Some(kept) = frame.kept() else { return };
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded_and_the_oldest_goes() {
         for (bytes, left) in [(10, KEPT_FRAMES_MAX as u64), (KEPT_BYTES_MAX / 4, 3)] {
-            let mut gaps = Gaps::default();
+            let mut gaps = GapContents::default();
             for n in 0..99 {
                 gaps.keep(&guaranteed(n, n + 1, bytes, &[]));
             }
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn what_is_stale_in_the_ring_is_bounded_by_the_ring() {
         let mut ring = VecDeque::from([Arc::new(guaranteed(0, 1, 5, &[1]))]);
-        let mut gaps = Gaps::default();
+        let mut gaps = GapContents::default();
         gaps.take_back(&[1], &ring);
         gaps.take_back(&[1], &ring);
         assert_eq!(gaps.stale, [1]);

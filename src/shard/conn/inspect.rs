@@ -4,10 +4,10 @@
 //!
 //! Costs 40 bytes per connection; parsing is tungstenite's own `FrameHeader::parse`.
 
-use super::tenant::Caps;
 use crate::limits::{CONTROL_FRAMES_BURST, CONTROL_FRAMES_PER_S};
 use crate::protocol::codes::Close;
 use crate::protocol::deflate::packed_bytes_max;
+use crate::shard::tenant::Caps;
 use std::io::Cursor;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
@@ -23,7 +23,7 @@ const BINARY: u8 = 2;
 
 /// One connection's place in its inbound stream.
 #[derive(Debug, Default)]
-pub(super) struct Inspect {
+pub(in crate::shard) struct Inspect {
     /// Payload bytes of the current frame still to come.
     remaining: u32,
     /// Bytes of the current message so far.
@@ -41,7 +41,7 @@ pub(super) struct Inspect {
 
 /// What the next bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(in crate::shard) enum Piece {
     /// So many bytes of a frame for the WebSocket library.
     Plain(usize),
     /// Bytes of a frame of a compressed message.
@@ -50,7 +50,7 @@ pub(super) enum Piece {
 
 /// A piece of a frame of a compressed message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Packed {
+pub(in crate::shard) struct Packed {
     /// Its bytes.
     pub taken: usize,
     /// How many of them are header; the rest is payload.
@@ -63,7 +63,7 @@ pub(super) struct Packed {
 
 /// A frame of a compressed message, by its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Begun {
+pub(in crate::shard) struct Begun {
     /// Of its payload.
     pub mask: [u8; 4],
     /// Text or binary, if it is the message's first.
@@ -72,7 +72,7 @@ pub(super) struct Begun {
 
 impl Inspect {
     /// Whether a frame or message was begun and not finished.
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::shard) fn is_open(&self) -> bool {
         self.remaining > 0 || self.header_len > 0 || self.fragments > 0
     }
 
@@ -81,7 +81,7 @@ impl Inspect {
     ///
     /// # Errors
     /// The close code that the peer has earned.
-    pub(super) fn next(&mut self, bytes: &[u8], caps: &Caps, now_us: u64) -> Result<Piece, Close> {
+    pub(in crate::shard) fn next(&mut self, bytes: &[u8], caps: &Caps, now_us: u64) -> Result<Piece, Close> {
         if self.remaining > 0 {
             let taken = self.consume(bytes.len());
             return Ok(self.piece(taken, 0, None));

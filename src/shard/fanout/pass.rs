@@ -3,10 +3,10 @@
 //! Visits socket by socket, never message by message: the kernel's per-socket state is cold on each visit, so what
 //! waits for a subscriber goes in one write. Where a pass starts rotates, so that nobody is always last.
 
-use super::ring::{Ring, Seq};
 use crate::faults::fail_point;
 use crate::limits::{JOIN_FRAMES_MAX, JOINED_BYTES_MAX, JOINED_SLOTS_MIN};
 use crate::protocol::encode::{VARIANTS, Variant};
+use crate::shard::fanout::ring::{Ring, Seq};
 use rustix::fd::RawFd;
 use rustix::io::Errno;
 use smallvec::SmallVec;
@@ -71,7 +71,7 @@ pub enum Left {
 
 /// What a slice did; accumulated by the caller, published once a cycle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct SendTally {
     /// Sends (system calls).
     pub sends: u64,
     /// Frames handed to sockets, whole.
@@ -194,8 +194,8 @@ impl Slots {
 
     /// Visits slots until `budget` sends are done or everybody has everything. Those that could not be finished are
     /// put into `left`; [`Left::Blocked`] and [`Left::Broken`] slots are still in place: the caller removes them.
-    pub fn slice<W: Wire>(&mut self, ring: &Ring, wire: &mut W, budget: usize, left: &mut Vec<Left>) -> Tally {
-        let mut tally = Tally::default();
+    pub fn slice<W: Wire>(&mut self, ring: &Ring, wire: &mut W, budget: usize, left: &mut Vec<Left>) -> SendTally {
+        let mut tally = SendTally::default();
         let head = ring.head();
         // What any slot may lack, per variant that somebody reads, as arguments for vectored writes; a slot takes the tail that
         // it lacks. Not all that the ring holds: in a room of two, looking at 64 frames would cost as much as the sends.
@@ -207,7 +207,7 @@ impl Slots {
             ends[variant.index()] = parts.len();
         }
         let parts = &parts[..];
-        let mut joined = Joined::new(self.todo);
+        let mut joined = JoinedFrames::new(self.todo);
         let count = self.slots.len();
         let mut todo = self.todo;
         let mut at = self.at;
@@ -282,15 +282,15 @@ impl Slots {
 
 /// What waits for many slots, one frame behind the other in one piece of memory per variant: a `send` of that costs less
 /// than a vectored write of the frames, and copying it once is nothing beside a slice of sends.
-struct Joined {
-    pieces: [Piece; VARIANTS],
+struct JoinedFrames {
+    pieces: [JoinedBytes; VARIANTS],
     /// Whether enough slots are left to visit.
     is_worth_it: bool,
 }
 
 /// One variant's.
 #[derive(Default)]
-struct Piece {
+struct JoinedBytes {
     /// The newest frames, as many as the slot lacked that lacked most.
     bytes: Vec<u8>,
     /// How many the slot before lacked, and their bytes: most often the next one lacks the same.
@@ -298,14 +298,14 @@ struct Piece {
     wanted: usize,
 }
 
-impl Joined {
+impl JoinedFrames {
     fn new(todo: usize) -> Self {
         Self { pieces: Default::default(), is_worth_it: todo >= JOINED_SLOTS_MIN }
     }
 
     /// `waiting`, the newest frames of a variant, in one piece; `None` where a vectored write is better.
     fn get(&mut self, variant: u8, waiting: &[IoSlice<'_>]) -> Option<&[u8]> {
-        let Piece { bytes, frames, wanted } = &mut self.pieces[usize::from(variant)];
+        let JoinedBytes { bytes, frames, wanted } = &mut self.pieces[usize::from(variant)];
         if *frames != waiting.len() {
             (*frames, *wanted) = (waiting.len(), waiting.iter().map(|part| part.len()).sum());
         }

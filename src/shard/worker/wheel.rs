@@ -11,15 +11,15 @@ const NOTCHES: usize = 256;
 
 /// One hint: look at `conn` if it is still of `generation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hint {
+pub(in crate::shard) struct Hint {
     pub conn: u32,
     pub generation: u32,
-    pub kind: Kind,
+    pub kind: HintKind,
 }
 
 /// What to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::shard) enum HintKind {
     /// Silence: ping or give up.
     Quiet,
     /// A message that was begun but not finished.
@@ -33,27 +33,35 @@ pub(super) enum Kind {
 }
 
 /// The wheel. Bounded by kinds × connections: each owner has at most one entry of a kind.
-pub(super) struct Wheel {
+pub(in crate::shard) struct Wheel {
     notches: Vec<Vec<Hint>>,
     /// The notch that `now` was in at the last [`Wheel::turn`].
     now: u64,
     entries: usize,
+    /// The list that [`Wheel::turn`] hands out, for its memory.
+    due: Vec<Hint>,
 }
 
 impl Wheel {
-    pub(super) fn new(now_us: u64) -> Self {
-        Self { notches: (0..NOTCHES).map(|_| Vec::new()).collect(), now: now_us / NOTCH_US, entries: 0 }
+    pub(in crate::shard) fn new(now_us: u64) -> Self {
+        Self {
+            notches: (0..NOTCHES).map(|_| Vec::new()).collect(),
+            now: now_us / NOTCH_US,
+            entries: 0,
+            due: Vec::new(),
+        }
     }
 
     /// Fires no earlier than `at_us` unless that is beyond the wheel; then at its end.
-    pub(super) fn schedule(&mut self, at_us: u64, hint: Hint) {
+    pub(in crate::shard) fn schedule(&mut self, at_us: u64, hint: Hint) {
         let notch = (at_us / NOTCH_US + 1).clamp(self.now + 1, self.now + NOTCHES as u64 - 1);
         self.notches[notch as usize % NOTCHES].push(hint);
         self.entries += 1;
     }
 
-    /// Moves everything that is due into `due`.
-    pub(super) fn turn(&mut self, now_us: u64, due: &mut Vec<Hint>) {
+    /// Takes out everything that is due.
+    pub(in crate::shard) fn turn(&mut self, now_us: u64) -> Vec<Hint> {
+        let mut due = std::mem::take(&mut self.due);
         let now = now_us / NOTCH_US;
         // After a long stop one full turn empties the wheel; more would only look at the same notches again.
         let first = (self.now + 1).max(now.saturating_sub(NOTCHES as u64 - 1));
@@ -62,10 +70,16 @@ impl Wheel {
         }
         self.now = self.now.max(now);
         self.entries -= due.len();
+        due
+    }
+
+    /// Gives back the list of [`Wheel::turn`].
+    pub(in crate::shard) fn reuse(&mut self, due: Vec<Hint>) {
+        self.due = due;
     }
 
     /// When to look again; `None` when nothing is scheduled.
-    pub(super) fn due_us(&self) -> Option<u64> {
+    pub(in crate::shard) fn due_us(&self) -> Option<u64> {
         (self.entries > 0).then(|| {
             let next = (1..NOTCHES as u64).find(|n| !self.notches[(self.now + n) as usize % NOTCHES].is_empty());
             (self.now + next.unwrap_or(1)) * NOTCH_US
@@ -78,7 +92,7 @@ mod tests {
     use super::*;
 
     fn hint(conn: u32) -> Hint {
-        Hint { conn, generation: 0, kind: Kind::Quiet }
+        Hint { conn, generation: 0, kind: HintKind::Quiet }
     }
 
     #[test]
@@ -90,8 +104,7 @@ mod tests {
         let mut fired = 0;
         for step in 0..300 {
             let now = 10_000_000 + step * 100_000;
-            let mut due = Vec::new();
-            wheel.turn(now, &mut due);
+            let due = wheel.turn(now);
             fired += due.len();
             assert!(due.iter().all(|h| 10_000_000 + u64::from(h.conn) * 100_000 <= now));
         }
@@ -105,8 +118,6 @@ mod tests {
         wheel.schedule(3_600_000_000, hint(1));
         wheel.schedule(1_000_000, hint(2));
         assert_eq!(wheel.due_us(), Some(1_250_000));
-        let mut due = Vec::new();
-        wheel.turn(7_200_000_000, &mut due);
-        assert_eq!(due.len(), 2);
+        assert_eq!(wheel.turn(7_200_000_000).len(), 2);
     }
 }

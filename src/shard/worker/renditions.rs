@@ -4,19 +4,19 @@
 //! may lack it. From the first of those on that have it without a break the subscriber reads the new one, told so right
 //! before. Those who keep up turn in their slot; others when they get there.
 
-use super::conn::NONE;
-use super::lag::{Lag, Turn};
-use super::pace::{Turning, Verdict};
-use super::peer;
-use super::tenant::Tenant;
-use super::wheel::{Hint, Kind};
-use super::worker::Worker;
 use crate::limits::PAGE_PATIENCE_MS;
 use crate::protocol::codes::Close;
 use crate::protocol::encode::{self, Encoding, Rendition, Variant};
 use crate::protocol::frame::EncodedFrame;
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::{RenditionChange, RenditionReason, ServerMessage};
+use crate::shard::conn::lag::{Lag, Position, Turn};
+use crate::shard::conn::pace::{PaceVerdict, Turning};
+use crate::shard::conn::peer;
+use crate::shard::fanout::raw::Sockets;
+use crate::shard::tenant::Tenant;
+use crate::shard::worker::Worker;
+use crate::shard::worker::wheel::{Hint, HintKind};
 use bytes::Bytes;
 use rustix::fd::AsFd;
 use smallvec::SmallVec;
@@ -33,12 +33,12 @@ const SAMPLED_BYTES_MIN: usize = 1_200;
 
 impl<T: Tenant> Worker<T> {
     /// The client asks for `rendition`.
-    pub(super) fn ask_rendition(&mut self, to: ConnRef, rendition: Rendition) {
-        let Some(index) = self.find(to) else { return };
-        let conn = &mut self.conns[index as usize];
+    pub(in crate::shard) fn ask_rendition(&mut self, to: ConnRef, rendition: Rendition) {
+        let Some(index) = self.conns.find(to) else { return };
+        let conn = &mut self.conns[index];
         let Some(session) = &conn.session else { return };
         let is_turning = conn.pace.as_ref().is_some_and(|pace| pace.turning.is_some());
-        if is_turning || !(conn.slot != NONE || conn.lag.as_ref().is_some_and(|lag| lag.is_welcomed())) {
+        if is_turning || !(conn.slot().is_some() || conn.lag().is_some_and(Lag::is_welcomed)) {
             conn.pace.get_or_insert_default().asked = Some(rendition);
         } else if self.tenant.variant(session).rendition != rendition {
             self.begin_turn(index, rendition, RenditionReason::Asked);
@@ -52,59 +52,60 @@ impl<T: Tenant> Worker<T> {
     }
 
     /// What it asked for before it could be served.
-    pub(super) fn serve_the_asked(&mut self, index: u32) {
-        let Some(conn) = self.conns.get_mut(index as usize) else { return };
+    pub(in crate::shard) fn serve_the_asked(&mut self, index: u32) {
+        let Some(conn) = self.conns.get_mut(index) else { return };
         let Some(pace) = &mut conn.pace else { return };
         if let Some(rendition) = pace.asked.take() {
-            let to = ConnRef { shard: self.number, index, generation: conn.generation };
+            let to = self.conns.name(index);
             self.ask_rendition(to, rendition);
         }
     }
 
     fn begin_turn(&mut self, index: u32, rendition: Rendition, reason: RenditionReason) {
-        let number = self.number;
+        let name = self.conns.name(index);
         let (tenant, conns, mut cx) = self.split();
-        let conn = &mut conns[index as usize];
+        let conn = &mut conns[index];
         let Some(session) = &mut conn.session else { return };
         let to = tenant.variant(session).with(rendition);
         conn.pace.get_or_insert_default().turning = Some(Turning { to, reason, is_ready: false });
         tenant.stand_by(session, Some(to));
-        tenant.turn(&mut cx, ConnRef { shard: number, index, generation: conn.generation }, session);
+        tenant.turn(&mut cx, name, session);
     }
 
     /// Every frame that comes from now on has bytes of what the connection turns to.
-    pub(super) fn turned(&mut self, to: ConnRef) {
-        let Some(index) = self.find(to) else { return };
-        let conn = &mut self.conns[index as usize];
+    pub(in crate::shard) fn turned(&mut self, to: ConnRef) {
+        let Some(index) = self.conns.find(to) else { return };
+        let conn = &mut self.conns[index];
         let Some(turning) = conn.pace.as_mut().and_then(|pace| pace.turning.as_mut()) else { return };
         turning.is_ready = true;
         self.turn_when_ready(index);
     }
 
     /// Turns a connection whose turn is ready, unless one before that is not done.
-    pub(super) fn turn_when_ready(&mut self, index: u32) {
-        let Some(conn) = self.conns.get_mut(index as usize).filter(|conn| !conn.is_closing()) else { return };
+    pub(in crate::shard) fn turn_when_ready(&mut self, index: u32) {
+        let Some(conn) = self.conns.get_mut(index).filter(|conn| !conn.is_closing()) else { return };
         let turning = conn.pace.as_ref().and_then(|pace| pace.turning).filter(|turning| turning.is_ready);
-        let Some(turning) = turning.filter(|_| conn.room != NONE) else { return };
-        let (to, encoding) = (ConnRef { shard: self.number, index, generation: conn.generation }, conn.encoding);
-        let room = self.rooms.get(conn.room);
-        if conn.slot != NONE {
-            let (place, cursor) = (conn.slot as usize, room.slots.get(conn.slot as usize).cursor);
+        let Some((turning, room)) = turning.zip(conn.room) else { return };
+        let encoding = conn.encoding;
+        let room = self.rooms.get(room);
+        if let Some(place) = conn.slot() {
+            let place = place as usize;
+            let cursor = room.slots.get(place).cursor;
             let at = room.ring.whole_from(cursor, turning.to);
             if at == cursor {
                 room.slots.turn(place, turning.to);
                 let change = RenditionChange { now: turning.to.rendition, reason: turning.reason };
-                self.say(to, &ServerMessage::Rendition(change));
+                self.say(self.conns.name(index), &ServerMessage::Rendition(change));
             } else {
                 // What it lacks goes out in the old one first.
                 let mut lag = Lag::with_nothing(self.now_us);
-                lag.follow = self.leave_slot(index);
+                lag.position = self.leave_slot(index).into();
                 lag.turn = Some(Turn { at, variant: turning.to, notice: notice(turning, encoding) });
                 self.begin_lag(index, lag);
                 self.catch_up_later(index);
             }
-        } else if let Some(lag) = &mut conn.lag
-            && let Some(follow) = lag.follow
+        } else if let Some(lag) = conn.lag_mut()
+            && let Position::Follow(follow) = lag.position
             && lag.turn.is_none()
         {
             let at = room.ring.whole_from(follow.cursor, turning.to);
@@ -116,17 +117,17 @@ impl<T: Tenant> Worker<T> {
     }
 
     /// What one that is brought pages may turn to now, and what to tell it.
-    pub(super) fn ready_to_turn(&self, index: u32) -> Option<(Turning, Bytes)> {
-        let conn = self.conns.get(index as usize)?;
+    pub(in crate::shard) fn ready_to_turn(&self, index: u32) -> Option<(Turning, Bytes)> {
+        let conn = self.conns.get(index)?;
         let turning = conn.pace.as_ref()?.turning.filter(|turning| turning.is_ready)?;
         Some((turning, notice(turning, conn.encoding)))
     }
 
     /// The connection reads, or will at the right place, what it turned to.
-    pub(super) fn has_turned(&mut self, index: u32, turning: Turning) {
+    pub(in crate::shard) fn has_turned(&mut self, index: u32, turning: Turning) {
         let now_us = self.now_us;
         let (tenant, conns, mut cx) = self.split();
-        let conn = &mut conns[index as usize];
+        let conn = &mut conns[index];
         let (Some(session), Some(pace)) = (&mut conn.session, &mut conn.pace) else { return };
         pace.turned(now_us, turning);
         tenant.turned(&mut cx, session, turning.to, turning.reason);
@@ -135,25 +136,27 @@ impl<T: Tenant> Worker<T> {
     }
 
     /// Looks at how the connection keeps up soon, unless that is planned already or changes nothing.
-    pub(super) fn watch_the_pace(&mut self, index: u32) {
-        let conn = &mut self.conns[index as usize];
-        let Some(session) = conn.session.as_ref().filter(|_| !conn.hints.pace && conn.room != NONE) else { return };
+    pub(in crate::shard) fn watch_the_pace(&mut self, index: u32) {
+        let conn = &mut self.conns[index];
+        let Some(session) = conn.session.as_ref().filter(|_| !conn.hints.pace && conn.room.is_some()) else { return };
         let at_us = match self.tenant.variant(session).rendition {
             Rendition::Viewer if self.settings.lite_lag_frames == 0 => return,
             // One whose kernel holds much goes in and out of lag.
-            Rendition::Viewer if conn.lag.is_some() || conn.pace.as_ref().is_some_and(|pace| pace.is_standing_by()) => {
+            Rendition::Viewer
+                if conn.lag().is_some() || conn.pace.as_ref().is_some_and(|pace| pace.is_standing_by()) =>
+            {
                 self.now_us
             }
             Rendition::Lite if conn.pace.as_ref().is_some_and(|pace| pace.is_slid()) => self.now_us + SLID_LOOK_US,
             _ => return,
         };
         conn.hints.pace = true;
-        self.wheel.schedule(at_us, Hint { conn: index, generation: conn.generation, kind: Kind::Pace });
+        self.wheel.schedule(at_us, Hint { conn: index, generation: conn.generation, kind: HintKind::Pace });
     }
 
     /// The kernel takes frames long before a slow link does. After each pass of a room whose frames are not small some of its
     /// subscribers are asked about that: an eighth of what a send costs, for one in six.
-    pub(super) fn sample_the_pace(&mut self, room: u32) {
+    pub(in crate::shard) fn sample_the_pace(&mut self, room: u32) {
         let (limit, now_us, room) = (self.settings.lite_lag_frames, self.now_us, self.rooms.get(room));
         if limit == 0 || now_us < room.sampled_us + SAMPLE_US {
             return;
@@ -166,29 +169,31 @@ impl<T: Tenant> Worker<T> {
         }
         let mut behind: SmallVec<[u32; 16]> = SmallVec::new();
         for slot in room.slots.sample().filter(|slot| slot.variant().rendition == Rendition::Viewer) {
-            let held = self.wire.unacknowledged(slot.fd);
+            let held = Sockets.unacknowledged(slot.fd);
             if room.ring.frames_in(held, slot.cursor, slot.variant()) > limit / 2 {
                 behind.push(slot.conn);
             }
         }
         for index in behind {
-            if !self.conns[index as usize].hints.pace {
+            if !self.conns[index].hints.pace {
                 self.look_at_the_pace(index);
             }
         }
     }
 
     /// How does it keep up?
-    pub(super) fn look_at_the_pace(&mut self, index: u32) {
+    pub(in crate::shard) fn look_at_the_pace(&mut self, index: u32) {
         let (now_us, limit) = (self.now_us, self.settings.lite_lag_frames);
-        let conn = &mut self.conns[index as usize];
+        let conn = &mut self.conns[index];
         conn.hints.pace = false;
-        let (Some(session), Some(ring)) = (&mut conn.session, self.rooms.ring(conn.room)) else { return };
-        let variant = self.tenant.variant(session);
-        let mut behind = conn.lag.as_ref().map_or(0, |lag| lag.frames_behind(ring, now_us, PAGE_PATIENCE_MS * 1_000));
+        let Some(ring) = conn.room.and_then(|room| self.rooms.ring(room)) else { return };
+        let lag = conn.lag();
+        let mut behind = lag.map_or(0, |lag| lag.frames_behind(ring, now_us, PAGE_PATIENCE_MS * 1_000));
         // What the kernel holds has not arrived either: on a slow link that is seconds.
-        let cursor = conn.lag.as_ref().and_then(|lag| lag.follow).map_or(ring.head(), |follow| follow.cursor);
+        let cursor = lag.and_then(|lag| lag.position.follow()).map_or(ring.head(), |follow| follow.cursor);
         let held = peer::unacknowledged_bytes(conn.fd.as_fd()).unwrap_or(0);
+        let Some(session) = &mut conn.session else { return };
+        let variant = self.tenant.variant(session);
         let held_frames = ring.frames_in(held, cursor, variant);
         match variant.rendition {
             Rendition::Viewer => behind = behind.saturating_add(held_frames),
@@ -206,12 +211,12 @@ impl<T: Tenant> Worker<T> {
             return self.watch_the_pace(index);
         }
         match conn.pace.get_or_insert_default().judge(now_us, variant.rendition, behind, limit) {
-            Verdict::Stay => {}
-            Verdict::StandBy(on) => {
+            PaceVerdict::Stay => {}
+            PaceVerdict::StandBy(on) => {
                 self.tenant.stand_by(session, on.then(|| variant.with(Rendition::Lite)));
                 conn.pace = conn.pace.take_if(|pace| pace.is_to_be_kept());
             }
-            Verdict::Turn(to, reason) => self.begin_turn(index, to, reason),
+            PaceVerdict::Turn(to, reason) => self.begin_turn(index, to, reason),
         }
         self.watch_the_pace(index);
     }

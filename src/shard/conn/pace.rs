@@ -9,7 +9,7 @@ use crate::protocol::message::RenditionReason;
 
 /// A change that is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Turning {
+pub(in crate::shard) struct Turning {
     /// To this.
     pub to: Variant,
     /// Why.
@@ -20,7 +20,7 @@ pub(super) struct Turning {
 
 /// What is remembered of a connection that lagged, slid or asked. Others have none.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(in crate::shard) struct Pace {
     pub turning: Option<Turning>,
     /// Asked for meanwhile; the newest wish counts.
     pub asked: Option<Rendition>,
@@ -40,7 +40,7 @@ pub(super) struct Pace {
 
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::shard) enum PaceVerdict {
     /// Nothing.
     Stay,
     /// Have frames made in lite (or no longer), in case it slides: then it need not be sent all that it lags behind first.
@@ -51,10 +51,16 @@ pub(super) enum Verdict {
 
 impl Pace {
     /// Looks at a subscriber of `rendition` that is `lag` frames behind, where more than `limit` for a while is too much.
-    pub(super) fn judge(&mut self, now_us: u64, rendition: Rendition, lag: usize, limit: usize) -> Verdict {
+    pub(in crate::shard) fn judge(
+        &mut self,
+        now_us: u64,
+        rendition: Rendition,
+        lag: usize,
+        limit: usize,
+    ) -> PaceVerdict {
         self.saw_lag(now_us, lag);
         if self.turning.is_some() {
-            return Verdict::Stay;
+            return PaceVerdict::Stay;
         }
         match rendition {
             Rendition::Viewer => {
@@ -62,24 +68,24 @@ impl Pace {
                 if lag <= limit {
                     self.over_since_us = None;
                 } else if now_us - since_us >= LITE_AFTER_MS * 1_000 {
-                    return Verdict::Turn(Rendition::Lite, RenditionReason::Slow);
+                    return PaceVerdict::Turn(Rendition::Lite, RenditionReason::Slow);
                 }
                 let may_slide = lag > limit / 2;
                 if std::mem::replace(&mut self.stands_by, may_slide) == may_slide {
-                    Verdict::Stay
+                    PaceVerdict::Stay
                 } else {
-                    Verdict::StandBy(may_slide)
+                    PaceVerdict::StandBy(may_slide)
                 }
             }
             Rendition::Lite if self.slid && now_us.saturating_sub(self.kept_since_us) >= self.wait_us => {
-                Verdict::Turn(Rendition::Viewer, RenditionReason::KeptUp)
+                PaceVerdict::Turn(Rendition::Viewer, RenditionReason::KeptUp)
             }
-            _ => Verdict::Stay,
+            _ => PaceVerdict::Stay,
         }
     }
 
     /// How long one that slid has taken nothing of what the kernel holds for it, `held` bytes now.
-    pub(super) fn stalls_for(&mut self, now_us: u64, held: usize) -> u64 {
+    pub(in crate::shard) fn stalls_for(&mut self, now_us: u64, held: usize) -> u64 {
         let before = std::mem::replace(&mut self.held, held);
         if !self.slid || held == 0 || held < before {
             self.held_since_us = now_us;
@@ -88,14 +94,14 @@ impl Pace {
     }
 
     /// It is, or was a moment ago, so many frames behind: one is no lag.
-    pub(super) fn saw_lag(&mut self, now_us: u64, lag: usize) {
+    pub(in crate::shard) fn saw_lag(&mut self, now_us: u64, lag: usize) {
         if lag > 1 {
             self.kept_since_us = now_us;
         }
     }
 
     /// It reads another rendition from now on.
-    pub(super) fn turned(&mut self, now_us: u64, turning: Turning) {
+    pub(in crate::shard) fn turned(&mut self, now_us: u64, turning: Turning) {
         let was_slid = std::mem::replace(&mut self.slid, turning.reason == RenditionReason::Slow);
         (self.turning, self.stands_by, self.over_since_us) = (None, false, None);
         if self.slid {
@@ -109,22 +115,22 @@ impl Pace {
     }
 
     /// It asked for the rendition that it reads: from now on by its own choice.
-    pub(super) fn chose(&mut self) {
+    pub(in crate::shard) fn chose(&mut self) {
         self.slid = false;
     }
 
     /// Whether there is anything to remember.
-    pub(super) fn is_to_be_kept(&self) -> bool {
+    pub(in crate::shard) fn is_to_be_kept(&self) -> bool {
         self.slid || self.stands_by || self.turning.is_some() || self.asked.is_some() || self.climbed_us.is_some()
     }
 
     /// Whether frames are made in lite for it.
-    pub(super) fn is_standing_by(&self) -> bool {
+    pub(in crate::shard) fn is_standing_by(&self) -> bool {
         self.stands_by
     }
 
     /// Whether it waits to climb.
-    pub(super) fn is_slid(&self) -> bool {
+    pub(in crate::shard) fn is_slid(&self) -> bool {
         self.slid
     }
 }
@@ -151,7 +157,7 @@ mod tests {
             for _ in 0..ms / 250 {
                 self.now_us += 250_000;
                 let verdict = self.pace.judge(self.now_us, self.rendition, lag(self.rendition), LIMIT);
-                if let Verdict::Turn(to, reason) = verdict {
+                if let PaceVerdict::Turn(to, reason) = verdict {
                     let turning = Turning { to: Variant::default().with(to), reason, is_ready: true };
                     self.pace.turned(self.now_us, turning);
                     self.rendition = to;
@@ -239,7 +245,7 @@ mod tests {
     fn lite_is_made_before_it_is_needed_and_no_longer() {
         let mut pace = Pace::default();
         let verdicts = [0, 5, 6, 9, 6, 5, 0].map(|lag| pace.judge(0, Rendition::Viewer, lag, LIMIT));
-        let (stay, on, off) = (Verdict::Stay, Verdict::StandBy(true), Verdict::StandBy(false));
+        let (stay, on, off) = (PaceVerdict::Stay, PaceVerdict::StandBy(true), PaceVerdict::StandBy(false));
         assert_eq!(verdicts, [stay, stay, on, stay, stay, off, stay]);
     }
 }

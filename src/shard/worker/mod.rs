@@ -1,24 +1,33 @@
 //! The duty cycle: drain the inbox → the tenant's due work → readable and writable sockets → a slice of the pass →
 //! timers → park. Everything here runs on the shard's one thread.
 
-use super::conn::Conn;
-use super::handle::{Load, Message, WAKER};
-use super::inbox::Inbox;
-use super::raw::Sockets;
-use super::report::Report;
-use super::rooms::Rooms;
-use super::tenant::{Command, Cx, Tenant};
-use super::wheel::{Hint, Wheel};
+mod answers;
+mod catchup;
+mod inbound;
+mod lifecycle;
+pub(super) mod mailboxes;
+mod outbound;
+mod renditions;
+mod report;
+mod wheel;
+
 use crate::clock;
-use crate::limits::{PASS_SLICE_SENDS, READ_BUFFER_BYTES, SPILL_ENTRIES_MAX, SPILL_FRAMES_MAX};
+use crate::limits::{PASS_SLICE_SENDS, READ_BUFFER_BYTES};
 use crate::metrics::ShardMetrics;
+use crate::shard::conn::table::Conns;
+use crate::shard::fanout::rooms::LocalRooms;
+use crate::shard::message::{Load, Message, WAKER};
+use crate::shard::tenant::{Command, Cx, Tenant};
+use answers::Answers;
 use crossbeam::utils::CachePadded;
+use mailboxes::{Mailboxes, Undelivered};
 use mio::{Events, Poll};
-use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use report::ShardReport;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use wheel::Wheel;
 
 /// Messages taken from the inbox in one cycle; the rest waits until sockets were served.
 const INBOX_BATCH: usize = 1_024;
@@ -34,7 +43,7 @@ const PARK_MAX: Duration = Duration::from_millis(500);
 
 /// What a shard is told about its connections.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct ShardSettings {
     /// Frames in each room's ring.
     pub ring_frames: usize,
     /// Ping after this much silence.
@@ -50,88 +59,70 @@ pub struct Settings {
 }
 
 /// What a worker is given to run on.
-pub(super) struct Seat<T: Tenant> {
-    pub number: u16,
+pub(in crate::shard) struct Seat<T: Tenant> {
     pub poll: Poll,
-    pub inbox: Arc<Inbox<Message<T>>>,
+    pub mail: Mailboxes<T>,
     pub load: Arc<CachePadded<Load>>,
-    pub inboxes: Vec<Arc<Inbox<Message<T>>>>,
     pub metrics: ShardMetrics,
 }
 
 /// What [`Worker::split`] borrows apart.
-type Parts<'a, T> = (&'a mut T, &'a mut Slab<Conn<<T as Tenant>::Session>>, Cx<'a, <T as Tenant>::Mail>);
+type Parts<'a, T> = (&'a mut T, &'a mut Conns<<T as Tenant>::Session>, Cx<'a, <T as Tenant>::Mail>);
+
+/// What reading needs, shared by all connections of the shard.
+pub(in crate::shard) struct Reading {
+    pub buffer: Box<[u8]>,
+    /// What the WebSocket library wants sent.
+    pub output: Vec<u8>,
+    /// Connections (index, generation) that had more to read than one turn takes.
+    pub unread: VecDeque<(u32, u32)>,
+}
 
 /// One shard.
-pub(super) struct Worker<T: Tenant> {
-    pub(super) number: u16,
+pub(in crate::shard) struct Worker<T: Tenant> {
     pub(super) poll: Poll,
-    inbox: Arc<Inbox<Message<T>>>,
+    pub(super) mail: Mailboxes<T>,
     pub(super) load: Arc<CachePadded<Load>>,
-    inboxes: Vec<Arc<Inbox<Message<T>>>>,
-    /// What the other shards' inboxes had no room for, in order; ours holds what we send to ourselves.
-    spill: Vec<VecDeque<Message<T>>>,
-    congested: Vec<bool>,
-    pub(super) settings: Settings,
+    pub(super) settings: ShardSettings,
     pub(super) tenant: T,
-    pub(super) conns: Slab<Conn<T::Session>>,
-    pub(super) generation: u32,
-    pub(super) rooms: Rooms,
+    pub(super) conns: Conns<T::Session>,
+    pub(super) rooms: LocalRooms,
     pub(super) wheel: Wheel,
-    pub(super) wire: Sockets,
-    pub(super) report: Report,
-    pub(super) read_buffer: Box<[u8]>,
-    pub(super) output: Vec<u8>,
-    /// Connections that had more to read than one turn takes.
-    pub(super) unread: VecDeque<(u32, u32)>,
-    /// What newcomers and subscribers are to be told in this cycle and were not sent yet, by connection.
-    pub(super) unanswered: HashMap<u32, Vec<u8>>,
-    /// Those of them that are subscribers; perhaps more than once, perhaps sent already.
-    pub(super) answered: Vec<u32>,
+    pub(super) report: ShardReport,
+    pub(super) reading: Reading,
+    pub(super) answers: Answers,
     /// Connections (index, generation) that catch up and have something to be written.
     pub(super) catching: VecDeque<(u32, u32)>,
     commands: Vec<Command<T::Mail>>,
-    due: Vec<Hint>,
     /// Set by [`Message::Bye`]: when to end at the latest.
     pub(super) deadline_us: Option<u64>,
     pub(super) now_us: u64,
 }
 
 impl<T: Tenant> Worker<T> {
-    pub(super) fn new(seat: Seat<T>, settings: Settings, tenant: T) -> Self {
-        let shards = seat.inboxes.len();
+    pub(in crate::shard) fn new(seat: Seat<T>, settings: ShardSettings, tenant: T) -> Self {
         let now_us = clock::now_us();
         Self {
-            number: seat.number,
             poll: seat.poll,
-            inbox: seat.inbox,
             load: seat.load,
-            inboxes: seat.inboxes,
-            spill: (0..shards).map(|_| VecDeque::new()).collect(),
-            congested: vec![false; shards],
             settings,
             tenant,
-            conns: Slab::new(),
-            generation: 0,
-            rooms: Rooms::new(settings.ring_frames),
+            conns: Conns::new(seat.mail.number),
+            mail: seat.mail,
+            rooms: LocalRooms::new(settings.ring_frames),
             wheel: Wheel::new(now_us),
-            wire: Sockets,
-            report: Report::new(seat.metrics),
-            read_buffer: vec![0; READ_BUFFER_BYTES].into(),
-            output: Vec::new(),
-            unread: VecDeque::new(),
-            unanswered: HashMap::new(),
-            answered: Vec::new(),
+            report: ShardReport::new(seat.metrics),
+            reading: Reading { buffer: vec![0; READ_BUFFER_BYTES].into(), output: Vec::new(), unread: VecDeque::new() },
+            answers: Answers::default(),
             catching: VecDeque::new(),
             commands: Vec::new(),
-            due: Vec::new(),
             deadline_us: None,
             now_us,
         }
     }
 
     /// Runs until everybody said goodbye.
-    pub(super) fn run(mut self) {
+    pub(in crate::shard) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             let began_us = clock::now_us();
@@ -148,9 +139,15 @@ impl<T: Tenant> Worker<T> {
             self.turn_the_wheel();
             self.carry_out();
             self.answer_the_unanswered();
-            self.empty_the_spill();
-            self.report.cycle(began_us, clock::now_us(), self.conns.len(), self.rooms.laggards(), self.inbox.len());
-            if self.deadline_us.is_some_and(|deadline| self.conns.is_empty() || self.now_us >= deadline) {
+            self.mail.empty_the_spill();
+            self.report.cycle(
+                began_us,
+                clock::now_us(),
+                self.conns.len(),
+                self.rooms.laggards(),
+                self.mail.inbox_len(),
+            );
+            if self.deadline_us.is_some_and(|deadline| self.conns.len() == 0 || self.now_us >= deadline) {
                 return;
             }
             self.poll(&mut events);
@@ -159,7 +156,7 @@ impl<T: Tenant> Worker<T> {
 
     /// Waits for sockets, the inbox or the next due time; not at all while there is work.
     fn poll(&mut self, events: &mut Events) {
-        let may_sleep = !self.has_work() && self.inbox.fall_asleep();
+        let may_sleep = !self.has_work() && self.mail.fall_asleep();
         let timeout = if may_sleep { self.sleep_time() } else { Duration::ZERO };
         if may_sleep {
             self.report.publish();
@@ -167,11 +164,11 @@ impl<T: Tenant> Worker<T> {
         if let Err(error) = self.poll.poll(events, Some(timeout)) {
             // Interrupted by a signal; anything else would be a bug that the next poll repeats, so it is said.
             if error.kind() != std::io::ErrorKind::Interrupted {
-                tracing::error!(shard = self.number, %error, "poll failed");
+                tracing::error!(shard = self.mail.number, %error, "poll failed");
             }
             return;
         }
-        self.inbox.wake_up();
+        self.mail.wake_up();
         self.now_us = clock::now_us();
         for event in events.iter().filter(|event| event.token() != WAKER) {
             let index = event.token().0 as u32;
@@ -185,10 +182,7 @@ impl<T: Tenant> Worker<T> {
     }
 
     fn has_work(&self) -> bool {
-        self.rooms.is_due()
-            || !self.unread.is_empty()
-            || !self.catching.is_empty()
-            || self.spill.iter().any(|spill| !spill.is_empty())
+        self.rooms.is_due() || !self.reading.unread.is_empty() || !self.catching.is_empty() || self.mail.has_spilled()
     }
 
     fn sleep_time(&self) -> Duration {
@@ -198,16 +192,15 @@ impl<T: Tenant> Worker<T> {
     }
 
     fn drain_inbox(&mut self) {
-        let own = usize::from(self.number);
         for _ in 0..INBOX_BATCH {
-            let Some(message) = self.inbox.pop() else { break };
+            let Some(message) = self.mail.pop() else { break };
             self.take(message);
         }
         // What we sent to ourselves up to now, and what this led to: a newcomer's join and its welcome. More waits for
         // the next cycle.
         for _ in 0..OWN_ROUNDS {
-            for _ in 0..self.spill[own].len() {
-                let Some(message) = self.spill[own].pop_front() else { break };
+            for _ in 0..self.mail.own_len() {
+                let Some(message) = self.mail.pop_own() else { break };
                 self.take(message);
             }
         }
@@ -220,8 +213,8 @@ impl<T: Tenant> Worker<T> {
             Message::Mail(mail) => self.call_tenant(|tenant, cx| tenant.mail(cx, mail)),
             Message::Flush(done) => {
                 self.call_tenant(T::flush);
-                self.empty_the_spill();
-                // Whoever asked may have given up waiting.
+                self.mail.empty_the_spill();
+                // The drain may have given up waiting.
                 let _ = done.send(());
             }
             Message::Bye { first_ms, step_us, deadline_us } => self.say_goodbye(first_ms, step_us, deadline_us),
@@ -229,21 +222,20 @@ impl<T: Tenant> Worker<T> {
     }
 
     /// Calls the tenant and carries out what it wants.
-    pub(super) fn call_tenant(&mut self, call: impl FnOnce(&mut T, &mut Cx<'_, T::Mail>)) {
-        let mut cx =
-            Cx { now_us: self.now_us, shard: self.number, commands: &mut self.commands, congested: &self.congested };
-        call(&mut self.tenant, &mut cx);
+    pub(in crate::shard) fn call_tenant(&mut self, call: impl FnOnce(&mut T, &mut Cx<'_, T::Mail>)) {
+        let (tenant, _, mut cx) = self.split();
+        call(tenant, &mut cx);
         self.carry_out();
     }
 
     /// The parts that a call with a session of `self.conns` needs, borrowed apart.
-    pub(super) fn split(&mut self) -> Parts<'_, T> {
-        let cx =
-            Cx { now_us: self.now_us, shard: self.number, commands: &mut self.commands, congested: &self.congested };
+    pub(in crate::shard) fn split(&mut self) -> Parts<'_, T> {
+        let (now_us, shard, congested) = (self.now_us, self.mail.number, self.mail.congested());
+        let cx = Cx { now_us, shard, commands: &mut self.commands, congested };
         (&mut self.tenant, &mut self.conns, cx)
     }
 
-    pub(super) fn carry_out(&mut self) {
+    pub(in crate::shard) fn carry_out(&mut self) {
         while !self.commands.is_empty() {
             let mut commands = std::mem::take(&mut self.commands);
             for command in commands.drain(..) {
@@ -268,7 +260,7 @@ impl<T: Tenant> Worker<T> {
             Command::Rendition { conn, rendition } => self.ask_rendition(conn, rendition),
             Command::Turned { conn } => self.turned(conn),
             Command::Close { conn, close } => {
-                if let Some(index) = self.find(conn) {
+                if let Some(index) = self.conns.find(conn) {
                     self.close(index, close);
                 }
             }
@@ -277,55 +269,19 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// To a shard, in order with what was sent to it before; what its inbox has no room for waits here, bounded.
     fn send(&mut self, shard: u16, message: Message<T>) {
-        let index = usize::from(shard);
-        let spill = &mut self.spill[index];
-        let message = if shard == self.number || !spill.is_empty() {
-            message
-        } else {
-            match self.inboxes[index].push(message) {
-                Ok(()) => return,
-                Err(back) => back,
-            }
-        };
-        match message {
-            // A lost frame is a hole that the other shard sees and announces.
-            Message::Frame(_) if spill.len() >= SPILL_FRAMES_MAX => self.report.inbox_full += 1,
-            Message::Mail(mail) if spill.len() >= SPILL_ENTRIES_MAX && !T::is_answer(&mail) => {
-                self.report.inbox_full += 1;
-                let mut cx = Cx {
-                    now_us: self.now_us,
-                    shard: self.number,
-                    commands: &mut self.commands,
-                    congested: &self.congested,
-                };
-                self.tenant.undelivered(&mut cx, mail);
-            }
-            message => spill.push_back(message),
-        }
-        self.congested[index] = self.spill[index].len() >= SPILL_FRAMES_MAX;
-    }
-
-    fn empty_the_spill(&mut self) {
-        for (index, spill) in self.spill.iter_mut().enumerate() {
-            if index == usize::from(self.number) {
-                continue;
-            }
-            while let Some(message) = spill.pop_front() {
-                if let Err(back) = self.inboxes[index].push(message) {
-                    spill.push_front(back);
-                    break;
-                }
-            }
-            self.congested[index] = spill.len() >= SPILL_FRAMES_MAX;
+        let Err(undelivered) = self.mail.send(shard, message) else { return };
+        self.report.inbox_full += 1;
+        if let Undelivered::Mail(mail) = undelivered {
+            let (tenant, _, mut cx) = self.split();
+            tenant.undelivered(&mut cx, mail);
         }
     }
 
     /// Takes what was sent to ourselves and sends every frame that is here: before the goodbye, which would
     /// otherwise overtake both. Messages to ourselves lead to at most an answer, so this ends.
-    pub(super) fn settle(&mut self) {
-        while let Some(message) = self.spill[usize::from(self.number)].pop_front() {
+    pub(in crate::shard) fn settle(&mut self) {
+        while let Some(message) = self.mail.pop_own() {
             self.take(message);
         }
         self.answer_with_frames();
@@ -343,11 +299,10 @@ impl<T: Tenant> Worker<T> {
     }
 
     fn turn_the_wheel(&mut self) {
-        let mut due = std::mem::take(&mut self.due);
-        self.wheel.turn(self.now_us, &mut due);
+        let mut due = self.wheel.turn(self.now_us);
         for hint in due.drain(..) {
             self.look_at(hint);
         }
-        self.due = due;
+        self.wheel.reuse(due);
     }
 }

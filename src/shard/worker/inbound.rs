@@ -1,13 +1,12 @@
 //! From readable sockets to the tenant.
 
-use super::conn::Incoming;
-use super::tenant::{Inbound, Tenant};
-use super::wheel::{Hint, Kind};
-use super::worker::Worker;
 use crate::limits::{MESSAGE_STALL_MS, READS_PER_TURN};
 use crate::protocol::codes::Close;
 use crate::protocol::encode::Encoding;
-use crate::protocol::local::ConnRef;
+use crate::shard::conn::framing::{Framing, Incoming};
+use crate::shard::tenant::{Inbound, Tenant};
+use crate::shard::worker::Worker;
+use crate::shard::worker::wheel::{Hint, HintKind};
 use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -16,10 +15,10 @@ use tokio_tungstenite::tungstenite::Message;
 
 impl<T: Tenant> Worker<T> {
     /// The socket may have bytes: reads until it has none or its turn is over.
-    pub(super) fn readable(&mut self, index: u32) {
-        let mut buffer = std::mem::take(&mut self.read_buffer);
+    pub(in crate::shard) fn readable(&mut self, index: u32) {
+        let mut buffer = std::mem::take(&mut self.reading.buffer);
         for _ in 0..READS_PER_TURN {
-            let Some(conn) = self.conns.get(index as usize) else { break };
+            let Some(conn) = self.conns.get(index) else { break };
             match recv(&conn.fd, &mut buffer[..], RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {
                     self.hang_up(index);
@@ -29,12 +28,12 @@ impl<T: Tenant> Worker<T> {
                     self.feed(index, &buffer[..n]);
                     if n < buffer.len() {
                         // Drained: more bytes raise a new edge.
-                        self.read_buffer = buffer;
+                        self.reading.buffer = buffer;
                         return;
                     }
                 }
                 Err(Errno::AGAIN) => {
-                    self.read_buffer = buffer;
+                    self.reading.buffer = buffer;
                     return;
                 }
                 Err(Errno::INTR) => {}
@@ -44,34 +43,34 @@ impl<T: Tenant> Worker<T> {
                 }
             }
         }
-        self.read_buffer = buffer;
-        if let Some(conn) = self.conns.get(index as usize) {
-            self.unread.push_back((index, conn.generation));
+        self.reading.buffer = buffer;
+        if let Some(conn) = self.conns.get(index) {
+            self.reading.unread.push_back((index, conn.generation));
         }
     }
 
     /// Those whose turn ended before their bytes did.
-    pub(super) fn read_the_unread(&mut self) {
-        for _ in 0..self.unread.len() {
-            let Some((index, generation)) = self.unread.pop_front() else { break };
-            if self.conns.get(index as usize).is_some_and(|conn| conn.generation == generation) {
+    pub(in crate::shard) fn read_the_unread(&mut self) {
+        for _ in 0..self.reading.unread.len() {
+            let Some((index, generation)) = self.reading.unread.pop_front() else { break };
+            if self.conns.get(index).is_some_and(|conn| conn.generation == generation) {
                 self.readable(index);
             }
         }
     }
 
     /// Gives bytes to the connection's WebSocket state and whole messages to the tenant.
-    pub(super) fn feed(&mut self, index: u32, mut input: &[u8]) {
+    pub(in crate::shard) fn feed(&mut self, index: u32, mut input: &[u8]) {
         let now_us = self.now_us;
-        let mut output = std::mem::take(&mut self.output);
-        while let Some(conn) = self.conns.get_mut(index as usize) {
+        let mut output = std::mem::take(&mut self.reading.output);
+        while let Some(conn) = self.conns.get_mut(index) {
             conn.heard_us = now_us;
             if conn.is_closing() {
                 // After our close frame nothing that comes matters; reading on lets the peer see it.
                 break;
             }
             output.clear();
-            let result = conn.receive(&mut input, &mut output, &mut self.report.inflated, now_us);
+            let result = conn.framing.receive(&mut input, &mut output, &conn.caps, &mut self.report.inflated, now_us);
             let is_pong = output.first().is_some_and(|first| first & 0x0f == 0x0a);
             if is_pong {
                 self.pong(index, &output);
@@ -85,7 +84,7 @@ impl<T: Tenant> Worker<T> {
                 Err(close) => self.close(index, close),
             }
         }
-        self.output = output;
+        self.reading.output = output;
         self.watch_for_a_stall(index);
     }
 
@@ -97,14 +96,16 @@ impl<T: Tenant> Worker<T> {
             _ => return,
         };
         self.report.inbound_messages += 1;
-        let number = self.number;
+        if self.conns.get(index).is_none() {
+            return;
+        }
+        let to = self.conns.name(index);
         let (tenant, conns, mut cx) = self.split();
-        let Some(conn) = conns.get_mut(index as usize) else { return };
+        let conn = &mut conns[index];
         if !conn.caps.any_type && is_text != (conn.encoding == Encoding::Json) {
             self.close(index, Close::Unsupported);
             return;
         }
-        let to = ConnRef { shard: number, index, generation: conn.generation };
         let Some(session) = conn.session.as_mut() else { return };
         // A bug that one message wakes must not take every other connection of the shard with it.
         let call = || tenant.message(&mut cx, to, session, Inbound { is_text, payload });
@@ -117,14 +118,14 @@ impl<T: Tenant> Worker<T> {
 
     /// A message that was begun must end in time.
     fn watch_for_a_stall(&mut self, index: u32) {
-        let Some(conn) = self.conns.get_mut(index as usize) else { return };
-        if !conn.inspect.is_open() {
+        let Some(conn) = self.conns.get_mut(index) else { return };
+        if !conn.framing.is_open() {
             conn.open_since_us = 0;
         } else if conn.open_since_us == 0 {
             conn.open_since_us = self.now_us;
             if !conn.hints.stall {
                 conn.hints.stall = true;
-                let hint = Hint { conn: index, generation: conn.generation, kind: Kind::Stall };
+                let hint = Hint { conn: index, generation: conn.generation, kind: HintKind::Stall };
                 self.wheel.schedule(self.now_us + MESSAGE_STALL_MS * 1_000, hint);
             }
         }

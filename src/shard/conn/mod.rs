@@ -1,0 +1,132 @@
+//! One connection: its socket, its inbound state, and where its output stands.
+//!
+//! Does not know: the duty cycle, what its tenant makes of its messages.
+
+pub(super) mod framing;
+mod inspect;
+pub(super) mod lag;
+pub(super) mod pace;
+pub(super) mod peer;
+pub(super) mod table;
+pub(super) mod websocket;
+
+use crate::protocol::encode::Encoding;
+use crate::shard::tenant::Caps;
+use lag::Lag;
+use pace::Pace;
+use rustix::fd::OwnedFd;
+use websocket::WebSocket;
+
+/// A connection as its shard keeps it. No buffer while idle.
+pub(in crate::shard) struct Conn<S> {
+    pub fd: OwnedFd,
+    pub generation: u32,
+    pub encoding: Encoding,
+    pub caps: Caps,
+    pub framing: WebSocket,
+    /// The tenant's; `None` once it closes.
+    pub session: Option<S>,
+    /// Index of its room on this shard.
+    pub room: Option<u32>,
+    pub standing: Standing,
+    /// Set for a subscriber that lagged, slid or asked for another rendition.
+    pub pace: Option<Box<Pace>>,
+    /// When anything was last read from it.
+    pub heard_us: u64,
+    /// When the message that is open was begun; 0: none is.
+    pub open_since_us: u64,
+    pub gaps: GapCount,
+    /// What the wheel already holds for it.
+    pub hints: Hints,
+}
+
+/// Where a connection's output stands.
+#[derive(Debug)]
+pub(in crate::shard) enum Standing {
+    /// Nothing waits, and its room has sent it no welcome yet.
+    Alone,
+    /// Nothing waits: its place among the room's dense slots.
+    CaughtUp(u32),
+    /// Something waits for its socket, or for a page.
+    Behind(Box<Lag>),
+    /// No message is taken from it any more. What waits, its close frame too, is still written.
+    Closing(Option<Box<Lag>>),
+}
+
+/// Gaps announced to a connection since `since_us`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::shard) struct GapCount {
+    pub count: u32,
+    pub since_us: u64,
+}
+
+/// One bit per kind of hint that is in the wheel.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::shard) struct Hints {
+    pub stall: bool,
+    pub blocked: bool,
+    pub pace: bool,
+}
+
+impl<S> Conn<S> {
+    pub(in crate::shard) fn new(fd: OwnedFd, generation: u32, encoding: Encoding, caps: Caps, now_us: u64) -> Self {
+        Self {
+            fd,
+            generation,
+            encoding,
+            caps,
+            framing: WebSocket::default(),
+            session: None,
+            room: None,
+            standing: Standing::Alone,
+            pace: None,
+            heard_us: now_us,
+            open_since_us: 0,
+            gaps: GapCount::default(),
+            hints: Hints::default(),
+        }
+    }
+
+    pub(in crate::shard) const fn is_closing(&self) -> bool {
+        matches!(self.standing, Standing::Closing(_))
+    }
+
+    /// Its place among the room's dense slots, while it has everything.
+    pub(in crate::shard) const fn slot(&self) -> Option<u32> {
+        if let Standing::CaughtUp(place) = self.standing { Some(place) } else { None }
+    }
+
+    /// What waits for it.
+    pub(in crate::shard) const fn lag(&self) -> Option<&Lag> {
+        match &self.standing {
+            Standing::Behind(lag) | Standing::Closing(Some(lag)) => Some(lag),
+            Standing::Alone | Standing::CaughtUp(_) | Standing::Closing(None) => None,
+        }
+    }
+
+    /// What waits for it, to change it.
+    pub(in crate::shard) const fn lag_mut(&mut self) -> Option<&mut Lag> {
+        match &mut self.standing {
+            Standing::Behind(lag) | Standing::Closing(Some(lag)) => Some(lag),
+            Standing::Alone | Standing::CaughtUp(_) | Standing::Closing(None) => None,
+        }
+    }
+
+    /// Takes what waits for it: nothing does any more.
+    pub(in crate::shard) fn take_lag(&mut self) -> Option<Box<Lag>> {
+        match &mut self.standing {
+            Standing::Behind(_) => match std::mem::replace(&mut self.standing, Standing::Alone) {
+                Standing::Behind(lag) => Some(lag),
+                _ => None,
+            },
+            Standing::Closing(lag) => lag.take(),
+            Standing::Alone | Standing::CaughtUp(_) => None,
+        }
+    }
+
+    /// From now on `lag` waits for it. A connection that was caught up has left its slot before.
+    pub(in crate::shard) fn put_lag(&mut self, lag: Box<Lag>) {
+        debug_assert!(self.slot().is_none(), "a connection in a slot would be sent frames before what waits");
+        self.standing = if self.is_closing() { Standing::Closing(Some(lag)) } else { Standing::Behind(lag) };
+    }
+}
