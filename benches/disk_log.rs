@@ -69,6 +69,7 @@ fn options(directory: &Path, durability: Durability) -> Options {
         quiet_us: QUIET_US,
         pace_us: PACE_US,
         vfs: None,
+        health: Default::default(),
     }
 }
 

@@ -12,7 +12,7 @@
 //! L4  gateway   api
 //! L3  room  |  shard        (never import each other)
 //! L2  log       policy
-//! L1  protocol  config
+//! L1  protocol  config    health
 //! L0  limits    clock  metrics  shutdown  bell  faults
 //! ```
 
@@ -31,6 +31,7 @@ pub mod log;
 pub mod policy;
 
 pub mod config;
+pub mod health;
 pub mod protocol;
 
 pub mod bell;

@@ -25,6 +25,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("policy", 2),
     ("protocol", 1),
     ("config", 1),
+    ("health", 1),
     ("limits", 0),
     ("clock", 0),
     ("metrics", 0),

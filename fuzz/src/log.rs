@@ -62,6 +62,7 @@ fn options(directory: &Path) -> Options {
         quiet_us: QUIET_US,
         pace_us: PACE_US,
         vfs: None,
+        health: Default::default(),
     }
 }
 

@@ -64,13 +64,13 @@ pub struct State {
     pub listening: Listening,
 }
 
-/// Whether the process works: its shards' duty cycles move.
+/// Whether the process works: every thread moves, and no part reports a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
     /// It does.
     Working,
-    /// It does not; what is stuck, for the operator.
-    Stuck(String),
+    /// It does not; what fails, for the operator.
+    Failing(String),
 }
 
 /// Set once the public side accepts. Cheap to clone.

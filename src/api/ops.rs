@@ -37,7 +37,7 @@ pub(super) async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {
 pub(super) async fn healthz(Extract(state): Extract<Arc<State>>) -> Response {
     match (state.health)() {
         Health::Working => status(StatusCode::OK, "working", None),
-        Health::Stuck(detail) => status(StatusCode::SERVICE_UNAVAILABLE, "stuck", Some(&detail)),
+        Health::Failing(detail) => status(StatusCode::SERVICE_UNAVAILABLE, "failing", Some(&detail)),
     }
 }
 

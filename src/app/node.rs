@@ -8,6 +8,7 @@ use crate::api;
 use crate::clock;
 use crate::config::{Config, ConfigErrors, Data, Durability, Loaded, Merge, Rate, capacity};
 use crate::gateway::{BindError, Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
+use crate::health::Health;
 use crate::limits::{CONTROL_BACKLOG_BYTES_MAX, FRAGMENTS_MAX};
 use crate::log::disk::{self, DiskError, DiskLog};
 use crate::log::memory::MemoryLog;
@@ -112,18 +113,19 @@ impl Node {
     /// # Errors
     /// [`StartError`]; then nothing runs.
     pub fn start_on(config: Config, log: Arc<dyn Log>) -> Result<Self, StartError> {
-        Self::start_with(config, |_| Ok(Store::Other(log)))
+        Self::start_with(config, |_, _| Ok(Store::Other(log)))
     }
 
     fn start_with(
         config: Config,
-        open_store: impl FnOnce(&Config) -> Result<Store, DiskError>,
+        open_store: impl FnOnce(&Config, &Health) -> Result<Store, DiskError>,
     ) -> Result<Self, StartError> {
         let gateway = Gateway::bind(&config)?;
         let (public, admin) = (gateway.public.address(), gateway.admin.address());
         let exporter = metrics::install()?;
         let shards_count = shard_count(config.shards);
-        let store = open_store(&config)?;
+        let health = Health::default();
+        let store = open_store(&config, &health)?;
         let registry = Arc::new(Registry::new(shards_count, config.room.rooms_max));
         let admission = Arc::new(Admission::new(&config));
         let log = store.log();
@@ -162,8 +164,8 @@ impl Node {
                 move || admission.verdicts().collect()
             }),
             health: Box::new({
-                let shards = shards.clone();
-                move || health(shards.oldest_cycle_us())
+                let (shards, health) = (shards.clone(), health.clone());
+                move || working(&health, shards.oldest_cycle_us())
             }),
             log,
             posts: Arc::new(Mailroom::new(registry.clone(), shards.clone(), shutdown.clone())),
@@ -266,7 +268,7 @@ enum Store {
 }
 
 impl Store {
-    fn open(config: &Config) -> Result<Self, DiskError> {
+    fn open(config: &Config, health: &Health) -> Result<Self, DiskError> {
         let open_max = config.room.rooms_max + ROOMS_ENDING;
         Ok(match &config.data {
             Data::Memory => Self::Memory(Arc::new(MemoryLog::new(open_max, rand::random()))),
@@ -283,6 +285,7 @@ impl Store {
                 quiet_us: disk::QUIET_US,
                 pace_us: disk::PACE_US,
                 vfs: None,
+                health: health.clone(),
             })?)),
         })
     }
@@ -392,13 +395,14 @@ fn caps(config: &Config) -> Caps {
 /// Answers that may wait for a blocked connection when rates are not limited: two ticks' full batches.
 const UNLIMITED_BACKLOG_BYTES: u32 = 1 << 20;
 
-fn health(oldest_cycle_us: u64) -> api::Health {
-    let age_us = clock::now_us().saturating_sub(oldest_cycle_us);
-    if age_us < STUCK_US {
-        api::Health::Working
-    } else {
-        api::Health::Stuck(format!("a shard has not finished its duty cycle for {} s", age_us / 1_000_000))
+fn working(health: &Health, oldest_cycle_us: u64) -> api::Health {
+    let now_us = clock::now_us();
+    let mut failures = health.failures(now_us);
+    let age_us = now_us.saturating_sub(oldest_cycle_us);
+    if age_us >= STUCK_US {
+        failures.push(format!("a shard has not finished its duty cycle for {} s", age_us / 1_000_000));
     }
+    if failures.is_empty() { api::Health::Working } else { api::Health::Failing(failures.join("; ")) }
 }
 
 async fn log_failure(side: &'static str, serving: impl Future<Output = std::io::Result<()>>) {

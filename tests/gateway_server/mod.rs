@@ -113,7 +113,7 @@ impl Server {
             rooms: Arc::new(move || open.open.lock().unwrap().clone()),
             verdicts: Box::new(|| vec![("comment", "admitted", 7), ("like", "rate_limited", 2)]),
             health: Box::new(move || match sick.load(Ordering::SeqCst) {
-                true => Health::Stuck("shard 0 has not moved for 9 s".into()),
+                true => Health::Failing("shard 0 has not moved for 9 s".into()),
                 false => Health::Working,
             }),
             log: Arc::new(volley::log::memory::MemoryLog::new(1, 1)),

@@ -57,6 +57,7 @@ pub use directory::DiskError;
 
 use super::{AppendError, Base, Head, Limit, Log, OpenError, Opened, ReadError, Record, Retention, Sink, Ticket};
 use crate::clock;
+use crate::health::Health;
 use crate::limits::{LOG_QUEUE_BYTES_MAX, LOG_QUEUE_MAX};
 use crate::metrics::LogMetrics;
 use crate::protocol::event::Event;
@@ -106,6 +107,8 @@ pub struct Options {
     pub pace_us: u64,
     /// A SQLite VFS other than the default, for tests.
     pub vfs: Option<String>,
+    /// Where the log reports that it fails.
+    pub health: Health,
 }
 
 /// What [`Options::checkpoint_bytes`] should be: reading so much again after a crash stays far below a second, and one copy

@@ -32,6 +32,7 @@ impl Scratch {
             quiet_us: QUIET_US,
             pace_us: PACE_US,
             vfs: None,
+            health: Default::default(),
         }
     }
 }
