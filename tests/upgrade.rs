@@ -218,6 +218,49 @@ fn pages_of_this_server_and_of_the_list_may_connect() {
     }
 }
 
+/// Browsers hide the answer to a refused upgrade; a plain request to the same address tells it.
+#[test]
+fn a_page_can_ask_why_its_upgrade_is_refused() {
+    let mut config = config();
+    config.admission.origins = vec!["https://shop.test".into()];
+    config.room.rooms_max = 1;
+    let server = Server::start(&config);
+    let ask = |method: &str, target: &str, lines: &str| {
+        server.ask(format!("{method} {target} HTTP/1.1\r\nHost: good.test\r\n{lines}Connection: close\r\n\r\n"))
+    };
+    for (target, lines, status, code) in [
+        ("/v1/rooms/demo/ws?check=1", "", 200, ""),
+        ("/v1/rooms/demo/ws?check", "Connection: upgrade\r\n", 200, ""),
+        ("/v1/rooms/demo/ws?check=1&origin=https%3A%2F%2Fgood.test", "", 200, ""),
+        ("/v1/rooms/demo/ws?history=5&check=1&origin=https://shop.test&epoch=9f3a&after=812", "", 200, ""),
+        ("/v1/rooms/demo/ws?check=1", "Origin: https://shop.test\r\n", 200, ""),
+        ("/v1/rooms/demo/ws?check=1", "Origin: https://evil.test\r\n", 403, "forbidden_origin"),
+        ("/v1/rooms/demo/ws?check=1&origin=https%3A%2F%2Fevil.test", "", 403, "forbidden_origin"),
+        ("/v1/rooms/demo/ws?check=1&origin=", "", 403, "forbidden_origin"),
+        ("/v1/rooms/demo/ws?check=1&origin=%ff", "", 400, "bad_payload"),
+        ("/v1/rooms/demo/ws?check=1&origin=a&origin=a", "", 400, "bad_payload"),
+        ("/v1/rooms/a.b/ws?check=1", "", 400, "bad_room"),
+        ("/v1/rooms/demo/ws?check=1&after=1", "", 400, "bad_payload"),
+        ("/v1/rooms/demo/ws?check=1&rendition=x", "", 400, "not_available"),
+        ("/v1/rooms/demo/ws?unchecked=1", "", 426, "upgrade_required"),
+        ("/v1/rooms/demo/ws?check=1", "Content-Length: 1\r\n", 400, "bad_request"),
+    ] {
+        let answer = ask("GET", target, lines);
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{target} {lines}: {answer:?}");
+        let is_readable = answer.header("access-control-allow-origin") == Some("*");
+        assert_eq!(is_readable, !["upgrade_required", "bad_request"].contains(&code), "{target} {lines}: {answer:?}");
+        if status == 200 {
+            assert_eq!((answer.body.as_str(), answer.header("cache-control")), ("{\"ok\":true}\n", Some("no-store")));
+        }
+    }
+    assert_eq!(server.rooms.open.lock().unwrap().len(), 0, "a question opens no room");
+    assert_eq!(ask("POST", "/v1/rooms/demo/ws?check=1", "").status, 405);
+    assert_eq!(server.ask(upgrade("/v1/rooms/demo/ws?check=1&origin=x", "")).status, 101, "an upgrade is one");
+    assert_eq!(ask("GET", "/v1/rooms/second/ws?check=1", "").code(), "rooms_full");
+    assert_eq!(ask("GET", "/v1/rooms/demo/ws?check=1", "").status, 200, "this one is open");
+    assert_eq!(server.rooms.open.lock().unwrap()[0].claims.load(Ordering::SeqCst), 1);
+}
+
 #[test]
 fn the_socket_arrives_ready_for_a_shard_with_the_bytes_behind_the_request() {
     let server = Server::start(&config());

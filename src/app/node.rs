@@ -427,6 +427,9 @@ impl Rooms for NodeRooms {
     fn claim(&self, room: &RoomId) -> Result<Arc<RoomHandle>, RoomsFull> {
         self.0.claim(room).map_err(|_| RoomsFull)
     }
+    fn has_place(&self, room: &RoomId) -> bool {
+        self.0.has_place(room)
+    }
     fn release(&self, room: &RoomHandle) {
         self.0.release(room);
     }

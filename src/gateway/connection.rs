@@ -7,6 +7,7 @@ use super::answer::Answer;
 use super::direct;
 use super::handover::Upgraded;
 use super::handshake;
+use super::inquiry;
 use super::permit::Permit;
 use super::strict::Watched;
 use crate::clock;
@@ -340,6 +341,9 @@ impl Front {
                 return Err(Answer::draining());
             }
             if let Some(target) = handshake::target(request.uri().path()) {
+                if inquiry::is_one(request) && request.body().is_end_stream() {
+                    return Ok(Some(inquiry::answer(context, request, &target)));
+                }
                 let agreed = agree::upgrade(context, request, &target)?;
                 let response = agreed.response();
                 *self.progress.agreed.lock() = Some(agreed);

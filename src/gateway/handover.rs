@@ -77,6 +77,9 @@ pub trait Rooms: Send + Sync + 'static {
     /// [`RoomsFull`].
     fn claim(&self, room: &RoomId) -> Result<Arc<RoomHandle>, RoomsFull>;
 
+    /// Whether a claim would succeed now. Opens nothing.
+    fn has_place(&self, room: &RoomId) -> bool;
+
     /// Gives one claim back.
     fn release(&self, room: &RoomHandle);
 }

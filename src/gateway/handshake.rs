@@ -5,7 +5,7 @@ use super::Settings;
 use super::answer::Answer;
 use super::extension;
 use super::origin::Allowed;
-use crate::limits::{HISTORY_MAX, OFFSET_MAX};
+use super::parameters::{Query, percent_decode};
 use crate::metrics::Refusal;
 use crate::protocol::encode::{Encoding, Rendition};
 use crate::protocol::ids::{Epoch, GuestKey, Offset, RoomId};
@@ -14,7 +14,6 @@ use http::header::{
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
-use std::borrow::Cow;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 const KNOWN_PROTOCOLS: &str = "volley.v1.json, volley.v1.msgpack";
@@ -75,14 +74,7 @@ pub(super) fn check<B>(request: &Request<B>, target: &Target<'_>, settings: &Set
             bad_request("an upgrade request has no body: leave out Content-Length and Transfer-Encoding").and_close()
         );
     }
-    let room = match target {
-        Target::Room(name) => Some(
-            RoomId::new(&percent_decode(name).unwrap_or_default())
-                .map_err(|bad| Answer::new(StatusCode::BAD_REQUEST, "bad_room", bad.to_string()))?,
-        ),
-        #[cfg(feature = "echo")]
-        Target::Echo => None,
-    };
+    let room = room(target)?;
     let accept = websocket(headers)?;
     origin(headers, &settings.origins)?;
     let encoding = subprotocol(headers)?;
@@ -102,18 +94,29 @@ pub(super) fn check<B>(request: &Request<B>, target: &Target<'_>, settings: &Set
     })
 }
 
+/// The room that the path names; `None` for the echo endpoint.
+pub(super) fn room(target: &Target<'_>) -> Result<Option<RoomId>, Answer> {
+    match target {
+        Target::Room(name) => RoomId::new(&percent_decode(name).unwrap_or_default())
+            .map(Some)
+            .map_err(|bad| Answer::new(StatusCode::BAD_REQUEST, "bad_room", bad.to_string())),
+        #[cfg(feature = "echo")]
+        Target::Echo => Ok(None),
+    }
+}
+
 fn bad_request(message: &'static str) -> Answer {
     Answer::new(StatusCode::BAD_REQUEST, "bad_request", message)
 }
 
 /// The header's value, if it is there exactly once. A value that is not ASCII counts as none.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
 }
 
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
 }
@@ -156,16 +159,21 @@ fn origin(headers: &HeaderMap, allowed: &Allowed) -> Result<(), Answer> {
     if !headers.contains_key(ORIGIN) {
         return Ok(()); // Not a browser: they always say it.
     }
-    let host = single(headers, &HOST).unwrap_or_default();
     match single(headers, &ORIGIN) {
-        Some(origin) if allowed.admits(origin, host) => Ok(()),
-        _ => Err(Answer::new(
-            StatusCode::FORBIDDEN,
-            "forbidden_origin",
-            "pages of this origin may not connect here; the operator can add it to admission.origins",
-        )
-        .counted_as(Refusal::Origin)),
+        Some(origin) if allowed.admits(origin, host(headers)) => Ok(()),
+        _ => Err(forbidden_origin()),
     }
+}
+
+/// What the client called this server, or what a proxy made of that.
+pub(super) fn host(headers: &HeaderMap) -> &str {
+    single(headers, &HOST).unwrap_or_default()
+}
+
+pub(super) fn forbidden_origin() -> Answer {
+    let message = "pages of this origin may not connect here: a proxy in front must pass the Host header on \
+                   unchanged, or the operator adds the origin to admission.origins";
+    Answer::new(StatusCode::FORBIDDEN, "forbidden_origin", message).counted_as(Refusal::Origin)
 }
 
 /// The client's first choice among those we know; `None` when it asked for none.
@@ -201,142 +209,10 @@ fn guest(headers: &HeaderMap) -> Result<Option<GuestKey>, Answer> {
     }
 }
 
-/// The parameters that we know. Unknown ones, `token` among them, are ignored and never repeated.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Query {
-    rendition: Rendition,
-    resume: Option<(Epoch, Offset)>,
-    history: Option<usize>,
-}
-
-impl Query {
-    fn parse(query: &str) -> Result<Self, Answer> {
-        let (mut rendition, mut epoch, mut after, mut history) = (None, None, None, None);
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let slot = match name {
-                "rendition" => &mut rendition,
-                "epoch" => &mut epoch,
-                "after" => &mut after,
-                "history" => &mut history,
-                _ => continue,
-            };
-            let value = percent_decode(value).ok_or_else(|| bad_payload(format!("{name}: broken percent-encoding")))?;
-            if slot.replace(value).is_some() {
-                return Err(bad_payload(format!("{name} is there twice")));
-            }
-        }
-        let rendition = rendition.map_or(Ok(Rendition::default()), |name| {
-            let message = "rendition: this server offers viewer, lite and full";
-            Rendition::of(&name).ok_or_else(|| Answer::new(StatusCode::BAD_REQUEST, "not_available", message))
-        })?;
-        let resume = match (epoch, after) {
-            (None, None) => None,
-            (Some(epoch), Some(after)) => Some((parse_epoch(&epoch)?, parse_after(&after)?)),
-            (Some(_), None) => return Err(bad_payload("after is missing: epoch and after come together")),
-            (None, Some(_)) => return Err(bad_payload("epoch is missing: epoch and after come together")),
-        };
-        Ok(Self { rendition, resume, history: history.map(|history| parse_history(&history)).transpose()? })
-    }
-}
-
-fn parse_epoch(text: &str) -> Result<Epoch, Answer> {
-    Epoch::parse(text).ok_or_else(|| bad_payload("epoch must be 1 to 16 hex digits, as the welcome said it"))
-}
-
-fn parse_after(text: &str) -> Result<Offset, Answer> {
-    let digits = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    let offset = if digits { text.parse().ok().filter(|offset| *offset <= OFFSET_MAX) } else { None };
-    offset.ok_or_else(|| bad_payload("after must be a whole number from 0 to 2^53 - 1"))
-}
-
-/// A whole number; more than anybody gets is as much as anybody gets.
-fn parse_history(text: &str) -> Result<usize, Answer> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(bad_payload(format!("history must be a whole number from 0 to {HISTORY_MAX}")));
-    }
-    Ok(text.parse().map_or(HISTORY_MAX, |count: usize| count.min(HISTORY_MAX)))
-}
-
-fn bad_payload(message: impl Into<Cow<'static, str>>) -> Answer {
-    Answer::new(StatusCode::BAD_REQUEST, "bad_payload", message)
-}
-
-/// Decodes `%XX`; `None` when it is broken or not UTF-8.
-fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('%') {
-        return Some(text.into());
-    }
-    let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        if byte == b'%' {
-            let (high, low) = (digit(bytes.get(at + 1))?, digit(bytes.get(at + 2))?);
-            out.push(u8::try_from(high * 16 + low).ok()?);
-            at += 3;
-        } else {
-            out.push(byte);
-            at += 1;
-        }
-    }
-    String::from_utf8(out).ok().map(Cow::Owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use http::HeaderValue;
-
-    #[test]
-    fn a_position_is_whole_or_refused_by_name() {
-        let resume = |query: &str| Query::parse(query).map(|query| query.resume);
-        assert_eq!(resume("").unwrap(), None);
-        assert_eq!(resume("epoch=9f3a&after=0").unwrap(), Some((Epoch::parse("9f3a").unwrap(), 0)));
-        assert_eq!(resume("x=1&&after=9007199254740991&epoch=1&token=secret").unwrap().unwrap().1, OFFSET_MAX);
-        for (query, name) in [
-            ("epoch=1", "after"),
-            ("after=1", "epoch"),
-            ("epoch=xyz&after=1", "epoch"),
-            ("epoch=&after=1", "epoch"),
-            ("epoch=00000000000000001&after=1", "epoch"),
-            ("epoch=1&after=-1", "after"),
-            ("epoch=1&after=+1", "after"),
-            ("epoch=1&after=1.5", "after"),
-            ("epoch=1&after=9007199254740992", "after"),
-            ("epoch=1&after=18446744073709551616", "after"),
-            ("epoch=1&after=%zz", "after"),
-            ("epoch=1&epoch=1&after=1", "epoch"),
-        ] {
-            let answer = resume(query).unwrap_err();
-            assert_eq!(answer.code, "bad_payload", "{query}");
-            assert!(answer.message.starts_with(name), "{query}: {}", answer.message);
-        }
-    }
-
-    #[test]
-    fn a_history_is_a_number_clamped_or_refused_by_name() {
-        let history = |query: &str| Query::parse(query).map(|query| query.history);
-        for (query, count) in [
-            ("", None),
-            ("history=0", Some(0)),
-            ("history=7&x=1", Some(7)),
-            ("history=200", Some(200)),
-            ("history=201", Some(200)),
-            ("history=1000000000", Some(200)),
-            ("history=99999999999999999999999999", Some(200)),
-        ] {
-            assert_eq!(history(query).unwrap(), count, "{query}");
-        }
-        for query in
-            ["history=-1", "history=", "history", "history=x", "history=1.5", "history=+1", "history=1&history=1"]
-        {
-            let answer = history(query).unwrap_err();
-            assert_eq!(answer.code, "bad_payload", "{query}");
-            assert!(answer.message.starts_with("history"), "{query}: {}", answer.message);
-        }
-    }
 
     #[test]
     fn a_guests_key_is_taken_beside_the_subprotocol_or_refused() {
@@ -358,18 +234,6 @@ mod tests {
         let two = ["volley.v1.json, volley.guest.0123456789abcdef, volley.guest.0123456789abcdef"];
         assert_eq!(asked(&two), (both, Err("bad_guest_key")));
         assert_eq!(asked(&["volley.guest.0123456789abcdef"]).0, Err("unknown_subprotocol"), "it is none by itself");
-    }
-
-    #[test]
-    fn renditions_that_are_not_there_are_not_available() {
-        assert_eq!(Query::parse("").unwrap().rendition, Rendition::Viewer);
-        for rendition in Rendition::ALL {
-            let query = Query::parse(&format!("rendition={}&x=1", rendition.as_str())).unwrap();
-            assert_eq!(query.rendition, rendition);
-        }
-        for query in ["rendition=audio", "rendition=", "rendition=VIEWER", "rendition=lite%20"] {
-            assert_eq!(Query::parse(query).unwrap_err().code, "not_available", "{query}");
-        }
     }
 
     #[test]

@@ -15,8 +15,10 @@ mod door;
 mod extension;
 mod handover;
 mod handshake;
+mod inquiry;
 mod listener;
 mod origin;
+mod parameters;
 mod permit;
 mod strict;
 

@@ -64,6 +64,11 @@ impl Registry {
         Ok(Arc::clone(&handle))
     }
 
+    /// Whether [`Registry::claim`] would succeed now.
+    pub fn has_place(&self, id: &RoomId) -> bool {
+        self.len() < self.rooms_max || self.rooms.contains_key(id)
+    }
+
     /// Claims the room if it is still there, this incarnation; says whether it is.
     pub fn hold(&self, handle: &RoomHandle) -> bool {
         // The entry's lock is held until the claim is counted.

@@ -40,6 +40,11 @@ impl Rooms for TestRooms {
         Ok(room)
     }
 
+    fn has_place(&self, id: &RoomId) -> bool {
+        let open = self.open.lock().unwrap();
+        open.len() < self.rooms_max || open.iter().any(|room| room.id == *id)
+    }
+
     fn release(&self, room: &RoomHandle) {
         room.claims.fetch_sub(1, Ordering::SeqCst);
     }

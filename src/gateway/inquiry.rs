@@ -1,0 +1,63 @@
+//! Whether an upgrade would be agreed to, asked without one. A browser hides from a page why its WebSocket was refused,
+//! so the page asks the same address once more, as a plain request that takes the same way through every proxy.
+//!
+//! Decides nothing itself: the room, the origin, the parameters and the bound on rooms are judged as for an upgrade. The
+//! subprotocol is not asked about, because a guest's key does not belong into an address.
+
+use super::Context;
+use super::answer::Answer;
+use super::handshake::{self, Target};
+use super::parameters::{self, Query};
+use axum::body::Body;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, UPGRADE};
+use http::{HeaderValue, Method, Request, Response};
+
+/// What makes a plain request an inquiry.
+const CHECK: &str = "check";
+/// Where the page is from: browsers send no `Origin` with a page's requests to its own server.
+const PAGE: &str = "origin";
+
+/// Whether the request only asks.
+pub(super) fn is_one<B>(request: &Request<B>) -> bool {
+    let names = |query: &str| query.split('&').any(|pair| pair.split('=').next() == Some(CHECK));
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && !handshake::has_token(request.headers(), &UPGRADE, "websocket")
+        && request.uri().query().is_some_and(names)
+}
+
+/// Answers an inquiry: 200, or what the upgrade would be answered.
+pub(super) fn answer<B>(context: &Context, request: &Request<B>, target: &Target<'_>) -> Response<Body> {
+    let mut response = match judge(context, request, target) {
+        Ok(()) => {
+            let mut response = Response::new(Body::from("{\"ok\":true}\n"));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Err(answer) => answer.response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A page that is refused for its origin has to be able to read that.
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+fn judge<B>(context: &Context, request: &Request<B>, target: &Target<'_>) -> Result<(), Answer> {
+    let headers = request.headers();
+    let query = request.uri().query().unwrap_or_default();
+    let room = handshake::room(target)?;
+    let said = parameters::once(query, PAGE)?;
+    let origin = match &said {
+        Some(origin) => Some(&**origin),
+        None if headers.contains_key(ORIGIN) => Some(handshake::single(headers, &ORIGIN).unwrap_or_default()),
+        None => None,
+    };
+    if origin.is_some_and(|origin| !context.settings.origins.admits(origin, handshake::host(headers))) {
+        return Err(handshake::forbidden_origin());
+    }
+    Query::parse(query)?;
+    match room {
+        Some(room) if !context.state.rooms.has_place(&room) => Err(Answer::rooms_full()),
+        _ => Ok(()),
+    }
+}
