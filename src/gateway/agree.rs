@@ -8,10 +8,9 @@ use super::permit::Permit;
 use crate::protocol::encode::Encoding;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{
-    CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
-};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use std::net::{IpAddr, TcpStream};
 
 /// An upgrade that was agreed to: what the socket is for, and what the 101 says.
@@ -25,16 +24,38 @@ pub(super) struct Agreed {
     accept: String,
 }
 
-/// Checks what every request has to be, wherever it goes.
+/// Checks what every request has to be, wherever it goes. Only what is read here is judged: to a server that does not
+/// read it, a header's value is opaque bytes (RFC 9110, 5.5).
 pub(super) fn proper<B>(request: &Request<B>) -> Result<(), Answer> {
-    if request.version() == Version::HTTP_11 && request.headers().get_all(HOST).iter().count() != 1 {
-        return Err(bad_request("an HTTP/1.1 request has one Host header"));
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.as_bytes(),
+        (None, _) if request.version() < Version::HTTP_11 => b"",
+        _ => return Err(bad_request("an HTTP/1.1 request has one Host header")),
+    };
+    let host = match host {
+        b"" => None,
+        _ => Some(authority(host).ok_or_else(|| bad_request("Host must be a host's name, perhaps with a port"))?),
+    };
+    match request.uri().authority() {
+        Some(target) if request.method() != Method::CONNECT && !is_same(target, host.as_ref(), request.uri()) => {
+            Err(bad_request("the request's target and its Host header name different hosts"))
+        }
+        _ => Ok(()),
     }
-    // Cookies are never read, and some sites put other bytes there.
-    if request.headers().iter().any(|(name, value)| name != COOKIE && value.to_str().is_err()) {
-        return Err(bad_request("a header holds bytes that are not printable ASCII"));
-    }
-    Ok(())
+}
+
+/// A host with an optional port, as RFC 3986 writes it, without user information.
+pub(super) fn authority(bytes: &[u8]) -> Option<Authority> {
+    Authority::try_from(bytes).ok().filter(|authority| !authority.as_str().contains('@'))
+}
+
+/// Whether an absolute target names the server that `Host` names: one reader goes by the one, another by the other.
+fn is_same(target: &Authority, host: Option<&Authority>, uri: &Uri) -> bool {
+    let default = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    let port = |authority: &Authority| authority.port_u16().unwrap_or(default);
+    !target.as_str().contains('@')
+        && host.is_some_and(|host| host.host().eq_ignore_ascii_case(target.host()) && port(host) == port(target))
 }
 
 /// Agrees to an upgrade and claims the room.

@@ -10,10 +10,10 @@ use crate::metrics::Refusal;
 use crate::protocol::encode::{Encoding, Rendition};
 use crate::protocol::ids::{Epoch, GuestKey, Offset, RoomId};
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    TRANSFER_ENCODING, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 const KNOWN_PROTOCOLS: &str = "volley.v1.json, volley.v1.msgpack";
@@ -69,11 +69,14 @@ pub(super) fn check<B>(request: &Request<B>, target: &Target<'_>, settings: &Set
     if request.version() != Version::HTTP_11 {
         return Err(bad_request("a WebSocket upgrade needs HTTP/1.1").and_close());
     }
-    if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
+    // Some proxies add a length of 0 to every request: that is no body either.
+    let is_empty = !headers.contains_key(CONTENT_LENGTH) || single(headers, &CONTENT_LENGTH) == Some("0");
+    if !is_empty || headers.contains_key(TRANSFER_ENCODING) {
         return Err(
             bad_request("an upgrade request has no body: leave out Content-Length and Transfer-Encoding").and_close()
         );
     }
+    legible(headers)?;
     let room = room(target)?;
     let accept = websocket(headers)?;
     origin(headers, &settings.origins)?;
@@ -105,6 +108,21 @@ pub(super) fn room(target: &Target<'_>) -> Result<Option<RoomId>, Answer> {
     }
 }
 
+/// The headers that an upgrade is read from, `Origin` apart, which is compared as it is. An element that nobody can read
+/// could hide one that counts.
+const READ: [HeaderName; 6] =
+    [CONNECTION, UPGRADE, SEC_WEBSOCKET_VERSION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_EXTENSIONS];
+
+fn legible(headers: &HeaderMap) -> Result<(), Answer> {
+    for name in READ {
+        if headers.get_all(&name).iter().any(|value| value.to_str().is_err()) {
+            let message = format!("{name} holds bytes that are not printable ASCII");
+            return Err(Answer::new(StatusCode::BAD_REQUEST, "bad_request", message));
+        }
+    }
+    Ok(())
+}
+
 fn bad_request(message: &'static str) -> Answer {
     Answer::new(StatusCode::BAD_REQUEST, "bad_request", message)
 }
@@ -116,9 +134,15 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'
     values.next().is_none().then_some(value)
 }
 
+/// The elements of a list, over all its lines. Empty ones are none (RFC 9110, 5.6.1.2): clients without a choice and
+/// proxies that join lines send them.
+fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(|element| element.trim_matches([' ', '\t'])).filter(|e| !e.is_empty())
+}
+
 pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
+    elements(headers, name).any(|element| element.eq_ignore_ascii_case(token))
 }
 
 /// The fields of RFC 6455 itself; returns the answer to the key.
@@ -131,7 +155,9 @@ fn websocket(headers: &HeaderMap) -> Result<String, Answer> {
         )
         .with(UPGRADE, "websocket"));
     }
-    if single(headers, &SEC_WEBSOCKET_VERSION) != Some("13") {
+    // One version, however often it is said; of several, a proxy may have seen a different one.
+    let mut versions = elements(headers, &SEC_WEBSOCKET_VERSION).peekable();
+    if versions.peek().is_none() || versions.any(|version| version != "13") {
         return Err(Answer::new(
             StatusCode::UPGRADE_REQUIRED,
             "bad_version",
@@ -155,9 +181,10 @@ fn is_key(key: &str) -> bool {
     key.len() == 24 && key.ends_with("==") && key.bytes().take(22).all(digit)
 }
 
-fn origin(headers: &HeaderMap, allowed: &Allowed) -> Result<(), Answer> {
-    if !headers.contains_key(ORIGIN) {
-        return Ok(()); // Not a browser: they always say it.
+pub(super) fn origin(headers: &HeaderMap, allowed: &Allowed) -> Result<(), Answer> {
+    // Not a browser: they always name one.
+    if headers.get_all(ORIGIN).iter().all(HeaderValue::is_empty) {
+        return Ok(());
     }
     match single(headers, &ORIGIN) {
         Some(origin) if allowed.admits(origin, host(headers)) => Ok(()),
@@ -178,12 +205,12 @@ pub(super) fn forbidden_origin() -> Answer {
 
 /// The client's first choice among those we know; `None` when it asked for none.
 fn subprotocol(headers: &HeaderMap) -> Result<Option<Encoding>, Answer> {
-    if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+    let mut asked = elements(headers, &SEC_WEBSOCKET_PROTOCOL).peekable();
+    if asked.peek().is_none() {
         return Ok(None);
     }
-    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let known = |asked: &str| [Encoding::Json, Encoding::Msgpack].into_iter().find(|e| e.subprotocol() == asked);
-    match values.flat_map(|value| value.split(',')).find_map(|asked| known(asked.trim())) {
+    match asked.find_map(known) {
         Some(encoding) => Ok(Some(encoding)),
         None => Err(Answer::new(
             StatusCode::BAD_REQUEST,
@@ -195,9 +222,7 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<Encoding>, Answer> {
 
 /// The guest's key, if the client brought one.
 fn guest(headers: &HeaderMap) -> Result<Option<GuestKey>, Answer> {
-    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    let mut keys =
-        values.flat_map(|value| value.split(',')).filter_map(|asked| asked.trim().strip_prefix(GUEST_PREFIX));
+    let mut keys = elements(headers, &SEC_WEBSOCKET_PROTOCOL).filter_map(|asked| asked.strip_prefix(GUEST_PREFIX));
     let Some(key) = keys.next() else { return Ok(None) };
     match GuestKey::new(key).filter(|_| keys.next().is_none()) {
         Some(key) => Ok(Some(key)),
@@ -212,7 +237,6 @@ fn guest(headers: &HeaderMap) -> Result<Option<GuestKey>, Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     #[test]
     fn a_guests_key_is_taken_beside_the_subprotocol_or_refused() {

@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::handshake::{self, Target};
 use super::parameters::{self, Query};
 use axum::body::Body;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, UPGRADE};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, UPGRADE};
 use http::{HeaderValue, Method, Request, Response};
 
 /// What makes a plain request an inquiry.
@@ -46,14 +46,11 @@ fn judge<B>(context: &Context, request: &Request<B>, target: &Target<'_>) -> Res
     let headers = request.headers();
     let query = request.uri().query().unwrap_or_default();
     let room = handshake::room(target)?;
-    let said = parameters::once(query, PAGE)?;
-    let origin = match &said {
-        Some(origin) => Some(&**origin),
-        None if headers.contains_key(ORIGIN) => Some(handshake::single(headers, &ORIGIN).unwrap_or_default()),
-        None => None,
-    };
-    if origin.is_some_and(|origin| !context.settings.origins.admits(origin, handshake::host(headers))) {
-        return Err(handshake::forbidden_origin());
+    let allowed = &context.settings.origins;
+    match parameters::once(query, PAGE)? {
+        Some(page) if !allowed.admits(&page, handshake::host(headers)) => return Err(handshake::forbidden_origin()),
+        Some(_) => {}
+        None => handshake::origin(headers, allowed)?,
     }
     Query::parse(query)?;
     match room {
