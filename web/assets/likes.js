@@ -1,6 +1,6 @@
 // Likes: a click counts at once on the page, travels with its neighbours, and the shown total never falls.
 
-import { count, t } from "./i18n.js";
+import { compact, count, t } from "./i18n.js";
 
 /** Clicks of this long travel in one message. */
 const GATHER_MS = 250;
@@ -8,6 +8,8 @@ const GATHERED_MAX = 100;
 /** Hearts in the air at one time, and for one change of the total. */
 const HEARTS_MAX = 24;
 const HEARTS_PER_CHANGE_MAX = 4;
+/** A longer number takes the comment box's place on a phone; people who listen hear the whole one. */
+const WHOLE_MAX = 1_000_000;
 const TONES = ["#fb7185", "#f472b6", "#fbbf24", "#a78bfa", "#38bdf8"];
 
 export class Likes {
@@ -64,7 +66,7 @@ export class Likes {
   #show(likes) {
     if (this.#known) this.#fly(likes - this.#shown);
     this.#shown = likes;
-    this.#total.textContent = count(likes);
+    this.#total.textContent = likes < WHOLE_MAX ? count(likes) : compact(likes);
     this.#button.setAttribute("aria-label", `${t("like")}, ${t("likesN", { n: likes })}`);
   }
 

@@ -16,6 +16,7 @@ import { productOf, Shelf } from "./product.js";
 import { isRoom, roomOf, socketUrl } from "./rooms.js";
 import { Scene } from "./scene.js";
 import { Status } from "./status.js";
+import { Tabs } from "./tabs.js";
 import { isolated, shorten } from "./text.js";
 import { newGuestKey, VolleyClient } from "./volley-client.js";
 
@@ -77,6 +78,15 @@ const ledger = new LedgerPanel(
   { root: $("ledger"), line: $("honest"), facts: $("facts"), why: $("rendition-why"), renditions: [...document.querySelectorAll("input[name=rendition]")] },
   { dropped: () => danmaku.counters.dropped, ask: (rendition) => client.ask(rendition) },
 );
+new Tabs(document.querySelector("main"), [
+  { tab: $("tab-pinned"), panel: $("pinned"), words: "#pinned-who, #pinned-text" },
+  { tab: $("tab-poll"), panel: $("poll"), words: "#poll-question" },
+  { tab: $("tab-shelf"), panel: $("shelf"), words: ".product-title" },
+]);
+$("knobs-toggle").addEventListener("click", () => {
+  const open = $("knobs").classList.toggle("open");
+  $("knobs-toggle").setAttribute("aria-expanded", String(open));
+});
 const mine = new Set();
 let epoch = null;
 
