@@ -5,6 +5,7 @@ mod common;
 use common::{Client, Server, frame};
 use std::io::Read;
 use std::time::{Duration, Instant};
+use tokio_tungstenite::tungstenite::Message;
 
 /// Connects, sends `bytes` raw, and returns the close code.
 fn code_for(server: &Server, bytes: &[u8]) -> Option<u16> {
@@ -29,6 +30,12 @@ fn every_kind_of_broken_frame_gets_its_close_code_and_costs_nobody_anything() {
         ("opcode B", frame(0x8b, b""), 1002),
         ("opcode F", frame(0x8f, b""), 1002),
         ("64-bit length with top bit", [&[0x81, 0xff][..], &(1_u64 << 63).to_be_bytes(), &[0; 4]].concat(), 1002),
+        ("5 bytes with a length of two bytes", [&[0x81, 0xfe, 0, 5, 0, 0, 0, 0], &b"hello"[..]].concat(), 1002),
+        ("300 bytes with a length of eight", [&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 1, 44], &[0; 304][..]].concat(), 1002),
+        ("its header alone", vec![0x81, 0xff, 0, 0, 0, 0, 0, 0, 1, 44, 0, 0, 0, 0], 1002),
+        ("a ping with a length of two bytes", vec![0x89, 0xfe, 0, 1, 0, 0, 0, 0, b'x'], 1002),
+        ("a close with a length of eight", vec![0x88, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 1002),
+        ("a long length in a continuation", [frame(0x01, b"x"), vec![0x80, 0xfe, 0, 0, 0, 0, 0, 0]].concat(), 1002),
         ("ping of 126 bytes", frame(0x89, &[0; 126]), 1002),
         ("fragmented ping", frame(0x09, b"x"), 1002),
         ("fragmented close", frame(0x08, &1000_u16.to_be_bytes()), 1002),
@@ -95,22 +102,82 @@ fn pings_within_the_budget_are_answered_in_order() {
     }
     let mut pongs = Vec::new();
     while pongs.len() < 10 {
-        if let Ok(tokio_tungstenite::tungstenite::Message::Pong(payload)) = client.socket.read() {
+        if let Ok(Message::Pong(payload)) = client.socket.read() {
             pongs.push(payload[0]);
         }
     }
     assert_eq!(pongs, (0..10).collect::<Vec<_>>());
 }
 
-#[test]
-fn a_message_that_is_begun_and_not_ended_is_closed_with_1008_at_ten_seconds() {
-    let server = Server::start(|_| ());
-    let mut client = server.join("stall");
+/// Sends a piece a second until the server closes or 13 s are over, and `last` behind them; says how it closed, and when.
+fn paced(server: &Server, pieces: &[Vec<u8>], last: &[u8]) -> Option<(u16, Duration)> {
+    let mut client = server.join("paced");
     let began = Instant::now();
-    client.raw(&frame(0x81, &[b'x'; 100])[..20]).unwrap();
-    assert_eq!(client.close_code(), Some(1008));
-    let took = began.elapsed();
-    assert!((Duration::from_secs(9)..Duration::from_secs(15)).contains(&took), "{took:?}");
+    for (n, piece) in pieces.iter().take(13).enumerate() {
+        std::thread::sleep(Duration::from_secs(n as u64).saturating_sub(began.elapsed()));
+        if client.raw(piece).is_err() {
+            break;
+        }
+    }
+    // A client that is still served gets an answer to this ping.
+    let _ = client.raw(&[last, &frame(0x89, b"there?")].concat());
+    loop {
+        match client.socket.read() {
+            Ok(Message::Pong(payload)) if &payload[..] == b"there?" => return None,
+            Ok(Message::Close(Some(close))) => return Some((close.code.into(), began.elapsed())),
+            Ok(_) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// What to send a second, and at last: `frame` again and again, cut so that each piece ends one and begins the next.
+fn always_open(frame: &[u8], cut: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let next = [&frame[cut..], &frame[..cut]].concat();
+    ([vec![frame[..cut].to_vec()], vec![next; 12]].concat(), frame[cut..].to_vec())
+}
+
+#[test]
+fn a_started_message_has_ten_seconds_of_its_own() {
+    let server = Server::start(|_| ());
+    let text = frame(0x81, br#"{"like":{"count":1}}"#);
+    let halves = [frame(0x01, br#"{"like":"#), frame(0x80, br#"{"count":1}}"#)].concat();
+    let drops = |bytes: &[u8]| (bytes.iter().map(|byte| vec![*byte]).collect::<Vec<_>>(), Vec::new());
+    let begun = |more: &[u8]| ([vec![frame(0x01, b"x")], vec![more.to_vec(); 12]].concat(), Vec::new());
+    for_each_at_once(
+        &[
+            ("each piece ends a message and begins one", always_open(&text, 9), None),
+            ("each piece ends within a header", always_open(&text, 1), None),
+            ("each piece ends a message of fragments", always_open(&halves, 20), None),
+            ("each piece ends a ping and begins one", always_open(&frame(0x89, b"0123"), 7), None),
+            ("a message in drops", drops(&frame(0x81, &[b'x'; 100])), Some(1008)),
+            ("a ping in drops", drops(&frame(0x89, &[b'x'; 100])), Some(1008)),
+            ("a close in drops", drops(&frame(0x88, &[3; 100])), Some(1008)),
+            ("a fragment that waits among pings", begun(&frame(0x89, b"x")), Some(1008)),
+            ("fragments a second apart", begun(&frame(0x00, b"x")), Some(1008)),
+            ("half a message", (vec![frame(0x81, &[b'x'; 100])[..20].to_vec()], Vec::new()), Some(1008)),
+        ],
+        |pieces, last| paced(&server, pieces, last),
+    );
+}
+
+type Row<'a> = (&'a str, (Vec<Vec<u8>>, Vec<u8>), Option<u16>);
+
+/// Ten seconds take ten seconds: all rows together.
+fn for_each_at_once(rows: &[Row<'_>], ended: impl Fn(&[Vec<u8>], &[u8]) -> Option<(u16, Duration)> + Sync) {
+    std::thread::scope(|scope| {
+        for (what, (pieces, last), expected) in rows {
+            let ended = &ended;
+            scope.spawn(move || match (ended(pieces, last), expected) {
+                (None, None) => {}
+                (Some((code, took)), Some(expected)) => {
+                    assert_eq!(code, *expected, "{what}");
+                    assert!((9..15).contains(&took.as_secs()), "{what}: {took:?}");
+                }
+                (ended, expected) => panic!("{what}: {ended:?}, expected {expected:?}"),
+            });
+        }
+    });
 }
 
 #[test]

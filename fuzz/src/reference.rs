@@ -5,8 +5,10 @@ use volley::limits::CONTROL_FRAMES_BURST;
 use volley::protocol::codes::Close;
 use volley::shard::probe::{Caps, Observed};
 
-/// What a connection must see in `stream`, all of which comes at time 0, and whether something is left open.
-pub fn read(mut stream: &[u8], caps: &Caps) -> (Vec<Observed>, bool) {
+/// What a connection must see in `stream`, and where in it the message or frame begins that is left open.
+pub fn read(whole: &[u8], caps: &Caps) -> (Vec<Observed>, Option<usize>) {
+    let mut stream = whole;
+    let mut begun = 0;
     let mut seen = Vec::new();
     // The message that is open: whether it is text, its bytes and its fragments.
     let mut open: Option<(bool, Vec<u8>, u32)> = None;
@@ -14,12 +16,16 @@ pub fn read(mut stream: &[u8], caps: &Caps) -> (Vec<Observed>, bool) {
     loop {
         let frame = match frame(stream, caps, &mut open, &mut controls) {
             Ok(Some(frame)) => frame,
-            Ok(None) => return (seen, open.is_some() || !stream.is_empty()),
+            Ok(None) if open.is_some() => return (seen, Some(begun)),
+            Ok(None) => return (seen, (!stream.is_empty()).then(|| whole.len() - stream.len())),
             Err(close) => {
                 seen.push(Observed::Refused(close));
-                return (seen, false);
+                return (seen, None);
             }
         };
+        if open.is_none() {
+            begun = whole.len() - stream.len();
+        }
         stream = frame.rest;
         let end = match frame.opcode {
             8 => match close(&frame.payload) {
@@ -53,7 +59,7 @@ pub fn read(mut stream: &[u8], caps: &Caps) -> (Vec<Observed>, bool) {
             }
         };
         seen.push(end);
-        return (seen, false);
+        return (seen, None);
     }
 }
 
@@ -73,10 +79,10 @@ fn frame<'a>(
 ) -> Result<Option<Frame<'a>>, Close> {
     let [first, second, rest @ ..] = stream else { return Ok(None) };
     let (opcode, is_final, is_masked) = (first & 15, first & 128 != 0, second & 128 != 0);
-    let length_bytes = match second & 127 {
-        126 => 2,
-        127 => 8,
-        _ => 0,
+    let (length_bytes, shortest) = match second & 127 {
+        126 => (2, 126),
+        127 => (8, 65_536),
+        _ => (0, 0),
     };
     let Some((length, rest)) = rest.split_at_checked(length_bytes) else { return Ok(None) };
     let length = match length_bytes {
@@ -84,7 +90,7 @@ fn frame<'a>(
         _ => length.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
     };
     let Some((mask, rest)) = rest.split_at_checked(if is_masked { 4 } else { 0 }) else { return Ok(None) };
-    if !is_masked || first & 0x70 != 0 || length >> 63 == 1 || matches!(opcode, 3..=7 | 11..) {
+    if !is_masked || length < shortest || first & 0x70 != 0 || length >> 63 == 1 || matches!(opcode, 3..=7 | 11..) {
         return Err(Close::Protocol);
     }
     if opcode >= 8 {

@@ -1,8 +1,8 @@
 //! A connection's inbound bytes, as they come from a socket: cut anywhere.
 //!
 //! Promises: what a connection sees does not depend on where the stream was cut, and it is what a second, plain reader of the
-//! protocol sees; the stall timer runs exactly while something is unfinished. Compressed messages, which that reader does not know,
-//! do not depend on cuts either, and become no larger than messages may be.
+//! protocol sees; the stall timer runs exactly while something is unfinished, from the byte that began it.
+//! Compressed messages, which that reader does not know, do not depend on cuts either, and become no larger than messages may be.
 
 use super::cut::Cut;
 use super::reference;
@@ -19,8 +19,9 @@ pub fn receive(data: &[u8]) {
     let cuts: [u8; 6] = input.array();
     let stream = input.0;
     let whole = fed(stream, &[], caps);
-    assert_eq!(whole, fed(stream, &[1], caps), "byte by byte: {stream:02x?}");
-    assert_eq!(whole, fed(stream, &cuts, caps), "cut by {cuts:?}: {stream:02x?}");
+    let (seen, begun) = fed(stream, &[1], caps);
+    assert_eq!(whole, (seen.clone(), begun.map(|_| 0)), "byte by byte: {stream:02x?}");
+    assert_eq!(whole.0, fed(stream, &cuts, caps).0, "cut by {cuts:?}: {stream:02x?}");
     if compressed {
         // The second reader does not inflate; what comes out keeps the bound all the same.
         let is_bounded = |bytes: usize| bytes <= message_bytes_max as usize;
@@ -30,19 +31,22 @@ pub fn receive(data: &[u8]) {
             _ => true,
         }));
     } else {
-        assert_eq!(whole, reference::read(stream, &caps), "the second reader: {stream:02x?}");
+        assert_eq!((seen, begun), reference::read(stream, &caps), "the second reader: {stream:02x?}");
     }
 }
 
-/// Feeds `stream` in pieces of these lengths, in turn; what a connection sees, and whether something is left open.
-fn fed(stream: &[u8], lengths: &[u8], caps: Caps) -> (Vec<Observed>, bool) {
+/// Feeds `stream` in pieces of these lengths, in turn, a microsecond for each byte; what a connection sees, and where the piece
+/// begins with which something was begun that is still open.
+fn fed(stream: &[u8], lengths: &[u8], caps: Caps) -> (Vec<Observed>, Option<usize>) {
     let (mut probe, mut seen) = (Probe::new(caps).expect("a descriptor"), Vec::new());
     let mut lengths = lengths.iter().cycle();
     let mut rest = Cut(stream);
     while !rest.is_empty() {
         let length = lengths.next().map_or(usize::MAX, |length| usize::from(*length).max(1));
-        probe.feed(rest.bytes(length), 0, &mut seen);
+        let at = stream.len() - rest.0.len();
+        probe.feed(rest.bytes(length), at as u64 + 1, &mut seen);
     }
     let is_over = matches!(seen.last(), Some(Observed::PeerClosed | Observed::Refused(_)));
-    (seen, probe.is_open() && !is_over)
+    let since = (probe.open_since_us() as usize).checked_sub(1);
+    (seen, since.filter(|_| !is_over))
 }

@@ -46,6 +46,7 @@ impl Probe {
         while !self.0.is_closing() {
             let result =
                 self.0.framing.receive(&mut input, &mut output, &self.0.caps, &mut Inflated::default(), now_us);
+            self.0.date_what_is_open(now_us);
             if !output.is_empty() {
                 seen.push(Observed::Wrote(std::mem::take(&mut output)));
             }
@@ -68,8 +69,8 @@ impl Probe {
         }
     }
 
-    /// Whether a frame or message was begun and not finished: the stall timer runs.
-    pub fn is_open(&self) -> bool {
-        self.0.framing.is_open()
+    /// When the frame or message that is begun and not finished was begun: the stall timer runs from then on. 0: none is.
+    pub fn open_since_us(&self) -> u64 {
+        self.0.open_since_us
     }
 }

@@ -21,6 +21,11 @@ const OPCODE: u8 = 0x0f;
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 
+// Of its second byte.
+const LENGTH: u8 = 0x7f;
+const LENGTH_OF_16_BITS: u8 = 126;
+const LENGTH_OF_64_BITS: u8 = 127;
+
 /// One connection's place in its inbound stream.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Inspect {
@@ -131,6 +136,15 @@ impl Inspect {
         self.packed && self.header[0] & OPCODE <= BINARY
     }
 
+    /// Whether the header that is whole has the shortest form of its length (RFC 6455, 5.2).
+    fn is_minimal(&self, length: u64) -> bool {
+        match self.header[1] & LENGTH {
+            LENGTH_OF_16_BITS => length >= u64::from(LENGTH_OF_16_BITS),
+            LENGTH_OF_64_BITS => length > u64::from(u16::MAX),
+            _ => true,
+        }
+    }
+
     fn consume(&mut self, available: usize) -> usize {
         let taken = available.min(self.remaining as usize);
         self.remaining -= taken as u32;
@@ -138,7 +152,7 @@ impl Inspect {
     }
 
     fn check(&mut self, header: &FrameHeader, length: u64, caps: &Caps, now_us: u64) -> Result<(), Close> {
-        if header.mask.is_none() || header.rsv2 || header.rsv3 || length >> 63 == 1 {
+        if header.mask.is_none() || header.rsv2 || header.rsv3 || length >> 63 == 1 || !self.is_minimal(length) {
             return Err(Close::Protocol);
         }
         // RFC 7692, 6.1: on the first frame of a message alone, and never on a control frame.
@@ -217,6 +231,13 @@ mod tests {
         bytes
     }
 
+    /// A header with a length in the form that `form` names, and nothing behind it.
+    fn long(first: u8, form: u8, length: u64) -> Vec<u8> {
+        let bytes = length.to_be_bytes();
+        let bytes = if form == 126 { &bytes[6..] } else { &bytes[..] };
+        [&[first, 0x80 | form], bytes, &[1, 2, 3, 4]].concat()
+    }
+
     /// Feeds `bytes` in pieces of `step`; returns the frames' ends that were found, or the verdict.
     fn feed(inspect: &mut Inspect, bytes: &[u8], step: usize, now_us: u64) -> Result<usize, Close> {
         feed_to(inspect, &CAPS, bytes, step, now_us)
@@ -266,6 +287,13 @@ mod tests {
             ("continuation without start", frame(0x80, 1), Close::Protocol),
             ("text inside a fragment run", [frame(0x01, 1), frame(0x81, 1)].concat(), Close::Protocol),
             ("64-bit length with top bit", top_bit, Close::Protocol),
+            ("5 bytes with a length of 16 bits", long(0x81, 126, 5), Close::Protocol),
+            ("125 bytes with a length of 16 bits", long(0x81, 126, 125), Close::Protocol),
+            ("5 bytes with a length of 64 bits", long(0x82, 127, 5), Close::Protocol),
+            ("65,535 bytes with a length of 64 bits", long(0x81, 127, 65_535), Close::Protocol),
+            ("no bytes with a length of 16 bits", long(0x81, 126, 0), Close::Protocol),
+            ("a ping with a length of 16 bits", long(0x89, 126, 5), Close::Protocol),
+            ("a continuation with one", [frame(0x01, 1), long(0x80, 126, 5)].concat(), Close::Protocol),
             ("message over the cap", frame(0x81, 4_097), Close::TooBig),
             ("fragments that sum up over it", [frame(0x01, 4_000), frame(0x80, 97)].concat(), Close::TooBig),
             ("a 17th fragment", [frame(0x01, 1), frame(0x00, 1).repeat(16)].concat(), Close::Policy),
@@ -322,6 +350,8 @@ mod tests {
     fn what_the_extension_does_not_allow_is_refused_at_the_header() {
         let most = packed_bytes_max(4_096) as usize;
         for (what, bytes, code) in [
+            ("with a length of 16 bits for 5 bytes", long(0xc1, 126, 5), Close::Protocol),
+            ("with a length of 64 bits for 300", long(0xc1, 127, 300), Close::Protocol),
             ("on a ping", frame(0xc9, 1), Close::Protocol),
             ("on a close", frame(0xc8, 2), Close::Protocol),
             ("on a continuation", [frame(0x41, 1), frame(0xc0, 1)].concat(), Close::Protocol),

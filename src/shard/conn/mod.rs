@@ -12,6 +12,7 @@ pub(super) mod websocket;
 
 use crate::protocol::encode::Encoding;
 use crate::shard::tenant::Caps;
+use framing::Framing;
 use lag::Lag;
 use pace::Pace;
 use rustix::fd::OwnedFd;
@@ -84,6 +85,16 @@ impl<S> Conn<S> {
             open_since_us: 0,
             gaps: GapCount::default(),
             hints: Hints::default(),
+        }
+    }
+
+    /// Brings `open_since_us` up to date, after each message and at the end of what was read: the next message may
+    /// begin in the read that ends one, and has its own time.
+    pub(in crate::shard) fn date_what_is_open(&mut self, now_us: u64) {
+        if !self.framing.is_open() {
+            self.open_since_us = 0;
+        } else if self.open_since_us == 0 {
+            self.open_since_us = now_us;
         }
     }
 

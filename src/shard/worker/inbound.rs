@@ -71,6 +71,7 @@ impl<T: Tenant> Worker<T> {
             }
             output.clear();
             let result = conn.framing.receive(&mut input, &mut output, &conn.caps, &mut self.report.inflated, now_us);
+            conn.date_what_is_open(now_us);
             let is_pong = output.first().is_some_and(|first| first & 0x0f == 0x0a);
             if is_pong {
                 self.pong(index, &output);
@@ -119,15 +120,10 @@ impl<T: Tenant> Worker<T> {
     /// A message that was begun must end in time.
     fn watch_for_a_stall(&mut self, index: u32) {
         let Some(conn) = self.conns.get_mut(index) else { return };
-        if !conn.framing.is_open() {
-            conn.open_since_us = 0;
-        } else if conn.open_since_us == 0 {
-            conn.open_since_us = self.now_us;
-            if !conn.hints.stall {
-                conn.hints.stall = true;
-                let hint = Hint { conn: index, generation: conn.generation, kind: HintKind::Stall };
-                self.wheel.schedule(self.now_us + MESSAGE_STALL_MS * 1_000, hint);
-            }
+        if conn.open_since_us > 0 && !conn.hints.stall {
+            conn.hints.stall = true;
+            let hint = Hint { conn: index, generation: conn.generation, kind: HintKind::Stall };
+            self.wheel.schedule(self.now_us + MESSAGE_STALL_MS * 1_000, hint);
         }
     }
 }
