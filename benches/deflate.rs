@@ -18,7 +18,7 @@ use volley::protocol::ids::{ClientId, GuestKey, Hex64};
 use volley::protocol::message::ServerMessage;
 
 const ENCODINGS: [(&str, Encoding); 2] = [("json", Encoding::Json), ("msgpack", Encoding::Msgpack)];
-/// loadgen's own (`loadgen/src/sender.rs`).
+/// loadgen's own (`loadgen/src/run/worker/sender.rs`).
 const CHARACTERS: &str = "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能对小多然于心学么之都好看起发当没成只如事把还用第样道想作种开美总从无情己面最女但现前些所同日手又行意动方期它头经长儿回位分爱老因很给名法间知世什两次使身者被高已亲其进此话常与活正感哈呜啊哦喜欢主播买下单链接抢到便宜好吃漂亮加油支持第一弹幕护体前方高能";
 const RECORDING: &str = include_str!("../tests/data/comment.xml");
 /// Of the show: a comment has one for its author's sake.

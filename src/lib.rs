@@ -5,7 +5,7 @@
 //! it into this tick's batch, [`log`] gives it an offset, [`protocol`] encodes the frame once, and
 //! [`shard`] sends it to every subscriber. `ARCHITECTURE.md` is that walk in prose.
 //!
-//! A file imports from its own folder and from lower layers only (`tests/tidy.rs` enforces it):
+//! A file imports from its own folder and from lower layers only (`tests/tidy/main.rs` enforces it):
 //!
 //! ```text
 //! L5  app

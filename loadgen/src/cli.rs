@@ -2,14 +2,15 @@
 //!
 //! Does not know: how a scenario is run.
 
+use crate::args::{WireArg, parse_range, parse_share};
 use crate::chaos::ChaosArgs;
 use crate::check::CheckArgs;
-use crate::forecast::PlanArgs;
-use crate::group::{Group, GroupText};
-use crate::plan::Line;
-use crate::recording::{self, OnBroken, Recording};
-use crate::scenario::{SOCKETS_PER_ADDRESS, Scenario, Script, Stall, processes_for};
-use crate::wording::Wording;
+use crate::plan::PlanArgs;
+use crate::run::group::{Group, GroupText};
+use crate::run::messages::Line;
+use crate::run::recording::{self, OnBroken, Recording};
+use crate::run::scenario::{SOCKETS_PER_ADDRESS, Scenario, Script, Stall, processes_for};
+use crate::run::wording::Wording;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -130,15 +131,6 @@ pub enum Command {
     Chaos(ChaosArgs),
     /// Say beforehand what a show will need: see docs/operations.md
     Plan(PlanArgs),
-}
-
-/// `--encoding`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum WireArg {
-    /// Text frames.
-    Json,
-    /// Binary frames.
-    Msgpack,
 }
 
 /// `--rendition`.
@@ -342,7 +334,7 @@ impl Args {
         match self.processes {
             0 => Ok(needed),
             n if n > viewers || n > 256 => usage(format!("--processes {n}: at most one per viewer, and at most 256")),
-            n if viewers.div_ceil(n) + crate::scenario::OTHER_DESCRIPTORS > descriptors => usage(format!(
+            n if viewers.div_ceil(n) + crate::run::scenario::OTHER_DESCRIPTORS > descriptors => usage(format!(
                 "--processes {n} is too few: {} viewers in each, but a process may open {descriptors} files; \
                  give {needed}, or raise `ulimit -n`",
                 viewers.div_ceil(n)
@@ -381,26 +373,6 @@ fn server(url: &str) -> Result<(SocketAddr, String), CliError> {
     match addresses.next() {
         Some(address) => Ok((address, host.to_owned())),
         None => usage(format!("--url {url}: the name has no address")),
-    }
-}
-
-pub(crate) fn parse_range(text: &str) -> Result<(usize, usize), String> {
-    let (fewest, most) = text.split_once("..").unwrap_or((text, text));
-    let parse = |s: &str| s.parse::<usize>().map_err(|_| "give FEWEST..MOST, such as 12..30".to_owned());
-    match (parse(fewest)?, parse(most)?) {
-        (fewest, most) if (1..=most).contains(&fewest) && most <= 512 => Ok((fewest, most)),
-        _ => Err("give 1 to 512 characters, the fewest first".into()),
-    }
-}
-
-pub(crate) fn parse_share(text: &str) -> Result<f64, String> {
-    let share = match text.strip_suffix('%') {
-        Some(percent) => percent.parse::<f64>().map(|p| p / 100.0),
-        None => text.parse(),
-    };
-    match share {
-        Ok(share) if share > 0.0 && share <= 0.9 => Ok(share),
-        _ => Err("give a share above 0% and up to 90%, such as 10%".into()),
     }
 }
 

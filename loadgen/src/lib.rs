@@ -1,33 +1,25 @@
 //! loadgen: real WebSocket viewers and senders for Volley, and the numbers they see.
 //!
-//! A scenario becomes plans for workers; a worker (a thread of this process, or a process of its own when
-//! one process's descriptors do not suffice) holds thousands of viewers in one readiness loop; the
-//! conductor starts, times and joins them, the ledger judges what they saw, the report says it.
+//! | folder | command | is |
+//! |---|---|---|
+//! | `wire` | | what travels over sockets: WebSocket frames, the upgrade, a client's connection, the admin API |
+//! | `run` | `loadgen` | one measured run: scenario, workers, ledger, report |
+//! | `plan` | `loadgen plan` | what a show will need, calculated beforehand |
+//! | `history` | | the JSON lines in which clients, an auditor and a fault driver write down what they saw |
+//! | `check` | `loadgen check` | the rules that a history must keep |
+//! | `chaos` | `loadgen chaos` | faults on purpose, judged by `check` |
+//!
+//! `cli` turns flags into a scenario or a command; `args` holds what flags of several commands share; `clock` and `proc`
+//! read the host. `history` and `check` import nothing of Volley, so that a wrong message type of the server cannot make
+//! the checker agree with it.
 
-pub mod admin;
+pub mod args;
 pub mod chaos;
 pub mod check;
-pub mod children;
 pub mod cli;
 pub mod clock;
-pub mod conductor;
-pub mod crowded;
-pub mod forecast;
-pub mod group;
 pub mod history;
-pub mod inflate;
-pub mod ledger;
 pub mod plan;
-pub mod poster;
 pub mod proc;
-pub mod progress;
-pub mod recording;
-pub mod report;
-pub mod scenario;
-pub mod sender;
-pub mod timing;
-pub mod upgrade;
-pub mod viewer;
-pub mod wording;
-pub mod worker;
-pub mod ws;
+pub mod run;
+pub mod wire;

@@ -5,9 +5,10 @@
 
 use clap::Parser;
 use loadgen::cli::{Args, CliError, Command};
-use loadgen::progress::Line;
-use loadgen::report::Outcome;
-use loadgen::{chaos, check, children, conductor, forecast};
+use loadgen::run::progress::Line;
+use loadgen::run::report::Outcome;
+use loadgen::run::{children, conductor};
+use loadgen::{chaos, check, plan};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     match &args.command {
         Some(Command::Check(check)) => return check::run(check).into(),
         Some(Command::Chaos(chaos)) => return chaos::run(chaos).into(),
-        Some(Command::Plan(plan)) => return forecast::run(plan).into(),
+        Some(Command::Plan(args)) => return plan::run(args).into(),
         None => {}
     }
     let (scenario, recording) = match args.scenario() {

@@ -1,6 +1,6 @@
 //! Recordings: the two real shows, and every way that a file is broken, refused with its line or skipped and counted.
 
-use loadgen::recording::{OnBroken, Reason, Recording, parse};
+use loadgen::run::recording::{OnBroken, Reason, Recording, parse};
 use std::collections::BTreeMap;
 use std::process::Command;
 use volley::protocol::event::Mode;

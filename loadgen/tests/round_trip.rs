@@ -1,8 +1,8 @@
 //! The log is the recording: a show that is replayed and exported comes back comment by comment, with its looks and
 //! its times; read by loadgen's own reader and by one that shares nothing with it.
 
-use loadgen::plan::Line;
-use loadgen::recording::{OnBroken, parse};
+use loadgen::run::messages::Line;
+use loadgen::run::recording::{OnBroken, parse};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;

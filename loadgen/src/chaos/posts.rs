@@ -7,9 +7,9 @@ use super::audit;
 use super::dice::Dice;
 use super::record::Recorder;
 use super::sight::hash;
-use crate::admin;
 use crate::clock::now_ns;
 use crate::history::{Answered, Deleted, Event, Kept, Refused, Sent, Who};
+use crate::wire::admin;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ fn post_until_answered(
             Ok((200..=299, text)) => {
                 let answer: Value = serde_json::from_str(&text).map_err(|e| format!("{text}: {e}"))?;
                 let epoch = answer.get("epoch").and_then(Value::as_str).ok_or_else(|| format!("no epoch: {text}"))?;
-                let offset = crate::poster::offset(&text).ok_or_else(|| format!("no offset: {text}"))?;
+                let offset = admin::posted_offset(&text).ok_or_else(|| format!("no offset: {text}"))?;
                 return Ok(Ok((epoch.to_owned(), offset)));
             }
             Ok((status @ 400..=499, text)) if status != 429 => return Ok(Err(format!("http {status}: {text}"))),

@@ -5,8 +5,8 @@
 use super::{Habit, Order, Plan, Shown};
 use crate::chaos::dice::Dice;
 use crate::clock::now_ns;
-use crate::upgrade::Upgrade;
-use crate::ws::{self, Kind};
+use crate::wire::upgrade::Upgrade;
+use crate::wire::ws::{self, Kind};
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};

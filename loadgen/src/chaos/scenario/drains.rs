@@ -2,7 +2,7 @@
 
 use super::{Scenario, must_be_good, under_load};
 use crate::chaos::ground::{Ground, Trouble, fail};
-use crate::upgrade::Upgrade;
+use crate::wire::upgrade::Upgrade;
 use socket2::{Domain, Socket, Type};
 use std::io::Write;
 use std::net::TcpStream;

@@ -2,7 +2,7 @@
 //!
 //! Does not know: frames, what messages mean.
 
-use crate::ws::FRAME_BYTES_MAX;
+use crate::wire::ws::FRAME_BYTES_MAX;
 use flate2::{Decompress, FlushDecompress};
 
 /// What a sync flush ends with and a message leaves out (RFC 7692, 7.2.1).

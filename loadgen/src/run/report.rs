@@ -2,12 +2,12 @@
 //!
 //! Does not know: how it was found.
 
-use crate::conductor::{Findings, GroupFindings};
-use crate::crowded::Crowded;
-use crate::plan::{OwnLoad, Tally};
-use crate::recording::Recording;
-use crate::scenario::{Group, Scenario, Script};
-use crate::timing::Percentiles;
+use crate::run::conductor::{Findings, GroupFindings};
+use crate::run::crowded::Crowded;
+use crate::run::messages::{OwnLoad, Tally};
+use crate::run::recording::Recording;
+use crate::run::scenario::{Group, Scenario, Script};
+use crate::run::timing::Percentiles;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -447,7 +447,7 @@ fn server_rows(f: &Findings) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conductor::ServerUse;
+    use crate::run::conductor::ServerUse;
 
     #[test]
     fn a_full_generator_says_so() {

@@ -6,9 +6,9 @@
 //!
 //! Does not know: viewers, the ledger.
 
-use crate::admin;
 use crate::clock::{CommentId, now_ns, numbering};
-use crate::plan::{Times, bump};
+use crate::run::messages::{Times, bump};
+use crate::wire::admin;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -148,7 +148,9 @@ fn post_until_answered(plan: &Plan, room: &str, id: CommentId, stopped: &AtomicB
     let mut cause = String::new();
     for _ in 0..TRIES_MAX {
         match admin::post(&plan.admin, &path, &headers, &body) {
-            Ok((200..=299, answer)) => return offset(&answer).ok_or_else(|| "an answer without an offset".into()),
+            Ok((200..=299, answer)) => {
+                return admin::posted_offset(&answer).ok_or_else(|| "an answer without an offset".into());
+            }
             Ok((status @ 400..=499, _)) => return Err(format!("http {status}")),
             Ok((status, _)) => cause = format!("http {status}"),
             Err(error) => cause = error,
@@ -159,12 +161,6 @@ fn post_until_answered(plan: &Plan, room: &str, id: CommentId, stopped: &AtomicB
         std::thread::sleep(AGAIN_AFTER);
     }
     Err(cause)
-}
-
-/// The first offset of an answer to a post.
-pub fn offset(answer: &str) -> Option<Offset> {
-    let answer: Value = serde_json::from_str(answer).ok()?;
-    answer.get("events")?.get(0)?.get("offset")?.as_u64()
 }
 
 /// The post with this number: a gift, an announcement, a product card, and so on.
@@ -205,11 +201,5 @@ mod tests {
             assert_eq!((sent(&shown.what), shown.offset), (Some(id), 7));
         }
         assert_eq!(sent(&What::Unknown), None);
-    }
-
-    #[test]
-    fn an_answer_names_the_offset() {
-        assert_eq!(offset(r#"{"epoch":"0000000000000001","events":[{"offset":12},{"offset":13}]}"#), Some(12));
-        assert_eq!(offset(r#"{"error":{"code":"overloaded"}}"#), None);
     }
 }

@@ -2,15 +2,15 @@
 //!
 //! Does not know: flags, tables, exit codes.
 
-use crate::admin;
-use crate::children::Crew;
 use crate::clock::now_ns;
-use crate::ledger::judge::{Verdict, judge};
-use crate::plan::{Command, OwnLoad, Progress, Report, Tally, Times, WorkerResult};
-use crate::poster::{self, Posted, Poster};
 use crate::proc::ProcessUse;
-use crate::scenario::Scenario;
-use crate::timing::{Percentiles, percentiles};
+use crate::run::children::Crew;
+use crate::run::ledger::judge::{Verdict, judge};
+use crate::run::messages::{Command, OwnLoad, Progress, Report, Tally, Times, WorkerResult};
+use crate::run::poster::{self, Posted, Poster};
+use crate::run::scenario::Scenario;
+use crate::run::timing::{Percentiles, percentiles};
+use crate::wire::admin;
 use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::sync::mpsc::RecvTimeoutError;

@@ -3,8 +3,8 @@
 //!
 //! Does not know: what the commands and reports mean.
 
-use crate::plan::{Command, Report};
-use crate::worker;
+use crate::run::messages::{Command, Report};
+use crate::run::worker;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};

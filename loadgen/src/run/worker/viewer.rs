@@ -2,8 +2,8 @@
 //!
 //! Does not know: other viewers, what messages mean.
 
-use crate::ledger::book::Place;
-use crate::plan::WorkerPlan;
+use crate::run::ledger::book::Place;
+use crate::run::messages::WorkerPlan;
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Write};

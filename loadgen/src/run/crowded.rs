@@ -3,10 +3,10 @@
 //!
 //! Does not know: how any of it was found.
 
-use crate::admin::{Scrape, quantile_bound};
-use crate::conductor::Findings;
-use crate::scenario::Scenario;
-use crate::timing::Percentiles;
+use crate::run::conductor::Findings;
+use crate::run::scenario::Scenario;
+use crate::run::timing::Percentiles;
+use crate::wire::admin::{Scrape, quantile_bound};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

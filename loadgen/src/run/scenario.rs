@@ -2,9 +2,9 @@
 //!
 //! Does not know: flags, sockets, reports.
 
-pub use crate::group::{Group, Script};
+pub use crate::run::group::{Group, Script};
 
-use crate::plan::WorkerPlan;
+use crate::run::messages::WorkerPlan;
 use std::net::SocketAddr;
 use volley::protocol::encode::{Encoding, Rendition};
 
@@ -112,7 +112,7 @@ impl Scenario {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Comments, Line};
+    use crate::run::messages::{Comments, Line};
     use volley::protocol::event::Mode;
 
     #[test]

@@ -9,7 +9,7 @@ mod breaks;
 mod entry;
 mod summary;
 
-use crate::plan::Line;
+use crate::run::messages::Line;
 use entry::Fields;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;

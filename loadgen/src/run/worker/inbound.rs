@@ -2,12 +2,12 @@
 //!
 //! Does not know: schedules, commands.
 
+use super::viewer::State;
 use super::{Worker, io_cause};
 use crate::clock::{CommentId, now_ns};
-use crate::ledger::book::Met;
-use crate::plan::bump;
-use crate::viewer::State;
-use crate::ws::{self, Kind, Split};
+use crate::run::ledger::book::Met;
+use crate::run::messages::bump;
+use crate::wire::ws::{self, Kind, Split};
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read};
 use volley::protocol::encode::Encoding;

@@ -2,9 +2,9 @@
 //!
 //! Does not know: sockets, rooms.
 
-use crate::plan::GroupResult;
-use crate::timing::Histograms;
-use crate::viewer::Viewer;
+use super::viewer::Viewer;
+use crate::run::messages::GroupResult;
+use crate::run::timing::Histograms;
 use std::ops::Range;
 
 /// See the module's page.

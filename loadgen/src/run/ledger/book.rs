@@ -4,7 +4,7 @@
 
 use super::{Acked, Evidence, FrameFacts, Stretch};
 use crate::clock::{CommentId, run_tag};
-use crate::poster;
+use crate::run::poster;
 use std::collections::VecDeque;
 use volley::protocol::encode::Rendition;
 use volley::protocol::frame::{Frame, ShedClass, ShownComment, What};

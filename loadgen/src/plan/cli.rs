@@ -4,7 +4,7 @@
 
 use super::machine::{Curve, Machine, Preset, SOCKET_BYTES};
 use super::show::Show;
-use crate::cli::{WireArg, parse_range, parse_share};
+use crate::args::{WireArg, parse_range, parse_share};
 use clap::{Args, ValueEnum};
 use volley::protocol::encode::Encoding;
 
@@ -190,13 +190,12 @@ impl PlanArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Args as Program, Command};
-    use clap::Parser;
+    use clap::{Command, FromArgMatches};
 
     fn plan(flags: &[&str]) -> Result<(Show, Node, From), String> {
-        let line = ["loadgen", "plan"].iter().chain(flags);
-        let args = Program::try_parse_from(line).map_err(|e| e.to_string())?;
-        let Some(Command::Plan(args)) = args.command else { panic!("it is a plan") };
+        let command = PlanArgs::augment_args(Command::new("plan"));
+        let matches = command.try_get_matches_from(["plan"].iter().chain(flags)).map_err(|e| e.to_string())?;
+        let args = PlanArgs::from_arg_matches(&matches).map_err(|e| e.to_string())?;
         let (show, node) = args.check()?;
         Ok((show, node, args.machine()?))
     }

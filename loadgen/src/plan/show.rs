@@ -158,7 +158,7 @@ pub fn record_bytes(show: &Show) -> f64 {
 pub(super) mod tests {
     use super::*;
 
-    pub(in crate::forecast) fn show() -> Show {
+    pub(in crate::plan) fn show() -> Show {
         Show {
             viewers: 10_000.0,
             rooms: 1.0,

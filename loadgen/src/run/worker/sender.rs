@@ -4,8 +4,8 @@
 //! Does not know: sockets, who says it.
 
 use crate::clock::{CommentId, numbering};
-use crate::plan::{Comments, GroupPlan, Times, WorkerPlan};
-use crate::wording::Writer;
+use crate::run::messages::{Comments, GroupPlan, Times, WorkerPlan};
+use crate::run::wording::Writer;
 use serde::Serialize;
 use volley::protocol::encode::{self, Encoding};
 use volley::protocol::event::{Mode, Style};
@@ -184,8 +184,8 @@ fn style(mode: Mode, color: u32, size: u8) -> Option<StyleRequest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Line;
-    use crate::wording::Wording;
+    use crate::run::messages::Line;
+    use crate::run::wording::Wording;
     use volley::protocol::encode::Rendition;
     use volley::protocol::message::{ClientMessage, parse};
 

@@ -1,6 +1,6 @@
 //! The server's admin address: one scrape of its metrics page, one post of an event.
 //!
-//! Does not know: which metrics or events exist; whoever asks picks by name.
+//! Does not know: which metrics or events exist; the caller picks by name.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -89,6 +89,12 @@ pub fn post(url: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Resu
     Ok((status, body.to_owned()))
 }
 
+/// The first offset in an answer to a post of events.
+pub fn posted_offset(answer: &str) -> Option<u64> {
+    let answer: serde_json::Value = serde_json::from_str(answer).ok()?;
+    answer.get("events")?.get(0)?.get("offset")?.as_u64()
+}
+
 fn cause(error: &std::io::Error) -> String {
     error.kind().to_string()
 }
@@ -125,6 +131,13 @@ mod tests {
         let bounds = [0.9, 0.95, 0.999].map(|share| quantile_bound(&grown, "t_seconds", share));
         assert_eq!(bounds, [Some(0.01), Some(0.1), Some(f64::INFINITY)]);
         assert_eq!(quantile_bound(&grown, "nothing", 0.5), None);
+    }
+
+    #[test]
+    fn an_answer_names_the_offset() {
+        let answer = r#"{"epoch":"0000000000000001","events":[{"offset":12},{"offset":13}]}"#;
+        assert_eq!(posted_offset(answer), Some(12));
+        assert_eq!(posted_offset(r#"{"error":{"code":"overloaded"}}"#), None);
     }
 
     #[test]

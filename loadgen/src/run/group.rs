@@ -3,8 +3,8 @@
 //! A run may have several groups (a hot room beside a thousand quiet ones); each is counted by itself.
 //! Does not know: sockets, workers beyond their number, flags other than its own text.
 
-use crate::plan::{Comments, GroupPlan, Line};
-use crate::wording::Wording;
+use crate::run::messages::{Comments, GroupPlan, Line};
+use crate::run::wording::Wording;
 use std::ops::Range;
 
 /// What is said.

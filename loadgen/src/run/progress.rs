@@ -2,7 +2,7 @@
 //!
 //! Does not know: where the figures come from.
 
-use crate::conductor::Glance;
+use crate::run::conductor::Glance;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 //!
 //! Does not know: sockets, rooms.
 
-use crate::plan::{Counts, Latencies, Times};
+use crate::run::messages::{Counts, Latencies, Times};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 

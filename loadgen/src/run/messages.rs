@@ -3,8 +3,8 @@
 //!
 //! Does not know: how a scenario becomes plans, or who carries the lines.
 
-use crate::ledger::Evidence;
-use crate::wording::Wording;
+use crate::run::ledger::Evidence;
+use crate::run::wording::Wording;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

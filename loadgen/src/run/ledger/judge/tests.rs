@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::clock::{CommentId, numbering};
-use crate::ledger::Acked;
-use crate::ledger::book::{Book, Met, Place};
+use crate::run::ledger::Acked;
+use crate::run::ledger::book::{Book, Met, Place};
 use volley::protocol::encode::Rendition;
 use volley::protocol::event::{Comment, Role, User};
 use volley::protocol::frame::{Frame, FrameEvent, Raise, ShedClass, What};

@@ -4,17 +4,19 @@
 
 mod crowd;
 mod inbound;
+mod sender;
+mod viewer;
 
 use self::crowd::Crowd;
+use self::sender::{Schedule, What};
+use self::viewer::{State, Viewer};
 use crate::clock::now_ns;
-use crate::inflate::Inflater;
-use crate::ledger::book::Book;
-use crate::plan::{Command, OwnLoad, Progress, Report, Tally, Times, WorkerPlan, WorkerResult, bump};
 use crate::proc::ThreadTimes;
-use crate::sender::{Schedule, What};
-use crate::upgrade::Upgrade;
-use crate::viewer::{State, Viewer};
-use crate::ws::{self, Kind};
+use crate::run::ledger::book::Book;
+use crate::run::messages::{Command, OwnLoad, Progress, Report, Tally, Times, WorkerPlan, WorkerResult, bump};
+use crate::wire::inflate::Inflater;
+use crate::wire::upgrade::Upgrade;
+use crate::wire::ws::{self, Kind};
 use mio::{Events, Interest, Poll, Token};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, TryRecvError};

@@ -1,0 +1,8 @@
+//! What travels over sockets, from the client's side.
+//!
+//! Does not know: viewers, schedules, what messages mean.
+
+pub mod admin;
+pub mod inflate;
+pub mod upgrade;
+pub mod ws;
