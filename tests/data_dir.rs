@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::{Client, PATIENCE};
+use common::{Client, PATIENCE, http};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,6 +45,7 @@ fn volley(arguments: &[&str], data: &Path) -> Command {
 struct Program {
     child: Child,
     public: SocketAddr,
+    admin: SocketAddr,
 }
 
 const SERVE: [&str; 8] = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--shards", "1", "--drain", "0"];
@@ -54,13 +56,33 @@ impl Program {
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let (found, address) = channel();
         std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok).filter(|line| line.contains("live rooms")) {
-                let text = line.split_once("http://").map_or("", |(_, rest)| rest.trim_end_matches('/'));
+            let says = |line: &String| line.contains("live rooms") || line.contains("/metrics");
+            for line in lines.map_while(Result::ok).filter(says) {
+                let text =
+                    line.split_once("http://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
                 let _ = found.send(text.parse::<SocketAddr>());
             }
         });
-        let public = address.recv_timeout(PATIENCE).expect("says in time where it is").expect("an address");
-        Self { child, public }
+        let next = || address.recv_timeout(PATIENCE).expect("says in time where it is").expect("an address");
+        let (public, admin) = (next(), next());
+        Self { child, public, admin }
+    }
+
+    fn health(&self) -> (u16, String) {
+        http(self.admin, &format!("GET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin))
+    }
+
+    /// Until `/healthz` answers `status`; what it says then.
+    fn health_becomes(&self, status: u16) -> String {
+        let began = std::time::Instant::now();
+        loop {
+            let (found, body) = self.health();
+            if found == status {
+                return body;
+            }
+            assert!(began.elapsed() < PATIENCE, "{found} {body}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
     }
 
     fn join(&self, room: &str) -> Client {
@@ -220,4 +242,148 @@ fn a_log_in_memory_leaves_nothing_behind() {
     child.kill().expect("killed");
     child.wait().expect("ends");
     assert_eq!(std::fs::read_dir(&scratch.0).expect("a directory").count(), 0);
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("it is there").mode() & 0o777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the mode is set");
+}
+
+#[test]
+fn what_people_said_is_readable_by_the_servers_user_alone() {
+    let scratch = Scratch::new();
+    let files = |what: &dyn Fn(&Path)| {
+        for name in ["volley.db", "volley.db-wal", "volley.db-shm", "volley.heads", "volley.lock"] {
+            what(&scratch.data().join(name));
+        }
+    };
+    let are_private = || {
+        assert_eq!(mode(&scratch.data()), 0o700);
+        files(&|path| assert_eq!(mode(path), 0o600, "{}", path.display()));
+    };
+    let server = Program::start(&scratch.data());
+    server.join("show").comment("c1", "between us");
+    are_private();
+    server.kill();
+    // As an earlier version, or a careless restore, left them.
+    files(&|path| set_mode(path, 0o644));
+    set_mode(&scratch.data(), 0o755);
+    let server = Program::start(&scratch.data());
+    server.join("show").comment("c2", "still");
+    are_private();
+    server.kill();
+    // A directory with other things in it is somebody else's to close.
+    std::fs::write(scratch.data().join("notes.txt"), "mine").expect("written");
+    set_mode(&scratch.data(), 0o755);
+    drop(Program::start(&scratch.data()));
+    assert_eq!((mode(&scratch.data()), mode(&scratch.data().join("volley.db"))), (0o755, 0o600));
+    set_mode(&scratch.data(), 0o777);
+    let message = refusal(&scratch.data());
+    assert!(message.contains("every user may write into") && message.contains("chmod it to 700"), "{message}");
+    set_mode(&scratch.data(), 0o700);
+    set_mode(&scratch.data().join("volley.heads"), 0o666);
+    let message = refusal(&scratch.data());
+    assert!(message.contains("volley.heads is a file that every user may write"), "{message}");
+}
+
+/// Puts something at a path.
+type Place<'a> = &'a dyn Fn(&Path);
+
+#[test]
+fn names_that_lead_elsewhere_are_refused_and_nothing_is_written_there() {
+    let scratch = Scratch::new();
+    let data = scratch.data();
+    let other = scratch.0.join("letter");
+    std::fs::write(&other, "precious").expect("written");
+    for name in ["volley.lock", "volley.db", "volley.heads", "volley.db-wal", "volley.db-shm", "volley.db.new"] {
+        let places: [(&str, Place<'_>); 4] = [
+            ("a link", &|at| symlink(&other, at).expect("linked")),
+            ("a link", &|at| symlink(scratch.0.join("nothing"), at).expect("linked")),
+            ("a named pipe", &|at| {
+                let made = Command::new("mkfifo").arg(at).status().expect("runs");
+                assert!(made.success());
+            }),
+            ("a directory", &|at| std::fs::create_dir(at).expect("made")),
+        ];
+        for (what, place) in places {
+            std::fs::create_dir(&data).expect("made");
+            place(&data.join(name));
+            let message = refusal(&data);
+            assert!(message.contains(&format!("{name} is {what}")), "{name}: {message}");
+            let (code, text) = log(&["log", "verify"], &data);
+            assert_ne!(code, 0, "{name}: {text}");
+            std::fs::remove_dir_all(&data).expect("removed");
+        }
+    }
+    assert_eq!(std::fs::read_to_string(&other).expect("read"), "precious");
+    assert!(!scratch.0.join("nothing").exists());
+    // The directory itself may be a link: that is how a disk is given.
+    let disk = scratch.0.join("disk");
+    std::fs::create_dir(&disk).expect("made");
+    symlink(&disk, &data).expect("linked");
+    drop(Program::start(&data));
+    assert!(disk.join("volley.db").exists());
+}
+
+#[test]
+fn a_log_whose_files_are_taken_away_says_so_and_acknowledges_nothing() {
+    let scratch = Scratch::new();
+    let (data, aside) = (scratch.data(), scratch.0.join("aside"));
+    type Harm<'a> = &'a dyn Fn();
+    let harms: [(&str, Harm<'_>, Harm<'_>); 4] = [
+        ("is gone", &|| std::fs::rename(&data, &aside).expect("moved"), &|| {
+            std::fs::rename(&aside, &data).expect("moved back");
+        }),
+        ("volley.db is gone", &|| std::fs::rename(data.join("volley.db"), &aside).expect("moved"), &|| {
+            std::fs::rename(&aside, data.join("volley.db")).expect("moved back");
+        }),
+        (
+            "a different file",
+            &|| {
+                std::fs::rename(data.join("volley.db"), &aside).expect("moved");
+                std::fs::copy(&aside, data.join("volley.db")).expect("copied");
+            },
+            &|| std::fs::rename(&aside, data.join("volley.db")).expect("moved back"),
+        ),
+        ("volley.db-wal is gone", &|| std::fs::rename(data.join("volley.db-wal"), &aside).expect("moved"), &|| {
+            std::fs::rename(&aside, data.join("volley.db-wal")).expect("moved back");
+        }),
+    ];
+    let server = Program::start(&data);
+    let mut client = server.join("show");
+    let mut last = client.comment("c0", "before")["offset"].as_u64().expect("an offset");
+    for (n, (says, take, give)) in harms.into_iter().enumerate() {
+        take();
+        client.send(&format!(r#"{{"comment":{{"id":"lost{n}","text":"into nowhere"}}}}"#));
+        let error = client.next("error");
+        assert_eq!(error["code"], "storage_unavailable", "{says}: {error}");
+        let body = server.health_becomes(503);
+        assert!(body.contains(says), "{says}: {body}");
+        give();
+        server.health_becomes(200);
+        let offset = client.comment(&format!("c{n}-again"), "after")["offset"].as_u64().expect("an offset");
+        assert!(offset > last, "what was acknowledged goes on");
+        last = offset;
+    }
+    // What was cut does not come back: only a start can judge what is left.
+    let file = std::fs::File::options().write(true).open(data.join("volley.db")).expect("opens");
+    file.set_len(4_096).expect("cut");
+    client.send(r#"{"comment":{"id":"cut","text":"into nowhere"}}"#);
+    assert_eq!(client.next("error")["code"], "storage_unavailable");
+    assert!(server.health_becomes(503).contains("was cut from"));
+    std::fs::remove_dir_all(&data).expect("removed");
+    assert!(server.stop(), "it ends in good order all the same");
+    assert!(!data.exists(), "and makes nothing anew");
+}
+
+#[test]
+fn a_deleted_lock_file_lets_no_second_server_in() {
+    let scratch = Scratch::new();
+    let server = Program::start(&scratch.data());
+    std::fs::remove_file(scratch.data().join("volley.lock")).expect("removed");
+    assert!(refusal(&scratch.data()).contains("is in use by another process"));
+    assert_eq!(server.health().0, 200);
 }

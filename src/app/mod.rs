@@ -55,7 +55,7 @@ fn serve(args: &Args) -> ExitCode {
         Ok(sentence) => sentence,
         Err(errors) => return fail(EXIT_CONFIG, &errors.to_string()),
     };
-    let config = loaded.config;
+    let (config, exposed) = (loaded.config, loaded.warnings);
     let json = config.log.format == LogFormat::Json;
     let no_limits = config.no_rate_limits;
     let no_key = config.admin_key.reveal().is_none();
@@ -71,7 +71,8 @@ fn serve(args: &Args) -> ExitCode {
             "whoever reaches the admin address may post as the host: set admin_key, or keep the address on loopback",
         ),
     ];
-    announce(&node, &capacity, warnings.into_iter().flatten(), json);
+    let warnings: Vec<String> = warnings.into_iter().flatten().map(Into::into).chain(exposed).collect();
+    announce(&node, &capacity, &warnings, json);
     node.block_on(until_asked_to_stop(signals));
     tracing::info!("draining: no new connections; everybody is told when to come back");
     let left = node.drain();
@@ -80,10 +81,10 @@ fn serve(args: &Args) -> ExitCode {
 }
 
 /// One line per address, when it is ready, and what the operator must not overlook.
-fn announce(node: &Node, capacity: &str, warnings: impl Iterator<Item = &'static str> + Clone, json: bool) {
+fn announce(node: &Node, capacity: &str, warnings: &[String], json: bool) {
     let (public, admin) = (node.public_address(), node.admin_address());
     tracing::info!(%public, %admin, capacity, "ready");
-    warnings.clone().for_each(|warning| tracing::warn!("{warning}"));
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if json {
         return;
     }

@@ -26,7 +26,7 @@ pub struct ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// The file cannot be read; mend the path or its permissions.
-    #[error("the file cannot be read: {0}")]
+    #[error("the file cannot be used: {0}")]
     Unreadable(String),
     /// The file is not TOML.
     #[error("not TOML: {0}")]

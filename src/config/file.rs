@@ -5,26 +5,10 @@ use super::keys::{KEYS, Kind, nearest, position};
 use super::state::{Origin, State};
 use super::value::Value;
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-
-/// Largest configuration file: all keys with all comments of the documentation are 8 KiB. A device
-/// or a recording given by mistake is refused instead of filling the memory.
-const FILE_BYTES_MAX: u64 = 64 << 10;
-
-/// Reads a file of at most 64 KiB.
-pub(super) fn read_bounded(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 KiB, surely no configuration"));
-    }
-    Ok(text)
-}
 
 /// Applies a whole file. A syntax error does not hide the other mistakes as far as the parser recovers.
 pub(super) fn apply(state: &mut State, path: &Path, text: &str) {

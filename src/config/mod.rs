@@ -13,6 +13,7 @@ pub mod error;
 pub mod keys;
 pub mod show;
 
+mod disk;
 mod env;
 mod file;
 mod model;
@@ -41,7 +42,11 @@ use std::path::{Path, PathBuf};
 /// Everything that is wrong, in the order file, environment, flags.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn load_process(args: &cli::Args) -> Result<Loaded, ConfigErrors> {
-    load(args, std::env::vars_os(), file::read_bounded)
+    let mut loaded = load(args, std::env::vars_os(), disk::read_bounded)?;
+    if let Some(Origin::File { path, .. }) = loaded.origins.of("admin_key") {
+        loaded.warnings.extend(disk::exposure(path));
+    }
+    Ok(loaded)
 }
 
 /// The effective configuration of the given sources.

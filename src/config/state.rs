@@ -69,6 +69,8 @@ pub struct Loaded {
     pub config: Config,
     /// Where each came from.
     pub origins: Provenance,
+    /// What the operator must not overlook, although it is allowed.
+    pub warnings: Vec<String>,
 }
 
 /// Takes the sources' settings one by one, weakest source first, and remembers what was wrong.
@@ -162,7 +164,7 @@ impl State {
 
     pub(super) fn finish(self) -> Result<Loaded, ConfigErrors> {
         if self.errors.is_empty() {
-            Ok(Loaded { config: self.config, origins: Provenance(self.origins) })
+            Ok(Loaded { config: self.config, origins: Provenance(self.origins), warnings: Vec::new() })
         } else {
             Err(ConfigErrors(self.errors))
         }

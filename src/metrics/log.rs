@@ -17,6 +17,7 @@ const SETTLED: &str = "volley_log_settled_total";
 const REFUSED: &str = "volley_log_refused_total";
 const DROPPED: &str = "volley_log_dropped_total";
 const STORED_ROOMS: &str = "volley_log_stored_rooms";
+const FILES_LOST: &str = "volley_log_files_lost";
 const HEALED: &str = "volley_log_healed_rooms_total";
 
 /// The handles. The storage thread owns them; refusals are counted where they happen.
@@ -48,6 +49,8 @@ pub struct LogMetrics {
     pub dropped: Counter,
     /// Rooms in the store, open or not.
     pub stored_rooms: Gauge,
+    /// 1 while the log's files are not where they were opened, and nothing is stored.
+    pub files_lost: Gauge,
     /// Rooms that lost something, or may have, and began a new epoch.
     pub healed: Counter,
 }
@@ -69,6 +72,7 @@ impl LogMetrics {
             refused_unavailable: counter!(REFUSED, "reason" => "unavailable"),
             dropped: counter!(DROPPED),
             stored_rooms: gauge!(STORED_ROOMS),
+            files_lost: gauge!(FILES_LOST),
             healed: counter!(HEALED),
         }
     }
@@ -97,5 +101,6 @@ pub(super) fn describe() {
     describe_counter!(REFUSED, "Batches that the log refused, by reason.");
     describe_counter!(DROPPED, "Events that retention dropped from the log.");
     describe_gauge!(STORED_ROOMS, "Rooms in the log, open or not.");
+    describe_gauge!(FILES_LOST, "1 while the log's files are not where the server opened them, and nothing is stored.");
     describe_counter!(HEALED, "Rooms whose log was damaged or lost its tail, and that began a new epoch.");
 }

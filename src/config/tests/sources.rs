@@ -62,7 +62,7 @@ fn two_flags_for_one_key_are_a_mistake_not_a_race() {
 fn an_unreadable_file_is_named() {
     let args = Args { config: Some("gone.toml".into()), ..Args::default() };
     let errors = load(&args, std::iter::empty(), |_| Err(io::Error::new(ErrorKind::NotFound, "no such file")));
-    assert_eq!(errors.unwrap_err().to_string(), "--config: config = gone.toml: the file cannot be read: no such file");
+    assert_eq!(errors.unwrap_err().to_string(), "--config: config = gone.toml: the file cannot be used: no such file");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 //!
 //! Does not know: what stands in the files.
 
+use super::files::{self, DIRECTORY_MODE, FILE_MODE};
 use super::schema::{APPLICATION_ID, FORMAT};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 const DATABASE: &str = "volley.db";
@@ -23,6 +25,20 @@ pub enum DiskError {
         "the data directory {0} cannot be made: its parent does not exist; is a disk not mounted? Otherwise make the parent"
     )]
     NoParent(PathBuf),
+    /// Every user may put files into it.
+    #[error(
+        "every user may write into the data directory {0}, and could replace the log; chmod it to 700, or give --data a \
+         directory of its own"
+    )]
+    Open(PathBuf),
+    /// A name in it does not lead to a file of its own.
+    #[error("{path} is {what}; remove it, or give --data a directory that Volley alone uses. Nothing was changed")]
+    NotOurs {
+        /// The name.
+        path: PathBuf,
+        /// What stands there.
+        what: &'static str,
+    },
     /// Another process has it.
     #[error("the data directory {directory} is in use by {owner}; stop that process, or give --data another path")]
     Locked {
@@ -97,8 +113,8 @@ pub enum DiskError {
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    /// Locked while it is open.
-    _lock: File,
+    /// Both locked while they are open: a lock file can be deleted, and then somebody else's would be a different one.
+    _locks: (File, File),
 }
 
 impl Directory {
@@ -107,35 +123,39 @@ impl Directory {
         let error = |what, error: &dyn std::fmt::Display| system(path, what, error);
         match fs::metadata(path) {
             Ok(found) if !found.is_dir() => return Err(DiskError::NotADirectory(path.into())),
+            Ok(found) if found.mode() & 0o002 != 0 => return Err(DiskError::Open(path.into())),
             Ok(_) => check_format(path)?,
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => match fs::create_dir(path) {
-                Ok(()) => tracing::info!(directory = %path.display(), "made the data directory: the log is empty"),
-                Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
-                    return Err(DiskError::NoParent(path.into()));
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                match fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+                    Ok(()) => tracing::info!(directory = %path.display(), "made the data directory: the log is empty"),
+                    Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                        return Err(DiskError::NoParent(path.into()));
+                    }
+                    // Two that start at the same time.
+                    Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(refused) => return Err(error("make it", &refused)),
                 }
-                // Two that start at the same time.
-                Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(refused) => return Err(error("make it", &refused)),
-            },
+            }
             Err(wrong) if wrong.kind() == io::ErrorKind::NotADirectory => {
                 return Err(DiskError::NoParent(path.into()));
             }
             Err(refused) => return Err(error("look", &refused)),
         }
-        let mut lock = File::options()
-            .read(true)
+        check_files(path)?;
+        let whole = File::open(path).map_err(|refused| error("open it", &refused))?;
+        let mut lock = files::options()
             .write(true)
             .create(true)
             .truncate(false)
             .open(path.join(LOCK))
             .map_err(|refused| error("make the lock file", &refused))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(DiskError::Locked { directory: path.into(), owner: owner(&mut lock) });
-            }
-            Err(refused) => return Err(error("lock", &refused)),
+        let locked = [&lock, &whole].map(|file| flock(file, FlockOperation::NonBlockingLockExclusive));
+        if locked.contains(&Err(rustix::io::Errno::WOULDBLOCK)) {
+            return Err(DiskError::Locked { directory: path.into(), owner: owner(&mut lock) });
         }
+        // Some filesystems lock no directories.
+        locked[0].map_err(|refused| error("lock", &refused))?;
+        make_private(path)?;
         let note = |lock: &mut File| {
             lock.set_len(0)?;
             lock.seek(SeekFrom::Start(0))?;
@@ -143,7 +163,7 @@ impl Directory {
         };
         note(&mut lock).map_err(|refused| error("write the lock file", &refused))?;
         check_format(path)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), _locks: (lock, whole) })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -173,6 +193,62 @@ impl Directory {
     }
 }
 
+/// The names in a data directory that are Volley's.
+fn ours(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let names = ["", "-wal", "-shm", ".new", ".salvage"].map(|suffix| format!("{DATABASE}{suffix}"));
+    names.into_iter().chain([HEADS, LOCK].map(Into::into)).map(|name| directory.join(name))
+}
+
+/// Refuses names of ours that lead elsewhere, before anything is opened.
+fn check_files(directory: &Path) -> Result<(), DiskError> {
+    ours(directory).try_for_each(|path| check_file(&path))
+}
+
+pub(super) fn check_file(path: &Path) -> Result<(), DiskError> {
+    let directory = path.parent().unwrap_or(path);
+    match files::fault(path).map_err(|error| system(directory, "look", &error))? {
+        Some(what) => Err(DiskError::NotOurs { path: path.into(), what }),
+        None => Ok(()),
+    }
+}
+
+/// Takes what others may read away from them. The directory itself stays as it is when it holds more than a log: then it may
+/// be somebody's home, or a mount that others need.
+fn make_private(directory: &Path) -> Result<(), DiskError> {
+    let refused = |error: io::Error| system(directory, "take the rights of others away", &error);
+    let mut narrowed = 0;
+    for path in ours(directory) {
+        match files::make_private(&path, FILE_MODE) {
+            Ok(was_wide) => narrowed += u32::from(was_wide),
+            // They belong to somebody else, who lets us write them.
+            Err(error) => tracing::warn!(path = %path.display(), %error, "others have rights to a file of the log"),
+        }
+    }
+    if narrowed > 0 {
+        tracing::warn!(directory = %directory.display(), files = narrowed, "others could read the log's files; now its owner alone can");
+    }
+    let is_ours =
+        |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.starts_with("volley.") || name == "lost+found");
+    let entries = fs::read_dir(directory).map_err(refused)?;
+    let is_all_ours = entries.map_while(Result::ok).all(|entry| is_ours(&entry.file_name()));
+    // The owner's own rights, and the group's if the operator gave it some on purpose (a set-group-id directory).
+    let found = fs::metadata(directory).map_err(refused)?;
+    let is_shared_on_purpose = found.mode() & 0o2000 != 0;
+    if is_all_ours && !is_shared_on_purpose {
+        match files::make_private(directory, DIRECTORY_MODE) {
+            Ok(true) => {
+                tracing::warn!(directory = %directory.display(), "others could look into the data directory; now its owner alone can");
+            }
+            Ok(false) => {}
+            // Somebody else's mount: the files in it are private all the same.
+            Err(error) => {
+                tracing::warn!(directory = %directory.display(), %error, "others can look into the data directory");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The database of a directory that somebody else may own.
 pub(super) fn database_of(directory: &Path) -> PathBuf {
     directory.join(DATABASE)
@@ -187,7 +263,8 @@ pub(super) fn check_format(directory: &Path) -> Result<(), DiskError> {
     const MAGIC: &[u8] = b"SQLite format 3\0";
     let path = database_of(directory);
     let mut header = [0; 100];
-    match File::open(&path).and_then(|mut file| file.read_exact(&mut header)) {
+    check_file(&path)?;
+    match files::options().open(&path).and_then(|mut file| file.read_exact(&mut header)) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(DiskError::Foreign(path)),

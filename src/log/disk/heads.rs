@@ -11,6 +11,7 @@
 //!
 //! Does not know: SQLite, what becomes of a room that lost its tail.
 
+use super::files;
 use crate::protocol::ids::{Epoch, Hex64, Offset};
 use std::fs::File;
 use std::io;
@@ -43,7 +44,7 @@ pub(super) enum Known {
 impl Heads {
     /// Opens the file that belongs to `instance`; `None` when there is none, or another one's.
     pub(super) fn open(path: &Path, instance: u64) -> io::Result<Option<Self>> {
-        let file = match File::options().read(true).write(true).open(path) {
+        let file = match files::options().write(true).open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -59,7 +60,7 @@ impl Heads {
 
     /// Makes an empty file, in place of one that may be there.
     pub(super) fn create(path: &Path, instance: u64) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+        let file = files::options().write(true).create(true).truncate(true).open(path)?;
         file.write_all_at(&Self::header(instance), 0)?;
         file.sync_all()?;
         Ok(Self { file })

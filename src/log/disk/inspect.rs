@@ -52,7 +52,7 @@ impl Inspector {
         let path = database_of(directory);
         match std::fs::metadata(directory) {
             Ok(found) if !found.is_dir() => return Err(DiskError::NotADirectory(directory.into())),
-            Ok(_) if !path.exists() => return Err(DiskError::Empty(directory.into())),
+            Ok(_) if path.symlink_metadata().is_err() => return Err(DiskError::Empty(directory.into())),
             Ok(_) => check_format(directory)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(DiskError::Empty(directory.into()));

@@ -38,6 +38,7 @@
 //! Does not know: rooms' rules, frames, sockets, configuration files.
 
 mod directory;
+mod files;
 mod group;
 mod heads;
 mod ids;
@@ -66,6 +67,7 @@ use crossbeam::channel::{Sender, TrySendError, bounded};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use directory::Directory;
+use files::Watch;
 use parking_lot::Mutex;
 use readers::Readers;
 use room::{OpenRoom, RetainOrder};
@@ -212,7 +214,9 @@ impl DiskLog {
             readers: Readers::new(directory.database(), options.vfs.clone()),
             metrics,
         });
-        let writer = writer::Writer::new(stored, shared.clone(), commands, directory.database(), options);
+        let watch =
+            Watch::new(directory.database(), directory.heads(), [directory.beside("-wal"), directory.beside("-shm")]);
+        let writer = writer::Writer::new(stored, watch, shared.clone(), commands, directory.database(), options);
         let thread = std::thread::Builder::new()
             .name("log".into())
             .spawn(move || {

@@ -5,6 +5,7 @@
 //!
 //! Does not know: what the rows mean to a room.
 
+use super::files;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -65,7 +66,9 @@ CREATE TABLE damaged_events (found_ms INTEGER NOT NULL, why TEXT NOT NULL, room,
 
 /// Makes an empty database in a file that does not exist yet. `instance` names this one among all.
 pub(super) fn create(path: &Path, vfs: Option<&str>, instance: u64) -> rusqlite::Result<()> {
-    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE, vfs)?;
+    // SQLite would make it readable for all. The files that it makes beside the database get the database's rights.
+    files::make(path).map_err(|_| cannot_open(format!("{} cannot be made", path.display())))?;
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, vfs)?;
     conn.execute_batch("PRAGMA page_size = 4096; PRAGMA synchronous = FULL; BEGIN IMMEDIATE;")?;
     conn.execute_batch(TABLES)?;
     let mut meta = conn.prepare("INSERT INTO meta VALUES (?1, ?2)")?;
@@ -83,11 +86,7 @@ pub(super) fn writer(path: &Path, vfs: Option<&str>, sync: bool) -> rusqlite::Re
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, vfs)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        let why = format!("the write-ahead log cannot be had here (journal mode {mode})");
-        return Err(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
-            Some(why),
-        ));
+        return Err(cannot_open(format!("the write-ahead log cannot be had here (journal mode {mode})")));
     }
     // Checkpoints are ours: SQLite's own would hide their errors. No page reaches the disk before its commit. What a page
     // lets go is filled with zeros in it, also where a row was moved, so that nothing is left of what is deleted.
@@ -97,6 +96,10 @@ pub(super) fn writer(path: &Path, vfs: Option<&str>, sync: bool) -> rusqlite::Re
         if sync { "FULL" } else { "NORMAL" }
     ))?;
     Ok(conn)
+}
+
+fn cannot_open(why: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), Some(why))
 }
 
 /// A connection to a file that nobody else knows yet: one transaction, no write-ahead log.

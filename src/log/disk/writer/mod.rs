@@ -5,12 +5,14 @@
 mod pace;
 mod upkeep;
 
+use super::files::Watch;
 use super::group::Written;
 use super::heads::Heads;
 use super::ids::Ids;
 use super::recovery::Stored;
 use super::{Command, Durability, Options, Shared, schema};
 use crate::clock;
+use crate::health::Part;
 use crate::limits::{LOG_GROUP_BYTES_MAX, LOG_GROUP_MAX};
 use crate::log::{AppendError, Delivery, OpenError};
 use crossbeam::channel::Receiver;
@@ -45,6 +47,10 @@ pub(super) struct Writer {
     /// Taken out of the queue while something was in doubt, and not yet done.
     backlog: VecDeque<Command>,
     database: PathBuf,
+    watch: Watch,
+    health: Part,
+    /// The files are not where they were: nothing is taken until they are.
+    is_lost: bool,
     vfs: Option<String>,
     is_synced: bool,
     age_ms: u64,
@@ -93,6 +99,7 @@ enum Failure {
 impl Writer {
     pub(super) fn new(
         stored: Stored,
+        watch: Watch,
         shared: Arc<Shared>,
         commands: Receiver<Command>,
         database: PathBuf,
@@ -107,6 +114,9 @@ impl Writer {
             commands,
             backlog: VecDeque::new(),
             database,
+            watch,
+            health: options.health.part("the log"),
+            is_lost: false,
             vfs: options.vfs.clone(),
             is_synced: options.durability == Durability::Fsync,
             age_ms: options.age_ms,
@@ -186,11 +196,17 @@ impl Writer {
             return;
         }
         self.pace.begin(clock::now_us());
+        self.look_for_files();
+        if self.is_lost {
+            let queued = group.iter().map(queued_bytes).sum();
+            fail(group);
+            self.shared.queued_bytes.fetch_sub(queued, Ordering::AcqRel);
+            return;
+        }
         if self.ids.is_full() && group.iter().any(|command| matches!(command, Command::Open(_))) {
             self.make_place();
         }
-        let bytes = |command: &Command| if let Command::Append { bytes, .. } = command { *bytes } else { 0 };
-        let queued = group.iter().map(bytes).sum();
+        let queued = group.iter().map(queued_bytes).sum();
         self.store(group);
         self.shared.queued_bytes.fetch_sub(queued, Ordering::AcqRel);
         self.shared.metrics.queue_depth.set(self.commands.len() as f64);
@@ -329,6 +345,13 @@ impl Writer {
     /// What keeps the store small and its WAL short; never more than a bounded piece.
     fn tidy(&mut self) {
         let now_us = clock::now_us();
+        let is_time = now_us.saturating_sub(self.maintenance_us) > MAINTENANCE_US;
+        if is_time || self.must_reconnect {
+            self.look_for_files();
+        }
+        if self.is_lost {
+            return;
+        }
         if self.must_reconnect {
             self.reconnect();
         }
@@ -336,7 +359,7 @@ impl Writer {
         if self.wal_bytes >= self.checkpoint_bytes || is_due {
             self.checkpoint();
         }
-        if now_us.saturating_sub(self.maintenance_us) > MAINTENANCE_US {
+        if is_time {
             self.maintenance_us = now_us;
             self.sweep();
             self.shared.metrics.stored_rooms.set(self.ids.used() as f64);
@@ -368,6 +391,7 @@ impl Writer {
         match schema::writer(&self.database, self.vfs.as_deref(), self.is_synced) {
             Ok(conn) => {
                 self.conn = conn;
+                self.watch.renew();
                 self.must_reconnect = false;
             }
             Err(error) => self.complain("the database cannot be opened again", &error),
@@ -377,7 +401,7 @@ impl Writer {
 
     /// The last act: everything into the database, so that the one file is all there is.
     fn finish(&mut self) {
-        if self.shared.is_in_doubt.load(Ordering::Acquire) {
+        if self.shared.is_in_doubt.load(Ordering::Acquire) || self.is_lost {
             return;
         }
         if let Err(error) = schema::checkpoint(&self.conn, "TRUNCATE") {
@@ -386,6 +410,25 @@ impl Writer {
         if let Err(error) = self.heads.sync() {
             self.complain("the side file cannot be synced", &error);
         }
+    }
+
+    /// What is stored in files that are not there any more would be acknowledged and lost. A few system calls per commit, which
+    /// waits for a device.
+    fn look_for_files(&mut self) {
+        match self.watch.look() {
+            Ok(()) if self.is_lost => {
+                self.is_lost = false;
+                self.health.recover();
+                tracing::warn!("the log's files are back; comments are taken again");
+            }
+            Ok(()) => {}
+            Err(what) => {
+                self.complain("nothing is stored until the log's files are back, or the server is started anew", &what);
+                self.health.fail(what);
+                self.is_lost = true;
+            }
+        }
+        self.shared.metrics.files_lost.set(f64::from(u8::from(self.is_lost)));
     }
 
     fn complain(&mut self, what: &str, error: &dyn std::fmt::Display) {
@@ -404,6 +447,11 @@ fn commit(conn: &Connection) -> Result<(), Failure> {
         Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy) => Failure::Sure(error),
         _ => Failure::Doubt(error),
     })
+}
+
+/// What a command counts in [`Shared::queued_bytes`].
+fn queued_bytes(command: &Command) -> usize {
+    if let Command::Append { bytes, .. } = command { *bytes } else { 0 }
 }
 
 /// The batches are surely not in the log.

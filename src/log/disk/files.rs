@@ -1,0 +1,233 @@
+//! The files of a log as the system sees them: regular, nobody else's, and still where they were.
+//!
+//! A name in the data directory may lead elsewhere: a link, a pipe that blocks whoever opens it, a device. What is written
+//! follows no link and goes into regular files alone. While the log runs, an operator or a script may take its files
+//! away; the open descriptors would go on working, into nowhere. [`Watch`] sees that.
+//!
+//! Does not know: what stands in the files, SQLite.
+
+use rustix::fs::OFlags;
+use std::fs::{self, File, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Files are their owner's alone: they hold what people said. The umask does not change that.
+pub(super) const FILE_MODE: u32 = 0o600;
+
+/// Of the data directory.
+pub(super) const DIRECTORY_MODE: u32 = 0o700;
+
+/// Opens a file of ours without following a link and without waiting for a pipe's other end.
+pub(super) fn options() -> fs::OpenOptions {
+    let mut options = File::options();
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    options.read(true).mode(FILE_MODE).custom_flags(flags.cast_signed());
+    options
+}
+
+/// What is wrong with a file that is to be ours; `None`: nothing, or it does not exist.
+///
+/// # Errors
+/// When the system does not say.
+pub(super) fn fault(path: &Path) -> io::Result<Option<&'static str>> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(match () {
+        () if found.is_symlink() => Some("a link, and the file that it leads to would be written"),
+        () if found.is_dir() => Some("a directory"),
+        () if found.file_type().is_fifo() => Some("a named pipe"),
+        () if !found.is_file() => Some("a device or a socket"),
+        () if found.mode() & 0o002 != 0 => {
+            Some("a file that every user may write; if its content is right, chmod it to 600")
+        }
+        () => None,
+    })
+}
+
+/// Takes every right of others away from `path`. Says whether there was one.
+///
+/// # Errors
+/// When the system refuses.
+pub(super) fn make_private(path: &Path, mode: u32) -> io::Result<bool> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let is_wide = found.mode() & 0o777 & !mode != 0;
+    if is_wide {
+        fs::set_permissions(path, Permissions::from_mode(found.mode() & mode))?;
+    }
+    Ok(is_wide)
+}
+
+/// Makes an empty file with the rights of [`FILE_MODE`], for somebody who would make it with more.
+///
+/// # Errors
+/// When there is one, or the system refuses.
+pub(super) fn make(path: &Path) -> io::Result<()> {
+    let file = options().write(true).create_new(true).open(path)?;
+    // The mode of a new file is cut by the umask; ours is not too narrow for its owner.
+    file.set_permissions(Permissions::from_mode(FILE_MODE))
+}
+
+/// Which file stands at a name: two descriptors of one file have the same.
+type Identity = (u64, u64);
+
+fn identity(found: &Metadata) -> Identity {
+    (found.dev(), found.ino())
+}
+
+/// Looks whether the open files are still where they were.
+#[derive(Debug)]
+pub(super) struct Watch {
+    files: [Watched; 4],
+    /// Set for good once the database was seen to be shorter than before: what was cut does not come back.
+    cut: Option<String>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    path: PathBuf,
+    /// Known from the first look that finds it.
+    identity: Option<Identity>,
+    /// The longest that it was, for one that never becomes shorter; otherwise `None`.
+    bytes: Option<u64>,
+    is_made_anew: bool,
+}
+
+impl Watch {
+    /// Of a database that is open and never becomes shorter, of a file that stays, and of files that whoever opens the database
+    /// may make anew.
+    pub(super) fn new(database: PathBuf, stays: PathBuf, made_anew: [PathBuf; 2]) -> Self {
+        let [first, second] = made_anew;
+        let files = [(database, Some(0), false), (stays, None, false), (first, None, true), (second, None, true)];
+        let files = files.map(|(path, bytes, is_made_anew)| Watched { path, identity: None, bytes, is_made_anew });
+        let mut watch = Self { files, cut: None };
+        // What is missing now is not missed later: SQLite makes some of them when it needs them.
+        let _ = watch.look();
+        watch
+    }
+
+    /// The database was opened anew: what stands beside it now is what was made with that.
+    pub(super) fn renew(&mut self) {
+        self.files.iter_mut().filter(|file| file.is_made_anew).for_each(|file| file.identity = None);
+    }
+
+    /// A few system calls.
+    ///
+    /// # Errors
+    /// What happened to which file, for the operator.
+    pub(super) fn look(&mut self) -> Result<(), String> {
+        if let Some(cut) = &self.cut {
+            return Err(cut.clone());
+        }
+        for file in &mut self.files {
+            let path = file.path.display();
+            let found = match fs::symlink_metadata(&file.path) {
+                Ok(found) => found,
+                Err(_) if file.identity.is_none() => continue,
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    return Err(format!("{path} is gone; it was deleted or moved away while the server runs"));
+                }
+                Err(error) => return Err(format!("{path} cannot be reached: {error}")),
+            };
+            if *file.identity.get_or_insert(identity(&found)) != identity(&found) {
+                return Err(format!("{path} is a different file than the one that the server opened"));
+            }
+            if let Some(bytes) = &mut file.bytes {
+                if found.len() < *bytes {
+                    let cut = format!("{path} was cut from {bytes} to {} bytes while the server runs", found.len());
+                    return Err(self.cut.insert(cut).clone());
+                }
+                *bytes = found.len();
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("volley-files-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn files_that_are_taken_away_replaced_or_cut_are_missed_and_welcomed_back() {
+        let dir = scratch("watch");
+        let (database, wal) = (dir.join("db"), dir.join("wal"));
+        fs::write(&database, "12345").unwrap();
+        let watch = || Watch::new(database.clone(), dir.join("heads"), [wal.clone(), dir.join("shm")]);
+        let mut watch_this = watch();
+        assert_eq!(watch_this.look(), Ok(()), "the second one was never there");
+        fs::write(&wal, "").unwrap();
+        assert_eq!(watch_this.look(), Ok(()));
+        fs::rename(&wal, dir.join("aside")).unwrap();
+        assert!(watch_this.look().unwrap_err().contains("wal is gone"));
+        fs::write(&wal, "").unwrap();
+        assert!(watch_this.look().unwrap_err().contains("different file"));
+        fs::rename(dir.join("aside"), &wal).unwrap();
+        assert_eq!(watch_this.look(), Ok(()), "it is back");
+        fs::remove_file(&wal).unwrap();
+        fs::write(&wal, "").unwrap();
+        watch_this.renew();
+        assert_eq!(watch_this.look(), Ok(()), "the database was opened anew");
+
+        fs::write(&database, "1234567").unwrap();
+        assert_eq!(watch_this.look(), Ok(()), "longer is well");
+        fs::write(&database, "123").unwrap();
+        assert!(watch_this.look().unwrap_err().contains("cut from 7 to 3 bytes"));
+        fs::write(&database, "1234567").unwrap();
+        assert!(watch_this.look().is_err(), "what was cut does not come back");
+
+        let mut watch_this = watch();
+        fs::rename(&dir, dir.with_extension("moved")).unwrap();
+        assert!(watch_this.look().unwrap_err().contains("is gone"));
+        fs::write(&dir, "a file in the place of the directory").unwrap();
+        assert!(watch_this.look().unwrap_err().contains("is gone"));
+        fs::remove_file(&dir).unwrap();
+        fs::remove_dir_all(dir.with_extension("moved")).unwrap();
+    }
+
+    #[test]
+    fn only_regular_files_that_others_cannot_write_are_ours() {
+        let dir = scratch("faults");
+        let at = |name: &str| dir.join(name);
+        let told = |name: &str| fault(&at(name)).unwrap();
+        assert_eq!(told("nothing"), None);
+        make(&at("file")).unwrap();
+        assert_eq!(told("file"), None);
+        assert_eq!(fs::metadata(at("file")).unwrap().mode() & 0o777, FILE_MODE);
+        assert!(make(&at("file")).is_err(), "never over what is there");
+        for target in ["file", "nothing"] {
+            let name = format!("to-{target}");
+            std::os::unix::fs::symlink(at(target), at(&name)).unwrap();
+            assert!(told(&name).is_some_and(|what| what.starts_with("a link")), "{name}");
+            assert!(options().open(at(&name)).is_err(), "no link is followed");
+        }
+        fs::create_dir(at("dir")).unwrap();
+        assert_eq!(told("dir"), Some("a directory"));
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        assert_eq!(told("socket"), Some("a device or a socket"));
+        fs::set_permissions(at("file"), Permissions::from_mode(0o602)).unwrap();
+        assert!(told("file").is_some_and(|what| what.contains("every user may write")));
+        fs::set_permissions(at("file"), Permissions::from_mode(0o664)).unwrap();
+        assert_eq!(
+            (make_private(&at("file"), FILE_MODE).unwrap(), make_private(&at("file"), FILE_MODE).unwrap()),
+            (true, false)
+        );
+        assert_eq!(fs::metadata(at("file")).unwrap().mode() & 0o777, 0o600);
+        assert!(!make_private(&at("nothing"), FILE_MODE).unwrap());
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -1,0 +1,112 @@
+//! The configuration file of a real process: what is read, what is refused, and what the operator is told.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A directory of the test's own, gone after it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("volley-config-file-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).expect("a directory");
+        Self(path)
+    }
+
+    fn file(&self, text: &str, mode: u32) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.0.join("volley.toml");
+        std::fs::write(&path, text).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("the mode is set");
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// How `volley config` with this file ends, and what it says.
+fn shown(path: &Path) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_volley"));
+    command.arg("config").arg("--config").arg(path).env_clear().stdin(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let began = Instant::now();
+    while child.try_wait().expect("its state").is_none() {
+        if began.elapsed() > Duration::from_secs(10) {
+            child.kill().expect("killed");
+            panic!("it hangs on {}", path.display());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = child.wait_with_output().expect("ends");
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).expect("text");
+    (output.status.code().expect("ends by itself"), text)
+}
+
+#[test]
+fn what_is_no_file_and_what_strangers_can_change_is_refused_at_once() {
+    let scratch = Scratch::new("refused");
+    let pipe = scratch.0.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("runs").success());
+    for (path, expected) in [
+        (
+            scratch.file("tick_ms = 50\n", 0o666),
+            "every user may write it, and could configure this server; chmod it to 600",
+        ),
+        (pipe, "it is a named pipe; name a regular file"),
+        (scratch.0.clone(), "it is a directory; name a regular file"),
+        (PathBuf::from("/dev/zero"), "it is a device or a socket"),
+        (scratch.0.join("nothing"), "No such file"),
+    ] {
+        let (code, text) = shown(&path);
+        assert!(code == 78 && text.contains(expected), "{}: {code} {text}", path.display());
+    }
+}
+
+#[test]
+fn files_links_and_what_a_shell_hands_over_are_read() {
+    let scratch = Scratch::new("read");
+    let path = scratch.file("tick_ms = 50\n", 0o644);
+    let link = scratch.0.join("link");
+    std::os::unix::fs::symlink(&path, &link).expect("linked");
+    for path in [&path, &link] {
+        let (code, text) = shown(path);
+        assert!(code == 0 && text.contains("tick_ms = 50"), "{code} {text}");
+    }
+    let script = format!("{} config --config <(echo 'tick_ms = 60')", env!("CARGO_BIN_EXE_volley"));
+    let output = Command::new("bash").args(["-c", &script]).output().expect("runs");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("tick_ms = 60"), "{output:?}");
+}
+
+#[test]
+fn a_key_that_others_can_read_is_said_at_the_start_and_not_shown() {
+    let scratch = Scratch::new("warned");
+    let secret = "a-secret-of-32-characters-for-this-test";
+    for (mode, warned) in [(0o600, false), (0o644, true), (0o640, true)] {
+        let path = scratch.file(&format!("admin_key = \"{secret}\"\n"), mode);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_volley"));
+        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", "memory", "--drain", "0"]);
+        command.arg("--config").arg(&path).env_clear().stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let out = child.stdout.take().expect("piped");
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(out));
+        let ready = lines.by_ref().map(|line| line.expect("a line")).any(|line| line.contains("/metrics"));
+        assert!(ready, "it says that it is ready");
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+        let rest: Vec<String> = lines.map(|line| line.expect("a line")).collect();
+        let output = child.wait_with_output().expect("ends");
+        let said = format!("{}{}", rest.join("\n"), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            said.matches("which has a key in it: chmod it to 600").count(),
+            if warned { 2 } else { 0 },
+            "{said}"
+        );
+        assert!(!said.contains(secret), "{said}");
+    }
+}
