@@ -224,10 +224,32 @@ pub(super) fn any_of<T>(words: &[(&str, T)]) -> String {
 
 /// A foreign name, short and in printable ASCII.
 pub(super) fn quoted(name: &str) -> String {
-    let mut escaped = name.chars().flat_map(char::escape_default);
-    let mut shown: String = escaped.by_ref().take(QUOTED_CHARS_MAX).collect();
-    if escaped.next().is_some() {
-        shown.push_str("...");
+    let mut shown = String::new();
+    for c in name.chars().map(char::escape_default) {
+        // Half an escape would name another character.
+        if shown.len() + c.len() > QUOTED_CHARS_MAX {
+            shown.push_str("...");
+            break;
+        }
+        shown.extend(c);
     }
     format!("\"{shown}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_name_is_cut_between_its_characters() {
+        for n in 0..50 {
+            for unit in ["字", "😀", "\u{301}", "x", "\n"] {
+                let shown = quoted(&format!("{}{}", "a".repeat(n), unit.repeat(20)));
+                let inner = shown.trim_matches('"').trim_end_matches("...").trim_start_matches('a');
+                let whole: String = unit.chars().flat_map(char::escape_default).collect();
+                assert!(shown.len() <= QUOTED_CHARS_MAX + 5, "{shown}");
+                assert_eq!(inner.replace(&whole, ""), "", "{shown}");
+            }
+        }
+    }
 }
