@@ -108,6 +108,7 @@ fn gateway() -> f64 {
         hand_over: keep.clone(),
         shutdown: Shutdown::default(),
         permits: Permits::new(usize::MAX, None),
+        health: Default::default(),
     };
     runtime().block_on(async {
         tokio::spawn(gateway.public.serve(state, axum::Router::new()));

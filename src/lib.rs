@@ -13,7 +13,7 @@
 //! L3  room  |  shard        (never import each other)
 //! L2  log       policy
 //! L1  protocol  config    health
-//! L0  limits    clock  metrics  shutdown  bell  faults
+//! L0  limits    clock  metrics  shutdown  bell  faults  console
 //! ```
 
 // Only the library's own code; what it is and why stands in `clippy.toml`.
@@ -36,6 +36,7 @@ pub mod protocol;
 
 pub mod bell;
 pub mod clock;
+pub mod console;
 pub mod faults;
 pub mod limits;
 pub mod metrics;

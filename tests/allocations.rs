@@ -123,7 +123,7 @@ fn on_sockets(count: usize) -> u64 {
         gaps_max: 3,
         lite_lag_frames: 10,
     };
-    let (shards, threads) = Shards::start(1, settings, |_, _| Everybody).unwrap();
+    let (shards, threads) = Shards::start(1, settings, &Default::default(), |_, _| Everybody).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let caps = Caps {
         message_bytes_max: 4_096,

@@ -4,6 +4,7 @@ mod common;
 mod viewer;
 
 use common::{Client, PATIENCE};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -63,7 +64,7 @@ impl Program {
     /// Asks it to stop.
     fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("is there");
+        rustix::process::kill_process(pid, Signal::TERM).expect("is there");
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -282,6 +283,77 @@ fn a_second_sigterm_does_no_harm() {
     assert_eq!(program.wait().code(), Some(0));
 }
 
+/// Signals that ask for nothing.
+const DEAF: [(Signal, &str); 3] = [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")];
+
+#[test]
+fn signals_that_ask_for_nothing_change_nothing_and_are_said_in_the_log() {
+    let (mut logging, public) = started_logging("text");
+    let mut viewer = enter_at(public, "deaf", "", ENCODINGS[0]);
+    let send = |signal| {
+        let pid = rustix::process::Pid::from_child(&logging.child);
+        rustix::process::kill_process(pid, signal).expect("is there");
+    };
+    let until = |what: &str, name: &str| loop {
+        let line = logging.errors.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{name} is not said"));
+        if line.contains(name) && line.contains(what) {
+            return;
+        }
+    };
+    for (signal, name) in DEAF {
+        send(signal);
+        until("nothing is reloaded", name);
+    }
+    // Neither means anything to it, and both would end a program that does not know them.
+    [Signal::PIPE, Signal::XFSZ].into_iter().for_each(send);
+    assert_eq!(viewer.comment("c", "still here")["outcome"], "shown");
+    send(Signal::INT);
+    until("asked to stop", "SIGINT");
+    viewer.next("bye");
+    for (signal, name) in DEAF.into_iter().chain([(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM")]) {
+        send(signal);
+        until("already draining", name);
+    }
+    assert_eq!(viewer.close_code(), Some(1012));
+    drop(viewer);
+    assert_eq!(wait(&mut logging.child).code(), Some(0));
+}
+
+#[test]
+fn signals_during_the_start_end_it_only_when_they_ask_for_that() {
+    for round in 0..10 {
+        let mut child =
+            volley(&["--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--data=memory"]).spawn().expect("starts");
+        let (out, errors) = (collect(child.stdout.take().unwrap()), collect(child.stderr.take().unwrap()));
+        let pid = rustix::process::Pid::from_child(&child);
+        // From the moment on in which the process has its own handlers.
+        let began = Instant::now();
+        while !catches(pid, Signal::USR2) {
+            assert!(began.elapsed() < PATIENCE, "it never catches SIGUSR2");
+        }
+        for (signal, _) in DEAF {
+            rustix::process::kill_process(pid, signal).expect("is there");
+        }
+        while !catches(pid, Signal::INT) {
+            assert!(began.elapsed() < PATIENCE, "it never catches SIGINT");
+            assert_eq!(child.try_wait().unwrap(), None, "round {round}: it ended");
+        }
+        rustix::process::kill_process(pid, Signal::TERM).expect("is there");
+        assert_eq!(wait(&mut child).code(), Some(0));
+        let said = errors.recv_timeout(PATIENCE).unwrap();
+        assert!(said.contains("already draining") || said.contains("nothing is reloaded"), "{said}");
+        drop(out);
+    }
+}
+
+/// Whether the process has a handler for a signal.
+fn catches(pid: rustix::process::Pid, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal.as_raw() - 1) & 1 == 1
+}
+
 #[test]
 fn nobody_is_let_in_while_it_drains() {
     let mut program = Program::start(&["--drain", "500"]);
@@ -359,7 +431,7 @@ fn the_log_has_neither_tokens_nor_what_people_said() {
         }
         drop(viewer);
         let pid = rustix::process::Pid::from_child(&child.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
         assert_eq!(wait(&mut child.child).code(), Some(0));
         let log = child.errors.iter().collect::<Vec<_>>().join("\n");
         assert!(log.contains("draining") && log.contains("stopped"), "{log}");

@@ -57,7 +57,7 @@ impl Volley {
             let (goes_on, published) = (flag.clone(), counter.clone());
             Publisher { orders, goes_on, published, viewers, burst: None, next_us: 0, last: 0, credit: 0.0 }
         };
-        let (shards, _threads) = Shards::start(1, SETTINGS, make).expect("a shard");
+        let (shards, _threads) = Shards::start(1, SETTINGS, &Default::default(), make).expect("a shard");
         for stream in sockets {
             let caps = Caps {
                 message_bytes_max: 4_096,

@@ -1,6 +1,7 @@
 //! For operators and their machines: metrics, health, readiness.
 
 use super::{Health, State};
+use crate::console;
 use crate::metrics::scrape::{self, RoomFigure};
 use axum::Json;
 use axum::extract::State as Extract;
@@ -29,6 +30,8 @@ pub(super) async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {
             })
             .collect(),
     );
+    let streams = [("stdout", console::out().dropped()), ("stderr", console::err().dropped())];
+    scrape::console(&mut text, &streams.map(|(stream, dropped)| (stream, dropped.full, dropped.failed)));
     scrape::process(&mut text);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")], text).into_response()
 }

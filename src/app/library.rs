@@ -9,6 +9,7 @@
 use super::homes::Waker;
 use super::mail::{Made, Mail, Opened};
 use crate::clock;
+use crate::health::{Health, thread};
 use crate::limits::{LIBRARIANS, LIBRARY_JOBS, OPENERS};
 use crate::log::{Log, OpenError};
 use crate::metrics::LibraryMetrics;
@@ -110,14 +111,14 @@ impl Vacancy {
     ///
     /// # Errors
     /// When the system has no more threads.
-    pub fn fill(self, tools: Tools) -> io::Result<Librarians> {
+    pub fn fill(self, tools: Tools, health: &Health) -> io::Result<Librarians> {
         let (alive, working) = bounded(0);
         let (stop, tools) = (Arc::new(AtomicBool::new(false)), Arc::new(tools));
         for (name, jobs, count) in [("opener", &self.openings, OPENERS), ("librarian", &self.pages, LIBRARIANS)] {
             for n in 0..count {
                 let (jobs, all) = (jobs.clone(), [self.openings.clone(), self.pages.clone()]);
                 let (tools, stop, alive, metrics) = (tools.clone(), stop.clone(), alive.clone(), self.metrics.clone());
-                std::thread::Builder::new().name(format!("{name}-{n}")).spawn(move || {
+                thread::vital(health, format!("{name}-{n}"), move || {
                     yield_to_shards();
                     for job in &jobs {
                         metrics.jobs.set(all.iter().map(Receiver::len).sum::<usize>() as f64);

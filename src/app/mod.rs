@@ -14,20 +14,22 @@ mod mail;
 pub mod node;
 mod openings;
 mod posts;
+mod signals;
 mod tenant;
 
 pub use node::{Node, StartError};
 
 use crate::config::cli::{Args, Command, EXIT_CONFIG};
 use crate::config::{self, LogFormat};
-use crate::shutdown::Shutdown;
+use crate::console;
+use signals::Signals;
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The `volley` command: does what the command line says.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    logging::report_panics();
+    let _last_words = LastWords;
     match config::cli::parse(arguments) {
         Ok(Command::Serve(args)) => serve(&args),
         Ok(Command::ShowConfig(args)) => match config::load_process(&args) {
@@ -42,6 +44,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// When the process ends, even by a panic, what it said is written first, if anybody takes it.
+struct LastWords;
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        console::flush();
+    }
+}
+
 /// `volley serve`: runs until SIGTERM or SIGINT, then drains.
 fn serve(args: &Args) -> ExitCode {
     let mut loaded = match config::load_process(args) {
@@ -49,6 +60,10 @@ fn serve(args: &Args) -> ExitCode {
         Err(errors) => return fail(EXIT_CONFIG, &errors.to_string()),
     };
     logging::init(&loaded.config.log);
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return fail(1, &format!("cannot start: signals cannot be received: {error}")),
+    };
     #[cfg(feature = "faults")]
     crate::faults::on::check();
     let capacity = match node::raise_capacity(&mut loaded) {
@@ -63,8 +78,9 @@ fn serve(args: &Args) -> ExitCode {
         Ok(node) => node,
         Err(error) => return fail(1, &error.to_string()),
     };
-    // Before anybody is told that it runs: a signal that comes at once drains too.
-    let signals = node.block_on(async { Signals::new() });
+    if let Err(error) = signals.expect_the_end() {
+        return fail(1, &format!("cannot start: signals cannot be received: {error}"));
+    }
     let warnings = [
         no_limits.then_some("rate limits and the display budget are off (--no-rate-limits): for benchmarks only"),
         (no_key && !node.admin_address().ip().is_loopback()).then_some(
@@ -73,9 +89,11 @@ fn serve(args: &Args) -> ExitCode {
     ];
     let warnings: Vec<String> = warnings.into_iter().flatten().map(Into::into).chain(exposed).collect();
     announce(&node, &capacity, &warnings, json);
-    node.block_on(until_asked_to_stop(signals));
+    signals.until_asked_to_stop();
     tracing::info!("draining: no new connections; everybody is told when to come back");
-    let left = node.drain();
+    let Some(left) = signals.while_draining(|| node.drain()) else {
+        return fail(1, "the drain ended by a bug");
+    };
     tracing::info!(left, "stopped");
     ExitCode::SUCCESS
 }
@@ -88,61 +106,26 @@ fn announce(node: &Node, capacity: &str, warnings: &[String], json: bool) {
     if json {
         return;
     }
-    let mut out = std::io::stdout().lock();
-    // Nobody reads it: then it need not be said.
-    let _ = writeln!(
-        out,
+    let mut text = format!(
         "\n  Volley is ready: {capacity}\n\n  live rooms   http://{public}/\n  a room       http://{public}/rooms/demo\n  \
-         WebSocket    ws://{public}/v1/rooms/demo/ws\n  metrics      http://{admin}/metrics\n"
+         WebSocket    ws://{public}/v1/rooms/demo/ws\n  metrics      http://{admin}/metrics\n\n"
     );
     for warning in warnings {
-        let _ = writeln!(out, "  WARNING: {warning}\n");
+        text.push_str(&format!("  WARNING: {warning}\n\n"));
     }
-    let _ = out.flush();
+    console::out().line(text.as_bytes());
 }
 
-/// SIGTERM and SIGINT, caught from its making on.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// On a runtime. `None`, and an error in the log, when the system refuses.
-    fn new() -> Option<Self> {
-        let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-        match (terminate, interrupt) {
-            (Ok(terminate), Ok(interrupt)) => Some(Self { terminate, interrupt }),
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::error!(%error, "signals cannot be received; stop this process with SIGKILL");
-                None
-            }
-        }
-    }
-}
-
-async fn until_asked_to_stop(signals: Option<Signals>) {
-    let Some(Signals { mut terminate, mut interrupt }) = signals else {
-        return Shutdown::default().begun().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-}
-
-/// Prints on standard output.
+/// Prints on standard output. 1 when that cannot be written: half an answer must not look like a whole one.
 fn say(text: &str) -> ExitCode {
-    let mut out = std::io::stdout().lock();
-    // A closed pipe (`volley config | head`) is no error.
-    let _ = out.write_all(text.as_bytes());
-    ExitCode::SUCCESS
+    match console::print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, &format!("cannot write to standard output: {error}")),
+    }
 }
 
 /// Says what is wrong on standard error.
 fn fail(code: u8, what: &str) -> ExitCode {
-    let mut err = std::io::stderr().lock();
-    // Without a standard error the exit code has to do.
-    let _ = writeln!(err, "volley: {what}");
+    console::err().line(format!("volley: {what}\n").as_bytes());
     ExitCode::from(code)
 }

@@ -8,7 +8,8 @@ use crate::api;
 use crate::clock;
 use crate::config::{Config, ConfigErrors, Data, Durability, Loaded, Merge, Rate, capacity};
 use crate::gateway::{BindError, Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
-use crate::health::Health;
+use crate::health::thread::vital_task;
+use crate::health::{Health, Pulse};
 use crate::limits::{CONTROL_BACKLOG_BYTES_MAX, FRAGMENTS_MAX};
 use crate::log::disk::{self, DiskError, DiskLog};
 use crate::log::memory::MemoryLog;
@@ -27,6 +28,7 @@ use crate::shard::tenant::{Caps, NewConn};
 use crate::shard::worker::ShardSettings;
 use crate::shutdown::Shutdown;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -47,7 +49,10 @@ const GOODBYE_US: u64 = 5_000_000;
 const STUCK_US: u64 = 5_000_000;
 
 /// How often metrics are folded and idle buckets dropped.
-const UPKEEP: Duration = Duration::from_secs(5);
+const UPKEEP_US: u64 = 5_000_000;
+
+/// How often the HTTP runtime shows that it moves.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -139,12 +144,13 @@ impl Node {
             deflate: deflate.clone(),
         };
         let (shards, threads) =
-            Shards::start(usize::from(shards_count), shard_settings(&config), move |number, shards| {
+            Shards::start(usize::from(shards_count), shard_settings(&config), &health, move |number, shards| {
                 Tenant::new(number, shards, shared.clone())
             })?;
         let stopped = Arc::new(AtomicBool::new(false));
         let deliver = Box::new(deliver(shards.clone(), stopped.clone()));
-        let librarians = vacancy.fill(Tools { log: log.clone(), rooms: room_settings(&config, deflate), deliver })?;
+        let librarians =
+            vacancy.fill(Tools { log: log.clone(), rooms: room_settings(&config, deflate), deliver }, &health)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
         let shutdown = Shutdown::default();
         let state = State {
@@ -152,6 +158,7 @@ impl Node {
             hand_over: Arc::new(ToShards { shards: shards.clone(), caps: caps(&config) }),
             shutdown: shutdown.clone(),
             permits: Permits::configured(&config, config.admission.connections_max),
+            health: health.clone(),
         };
         let listening = api::Listening::default();
         let api_state = Arc::new(api::State {
@@ -174,9 +181,10 @@ impl Node {
             shutdown: shutdown.clone(),
             listening: listening.clone(),
         });
-        runtime.spawn(log_failure("admin", gateway.admin.serve(api::admin(api_state.clone()))));
-        runtime.spawn(log_failure("public", gateway.public.serve(state, api::public(api_state))));
-        runtime.spawn(upkeep(exporter, admission));
+        let vital = |name, serving| runtime.spawn(vital_task(health.clone(), name, serving));
+        vital("admin", Box::pin(gateway.admin.serve(api::admin(api_state.clone()))) as Serving);
+        vital("public", Box::pin(gateway.public.serve(state, api::public(api_state))));
+        vital("upkeep", Box::pin(upkeep(exporter, admission, health.pulse("public HTTP", STUCK_US))));
         listening.begin();
         Ok(Self {
             runtime,
@@ -227,9 +235,8 @@ impl Node {
         self.say_goodbye();
         let Self { runtime, shards, threads, librarians, stopped, store, .. } = self;
         for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a shard ended by a panic");
-            }
+            // A panic ends the process where it happens.
+            let _ = thread.join();
         }
         stopped.store(true, Ordering::Release);
         librarians.stop(READ_TIMEOUT);
@@ -405,18 +412,22 @@ fn working(health: &Health, oldest_cycle_us: u64) -> api::Health {
     if failures.is_empty() { api::Health::Working } else { api::Health::Failing(failures.join("; ")) }
 }
 
-async fn log_failure(side: &'static str, serving: impl Future<Output = std::io::Result<()>>) {
-    if let Err(error) = serving.await {
-        tracing::error!(side, %error, "the listener failed");
-    }
-}
+/// A task without which the node is broken.
+type Serving = Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>>;
 
-async fn upkeep(exporter: metrics::Exporter, admission: Arc<Admission>) {
-    let mut interval = tokio::time::interval(UPKEEP);
+/// Also the life sign of the runtime that it runs on.
+async fn upkeep(exporter: metrics::Exporter, admission: Arc<Admission>, pulse: Pulse) -> std::io::Result<()> {
+    let mut interval = tokio::time::interval(BEAT);
+    let mut next_us = 0;
     loop {
         interval.tick().await;
-        exporter.upkeep();
-        admission.sweep();
+        let now_us = clock::now_us();
+        pulse.beat(now_us);
+        if now_us >= next_us {
+            next_us = now_us + UPKEEP_US;
+            exporter.upkeep();
+            admission.sweep();
+        }
     }
 }
 

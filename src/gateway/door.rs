@@ -5,6 +5,8 @@
 use super::Context;
 use super::accept::{AcceptErrors, turn_away};
 use super::connection::{self, Newcomer};
+use crate::clock;
+use crate::health::thread;
 use crate::limits::OVER_CAP_ANSWERS_MAX;
 use crate::metrics::Refusal;
 use axum::Router;
@@ -30,6 +32,12 @@ const TURN: usize = 256;
 
 /// Those who wait are looked through at most this often, so that thousands of deadlines do not cost a look each.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
+
+/// The longest sleep: the health check sees a turn at least this often…
+const PARK_MAX: Duration = Duration::from_secs(1);
+
+/// …and takes a door that is away for longer than this for stuck.
+const STUCK_US: u64 = 5_000_000;
 
 pub(super) struct Door {
     poll: Poll,
@@ -91,7 +99,8 @@ impl Door {
     pub(super) fn open(self) -> io::Result<oneshot::Receiver<()>> {
         let (closed, hear_closed) = oneshot::channel();
         let runtime = Handle::current();
-        std::thread::Builder::new().name("door".into()).spawn(move || {
+        let health = self.context.state.health.clone();
+        thread::vital(&health, "door", move || {
             let _tasks_go_there = runtime.enter();
             self.run();
             let _ = closed.send(());
@@ -103,9 +112,11 @@ impl Door {
     fn run(mut self) {
         let mut events = Events::with_capacity(TURN);
         let mut errors = AcceptErrors::default();
+        let pulse = self.context.state.health.pulse("door", STUCK_US);
         // Before it no accept is tried; and whether somebody may wait to be accepted.
         let (mut pause, mut knocked) = (None::<Instant>, true);
         while !self.stop.load(Ordering::Acquire) {
+            pulse.beat(clock::now_us());
             if knocked && pause.is_none_or(|until| until <= Instant::now()) {
                 pause = None;
                 match self.accept(&mut errors) {
@@ -120,7 +131,8 @@ impl Door {
                 (true, Some(until), None) => Some(until.saturating_duration_since(now())),
                 (false, _, sweep) => sweep.map(|sweep| sweep.saturating_duration_since(now())),
             };
-            if let Err(error) = self.poll.poll(&mut events, timeout) {
+            let timeout = timeout.map_or(PARK_MAX, |timeout| timeout.min(PARK_MAX));
+            if let Err(error) = self.poll.poll(&mut events, Some(timeout)) {
                 if error.kind() != io::ErrorKind::Interrupted {
                     warn!(%error, "the door's poll failed");
                 }

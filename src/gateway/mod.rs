@@ -27,6 +27,7 @@ pub use listener::BindError;
 pub use permit::{Full, Permit, Permits};
 
 use crate::config::Config;
+use crate::health::Health;
 use crate::metrics::GatewayMetrics;
 use crate::shutdown::Shutdown;
 use axum::Router;
@@ -44,6 +45,8 @@ pub struct State {
     pub shutdown: Shutdown,
     /// Counts connections, here and until they close.
     pub permits: Permits,
+    /// Where the door reports.
+    pub health: Health,
 }
 
 /// Both listeners, bound. Nothing is accepted before `serve`.

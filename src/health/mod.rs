@@ -4,6 +4,8 @@
 //!
 //! Does not know: the parts, who asks, or what a supervisor does about it.
 
+pub mod thread;
+
 use crate::clock;
 use parking_lot::Mutex;
 use std::fmt;

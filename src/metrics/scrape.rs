@@ -10,6 +10,8 @@ pub const ROOMS_TOP_MAX: usize = 100;
 
 const OTHER: &str = "other";
 
+const DROPPED_LINES: &str = "volley_console_lines_dropped_total";
+
 /// One room's figures at the time of the scrape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomFigure {
@@ -78,6 +80,16 @@ pub fn process(out: &mut String) {
     gauge(out, "process_resident_memory_bytes", "Resident memory size in bytes.", resident_bytes());
     gauge(out, "process_open_fds", "Number of open file descriptors.", open_descriptors());
     gauge(out, "process_max_fds", "Maximum number of open file descriptors.", descriptors_max());
+}
+
+/// Lines that standard output and standard error did not take: the stream, how many because their queue was full, and
+/// how many because the system refused the write.
+pub fn console(out: &mut String, streams: &[(&str, u64, u64)]) {
+    head(out, DROPPED_LINES, "counter", "Lines that standard output or standard error did not take.");
+    for (stream, full, failed) in streams {
+        let _ = writeln!(out, "{DROPPED_LINES}{{stream=\"{stream}\",reason=\"full\"}} {full}");
+        let _ = writeln!(out, "{DROPPED_LINES}{{stream=\"{stream}\",reason=\"failed\"}} {failed}");
+    }
 }
 
 /// What could not be read is left out: no figure is better than a wrong one.

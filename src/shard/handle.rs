@@ -1,5 +1,6 @@
 //! From outside: how many shards there are, and how to reach them.
 
+use crate::health::{Health, thread};
 use crate::limits::INBOX_ENTRIES;
 use crate::metrics::ShardMetrics;
 use crate::shard::inbox::Inbox;
@@ -10,7 +11,6 @@ use crate::shard::worker::{Seat, ShardSettings, Worker};
 use crossbeam::utils::CachePadded;
 use mio::{Poll, Waker};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -39,7 +39,12 @@ impl<T: Tenant + 'static> Shards<T> {
     ///
     /// # Errors
     /// When the system has no more descriptors or threads.
-    pub fn start<F>(count: usize, settings: ShardSettings, make_tenant: F) -> io::Result<(Self, Vec<JoinHandle<()>>)>
+    pub fn start<F>(
+        count: usize,
+        settings: ShardSettings,
+        health: &Health,
+        make_tenant: F,
+    ) -> io::Result<(Self, Vec<JoinHandle<()>>)>
     where
         F: Fn(u16, Shards<T>) -> T + Send + Sync + 'static,
         T::Session: 'static,
@@ -59,7 +64,7 @@ impl<T: Tenant + 'static> Shards<T> {
             .enumerate()
             .map(|(index, poll)| {
                 let (shards, settings, make_tenant) = (shards.clone(), settings, make_tenant.clone());
-                std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+                thread::vital(health, format!("shard-{index}"), move || {
                     let number = u16::try_from(index).expect("shards are counted in u16");
                     let tenant = make_tenant(number, shards.clone());
                     let load = shards.inner[index].1.clone();
@@ -68,13 +73,10 @@ impl<T: Tenant + 'static> Shards<T> {
                     let seat = Seat { poll, mail, load, metrics: ShardMetrics::new(index) };
                     // The worker must not keep the handle that keeps its inbox alive: it has what it needs.
                     drop(shards);
-                    let worker = Worker::new(seat, settings, tenant);
-                    if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
-                        // Its viewers would hang on a server that looks alive. A supervisor restarts the process, and
-                        // clients resume.
-                        tracing::error!(shard = index, "a shard ended by a bug; the process ends with it");
-                        std::process::abort();
-                    }
+                    let load = seat.load.clone();
+                    Worker::new(seat, settings, tenant).run();
+                    // One that said goodbye to everybody is not stuck.
+                    load.cycle_began_us.store(u64::MAX, Ordering::Relaxed);
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;

@@ -133,6 +133,7 @@ impl Server {
             hand_over: shard.clone(),
             shutdown: shutdown.clone(),
             permits: permits.clone(),
+            health: Default::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (pages, done) = (api::public(resources.clone()), ended.clone());

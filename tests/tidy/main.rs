@@ -35,6 +35,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("shutdown", 0),
     ("bell", 0),
     ("faults", 0),
+    ("console", 0),
     ("bin", 6),
 ];
 
@@ -166,6 +167,12 @@ fn owners(file: &Source<'_>) -> Vec<String> {
         ("SystemTime", "clock", "only clock.rs reads clocks"),
         ("std::time::Instant", "clock", "only clock.rs reads clocks"),
         ("thread::sleep", "", "wait for the event instead"),
+        ("thread::Builder", "health console", "a thread that dies must end the process: health::thread::vital"),
+        ("thread::spawn", "health console bell", "a thread that dies must end the process: health::thread::vital"),
+        ("println!", "console", "it panics when its write fails, and waits for it: console"),
+        ("print!", "console", "it panics when its write fails, and waits for it: console"),
+        ("io::stdout", "console", "it waits for its reader: console"),
+        ("io::stderr", "console", "it waits for its reader: console"),
     ];
     let Some(own) = module(file.path).filter(|_| !is_test(file.path)) else { return Vec::new() };
     let product = lines(file).take_while(|(_, line)| !line.contains("#[cfg(test)]"));
@@ -424,6 +431,9 @@ fn a_planted_violation_of_every_rule_is_found() {
         ("src/app/mod.rs", "//! Does not know: x\nstd::env::var(\"X\")", "only config reads the environment"),
         ("src/app/node.rs", "use std::time::{Duration, Instant};", "only clock.rs reads clocks"),
         ("src/gateway/accept.rs", "std::thread::sleep(x)", "wait for the event"),
+        ("src/gateway/accept.rs", "std::thread::spawn(x)", "a thread that dies"),
+        ("src/app/mod.rs", "eprintln!(\"x\")", "panics when its write fails"),
+        ("src/app/mod.rs", "std::io::stderr().lock()", "waits for its reader"),
         ("src/log/mod.rs", "//! The log.", "does not say what it does not know"),
         ("src/log/memory.rs", &long, "longer than 500 lines"),
         ("src/log/memory.rs", stub, "a stub"),

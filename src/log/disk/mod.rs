@@ -58,7 +58,7 @@ pub use directory::DiskError;
 
 use super::{AppendError, Base, Head, Limit, Log, OpenError, Opened, ReadError, Record, Retention, Sink, Ticket};
 use crate::clock;
-use crate::health::Health;
+use crate::health::{Health, thread};
 use crate::limits::{LOG_QUEUE_BYTES_MAX, LOG_QUEUE_MAX};
 use crate::metrics::LogMetrics;
 use crate::protocol::event::Event;
@@ -72,7 +72,6 @@ use parking_lot::Mutex;
 use readers::Readers;
 use room::{OpenRoom, RetainOrder};
 use row::RoomRow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -217,15 +216,7 @@ impl DiskLog {
         let watch =
             Watch::new(directory.database(), directory.heads(), [directory.beside("-wal"), directory.beside("-shm")]);
         let writer = writer::Writer::new(stored, watch, shared.clone(), commands, directory.database(), options);
-        let thread = std::thread::Builder::new()
-            .name("log".into())
-            .spawn(move || {
-                if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
-                    // Rooms would wait for ever for their answers: a supervisor restarts the process, and nothing is lost.
-                    tracing::error!("the storage thread panicked");
-                    std::process::abort();
-                }
-            })
+        let thread = thread::vital(&options.health, "log", move || writer.run())
             .map_err(|error| directory.error("start the storage thread", &error))?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)), _directory: directory })
     }
@@ -238,9 +229,8 @@ impl DiskLog {
             // A full queue keeps it awake by itself; in a pause of settling it has to be called.
             let _ = self.shared.queue.try_send(Command::Wake);
             thread.thread().unpark();
-            if thread.join().is_err() {
-                tracing::error!("the storage thread ended by a panic");
-            }
+            // A panic ends the process where it happens.
+            let _ = thread.join();
         }
     }
 

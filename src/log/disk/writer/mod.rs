@@ -12,7 +12,7 @@ use super::ids::Ids;
 use super::recovery::Stored;
 use super::{Command, Durability, Options, Shared, schema};
 use crate::clock;
-use crate::health::Part;
+use crate::health::{Part, Pulse};
 use crate::limits::{LOG_GROUP_BYTES_MAX, LOG_GROUP_MAX};
 use crate::log::{AppendError, Delivery, OpenError};
 use crossbeam::channel::Receiver;
@@ -33,6 +33,9 @@ const PAGE_BYTES: usize = 4_096;
 /// Between two looks at closed rooms, and between two tries to settle what is in doubt.
 const MAINTENANCE_US: u64 = 1_000_000;
 const SETTLE_PAUSE: Duration = Duration::from_millis(200);
+
+/// A device that does not answer for this long is not only slow: the storage thread counts as stuck.
+const STUCK_US: u64 = 30_000_000;
 
 /// At most one line a second says that the store fails.
 const COMPLAIN_US: u64 = 1_000_000;
@@ -66,6 +69,7 @@ pub(super) struct Writer {
     evicted_to: i64,
     /// SQLite's memory of what is copied cannot be trusted.
     must_reconnect: bool,
+    pulse: Pulse,
 }
 
 /// What gathers for a transaction.
@@ -129,12 +133,14 @@ impl Writer {
             swept_to: 0,
             evicted_to: 0,
             must_reconnect: false,
+            pulse: options.health.pulse("log", STUCK_US),
         }
     }
 
     /// Until the log is stopped; then what was taken before is stored.
     pub(super) fn run(mut self) {
         loop {
+            self.pulse.beat(clock::now_us());
             let is_stopping = self.shared.is_stopping.load(Ordering::Acquire);
             let group = self.gather();
             let was_empty = group.is_empty();
@@ -295,6 +301,7 @@ impl Writer {
     fn settle(&mut self) -> bool {
         self.shared.is_in_doubt.store(true, Ordering::Release);
         loop {
+            self.pulse.beat(clock::now_us());
             let done = self
                 .conn
                 .execute_batch("BEGIN IMMEDIATE; UPDATE meta SET value = value + 1 WHERE name = 'settled';")

@@ -1,0 +1,101 @@
+//! What signals mean to the server. `docs/operations.md` has the table.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Signals that change nothing. Each would end a process that does not catch it.
+const DEAF: [(&str, SignalKind); 3] = [
+    ("SIGHUP", SignalKind::hangup()),
+    ("SIGUSR1", SignalKind::user_defined1()),
+    ("SIGUSR2", SignalKind::user_defined2()),
+];
+
+/// A file has reached the limit of its size (`ulimit -f`). Caught, the write fails instead, as on a full disk.
+const FILE_TOO_LARGE: SignalKind = SignalKind::from_raw(libc::SIGXFSZ);
+
+type Named = Vec<(&'static str, Signal)>;
+
+/// The signals, on a runtime of the main thread's own: they are heard whatever the others do.
+pub(super) struct Signals {
+    runtime: Runtime,
+    deaf: Named,
+    stop: Named,
+    _file_too_large: Signal,
+}
+
+impl Signals {
+    /// From now on no signal ends the process that does not ask for it. SIGTERM and SIGINT still end it at once: while
+    /// it starts there is nobody to drain.
+    ///
+    /// # Errors
+    /// The system refuses a descriptor or a handler.
+    pub(super) fn new() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let within = runtime.enter();
+        let deaf = DEAF.iter().map(|(name, kind)| Ok((*name, signal(*kind)?))).collect::<io::Result<_>>()?;
+        let file_too_large = signal(FILE_TOO_LARGE)?;
+        drop(within);
+        Ok(Self { runtime, deaf, stop: Vec::new(), _file_too_large: file_too_large })
+    }
+
+    /// From now on SIGTERM and SIGINT ask for a drain. Before anybody is told that the server runs.
+    ///
+    /// # Errors
+    /// The system refuses a handler.
+    pub(super) fn expect_the_end(&mut self) -> io::Result<()> {
+        let _within = self.runtime.enter();
+        for (name, kind) in [("SIGTERM", SignalKind::terminate()), ("SIGINT", SignalKind::interrupt())] {
+            self.stop.push((name, signal(kind)?));
+        }
+        Ok(())
+    }
+
+    /// Returns when the server is asked to stop.
+    pub(super) fn until_asked_to_stop(&mut self) {
+        let Self { runtime, deaf, stop, .. } = self;
+        runtime.block_on(async {
+            loop {
+                let (name, asks_to_stop) = next(deaf, stop).await;
+                if asks_to_stop {
+                    return tracing::info!(signal = name, "asked to stop");
+                }
+                tracing::warn!(signal = name, "nothing is reloaded: a changed configuration needs a restart");
+            }
+        });
+    }
+
+    /// Runs `drain` on a thread of its own and answers signals meanwhile. `None` when it panicked.
+    pub(super) fn while_draining<T: Send + 'static>(mut self, drain: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let Self { runtime, deaf, stop, .. } = &mut self;
+        runtime.block_on(async {
+            let mut draining = tokio::task::spawn_blocking(drain);
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut draining => return done.ok(),
+                    (name, _) = next(deaf, stop) => {
+                        tracing::warn!(signal = name, "already draining; SIGKILL or SIGQUIT end it at once");
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// The next signal's name, and whether it asks to stop.
+async fn next(deaf: &mut Named, stop: &mut Named) -> (&'static str, bool) {
+    poll_fn(|cx| {
+        for (signals, asks_to_stop) in [(&mut *stop, true), (&mut *deaf, false)] {
+            for (name, signal) in signals.iter_mut() {
+                if signal.poll_recv(cx).is_ready() {
+                    return Poll::Ready((*name, asks_to_stop));
+                }
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,263 @@
+//! The real program with standard streams that take nothing: it starts, serves, drains and ends as ever, and what was
+//! dropped is counted and said.
+
+mod common;
+
+use common::{Client, PATIENCE};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use socket2::{Domain, Socket, Type};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Two addresses that were free a moment ago: a program that cannot say where it listens has to be told.
+fn free() -> [SocketAddr; 2] {
+    let taken = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).expect("a port"));
+    taken.map(|listener| listener.local_addr().expect("an address"))
+}
+
+struct Program {
+    child: Child,
+    public: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Program {
+    /// Returns when it is healthy.
+    fn start(out: Stdio, err: Stdio) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_volley")), out, err)
+    }
+
+    fn start_by(mut command: Command, out: Stdio, err: Stdio) -> Self {
+        let [public, admin] = free();
+        command.args(["--listen", &public.to_string(), "--admin", &admin.to_string(), "--shards", "2"]);
+        // Each connection over the bound of its address is a line.
+        command.args(["--data", "memory", "--drain", "100", "--log", "info,volley=debug"]);
+        command.args(["--set", "admission.connections_per_address_max=2"]);
+        let child = command.env_clear().stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("starts");
+        let mut program = Self { child, public, admin };
+        let began = Instant::now();
+        while std::net::TcpStream::connect(admin).is_err() {
+            assert_eq!(program.child.try_wait().expect("is ours"), None, "it ended at its start");
+            assert!(began.elapsed() < PATIENCE, "it does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        program
+    }
+
+    fn get(&self, address: SocketAddr, path: &str) -> (u16, String) {
+        common::http(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+    }
+
+    /// At least so many lines of the log, for connections of an address that has too many.
+    fn provoke_lines(&self, count: usize) {
+        let connect = |_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).expect("another address");
+            socket.connect(&self.public.into()).expect("connects");
+            socket
+        };
+        let _held = [0, 1].map(connect);
+        let mut last = Vec::new();
+        for n in 0..count {
+            let mut socket = connect(n);
+            socket.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("writes");
+            last.push(socket);
+            if last.len() == 32 {
+                last.clear();
+            }
+        }
+        for mut socket in last {
+            // Also when it was turned away without a word.
+            let _ = socket.read_to_end(&mut Vec::new());
+        }
+    }
+
+    fn dropped(&self, stream: &str, reason: &str) -> u64 {
+        let name = format!("volley_console_lines_dropped_total{{stream=\"{stream}\",reason=\"{reason}\"}} ");
+        let text = self.get(self.admin, "/metrics").1;
+        let line = text.lines().find_map(|line| line.strip_prefix(&name)).expect("counted");
+        line.parse().expect("a count")
+    }
+
+    /// Lines are written by and by.
+    fn until_dropped(&self, reason: &str, at_least: u64) {
+        let began = Instant::now();
+        while self.dropped("stderr", reason) < at_least {
+            assert!(began.elapsed() < PATIENCE, "{} were dropped", self.dropped("stderr", reason));
+        }
+    }
+
+    /// It serves, whatever its streams do.
+    fn assert_it_serves(&self) {
+        assert_eq!(self.get(self.admin, "/healthz").0, 200);
+        let mut client = Client::connect(self.public, "/v1/rooms/r/ws", None).expect("upgrades");
+        client.welcome = client.next("welcome");
+        assert_eq!(client.comment("c", "hello")["outcome"], "shown");
+        self.provoke_lines(3);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("is there");
+    }
+
+    /// SIGTERM; how it ended.
+    fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        wait(&mut self.child)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("is ours") {
+            return status;
+        }
+        assert!(began.elapsed() < PATIENCE, "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn full_disk() -> Stdio {
+    OpenOptions::new().write(true).open("/dev/full").expect("a full disk").into()
+}
+
+/// A pipe that is full and that nobody reads; its reading end keeps it open.
+fn unread_pipe(is_blocking: bool) -> (File, Stdio) {
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).expect("a pipe");
+    while rustix::io::write(&writer, &[b'.'; 4_096]).is_ok() {}
+    if is_blocking {
+        rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).expect("blocks");
+    }
+    rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::empty()).expect("blocks");
+    (reader.into(), writer.into())
+}
+
+fn pipe_without_reader() -> Stdio {
+    rustix::pipe::pipe().expect("a pipe").1.into()
+}
+
+/// A program whose shell closed both streams.
+fn with_closed_streams() -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" \"$@\" >&- 2>&-", env!("CARGO_BIN_EXE_volley")]);
+    command
+}
+
+#[test]
+fn a_full_disk_or_a_gone_reader_costs_log_lines_and_nothing_else() {
+    for streams in [full_disk, pipe_without_reader] {
+        let mut program = Program::start(streams(), streams());
+        program.assert_it_serves();
+        program.until_dropped("failed", 4);
+        assert_eq!(program.dropped("stdout", "failed"), 1, "what it says when it is ready");
+        assert_eq!(program.stop().code(), Some(0));
+    }
+    let mut program = Program::start_by(with_closed_streams(), Stdio::null(), Stdio::null());
+    program.assert_it_serves();
+    assert_eq!(program.stop().code(), Some(0));
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_delays_neither_start_nor_service_nor_end() {
+    for is_blocking in [true, false] {
+        let (mut reader, err) = unread_pipe(is_blocking);
+        let (_unread, out) = unread_pipe(is_blocking);
+        let mut program = Program::start(out, err);
+        program.assert_it_serves();
+        let began = Instant::now();
+        assert_eq!(program.stop().code(), Some(0));
+        // The drain with nobody to wait for takes about a second and a half; each stream then gets one second.
+        assert!(began.elapsed() < Duration::from_secs(8), "the end took {:?}", began.elapsed());
+        // What waited in the queue is gone with the process; what the pipe had is there.
+        let mut said = Vec::new();
+        reader.read_to_end(&mut said).expect("its end");
+        assert!(said.iter().all(|byte| *byte == b'.'));
+    }
+}
+
+#[test]
+fn the_log_says_how_many_lines_are_missing_once_it_is_read_again() {
+    let (mut reader, err) = unread_pipe(true);
+    let mut program = Program::start(Stdio::null(), err);
+    // More than wait in memory.
+    let began = Instant::now();
+    while program.dropped("stderr", "full") == 0 {
+        assert!(began.elapsed() < PATIENCE, "nothing is dropped");
+        program.provoke_lines(500);
+    }
+    program.assert_it_serves();
+    let reading = std::thread::spawn(move || {
+        let mut said = String::new();
+        reader.read_to_string(&mut said).map(|_| said)
+    });
+    assert_eq!(program.stop().code(), Some(0));
+    let said = reading.join().expect("reads").expect("its end");
+    assert!(said.contains("ready") && said.contains("log lines were dropped"), "the oldest lines, and the loss");
+    assert!(said.trim_end().ends_with("left=0"), "the last line is whole: {said:.200}");
+}
+
+#[test]
+fn a_log_file_at_its_size_limit_takes_lines_again_when_there_is_space() {
+    let path = std::env::temp_dir().join(format!("volley-console-{}.log", std::process::id()));
+    let file = File::create(&path).expect("a file");
+    let mut program = Program::start(Stdio::null(), file.into());
+    let limit = |bytes| {
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(Pid::from_child(&program.child)), Resource::Fsize, limit).expect("a limit");
+    };
+    // Inside of a line.
+    limit(Some(std::fs::metadata(&path).expect("is there").len() + 150));
+    program.provoke_lines(10);
+    program.until_dropped("failed", 1);
+    program.assert_it_serves();
+    limit(None);
+    program.provoke_lines(1);
+    assert_eq!(program.stop().code(), Some(0));
+    let said = std::fs::read_to_string(&path).expect("text");
+    std::fs::remove_file(&path).expect("ours");
+    assert!(said.contains("log lines were dropped"), "{said}");
+    for line in said.lines().filter(|line| line.contains("log lines were dropped") || line.contains("stopped")) {
+        assert!(line.starts_with('2') || line.starts_with("\u{1b}"), "a line of its own: {line}");
+    }
+}
+
+#[test]
+fn commands_end_sanely_when_nobody_takes_what_they_print() {
+    let run = |arguments: &[&str], out: Stdio, err: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_volley"));
+        let mut child =
+            command.args(arguments).env_clear().stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
+        wait(&mut child).code()
+    };
+    for arguments in [&["config"][..], &["config", "--markdown"], &["--help"], &["--version"]] {
+        assert_eq!(run(arguments, pipe_without_reader(), Stdio::null()), Some(0), "{arguments:?} | head");
+        assert_eq!(run(arguments, full_disk(), full_disk()), Some(1), "{arguments:?} is not whole");
+    }
+    for (arguments, code) in [(["--tick", "0"], 78), (["--no-such-flag", "x"], 64), (["--listen", "192.0.2.1:1"], 1)] {
+        let (_reader, unread) = unread_pipe(true);
+        assert_eq!(run(&arguments, Stdio::null(), unread), Some(code), "it waits for no reader");
+        assert_eq!(run(&arguments, Stdio::null(), full_disk()), Some(code));
+        assert_eq!(run(&arguments, Stdio::null(), pipe_without_reader()), Some(code));
+    }
+}
+
+#[test]
+fn an_error_at_the_start_is_whole_however_long_it_is() {
+    let settings: Vec<String> = (0..2_000).map(|n| format!("--set=nothing.such_{n}=1")).collect();
+    let run = Command::new(env!("CARGO_BIN_EXE_volley")).args(&settings).env_clear().output().expect("runs");
+    let said = String::from_utf8(run.stderr).expect("text");
+    assert_eq!(run.status.code(), Some(78));
+    assert!(said.len() > 4_096 && said.ends_with('\n'), "{} bytes", said.len());
+    assert!((0..20).all(|n| said.contains(&format!("nothing.such_{n}"))), "{said}");
+}
