@@ -133,7 +133,7 @@ impl Writer {
             swept_to: 0,
             evicted_to: 0,
             must_reconnect: false,
-            pulse: options.health.pulse("log", STUCK_US),
+            pulse: options.health.pulse("the log's thread", STUCK_US),
         }
     }
 
