@@ -217,8 +217,8 @@ pub const IDS_MAX: usize = 100_000;
 /// Authors that a room remembers, to know whose comment is a first one: 16 bytes each, and twice that for the table.
 pub const SPEAKERS_MAX: usize = IDS_MAX;
 
-/// How long a room remembers a comment's id, in the log's time: longer than any client's patience, and longer than a
-/// clock that is set wrong is wrong.
+/// How long a room remembers a comment's id, in the log's time without its long pauses: longer than any client's patience,
+/// and longer than a clock that is set wrong is wrong.
 pub const IDS_AGE_MS: u64 = 86_400_000;
 
 /// Newest shown comments that a room keeps for newcomers who ask for `history`.

@@ -70,6 +70,8 @@ pub(super) struct Homes {
     refusals: RoomRefusals,
     dropped: StandingDropped,
     effects: Vec<Effect>,
+    /// What the wall clock said in the cycle of that time.
+    wall: (u64, u64),
     /// How often a room was run, for the tests: the metric cannot be read back.
     #[cfg(test)]
     wakes: u64,
@@ -100,6 +102,7 @@ impl Homes {
             dropped: StandingDropped::new(),
             refusals: RoomRefusals::new(ErrorCode::ALL.iter().map(|code| code.as_str())),
             effects: Vec::new(),
+            wall: (u64::MAX, 0),
             #[cfg(test)]
             wakes: 0,
             draining: false,
@@ -245,7 +248,8 @@ impl Homes {
         }
         self.metrics.wakes.increment(1);
         let frames = self.homes.get(&key).map_or(0, |home| home.told.frames);
-        self.with(cx, key, |actor, out| actor.run(now_us, clock::wall_ms(), out));
+        let wall_ms = self.wall_ms(now_us);
+        self.with(cx, key, |actor, out| actor.run(now_us, wall_ms, out));
         let Some(home) = self.homes.get_mut(&key) else { return };
         self.metrics.ticks_late.increment(home.actor.ticks_late());
         self.metrics.log_append_failures.increment(home.actor.append_failures());
@@ -259,6 +263,14 @@ impl Homes {
         if home.actor.is_expired(now_us) && self.registry.expire(&home.room) {
             self.end(key);
         }
+    }
+
+    /// The wall clock, read once per cycle.
+    fn wall_ms(&mut self, now_us: u64) -> u64 {
+        if self.wall.0 != now_us {
+            self.wall = (now_us, clock::wall_ms());
+        }
+        self.wall.1
     }
 
     fn end(&mut self, key: RoomKey) {
@@ -284,7 +296,8 @@ impl Homes {
         let keys: Vec<RoomKey> = self.homes.keys().copied().collect();
         let now_us = cx.now_us;
         for key in keys {
-            self.with(cx, key, |actor, out| actor.flush(now_us, clock::wall_ms(), out));
+            let wall_ms = self.wall_ms(now_us);
+            self.with(cx, key, |actor, out| actor.flush(now_us, wall_ms, out));
         }
     }
 

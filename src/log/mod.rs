@@ -19,8 +19,8 @@ use std::sync::Arc;
 pub struct Record {
     /// Its position.
     pub offset: Offset,
-    /// When its batch was appended: wall clock in milliseconds since the Unix epoch. All records of a batch have the
-    /// same, and it rises from batch to batch of a room whatever the clock does: it names the tick.
+    /// When its batch was appended, as the room says: milliseconds since the Unix epoch, in a time that follows the monotonic
+    /// clock. All records of a batch have the same, and it rises from batch to batch of a room: it names the tick.
     pub at_ms: u64,
     /// Checksum over the room's log up to and with this record ([`digest::extend`]), as it was when it was appended:
     /// of a comment that was deleted since, it does not follow from what is left of it.
@@ -200,11 +200,12 @@ pub trait Log: Send + Sync {
 
     /// Appends a batch: all or nothing. A comment that one of its events deletes ([`deletes`]) is from then on read as
     /// [`deleted`], with the digest that it had; only what was delivered before, and in this batch, still has its text. Returns at once; the outcome is a [`Delivery`] with `ticket`,
-    /// perhaps before this returns. `now_ms` is the wall clock ([`Record::at_ms`]).
+    /// perhaps before this returns. `at_ms` is
+    /// the batch's time ([`Record::at_ms`]) if it is later than the one before it; else it is the millisecond after that.
     ///
     /// # Errors
     /// [`AppendError`] when the batch was refused: then no delivery follows.
-    fn append(&self, room: &RoomId, ticket: Ticket, events: Vec<Event>, now_ms: u64) -> Result<(), AppendError>;
+    fn append(&self, room: &RoomId, ticket: Ticket, events: Vec<Event>, at_ms: u64) -> Result<(), AppendError>;
 
     /// The records after `after`, oldest first, as many as `limit` allows; also of a room that is not open, if the
     /// store has it. Only what was delivered or is about to be.
@@ -223,7 +224,7 @@ pub trait Log: Send + Sync {
     fn nudge(&self, room: &RoomId);
 
     /// Keeps `base`, and drops what `retention` does not keep, oldest first, in bounded pieces, now or soon. What
-    /// `base` does not cover is never dropped.
+    /// `base` does not cover is never dropped. `now_ms` is the time by which the records' ages count.
     fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64, base: Base);
 
     /// The room is idle: no more deliveries; batches whose delivery has not come are still stored. A store that cannot

@@ -7,6 +7,7 @@
 //!
 //! Does not know: sockets, shards, tokio, configuration files, how a message reaches a connection.
 
+mod batch;
 mod posts;
 mod telling;
 
@@ -18,6 +19,7 @@ use super::effect::{refusal, repeated};
 use super::grid::{Grid, spread_us};
 use super::guard::Guard;
 use super::inbox::Inbox;
+use super::log_clock::LogClock;
 use super::pending::{Pending, Sender, Taken, Waiting};
 use super::posting::Posting;
 use super::registry::RoomHandle;
@@ -29,13 +31,12 @@ use super::welcome::WelcomeTail;
 use super::window::{Mark, Seen};
 use crate::faults::{fail_point, planted, reset};
 use crate::limits::OFFSET_MAX;
-use crate::log::{AppendError, Delivery, Log, OpenError, Record, Ticket};
+use crate::log::{Log, OpenError, Ticket};
 use crate::policy::rate::Gcra;
 use crate::policy::said::Said;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::ids::{Hex64, Offset};
-use crate::protocol::kind::Kind;
 use crate::protocol::local::{ConnRef, RoomKey};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -68,6 +69,9 @@ pub struct Actor {
     redacts: Vec<Offset>,
     held: Vec<Effect>,
     flying_since_us: u64,
+    log_clock: LogClock,
+    /// How far the wall clock was before the monotonic one when that was last told; `None`: never yet.
+    wall_ahead_us: Option<i64>,
     tickets: Ticket,
     /// Ids of the open tick and of the batch in flight.
     pending: Pending,
@@ -131,6 +135,7 @@ impl Actor {
             return Err(error);
         }
         let tick_us = posts::tick_us(&settings, core.board().timeline().newest());
+        let log_clock = LogClock::new(core.board().now_ms());
         let actor = Self {
             grid: Grid::new(handle.key, tick_us, settings.tick_groups),
             heartbeat_us: settings.heartbeat_us
@@ -149,6 +154,8 @@ impl Actor {
             redacts: Vec::new(),
             held: Vec::new(),
             flying_since_us: 0,
+            log_clock,
+            wall_ahead_us: None,
             tickets: 0,
             pending: Pending::default(),
             posting: Posting::default(),
@@ -299,9 +306,11 @@ impl Actor {
         [append, frame, counters, heartbeat, expiry].into_iter().flatten().min()
     }
 
-    /// Does what is due: takes deliveries, ends the tick, sends the heartbeat. `wall_ms` is only carried.
+    /// Does what is due: takes deliveries, ends the tick, sends the heartbeat. `wall_ms` is carried; what it decides is what
+    /// [`LogClock`] makes of it.
     pub fn run(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         self.inbox.attend();
+        self.told_the_wall(now_us, wall_ms);
         self.presence_changed(now_us);
         self.take_deliveries(now_us, out);
         if self.in_flight.is_none()
@@ -331,6 +340,7 @@ impl Actor {
     /// [`Actor::run`] or another flush; see [`Actor::is_settled`].
     pub fn flush(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         self.inbox.attend();
+        self.told_the_wall(now_us, wall_ms);
         self.take_deliveries(now_us, out);
         if self.in_flight.is_none() && self.append_due_us.is_some() {
             self.append(now_us, wall_ms, out);
@@ -381,120 +391,6 @@ impl Actor {
         self.append_due_us.get_or_insert_with(|| self.grid.next_us(now_us));
         if let Some(since_us) = &mut self.idle_since_us {
             *since_us = now_us;
-        }
-    }
-
-    /// Hands the open tick to the log and takes what it delivers at once.
-    fn append(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
-        self.append_due_us = None;
-        let comments = self.events.len();
-        self.posting.depart(&mut self.events);
-        self.core.stamp(&mut self.events[comments..], wall_ms);
-        self.flying_likes = std::mem::take(&mut self.likes);
-        if self.flying_likes > 0 {
-            self.events.push(Event::Likes { add: self.flying_likes });
-        }
-        // The log keeps the events, so that list is new each tick; the two lists of who waits take turns.
-        let room_for_as_many = Vec::with_capacity(self.events.len());
-        let events = std::mem::replace(&mut self.events, room_for_as_many);
-        std::mem::swap(&mut self.waiting, &mut self.flying);
-        std::mem::swap(&mut self.new, &mut self.flying_new);
-        self.tickets += 1;
-        self.in_flight = Some(self.tickets);
-        self.flying_since_us = now_us;
-        fail_point!("before_append");
-        match self.log.append(&self.handle.id, self.tickets, events, wall_ms) {
-            Ok(()) => self.take_deliveries(now_us, out),
-            Err(error) => self.fail(error, now_us, out),
-        }
-        self.upkeep.tell(&*self.log, &self.handle.id, &self.core, now_us, wall_ms);
-    }
-
-    fn take_deliveries(&mut self, now_us: u64, out: &mut Vec<Effect>) {
-        loop {
-            let was_full = self.inbox.is_full();
-            while let Some(delivery) = self.inbox.pop() {
-                match delivery {
-                    Delivery::Appended { ticket, records } => self.appended(ticket, &records, out),
-                    Delivery::Failed { ticket, error } if self.in_flight == Some(ticket) => {
-                        self.fail(error, now_us, out);
-                    }
-                    Delivery::Failed { .. } => {} // Of an append that was answered before.
-                }
-            }
-            if !was_full {
-                return;
-            }
-            // A full inbox may have turned deliveries away.
-            self.log.nudge(&self.handle.id);
-        }
-    }
-
-    fn appended(&mut self, ticket: Option<Ticket>, records: &[Record], out: &mut Vec<Effect>) {
-        let ours = ticket.is_some() && ticket == self.in_flight;
-        let comments = self.flying.len();
-        let flying = if ours { std::mem::take(&mut self.flying) } else { Vec::new() };
-        let mut marks = flying.iter();
-        for record in records {
-            // Our batch is the comments in the senders' order, then the rest: one entry per comment.
-            let waiting = if matches!(record.event, Event::Comment(_)) { marks.next() } else { None };
-            self.core.apply_marked(record, waiting.and_then(|waiting| waiting.mark));
-            if let Event::Post(post) = &record.event
-                && let Kind::Delete(delete) = &post.kind
-            {
-                self.redacts.push(delete.offset);
-            }
-        }
-        // A batch is a log time: now it is decided what viewers see of it.
-        self.core.complete();
-        let mut stored = records.iter().filter(|record| matches!(record.event, Event::Comment(_)));
-        let mut flying = flying;
-        for Waiting { mark, senders } in flying.drain(..) {
-            mark.iter().for_each(|mark| self.pending.remove(mark));
-            let Some(Record { offset, .. }) = stored.next() else { continue };
-            let seen = match (self.core.fate(*offset), mark) {
-                (Some(fate), _) => Seen::Same { offset: *offset, fate },
-                // Void: the answer is the first one's.
-                (None, Some(mark)) => self.core.seen(&mark),
-                (None, None) => continue,
-            };
-            for Sender { from, id } in senders {
-                out.extend(id.map(|id| repeated(from, id, seen)));
-            }
-        }
-        if ours {
-            self.flying = flying; // The list is used again.
-            let begin = out.len();
-            self.arrived(records, comments, out);
-            self.hold_back(begin, out);
-            self.in_flight = None;
-            self.flying_likes = 0;
-            self.flying_new.clear();
-        }
-        self.handle.figures.show(&self.core);
-    }
-
-    /// The batch in flight is surely not in the log: its senders learn it, its likes wait for the next.
-    fn fail(&mut self, error: AppendError, now_us: u64, out: &mut Vec<Effect>) {
-        self.in_flight = None;
-        self.flying_new.clear();
-        self.append_failures += 1;
-        let (code, text, after_ms) = match error {
-            AppendError::Overloaded => (ErrorCode::Overloaded, "the log is overloaded", self.tick_ms()),
-            AppendError::Unavailable | AppendError::Closed => {
-                (ErrorCode::StorageUnavailable, "the comment could not be stored", STORAGE_RETRY_MS)
-            }
-        };
-        for waiting in self.flying.drain(..) {
-            waiting.mark.iter().for_each(|mark| self.pending.remove(mark));
-            let refused = |Sender { from, id }| refusal(from, id, code, text, after_ms);
-            out.extend(waiting.senders.into_iter().map(refused));
-        }
-        self.posts_failed(error, out);
-        let likes = std::mem::take(&mut self.flying_likes);
-        if likes > 0 {
-            self.likes = self.likes.saturating_add(likes).min(OFFSET_MAX);
-            self.append_due_us.get_or_insert_with(|| self.grid.next_us(now_us));
         }
     }
 }

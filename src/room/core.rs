@@ -248,9 +248,9 @@ impl Core {
         Some(self.fates[place].1)
     }
 
-    /// Writes into events that go to the log next, at `wall_ms`, what only the room knows of them.
-    pub fn stamp(&self, events: &mut [Event], wall_ms: u64) {
-        self.combos.stamp(events, wall_ms.max(self.board.now_ms()));
+    /// Writes into events that go to the log next, at its time `at_ms`, what only the room knows of them.
+    pub fn stamp(&self, events: &mut [Event], at_ms: u64) {
+        self.combos.stamp(events, at_ms);
     }
 
     /// What no longer stands because of a bound, and combos that were cut, since this was last asked.
@@ -405,11 +405,11 @@ impl Core {
         }
     }
 
-    /// What a newcomer needs at once, at the last frame's position, with the `events` newest shown comments.
-    pub fn snapshot(&self, online: u64, events: usize) -> Snapshot {
+    /// What a newcomer needs at once, at the last frame's position and at `wall_ms`, with the `events` newest shown comments.
+    pub fn snapshot(&self, online: u64, events: usize, wall_ms: u64) -> Snapshot {
         let (likes, events) = (self.framed.likes, self.recent.newest(events));
         let mut snapshot = Snapshot { likes, online, events, ..Snapshot::default() };
-        self.board.fill(&mut snapshot);
+        self.board.fill(&mut snapshot, wall_ms);
         snapshot
     }
 

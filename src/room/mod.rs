@@ -27,6 +27,7 @@ pub mod timeline;
 pub mod unique;
 pub mod window;
 
+mod log_clock;
 mod log_times;
 mod recent;
 mod replay;

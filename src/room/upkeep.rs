@@ -40,11 +40,11 @@ impl Upkeep {
         Self { retention, records, pause_us, told: 0, told_us: now_us }
     }
 
-    /// Tells the log if it is time to.
-    pub(super) fn tell(&mut self, log: &dyn Log, room: &RoomId, core: &Core, now_us: u64, wall_ms: u64) {
+    /// Tells the log if it is time to. `log_ms` is the log's own time: how old an event is depends on no wall clock.
+    pub(super) fn tell(&mut self, log: &dyn Log, room: &RoomId, core: &Core, now_us: u64, log_ms: u64) {
         // While a poll is open the base that the log has stands before its opening, and so does what the log lets go.
         if !core.board().has_open_poll() && self.is_due(core.last(), now_us) {
-            log.retain(room, &self.retention, wall_ms, core.base());
+            log.retain(room, &self.retention, log_ms, core.base());
         }
     }
 

@@ -106,7 +106,14 @@ pub struct Window {
     newer: VecDeque<Entry>,
     floors: HashMap<IdKey, u64>,
     older: VecDeque<Entry>,
+    /// The log's time of the newest id, and how long ids have come for: its pauses count for [`PAUSE_MS_MAX`] at most.
+    at_ms: u64,
+    passed_ms: u64,
 }
+
+/// What a pause between two ids makes them age at most. A log that is opened with a clock that is wrong, or right again, would
+/// otherwise let go of every id at once, before the clients that were cut off have sent theirs again.
+const PAUSE_MS_MAX: u64 = 3_600_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -119,6 +126,7 @@ struct Known {
 struct Entry {
     key: IdKey,
     run: Option<(IdKey, u64)>,
+    /// By [`Window::passed_ms`].
     at_ms: u64,
 }
 
@@ -126,7 +134,8 @@ impl Window {
     /// An empty window whose tiers hold `ids_max` ids each, for `age_ms` each.
     pub fn new(ids_max: usize, age_ms: u64) -> Self {
         let (known, newer) = (HashMap::new(), VecDeque::new());
-        Self { ids_max, age_ms, known, newer, floors: HashMap::new(), older: VecDeque::new() }
+        let (floors, older) = (HashMap::new(), VecDeque::new());
+        Self { ids_max, age_ms, known, newer, floors, older, at_ms: 0, passed_ms: 0 }
     }
 
     /// What is known of `mark`'s id.
@@ -146,6 +155,8 @@ impl Window {
 
     /// Remembers a new id: its comment is in the log at `offset` and at `at_ms`.
     pub fn insert(&mut self, mark: &Mark, offset: Offset, fate: Fate, at_ms: u64) {
+        self.passed_ms += at_ms.saturating_sub(std::mem::replace(&mut self.at_ms, at_ms)).min(PAUSE_MS_MAX);
+        let at_ms = self.passed_ms;
         self.known.insert(mark.key, Known { offset, text: mark.text, fate });
         self.newer.push_back(Entry { key: mark.key, run: mark.run, at_ms });
         let goes = |entry: &Entry, count: usize, age_ms: u64| {
@@ -259,6 +270,19 @@ mod tests {
         assert_eq!(window.seen(&mark("a", "c1", "x")), Seen::Stale);
         window.insert(&mark("b", "c2", "x"), 3, Fate::Shown, 2_001);
         assert_eq!(window.seen(&mark("a", "c1", "x")), Seen::New);
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_at_a_start_lets_go_of_no_id() {
+        let mut window = Window::new(100, 86_400_000);
+        let year_ms = 31_536_000_000;
+        for (offset, at_ms) in (1..).zip([0, 1_000, 56 * year_ms, 56 * year_ms + 1_000, 8_000 * year_ms]) {
+            window.insert(&mark("a", &format!("c{offset}"), "x"), offset, Fate::Shown, at_ms);
+        }
+        for offset in 1..=5 {
+            let seen = window.seen(&mark("a", &format!("c{offset}"), "x"));
+            assert_eq!(seen, Seen::Same { offset, fate: Fate::Shown }, "a retry of c{offset}");
+        }
     }
 
     #[test]

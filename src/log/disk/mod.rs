@@ -342,6 +342,8 @@ impl Log for DiskLog {
 
     fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64, base: Base) {
         if let Some(open) = self.room(room) {
+            // A log that was just opened had nothing but the wall clock to tell its time by.
+            let now_ms = now_ms.min(clock::patient_ms());
             open.order_retention(RetainOrder { retention: *retention, now_ms, base });
             // When the queue is full, the room's next append finds the order.
             let _ = self.shared.queue.try_send(Command::Retain { room: open });

@@ -54,7 +54,7 @@ impl Actor {
         };
         // What a returner missed comes in frames: in a snapshot it would come twice.
         let events = if after.is_some() { 0 } else { self.core.history(history) };
-        out.push(Effect::Joined { to, last, likes, after, reason, tail: self.welcome_tail(events) });
+        out.push(Effect::Joined { to, last, likes, after, reason, tail: self.welcome_tail(events, now_us) });
     }
 
     pub(super) fn frame(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
@@ -89,11 +89,23 @@ impl Actor {
         }
     }
 
+    /// The wall clock says `wall_ms`.
+    pub(super) fn told_the_wall(&mut self, now_us: u64, wall_ms: u64) {
+        self.wall_ahead_us = Some(wall_ms.saturating_mul(1_000).wrapping_sub(now_us).cast_signed());
+    }
+
+    /// What the wall clock says, as far as the room was told; the log's time if it was not.
+    fn wall_ms(&self, now_us: u64) -> u64 {
+        let log_ms = self.core.board().now_ms();
+        self.wall_ahead_us.map_or(log_ms, |ahead_us| now_us.saturating_add_signed(ahead_us) / 1_000)
+    }
+
     pub(super) fn heartbeat(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         let last = self.core.framed().last;
         let heartbeat = ServerMessage::Heartbeat(Heartbeat { last, at: wall_ms });
         self.publish(|_| Some(&heartbeat), None, (last, last), now_us, out);
-        self.upkeep.tell(&*self.log, &self.handle.id, &self.core, now_us, wall_ms);
+        let log_ms = self.log_clock.now_ms(now_us, wall_ms);
+        self.upkeep.tell(&*self.log, &self.handle.id, &self.core, now_us, log_ms);
     }
 
     /// Encodes once per variant in use; no variant, no effect.
@@ -119,7 +131,7 @@ impl Actor {
 
     /// The shared tail of this moment: until a frame goes out, or `online` is off by more than a sixteenth
     /// (below 16 people each one counts).
-    fn welcome_tail(&mut self, events: usize) -> Arc<WelcomeTail> {
+    fn welcome_tail(&mut self, events: usize, now_us: u64) -> Arc<WelcomeTail> {
         let online = self.handle.online();
         self.tails.retain(|(_, tail)| online.abs_diff(tail.online()) * 16 <= tail.online());
         if let Some((_, tail)) = self.tails.iter().find(|(known, _)| *known == events) {
@@ -128,7 +140,8 @@ impl Actor {
         if self.tails.len() == WELCOMES_MAX {
             self.tails.remove(0);
         }
-        let (last, mut snapshot) = (self.core.framed().last, self.core.snapshot(online, events));
+        let wall_ms = self.wall_ms(now_us);
+        let (last, mut snapshot) = (self.core.framed().last, self.core.snapshot(online, events, wall_ms));
         snapshot.unique = self.unique.estimate();
         let tail = Arc::new(WelcomeTail::new(self.core.epoch(), last, self.tick_ms(), snapshot));
         self.tails.push((events, tail.clone()));

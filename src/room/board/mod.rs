@@ -161,7 +161,12 @@ impl Board {
                 self.dropped.sticky += push(&mut self.sticky, custom.clone(), STICKY_MAX);
             }
             Kind::Announcement(announcement) if announcement.until.is_some() => {
-                self.announcements = self.standing().cloned().collect();
+                // Their ends are the wall clock's, from which the log's time may differ: only where there is no room is it
+                // asked whose end it has passed.
+                if self.announcements.len() == ANNOUNCEMENTS_MAX {
+                    let now_ms = self.now_ms;
+                    self.announcements.retain(|known| known.until.is_some_and(|until| until > now_ms));
+                }
                 self.dropped.announcements += push(&mut self.announcements, announcement.clone(), ANNOUNCEMENTS_MAX);
             }
             Kind::Poll(poll) => {
@@ -189,11 +194,6 @@ impl Board {
             self.dropped.tallies += push(&mut self.ended, state, ENDED_MAX);
             push(&mut self.closed, tally, CLOSED_MAX);
         }
-    }
-
-    /// Announcements whose time is not over.
-    fn standing(&self) -> impl Iterator<Item = &Announcement> {
-        self.announcements.iter().filter(|known| known.until.is_some_and(|until| until > self.now_ms))
     }
 
     /// Which settings were in force when.
@@ -261,12 +261,13 @@ impl Board {
         self.now_ms
     }
 
-    /// Puts what stands into a newcomer's snapshot.
-    pub fn fill(&self, snapshot: &mut Snapshot) {
+    /// Puts what stands at `wall_ms` into a newcomer's snapshot.
+    pub fn fill(&self, snapshot: &mut Snapshot, wall_ms: u64) {
         snapshot.settings = Some(Box::new(RoomSettings::clone(self.timeline.newest())));
         snapshot.pinned = self.pinned.clone();
         snapshot.sticky = self.sticky.iter().cloned().collect();
-        snapshot.announcements = self.standing().cloned().collect();
+        let stands = |known: &&Announcement| known.until.is_some_and(|until| until > wall_ms);
+        snapshot.announcements = self.announcements.iter().filter(stands).cloned().collect();
         snapshot.poll = self.poll.as_ref().map(|poll| poll.poll.clone());
         snapshot.tally = self.tally();
     }

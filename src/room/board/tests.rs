@@ -49,7 +49,7 @@ impl Show {
 
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        self.board.fill(&mut snapshot);
+        self.board.fill(&mut snapshot, self.now_ms);
         snapshot
     }
 
@@ -110,7 +110,7 @@ fn announcements_stand_until_their_time_is_over_and_are_bounded() {
     assert_eq!(seen(&show), ["4", "5", "6", "7", "8", "9", "10", "11"]);
     show.now_ms = 2_009;
     show.event(Event::Likes { add: 1 });
-    assert_eq!(seen(&show), ["10", "11"], "the log's time passes");
+    assert_eq!(seen(&show), ["10", "11"], "the time passes");
 }
 
 #[test]

@@ -256,7 +256,7 @@ proptest! {
         second.complete();
         second.settle();
         first.settle();
-        let told = |core: &Core| (core.base(), core.last(), core.digest(), core.snapshot(3, 99));
+        let told = |core: &Core| (core.base(), core.last(), core.digest(), core.snapshot(3, 99, 0));
         prop_assert_eq!(told(&first), told(&second));
         for batch in after.chunk_by(|one, next| one.at_ms == next.at_ms) {
             let frames = [&mut first, &mut second].map(|core| {

@@ -1,6 +1,7 @@
 //! What the tests of this folder share, and those that need more than one of its files.
 
 mod acting;
+mod clocks;
 mod counters;
 mod crowds;
 mod histories;

@@ -40,6 +40,8 @@ pub(super) struct Rig {
     pub(super) log: Arc<LaggingLog>,
     pub(super) actor: Actor,
     pub(super) now_us: u64,
+    /// How far the wall clock is before the monotonic one.
+    pub(super) ahead_ms: i64,
     pub(super) out: Vec<Effect>,
     pub(super) wakes: Arc<AtomicUsize>,
 }
@@ -56,7 +58,7 @@ impl Rig {
         // Between two points of the grid, as is everything that people do.
         let now_us = 1_030_000;
         let actor = Actor::open(handle.clone(), log.clone(), settings, waker, now_us).unwrap();
-        Self { handle, log, actor, now_us, out: Vec::new(), wakes }
+        Self { handle, log, actor, now_us, ahead_ms: 1_000, out: Vec::new(), wakes }
     }
 
     /// One viewer of the JSON variant is there, and has its first frame of counters.
@@ -79,7 +81,9 @@ impl Rig {
     }
 
     pub(super) fn run(&mut self) {
-        self.actor.run(self.now_us, 1_000 + self.now_us / 1_000, &mut self.out);
+        // The clock module reads no time before 1970.
+        let wall_ms = (self.now_us / 1_000).saturating_add_signed(self.ahead_ms);
+        self.actor.run(self.now_us, wall_ms, &mut self.out);
     }
 
     /// Lets `us` pass; runs the actor exactly when it asks for it. Says how often it did.

@@ -17,7 +17,7 @@ const EVICT_ROOMS: usize = 1_024;
 impl Writer {
     /// Drops what is too old in some closed rooms, and some events of rooms that are gone.
     pub(super) fn sweep(&mut self) {
-        let now_ms = clock::wall_ms();
+        let now_ms = clock::patient_ms();
         let after = self.swept_to;
         let done = self.in_transaction(|writer| {
             let (gone, free) = retention::sweep_doomed(&writer.conn, RETAIN_EVENTS_MAX)?;
@@ -50,7 +50,7 @@ impl Writer {
 
     /// The bound on stored rooms is reached: some closed room that is empty or expired goes.
     pub(super) fn make_place(&mut self) {
-        let now_ms = clock::wall_ms();
+        let now_ms = clock::patient_ms();
         let after = self.evicted_to;
         let done = self.in_transaction(|writer| {
             let (rooms, next) = retention::rooms_after(&writer.conn, after, EVICT_ROOMS)?;
