@@ -24,7 +24,11 @@ const SEEDS: &[u64] = &[];
 
 /// Runs one seed to its end and judges it; says what it went through.
 fn run(seed: u64, bug: Option<Bug>) -> World {
-    let mut world = World::new(seed, bug);
+    play(seed, bug, true)
+}
+
+fn play(seed: u64, bug: Option<Bug>, jumps: bool) -> World {
+    let mut world = World::new(seed, bug, jumps);
     for _ in 0..STEPS {
         world.step();
     }
@@ -127,6 +131,27 @@ fn whatever_goes_wrong_what_was_acknowledged_is_kept_once_in_one_order() {
     }
     // A run in which nothing goes wrong proves nothing.
     assert!(crashes > count && comments as u64 > 50 * count && retries as u64 > 10 * count, "too tame");
+}
+
+/// What is shown of a run, with a wall clock that jumps and with one that does not.
+#[test]
+fn clock_jumps_take_nothing_away_from_what_is_shown() {
+    let (first, count) = (number("SIMULATION_FIRST", 0), number("SIMULATION_SEEDS", 400));
+    let (mut plain, mut jumping, mut runs) = (0, 0, 0);
+    for seed in first..first + count {
+        let without = play(seed, None, false);
+        if !without.has_budget() {
+            continue;
+        }
+        let with = play(seed, None, true);
+        let count = |world: &World| world.disk.all().len();
+        assert_eq!(count(&with), count(&without), "seed {seed}: the log has the same events");
+        let (few, many) = (with.shown.min(without.shown), with.shown.max(without.shown));
+        assert!(few * 2 + 10 >= many, "seed {seed}: {} are shown, {} without jumps", with.shown, without.shown);
+        (plain, jumping, runs) = (plain + without.shown, jumping + with.shown, runs + 1);
+    }
+    assert!(runs > count / 8, "too few rooms with a budget");
+    assert!(plain.abs_diff(jumping) * 20 <= plain, "{jumping} are shown, {plain} without jumps, in {runs} runs");
 }
 
 #[test]

@@ -20,9 +20,4 @@ impl Rng {
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
-
-    /// True once in `n` times.
-    pub fn once_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
 }

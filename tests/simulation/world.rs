@@ -20,6 +20,8 @@ use volley::room::registry::RoomHandle;
 use volley::room::resume;
 
 const TICK_US: u64 = 100_000;
+/// The wall clock when the monotonic one began.
+const BEGAN_MS: u64 = 1_700_000_000_000;
 const JSON: Variant = Variant::ALL[0];
 
 /// See the module's page.
@@ -30,15 +32,18 @@ pub struct World {
     /// Likes that a room took, whatever became of them.
     pub liked: u64,
     pub crashes: u64,
+    /// Comments that frames showed, each by itself.
+    pub shown: u64,
     pub epoch: Option<Epoch>,
     rng: Rng,
     room: Option<(Actor, Arc<RoomHandle>)>,
     retention: usize,
     frame_events_max: usize,
-    /// Half of the rooms merge and choose.
+    /// Half of the rooms merge, half of those choose.
     room_settings: RoomSettings,
     now_us: u64,
     wall_ms: u64,
+    jumps: bool,
     /// Counts what happened, for "before" and "after".
     events: u64,
     conns: u32,
@@ -46,7 +51,8 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, bug: Option<Bug>) -> Self {
+    /// With `jumps` the wall clock sometimes does.
+    pub fn new(seed: u64, bug: Option<Bug>, jumps: bool) -> Self {
         let mut rng = Rng::new(seed);
         let author = |n| Author { name: format!("author-{n}"), ..Author::default() };
         Self {
@@ -55,6 +61,7 @@ impl World {
             viewers: (0..1 + rng.below(4)).map(|_| Viewer::default()).collect(),
             liked: 0,
             crashes: 0,
+            shown: 0,
             epoch: None,
             room: None,
             retention: [8, 50, 100_000][rng.below(3) as usize],
@@ -65,7 +72,8 @@ impl World {
                 _ => RoomSettings::unlimited(100),
             },
             now_us: 1_000_000,
-            wall_ms: 1_700_000_000_000,
+            wall_ms: BEGAN_MS + 1_000,
+            jumps,
             events: 0,
             conns: 0,
             out: Vec::new(),
@@ -163,6 +171,7 @@ impl World {
             match effect {
                 Effect::Frame { frame } => {
                     if let ServerMessage::Frame(frame) = decode(frame.get(JSON)) {
+                        self.shown += frame.events.iter().filter(|event| event.as_comment().is_some()).count() as u64;
                         let present = self.viewers.iter_mut().filter(|viewer| viewer.conn.is_some());
                         present.for_each(|viewer| viewer.push(frame.clone()));
                     }
@@ -290,10 +299,20 @@ impl World {
         self.call(|actor, out| actor.run(now_us, wall_ms, out));
     }
 
-    /// The wall clock jumps an hour, one way or the other.
+    /// The wall clock jumps, by up to an hour, to its beginning or to its end, or comes back.
     fn jump(&mut self) {
-        let forth = self.rng.once_in(2);
-        self.wall_ms = if forth { self.wall_ms + 3_600_000 } else { self.wall_ms - 3_600_000 };
+        let true_ms = BEGAN_MS + self.now_us / 1_000;
+        let by_ms = self.rng.below(3_600_000);
+        let wall_ms = match self.rng.below(8) {
+            0 => 0,
+            1 => 253_402_300_799_999,
+            2 | 3 => true_ms + by_ms,
+            4 | 5 => true_ms - by_ms,
+            _ => true_ms,
+        };
+        if self.jumps {
+            self.wall_ms = wall_ms;
+        }
     }
 
     fn author_leaves(&mut self) {
@@ -368,6 +387,11 @@ impl World {
             viewer.conn = None;
             viewer.waiting.clear();
         }
+    }
+
+    /// Whether the room chooses by time.
+    pub fn has_budget(&self) -> bool {
+        self.room_settings.budget.is_some()
     }
 
     /// The likes that the log has.
