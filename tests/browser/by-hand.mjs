@@ -32,9 +32,10 @@ export const LI = { id: "u7", name: "Li" };
 export const ME = { id: "g1", name: "guest" };
 
 /** A page and the server's end of its socket. `say` sends a message, `tick` the next frame, `heard` is what the page sent. */
-export async function scripted({ options = DESK, path = "/rooms/show", more = {}, snapshot = {}, answer = () => {} } = {}) {
+export async function scripted({ options = DESK, path = "/rooms/show", more = {}, snapshot = {}, answer = () => {}, prepare } = {}) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
+  if (prepare) await page.addInitScript(prepare);
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(`error: ${error.stack}`));
   page.on("console", (line) => { if (line.type() === "error" && !line.text().includes("ERR_FAILED")) wrong.push(`console: ${line.text()}`); });
@@ -61,7 +62,7 @@ export async function scripted({ options = DESK, path = "/rooms/show", more = {}
       all.last = Math.max(all.last, ...placed.map((event) => event.offset ?? 0)) + (fields.skip ?? 0);
       all.told = all.last;
       const { skip, ...rest } = fields;
-      all.say({ frame: { ...frame(prev, all.last).frame, likes: 3, online: 20_311, events: placed, ...rest } });
+      all.say({ frame: { ...frame(prev, all.last).frame, at: Date.now(), likes: 3, online: 20_311, events: placed, ...rest } });
       return placed.map((event) => event.offset);
     },
     async leave() {

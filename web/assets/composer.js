@@ -13,6 +13,8 @@ const DEFAULTS = { mode: "scroll", size: 25, color: COLORS.white };
 const OUTCOME_MS = 5_000;
 /** Refused texts that are kept beside the one in the box; a person has rarely two on their way. */
 const KEPT_MAX = 16;
+/** Most answers take less; what takes longer is shown as being on its way. */
+const SENDING_SHOWN_MS = 1_000;
 /** What is shown of a refused text beside the reason. */
 const UNSENT_CHARACTERS_MAX = 40;
 const $ = (id) => document.getElementById(id);
@@ -21,7 +23,10 @@ const bytes = new TextEncoder();
 export class Composer {
   #send; #text = $("text"); #button = $("send"); #problem = $("problem"); /** Refused texts that are not in the box. @type {string[]} */ #kept = []; #ticking = 0; #outcomeTimer = 0; #charactersMax = CHARACTERS_MAX; #closed = false;
 
-  /** @param {(text: string, style: object) => Promise<{outcome: string}>} send tells what became of it, or rejects with a code */
+  /** What is not answered yet, the oldest first. @type {Set<{text: string, isSlow: boolean}>} */ #sending = new Set();
+  /** Ids of texts that may have arrived: sent again under it, such a text is stored once. @type {Map<string, string>} */ #unsure = new Map();
+
+  /** @param {(text: string, style: object, id?: string) => Promise<{outcome: string}>} send tells what became of it, or rejects with a code and an id */
   constructor(send) {
     this.#send = send;
     this.#paintColors();
@@ -84,15 +89,31 @@ export class Composer {
     this.#say("");
     this.#text.value = "";
     this.#measure();
+    const sending = { text, isSlow: false };
+    this.#sending.add(sending);
+    const timer = setTimeout(() => { sending.isSlow = true; this.#paintSending(); }, SENDING_SHOWN_MS);
     try {
-      const { outcome } = await this.#send(asKept(text), this.#style);
+      const { outcome } = await this.#send(asKept(text), this.#style, this.#unsure.get(text));
+      this.#unsure.delete(text);
       this.#outcome(has(`o_${outcome}`) ? t(`o_${outcome}`) : "");
     } catch (refusal) {
       this.#refused(text, refusal);
+    } finally {
+      clearTimeout(timer);
+      this.#sending.delete(sending);
+      this.#paintSending();
     }
   }
 
+  #paintSending() {
+    const texts = [...this.#sending].filter(({ isSlow }) => isSlow).map(({ text }) => text);
+    $("sending").textContent = texts.length === 0 ? "" : texts.length === 1 ? t("sending", { text: shorten(texts[0], UNSENT_CHARACTERS_MAX) }) : t("sendingN", { n: texts.length });
+  }
+
   #refused(text, refusal) {
+    this.#unsure.delete(text);
+    if (refusal.code === "unknown_outcome" && refusal.id) this.#unsure.set(text, refusal.id);
+    if (this.#unsure.size > KEPT_MAX) this.#unsure.delete(this.#unsure.keys().next().value);
     if (this.#text.value === "") {
       this.#text.value = text;
       this.#measure();

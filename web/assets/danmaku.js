@@ -135,6 +135,12 @@ export class Danmaku {
     }
   }
 
+  /** Comments that are too late for the stage. @param {number} count */
+  pass(count) {
+    this.#counters.pushed += count;
+    this.#counters.dropped += count;
+  }
+
   /** A comment gets another badge, if it is still here. @param {number} offset @param {string} badge */
   badge(offset, badge) {
     for (const { comment } of this.#waiting) if (comment.offset === offset) comment.badge = badge;

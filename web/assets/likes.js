@@ -1,10 +1,12 @@
-// Likes: a click counts at once on the page, travels with its neighbours, and the shown total never falls.
+// Likes: a click counts at once on the page, travels with its neighbours, and the shown total falls only to take back what did not count.
 
 import { compact, count, t } from "./i18n.js";
 
 /** Clicks of this long travel in one message. */
 const GATHER_MS = 250;
 const GATHERED_MAX = 100;
+/** Likes that the room's total does not have after this long did not count: lost with a connection, or refused. Totals come every second. */
+const SETTLE_MS = 5_000;
 /** Hearts in the air at one time, and for one change of the total. */
 const HEARTS_MAX = 24;
 const HEARTS_PER_CHANGE_MAX = 4;
@@ -13,7 +15,7 @@ const WHOLE_MAX = 1_000_000;
 const TONES = ["#fb7185", "#f472b6", "#fbbf24", "#a78bfa", "#38bdf8"];
 
 export class Likes {
-  #button; #total; #sky; #send; #shown = 0; #gathered = 0; #timer = 0; #known = false;
+  #button; #total; #sky; #send; #shown = 0; #told = 0; #gathered = 0; #timer = 0; #settling = 0; #known = false;
 
   /**
    * @param {{button: HTMLElement, total: HTMLElement, sky: HTMLElement, send: (count: number) => boolean}} parts
@@ -41,6 +43,7 @@ export class Likes {
 
   /** The room's own total. @param {number} likes */
   total(likes) {
+    this.#told = likes;
     if (likes > this.#shown || !this.#known) this.#show(Math.max(likes, this.#shown));
     this.#known = true;
   }
@@ -59,8 +62,16 @@ export class Likes {
   #flush() {
     this.#timer = 0;
     // Lost with the connection: keep them for the next one.
-    if (this.#send(this.#gathered)) this.#gathered = 0;
-    else if (this.#gathered > 0) this.#timer = setTimeout(() => this.#flush(), 4 * GATHER_MS);
+    if (this.#send(this.#gathered)) {
+      this.#gathered = 0;
+      clearTimeout(this.#settling);
+      this.#settling = setTimeout(() => this.#settle(), SETTLE_MS);
+    } else if (this.#gathered > 0) this.#timer = setTimeout(() => this.#flush(), 4 * GATHER_MS);
+  }
+
+  /** The page never shows more than the room has for long. */
+  #settle() {
+    if (this.#gathered === 0 && this.#shown > this.#told) this.#show(this.#told);
   }
 
   #show(likes) {

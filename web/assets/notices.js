@@ -15,10 +15,16 @@ const SHOWN_MAX = 64;
 const keyOf = ({ text, level, until }) => JSON.stringify([text, level, until]);
 
 export class Announcements {
-  #bars; #dialog; #text; #more; /** @type {string[]} */ #urgent = []; /** @type {Map<string, true>} */ #shown = new Map();
+  #bars; #dialog; #text; #more; #clock; /** @type {import("./volley-board.js").Announcement[]} */ #urgent = [];
+  /** @type {Map<string, true>} */ #shown = new Map();
+  /** When each bar leaves: not before its time on the page is over and its end is past. @type {Map<HTMLElement, {readUntil: number, until?: number}>} */ #stays = new Map();
 
-  /** @param {{bars: HTMLElement, dialog: HTMLDialogElement, text: HTMLElement, more: HTMLElement, ok: HTMLElement}} parts */
-  constructor({ bars, dialog, text, more, ok }) {
+  /**
+   * @param {{bars: HTMLElement, dialog: HTMLDialogElement, text: HTMLElement, more: HTMLElement, ok: HTMLElement}} parts
+   * @param {import("./volley-clock.js").ServerClock} clock what `until` is measured by
+   */
+  constructor({ bars, dialog, text, more, ok }, clock) {
+    this.#clock = clock;
     this.#bars = bars;
     this.#dialog = dialog;
     this.#text = text;
@@ -42,20 +48,32 @@ export class Announcements {
     this.#shown.set(key, true);
     if (this.#shown.size > SHOWN_MAX) this.#shown.delete(this.#shown.keys().next().value);
     if (announcement.level === "urgent") {
-      if (this.#urgent.length < URGENT_MAX) this.#urgent.push(announcement.text);
-      else this.#urgent[URGENT_MAX - 1] = announcement.text; // The newest counts; the list has them all.
+      if (this.#urgent.length < URGENT_MAX) this.#urgent.push(announcement);
+      else this.#urgent[URGENT_MAX - 1] = announcement; // The newest counts; the list has them all.
       this.#next();
     } else {
       this.#bar(announcement);
     }
   }
 
+  /** Time has passed: what is over leaves, on the stage and among those that wait. Call it now and then. */
+  tick() {
+    const now = performance.now();
+    for (const [bar, { readUntil, until }] of this.#stays) {
+      if (readUntil <= now && (until === undefined || this.#clock.isPast(until))) this.#drop(bar);
+    }
+    if (this.#urgent.length > 1) this.#next();
+  }
+
   #next() {
+    // The one in front of the reader stays until it is answered.
+    const open = this.#dialog.open ? this.#urgent.slice(0, 1) : [];
+    this.#urgent = [...open, ...this.#urgent.slice(open.length).filter(({ until }) => !this.#clock.isPast(until))];
     if (this.#urgent.length === 0) return;
     const waiting = this.#urgent.length - 1;
     this.#more.textContent = waiting > 0 ? t("urgentMore", { n: waiting }) : "";
     if (this.#dialog.open) return;
-    this.#text.textContent = this.#urgent[0];
+    this.#text.textContent = this.#urgent[0].text;
     this.#dialog.showModal();
   }
 
@@ -68,12 +86,16 @@ export class Announcements {
     close.className = "close";
     close.setAttribute("aria-label", t("dismiss"));
     close.title = t("dismiss");
-    close.addEventListener("click", () => bar.remove());
+    close.addEventListener("click", () => this.#drop(bar));
     bar.append(words, close);
     this.#bars.append(bar);
-    while (this.#bars.childElementCount > BARS_MAX) this.#bars.firstElementChild.remove();
-    const stay = until === undefined ? BAR_MS : Math.max(BAR_MS, until - Date.now());
-    setTimeout(() => bar.remove(), Math.min(stay, 2 ** 31 - 1));
+    this.#stays.set(bar, { readUntil: performance.now() + BAR_MS, until });
+    while (this.#stays.size > BARS_MAX) this.#drop(this.#stays.keys().next().value);
+  }
+
+  #drop(bar) {
+    this.#stays.delete(bar);
+    bar.remove();
   }
 }
 

@@ -13,9 +13,10 @@ export class Status {
     retry.addEventListener("click", onRetry);
   }
 
-  /** @param {{state: string, code?: number, reason?: string, terminal?: boolean, retryInMs?: number}} change */
-  show({ state, code, reason, terminal, retryInMs }) {
+  /** @param {{state: string, code?: number, reason?: string, terminal?: boolean, retryInMs?: number, unsure?: boolean}} change */
+  show({ state, code, reason, terminal, retryInMs, unsure }) {
     clearInterval(this.#timer);
+    if (state === "connected" && unsure) { this.#say("connecting", t(navigator.onLine ? "checking" : "offline")); return; }
     if (state === "connected") { this.#say("connected", t("connected")); return; }
     if (state === "connecting") { this.#say("connecting", t(this.#said === "" ? "connecting" : "reconnecting")); return; }
     if (terminal) { this.stopped(has(`c_${code}`) ? t(`c_${code}`) : reason || t("c_other", { code: String(code) })); return; }
@@ -23,7 +24,7 @@ export class Status {
     const until = performance.now() + (retryInMs ?? 0);
     const tick = () => {
       const left = Math.ceil((until - performance.now()) / 1000);
-      this.#words.textContent = left > 0 ? t("reconnectIn", { s: left }) : t("reconnecting");
+      this.#words.textContent = !navigator.onLine ? t("offline") : left > 0 ? t("reconnectIn", { s: left }) : t("reconnecting");
     };
     this.#timer = setInterval(tick, 250);
     tick();

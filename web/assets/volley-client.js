@@ -4,6 +4,14 @@
 // class come in through the options, so that a test can drive it without a network.
 
 import { Board } from "./volley-board.js";
+import { ServerClock } from "./volley-clock.js";
+import { VolleyError } from "./volley-error.js";
+import { Outbox } from "./volley-outbox.js";
+import { afterClose, backoffMs } from "./volley-retry.js";
+
+export { afterClose, BACKOFF_MAX_MS, BACKOFF_MIN_MS, backoffMs } from "./volley-retry.js";
+export { VolleyError };
+export { KEEP_MS, PENDING_MAX } from "./volley-outbox.js";
 
 /**
  * @typedef {{id: string, name: string, role?: string}} User
@@ -19,8 +27,10 @@ import { Board } from "./volley-board.js";
  * @typedef {{room: string, session: string, you: User, recovered: boolean, reason?: string, epoch: string,
  *   last: number, tick_ms: number, rendition?: Rendition, snapshot: {likes: number, online: number, unique?: number, events: RoomEvent[]}}} Welcome
  * @typedef {"disconnected"|"connecting"|"connected"} State
- * @typedef {{state: State, code?: number, reason?: string, terminal?: boolean, retryInMs?: number}} StateChange
- * @typedef {{events: RoomEvent[], origin: "snapshot"|"resumed"|"live", tickMs: number}} Events
+ * @typedef {{state: State, code?: number, reason?: string, terminal?: boolean, retryInMs?: number, unsure?: boolean}} StateChange
+ *   `unsure`: connected as far as known, but the browser reports a change of network, and the server was asked
+ * @typedef {{events: RoomEvent[], origin: "snapshot"|"resumed"|"live", tickMs: number, lateMs: number}} Events
+ *   `lateMs`: how long ago by the server's clock they were told to others
  * @typedef {{likes: number, online: number, unique: number}} Counters
  * @typedef {{from: number, to: number|null, reason: string, at?: number, events?: RoomEvent[], tallies?: object[]}} Gap
  * @typedef {{offset: number, outcome: "shown"|"merged"|"shed", into?: number}} Sent
@@ -34,46 +44,22 @@ import { Board } from "./volley-board.js";
  *   position: number, gap: Gap, error: VolleyError, bye: {code: number, after_ms: number}}} EventMap
  */
 
-/** The shortest wait before a reconnect; also the step that back-off doubles. */
-export const BACKOFF_MIN_MS = 500;
-/** The most that chance may add to it. */
-export const BACKOFF_MAX_MS = 20_000;
 /** Only a connection that lived this long counts as good again: one that is accepted and thrown out at once does not. */
 export const STABLE_MS = 10_000;
 /** From `new WebSocket` to the welcome. */
 export const CONNECT_TIMEOUT_MS = 10_000;
-/** The server speaks at least every 15 s; three times that without a word means that the path is dead. */
-export const SILENCE_MS = 45_000;
-/** How long an unanswered comment or vote is waited for, reconnects included. A tick is at most 2 s. */
-export const ACK_TIMEOUT_MS = 30_000;
-/** Comments and votes that may wait for their answer; more are refused here. */
-export const PENDING_MAX = 64;
+/** The server speaks every 15 s, unless its operator chose otherwise: after this much silence it is asked. */
+export const QUIET_MS = 20_000;
+/** A comment's answer takes a tick, of at most 2 s: when nothing at all was heard for this long after it, the path is in doubt. */
+export const DOUBT_MS = 4_000;
+/** A server that was asked and says nothing for this long cannot be reached on this connection. Slow paths take one second. */
+export const PROBE_MS = 3_000;
+/** A younger attempt may be on the new path already; a network that comes and goes cannot ask for more of them. */
+const FRESH_MS = 500;
 /** The longest hint of a `bye` that is believed. */
 export const HINT_MAX_MS = 300_000;
 /** The most likes in one message. */
 export const LIKES_PER_MESSAGE_MAX = 100;
-
-/**
- * Full jitter: a crowd that was cut off together does not come back together.
- * @param {number} attempt 0 for the first retry
- * @param {number} random from [0, 1)
- */
-export function backoffMs(attempt, random) {
-  const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(attempt, 30));
-  return Math.round(BACKOFF_MIN_MS + random * ceiling);
-}
-
-const TERMINAL_BELOW_4000 = new Set([1000, 1002, 1003, 1007, 1009]);
-
-/**
- * What a close code asks of the client.
- * @param {number} code
- * @returns {"retry"|"stop"}
- */
-export function afterClose(code) {
-  if (code >= 4500 && code <= 4999) return "stop";
-  return TERMINAL_BELOW_4000.has(code) ? "stop" : "retry";
-}
 
 const GUEST_KEY = /^[A-Za-z0-9_-]{16,64}$/;
 
@@ -82,28 +68,6 @@ export function newGuestKey() {
   const bytes = globalThis.crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
-
-/** A refusal, by the server or by the client itself. */
-export class VolleyError extends Error {
-  /**
-   * @param {string} code for programs: the server's error codes, or `not_connected`, `unknown_outcome`, `too_many_pending`
-   * @param {string} message for people
-   * @param {{id?: string, retryAfterMs?: number}} [more]
-   */
-  constructor(code, message, { id, retryAfterMs } = {}) {
-    super(message);
-    this.name = "VolleyError";
-    this.code = code;
-    this.id = id;
-    this.retryAfterMs = retryAfterMs;
-    /** Whether the same comment may succeed later. */
-    this.temporary = TEMPORARY.has(code);
-  }
-}
-
-const TEMPORARY = new Set([
-  "rate_limited", "overloaded", "storage_unavailable", "not_connected", "unknown_outcome", "too_many_pending",
-]);
 
 export class VolleyClient {
   /** @type {State} */ state = "disconnected";
@@ -121,8 +85,9 @@ export class VolleyClient {
   /** What a `bye` asked for. @type {number|null} */ #hintMs = null;
   /** What was asked for; a slow connection may get less. @type {Rendition} */ #wished = "viewer";
   #attempt = 0; #tickMs = 100; #connectedAt = 0;
-  #retryTimer = null; #connectTimer = null; #silenceTimer = null; #heardAt = 0;
-  #pending = new Map(); #idPrefix; #idCount = 0;
+  #heardAt = 0; #openedAt = 0; #isWanted = false; #isUnsure = false; #idPrefix; #idCount = 0;
+  /** Timers that run, by what for. @type {Map<"retry"|"connect"|"silence"|"probe"|"doubt", any>} */ #timers = new Map();
+  /** What was said and is not answered. @type {Outbox} */ #outbox;
 
   /**
    * Does no I/O: call {@link connect}.
@@ -141,6 +106,8 @@ export class VolleyClient {
       setTimeout: options.setTimeout ?? ((f, ms) => setTimeout(f, ms)),
       clearTimeout: options.clearTimeout ?? ((timer) => clearTimeout(timer)),
     };
+    this.clock = new ServerClock(this.#options.now);
+    this.#outbox = new Outbox(this.#options);
     this.#idPrefix = Math.floor(this.#options.random() * 2 ** 48).toString(36);
   }
 
@@ -177,27 +144,57 @@ export class VolleyClient {
 
   /** Connects now; while waiting for a retry it cuts the wait short. Does nothing when there is a connection. */
   connect() {
+    this.#isWanted = true;
     if (this.#socket) return;
     this.#cancel("retry");
     this.#open();
   }
 
+  /**
+   * Call it when the browser says that the network changed: the old path may be dead without a word, and no wait need be sat out.
+   */
+  networkChanged() {
+    if (this.#timers.has("retry")) {
+      this.#attempt = 0;
+      this.connect();
+    } else if (this.state === "connected") {
+      this.#isUnsure = true;
+      this.#become({ state: "connected", unsure: true });
+      this.probe();
+    } else if (this.#socket && this.#options.now() - this.#openedAt >= FRESH_MS) {
+      this.#giveUp("the network changed"); // It began on the old path.
+      this.networkChanged();
+    } else if (this.#socket) {
+      this.#after("connect", PROBE_MS, () => this.#giveUp("no welcome in time"));
+    }
+  }
+
+  /** Asks the server whether the path is alive, and reconnects when no answer comes. Call it when a page is seen again after a while. */
+  probe() {
+    if (this.state !== "connected" || this.#timers.has("probe")) return;
+    this.#socket.send(JSON.stringify({ ping: {} }));
+    this.#after("probe", PROBE_MS, () => this.#giveUp("no answer"));
+  }
+
   /** Leaves for good; {@link connect} comes back, resuming. */
   disconnect() {
+    this.#isWanted = false;
     this.#cancel("retry");
     this.#hintMs = null;
     const socket = this.#detach();
     socket?.close(1000);
-    this.#fail("disconnected before the answer came");
+    this.#outbox.fail("disconnected before the answer came");
     if (this.state !== "disconnected") this.#become({ state: "disconnected", code: 1000, terminal: false });
   }
 
   /**
-   * Sends a comment. Resolves once it is in the room's log, exactly once: after a reconnect it is sent again with the
-   * same id, and the server knows ids that it has.
+   * Sends a comment. Resolves once it is in the room's log, exactly once: while there is no connection it waits, and after a reconnect
+   * it is sent again with the same id, and the server knows ids that it has. Comments keep their order. It is given up after
+   * {@link KEEP_MS}: `not_sent` when it never left, `unknown_outcome` when it may have arrived; sent again with the error's id it is
+   * still stored only once. A page that is left takes what is unanswered with it.
    * @param {string} text
    * @param {{style?: Style, mediaMs?: number, ext?: object, id?: string}} [options]
-   * @returns {Promise<Sent>} rejects with a {@link VolleyError}; `unknown_outcome`: it may or may not have arrived
+   * @returns {Promise<Sent>} rejects with a {@link VolleyError}
    */
   send(text, { style, mediaMs, ext, id = this.#nextId() } = {}) {
     const comment = { id, text };
@@ -218,7 +215,7 @@ export class VolleyClient {
   }
 
   /**
-   * Asks for more or less of the room, now and after every reconnect. The event `rendition` tells when it comes.
+   * Asks for more or less of the room, now and after every reconnect; the event `rendition` tells when it comes.
    * @param {Rendition} rendition
    */
   ask(rendition) {
@@ -231,21 +228,21 @@ export class VolleyClient {
 
   /** Sends what is answered by its id, and once more after every reconnect until it is. */
   #ask(id, message) {
-    if (this.state !== "connected") return Promise.reject(new VolleyError("not_connected", "not connected"));
-    if (this.#pending.size >= PENDING_MAX) {
-      return Promise.reject(new VolleyError("too_many_pending", "too many messages wait for their answer"));
-    }
-    const sameId = this.#pending.get(id);
-    if (sameId) return sameId.promise;
-    const entry = { wire: JSON.stringify(message) };
-    entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
-    entry.timer = this.#options.setTimeout(() => {
-      this.#pending.delete(id);
-      entry.reject(new VolleyError("unknown_outcome", "the server did not answer", { id }));
-    }, ACK_TIMEOUT_MS);
-    this.#pending.set(id, entry);
-    this.#socket.send(entry.wire);
-    return entry.promise;
+    if (!this.#isWanted) return Promise.reject(new VolleyError("not_connected", "not connected", { id }));
+    return this.#outbox.ask(id, JSON.stringify(message));
+  }
+
+  /** Puts a message with an answer on the wire. */
+  #post(wire) {
+    this.#socket.send(wire);
+    if (!this.#timers.has("doubt")) this.#after("doubt", DOUBT_MS, () => this.#doubt());
+  }
+
+  /** While an answer is due and nothing at all is heard, the path is in doubt. */
+  #doubt() {
+    if (this.#outbox.size === 0) return;
+    if (this.#options.now() - this.#heardAt >= DOUBT_MS) this.probe();
+    this.#after("doubt", DOUBT_MS, () => this.#doubt());
   }
 
   /**
@@ -261,9 +258,7 @@ export class VolleyClient {
     return true;
   }
 
-  #emit(name, detail) {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) listener(detail);
-  }
+  #emit(name, detail) { for (const listener of [...(this.#listeners.get(name) ?? [])]) listener(detail); }
 
   #become(change) {
     this.state = change.state;
@@ -272,17 +267,16 @@ export class VolleyClient {
 
   #open() {
     const url = new URL(this.#url);
-    if (this.epoch !== null) {
-      url.searchParams.set("epoch", this.epoch);
-      url.searchParams.set("after", String(this.position));
-    }
+    const resume = this.epoch === null ? {} : { epoch: this.epoch, after: String(this.position) };
+    for (const [name, value] of Object.entries(resume)) url.searchParams.set(name, value);
     if (this.#wished !== "viewer") url.searchParams.set("rendition", this.#wished);
+    this.#openedAt = this.#options.now();
     this.#become({ state: "connecting" });
     const socket = new this.#options.WebSocket(url.href, ["volley.v1.json", `volley.guest.${this.#guestKey}`]);
     this.#socket = socket;
     socket.onmessage = (message) => { if (socket === this.#socket) this.#heard(message.data); };
     socket.onclose = (close) => { if (socket === this.#socket) this.#closed(close.code, close.reason); };
-    this.#connectTimer = this.#options.setTimeout(() => this.#giveUp("no welcome in time"), CONNECT_TIMEOUT_MS);
+    this.#after("connect", CONNECT_TIMEOUT_MS, () => this.#giveUp("no welcome in time"));
   }
 
   /** Leaves a connection that is of no use any more, without waiting for its close. */
@@ -295,9 +289,9 @@ export class VolleyClient {
 
   #detach() {
     const socket = this.#socket;
-    this.#socket = null;
-    this.#cancel("connect");
-    this.#cancel("silence");
+    [this.#socket, this.#isUnsure] = [null, false];
+    for (const name of [...this.#timers.keys()]) if (name !== "retry") this.#cancel(name);
+    this.#outbox.disconnected();
     return socket;
   }
 
@@ -307,41 +301,44 @@ export class VolleyClient {
     const hintMs = this.#hintMs;
     this.#hintMs = null;
     if (afterClose(code) === "stop") {
-      this.#fail("the connection ended before the answer came");
+      this.#isWanted = false;
+      this.#outbox.fail("the connection ended before the answer came");
       this.#become({ state: "disconnected", code, reason, terminal: true });
       return;
     }
     const retryInMs = hintMs ?? backoffMs(this.#attempt, this.#options.random());
     this.#attempt += 1;
-    this.#retryTimer = this.#options.setTimeout(() => { this.#retryTimer = null; this.#open(); }, retryInMs);
+    this.#after("retry", retryInMs, () => this.#open());
     this.#become({ state: "disconnected", code, reason, terminal: false, retryInMs });
   }
 
-  #fail(message) {
-    const entries = [...this.#pending];
-    this.#pending.clear();
-    for (const [id, entry] of entries) {
-      this.#options.clearTimeout(entry.timer);
-      entry.reject(new VolleyError("unknown_outcome", message, { id }));
-    }
+  #after(name, ms, run) {
+    this.#cancel(name);
+    this.#timers.set(name, this.#options.setTimeout(() => { this.#timers.delete(name); run(); }, ms));
   }
 
-  #cancel(which) {
-    const clear = this.#options.clearTimeout;
-    if (which === "retry" && this.#retryTimer !== null) { clear(this.#retryTimer); this.#retryTimer = null; }
-    if (which === "connect" && this.#connectTimer !== null) { clear(this.#connectTimer); this.#connectTimer = null; }
-    if (which === "silence" && this.#silenceTimer !== null) { clear(this.#silenceTimer); this.#silenceTimer = null; }
+  #cancel(name) {
+    if (this.#timers.has(name)) this.#options.clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
   }
 
   /** One timer that looks at the clock when it fires, instead of one set again for every message. */
   #watchSilence() {
-    const left = this.#heardAt + SILENCE_MS - this.#options.now();
-    if (left <= 0) this.#giveUp("nothing heard");
-    else this.#silenceTimer = this.#options.setTimeout(() => this.#watchSilence(), left);
+    const left = this.#heardAt + QUIET_MS - this.#options.now();
+    if (left <= 0) this.probe();
+    this.#after("silence", left > 0 ? left : QUIET_MS, () => this.#watchSilence());
+  }
+
+  /** A word of the server: the path is alive. */
+  #alive() {
+    this.#heardAt = this.#options.now();
+    this.#cancel("probe");
+    if (this.#isUnsure) this.#become({ state: "connected" });
+    this.#isUnsure = false;
   }
 
   #heard(data) {
-    this.#heardAt = this.#options.now();
+    this.#alive();
     let message;
     try {
       message = JSON.parse(data);
@@ -350,6 +347,7 @@ export class VolleyClient {
       this.#giveUp("not JSON");
       return;
     }
+    this.clock.heard((message.frame ?? message.heartbeat ?? message.pong ?? message.gap)?.at);
     if (message.frame) this.#onFrame(message.frame);
     else if (message.welcome) this.#onWelcome(message.welcome);
     else if (message.ack) this.#onAck(message.ack);
@@ -373,7 +371,7 @@ export class VolleyClient {
     this.rendition = welcome.rendition ?? "viewer";
     this.#emit("welcome", welcome);
     this.#count(welcome.snapshot);
-    for (const { wire } of this.#pending.values()) this.#socket.send(wire);
+    this.#outbox.connected((wire) => this.#post(wire));
     const before = this.position;
     if (welcome.recovered && same) {
       // Frames with everything after our position follow; the snapshot's events are among them or known.
@@ -384,7 +382,7 @@ export class VolleyClient {
     this.position = continues ? before : 0;
     this.#resumedUntil = 0;
     this.#emit("board", { changed: this.board.begin(welcome.snapshot), fresh: true });
-    this.#deliver(this.#fresh(welcome.snapshot.events), "snapshot");
+    this.#deliver(this.#fresh(welcome.snapshot.events), "snapshot", undefined);
     this.#arrive(welcome.last);
     if (asked) {
       const first = welcome.snapshot.events[0]?.offset ?? welcome.last + 1;
@@ -407,10 +405,10 @@ export class VolleyClient {
   }
 
   /** What happened, and what it changed of what stands in the room. */
-  #apply(fresh, { tallies = [], at = 0 }, origin) {
-    const changed = this.board.apply(fresh, tallies, at);
+  #apply(fresh, { tallies = [], at }, origin) {
+    const changed = this.board.apply(fresh, tallies, at ?? 0);
     if (changed.has("settings")) this.#tickMs = this.board.settings.tick_ms ?? this.#tickMs;
-    this.#deliver(fresh, origin);
+    this.#deliver(fresh, origin, at);
     return changed;
   }
 
@@ -436,8 +434,8 @@ export class VolleyClient {
   /** Without what is known already, and without raises, which have no position of their own. */
   #fresh(events) { return events.filter((event) => event.offset > this.position); }
 
-  #deliver(events, origin) {
-    if (events.length > 0) this.#emit("events", { events, origin, tickMs: this.#tickMs });
+  #deliver(events, origin, at) {
+    if (events.length > 0) this.#emit("events", { events, origin, tickMs: this.#tickMs, lateMs: this.clock.age(at) });
   }
 
   #onGap(gap) {
@@ -449,7 +447,7 @@ export class VolleyClient {
   }
 
   #onAck({ id, offset, outcome, into }) {
-    this.#take(id)?.resolve(into === undefined ? { offset, outcome } : { offset, outcome, into });
+    this.#outbox.answered(id, into === undefined ? { offset, outcome } : { offset, outcome, into });
   }
 
   #onRendition({ now, reason }) {
@@ -460,17 +458,7 @@ export class VolleyClient {
   #onError(error) {
     const { id, code, message, retry_after_ms: retryAfterMs } = error;
     const refusal = new VolleyError(code, message, { id, retryAfterMs });
-    const entry = id === undefined ? undefined : this.#take(id);
-    if (entry) entry.reject(refusal);
-    else this.#emit("error", refusal);
-  }
-
-  #take(id) {
-    const entry = this.#pending.get(id);
-    if (!entry) return undefined;
-    this.#pending.delete(id);
-    this.#options.clearTimeout(entry.timer);
-    return entry;
+    if (id === undefined || !this.#outbox.refused(id, refusal)) this.#emit("error", refusal);
   }
 
   #onBye(bye) {

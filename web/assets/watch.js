@@ -23,6 +23,11 @@ import { newGuestKey, VolleyClient } from "./volley-client.js";
 const $ = (id) => document.getElementById(id);
 /** Identities this page has had (a guest gets a new one with each connection); more than 16 reconnects back nothing of it flies. */
 const IDENTITIES_MAX = 16;
+/**
+ * What flies, comes in or is given belongs to its moment. After a stall or a reconnect, what others saw longer ago than this goes to
+ * the list alone; a network that is merely slow stays below it.
+ */
+const LATE_MS = 5_000;
 
 translate();
 const room = roomOf(location.pathname);
@@ -54,8 +59,8 @@ const own = new Own(({ text, style, offset, into, times, mark }) => {
   chat.add([row]);
   danmaku.push([flying(row)]);
 });
-const composer = new Composer(async (text, style) => {
-  const sent = await client.send(text, { style });
+const composer = new Composer(async (text, style, id) => {
+  const sent = await client.send(text, { style, id });
   own.acknowledged(text.trim(), style, sent);
   return sent;
 });
@@ -67,7 +72,7 @@ const tray = new GiftTray($("gifts"));
 const entrances = new Entrances($("entrance"));
 const announcements = new Announcements({
   bars: $("bars"), dialog: $("urgent"), text: $("urgent-text"), more: $("urgent-more"), ok: $("urgent-ok"),
-});
+}, client.clock);
 const pinned = new Pinned({ root: $("pinned"), who: $("pinned-who"), text: $("pinned-text") });
 const poll = new PollCard(
   { root: $("poll"), question: $("poll-question"), options: $("poll-options"), state: $("poll-state"), close: $("poll-close") },
@@ -110,32 +115,34 @@ client.on("welcome", (welcome) => {
   epoch = welcome.epoch;
   ledger.rendition(client.rendition);
 });
-client.on("events", ({ events, origin, tickMs }) => {
+client.on("events", ({ events, origin, tickMs, lateMs }) => {
   const comments = events.filter(({ comment }) => comment && !comment.deleted).map(({ offset, comment }) => ({
     ...comment.style, offset, text: comment.text, times: comment.times, names: comment.names, name: comment.user.name,
     own: mine.has(comment.user.id), old: origin === "snapshot",
   }));
   for (const comment of comments) own.told(comment);
   chat.add(comments);
-  // What was said before one came is read, not flown.
-  if (origin !== "snapshot") danmaku.push(comments.map(flying), origin === "live" ? tickMs : 2_000);
-  for (const event of events) happened(event, origin);
+  // What was said before one came is read, not flown; so is what others saw fly a while ago.
+  if (lateMs > LATE_MS) danmaku.pass(comments.length);
+  else if (origin !== "snapshot") danmaku.push(comments.map(flying), origin === "live" ? tickMs : 2_000);
+  for (const event of events) happened(event, origin, lateMs);
 });
 
 /** What is no comment. In the order of the log, because one may undo the other. */
-function happened({ offset, gift, announcement, custom, enter, delete: gone }, origin) {
+function happened({ offset, gift, announcement, custom, enter, delete: gone }, origin, lateMs) {
   const isNew = origin !== "snapshot";
+  const isNow = isNew && lateMs <= LATE_MS;
   if (gift) {
     const counts = counted(offset, gift);
     chat.gift(counts);
-    if (isNew) tray.give(counts);
+    if (isNow) tray.give(counts);
   }
   if (announcement) {
     chat.house(announcement.level === "urgent" ? "urgent" : "announcement", announcement.text);
-    if (isNew && !(announcement.until <= Date.now())) announcements.announce(announcement);
+    if (isNew && !client.clock.isPast(announcement.until)) announcements.announce(announcement);
   }
-  if (custom && isNew && !custom.sticky && productOf(custom, location.href)) shelf.offer(custom);
-  if (enter && origin === "live") entrances.enter(enter.user);
+  if (custom && isNow && !custom.sticky && productOf(custom, location.href)) shelf.offer(custom);
+  if (enter && isNow && origin === "live") entrances.enter(enter.user);
   if (gone) {
     chat.remove(gone.offset);
     danmaku.remove(gone.offset);
@@ -208,7 +215,10 @@ function tellMissed() {
   missed = null;
 }
 client.on("error", (refusal) => composer.refusedLikes(refusal));
-setInterval(() => ledger.paint(), 500);
+setInterval(() => {
+  ledger.paint();
+  announcements.tick();
+}, 500);
 
 function setPaused(paused) {
   danmaku.set({ paused });
@@ -249,8 +259,12 @@ document.addEventListener("visibilitychange", settle);
 still.addEventListener("change", settle);
 settle();
 
-// The network is back: no reason to sit out the wait. A connection given up for good stays so.
-addEventListener("online", () => { if (document.body.dataset.state === "connecting") client.connect(); });
+// What browsers tell of the network, and of a page that slept: in a back/forward cache, frozen, or with its machine.
+for (const name of ["online", "offline"]) addEventListener(name, () => client.networkChanged());
+navigator.connection?.addEventListener?.("change", () => client.probe());
+addEventListener("pageshow", ({ persisted }) => { if (persisted) client.networkChanged(); });
+document.addEventListener("resume", () => client.networkChanged());
+document.addEventListener("visibilitychange", () => { if (!document.hidden) client.probe(); });
 likes.enable(false);
 if (isRoom(room)) client.connect();
 else status.stopped(t("badRoom", { room: shorten(room, 80) }), false);

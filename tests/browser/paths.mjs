@@ -1,0 +1,177 @@
+// The way between a real Chromium and a real server (VOLLEY_BIN), and what may be on it: networks that change and swallow what is
+// sent. The last line counts the promises; any failure is a nonzero exit.
+
+import assert from "node:assert/strict";
+import { eventually, freePorts, launch, run } from "./harness.mjs";
+import { Network } from "./network.mjs";
+import { Server } from "./server.mjs";
+
+const binary = process.env.VOLLEY_BIN;
+if (!binary) {
+  console.error("VOLLEY_BIN names no binary; build one with `cargo build` and set it to target/debug/volley");
+  process.exit(64);
+}
+const server = new Server(binary, ...(await freePorts(2)), ["--set", "room.merge=off"]);
+await server.start();
+const browser = await launch();
+
+/** A viewer whose page comes by way of `origin`. */
+async function viewer(url) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: "en-US" });
+  const page = await context.newPage();
+  const wrong = [];
+  page.on("pageerror", (error) => wrong.push(`error: ${error.stack}`));
+  await page.addInitScript(() => {
+    globalThis.welcomes = 0;
+    const Native = globalThis.WebSocket;
+    globalThis.WebSocket = class extends Native {
+      constructor(...given) {
+        super(...given);
+        this.addEventListener("message", () => { globalThis.welcomes += 1; }, { once: true });
+      }
+    };
+  });
+  await page.goto(url);
+  const leave = async () => { await context.close(); assert.deepEqual(wrong, []); };
+  return { context, page, leave };
+}
+
+const connected = (page, timeout = 10_000) => page.waitForSelector('body[data-state="connected"]', { timeout });
+const own = (page, text) => page.locator("#chat .own .what").filter({ hasText: text });
+/** Connections of this page that the server welcomed. */
+const welcomes = (page) => page.evaluate(() => globalThis.welcomes);
+async function say(page, text) {
+  await page.fill("#text", text);
+  await page.press("#text", "Enter");
+}
+/** What the browser tells a page of its network. */
+const tell = (page, event, isOnLine) => page.evaluate(([name, is]) => {
+  Object.defineProperty(navigator, "onLine", { configurable: true, get: () => is });
+  dispatchEvent(new Event(name));
+}, [event, isOnLine]);
+/** The room's comments, as its log has them. */
+async function logged(room) {
+  const { events } = await (await fetch(`${server.origin}/v1/rooms/${room}/events`)).json();
+  return events.flatMap(({ comment }) => (comment ? [comment.text] : []));
+}
+
+const ok = await run({
+  async comment_is_sent_again_when_the_network_has_changed() {
+    const network = await Network.to(server.port);
+    const { page, leave } = await viewer(`${network.origin}/rooms/changed`);
+    await connected(page);
+    network.goDown();
+    await tell(page, "offline", false);
+    await eventually("it does not say connected", async () => (await page.textContent("#state")) === "No network");
+    await say(page, "one");
+    await say(page, "two");
+    assert.equal(await page.inputValue("#text"), "");
+    await eventually("they are on their way", async () => /Sending 2 comments/.test(await page.textContent("#sending")));
+    await page.waitForTimeout(5_000); // Long enough for a wait that the event has to cut short.
+    network.comeUp();
+    const back = performance.now();
+    await tell(page, "online", true);
+    await connected(page);
+    await own(page, "two").waitFor();
+    const tookMs = performance.now() - back;
+    assert.ok(tookMs < 4_000, `${Math.round(tookMs)} ms`);
+    assert.equal(await page.textContent("#sending"), "");
+    assert.deepEqual(await logged("changed"), ["one", "two"], "each once, in their order");
+    await leave();
+    network.close();
+  },
+
+  async comment_into_a_path_that_swallows_is_sent_again_without_any_event() {
+    const network = await Network.to(server.port);
+    const { page, leave } = await viewer(`${network.origin}/rooms/swallowed`);
+    await connected(page);
+    await say(page, "before");
+    await own(page, "before").waitFor();
+    network.swallow();
+    const texts = ["one", "two", "three", "four", "five", "six", "seven", "eight"];
+    for (const text of texts) await say(page, text);
+    await eventually("reconnected", async () => (await welcomes(page)) === 2, 15_000);
+    await own(page, "eight").waitFor({ timeout: 30_000 });
+    assert.deepEqual(await logged("swallowed"), ["before", ...texts], "each once, in their order, though it is more than the rate limit");
+    assert.equal(await page.textContent("#problem"), "");
+    await leave();
+    network.close();
+  },
+
+  async acknowledgement_that_was_swallowed_makes_no_second_comment() {
+    const network = await Network.to(server.port);
+    const { page, leave } = await viewer(`${network.origin}/rooms/answered`);
+    await connected(page);
+    // The comment arrives; its answer does not.
+    await page.evaluate(() => {
+      const send = WebSocket.prototype.send;
+      WebSocket.prototype.send = function once(data) { WebSocket.prototype.send = send; send.call(this, data); this.onmessage = null; };
+    });
+    await say(page, "only once");
+    await eventually("it is in the log", async () => (await logged("answered")).length === 1);
+    await own(page, "only once").waitFor({ timeout: 20_000 });
+    assert.deepEqual(await logged("answered"), ["only once"]);
+    await leave();
+    network.close();
+  },
+
+  async tab_that_is_seen_again_after_a_sleep_finds_out_at_once() {
+    const network = await Network.to(server.port);
+    const { page, leave } = await viewer(`${network.origin}/rooms/slept`);
+    await connected(page);
+    network.swallow();
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await eventually("a new connection", async () => (await welcomes(page)) === 2, 8_000);
+    await leave();
+    network.close();
+  },
+
+  async false_alarm_costs_no_connection() {
+    const network = await Network.to(server.port);
+    const { page, leave } = await viewer(`${network.origin}/rooms/alarm`);
+    await connected(page);
+    for (let n = 0; n < 5; n += 1) {
+      await tell(page, "offline", false);
+      await connected(page);
+      await tell(page, "online", true);
+      await connected(page);
+    }
+    await page.waitForTimeout(4_000); // Longer than a question waits for its answer.
+    assert.equal(await welcomes(page), 1);
+    assert.equal(await page.evaluate(() => globalThis.volley.client.state), "connected");
+    await leave();
+    network.close();
+  },
+
+  async text_that_could_not_be_sent_comes_back_to_its_author() {
+    const network = await Network.to(server.port);
+    const { page, leave } = await viewer(`${network.origin}/rooms/lost`);
+    await connected(page);
+    network.goDown();
+    await say(page, "kept");
+    await eventually("given up", async () => (await page.inputValue("#text")) === "kept", 75_000);
+    assert.match(await page.textContent("#problem"), /may or may not have been sent/);
+    network.comeUp();
+    await tell(page, "online", true);
+    await connected(page, 30_000);
+    await page.press("#text", "Enter");
+    await own(page, "kept").waitFor();
+    assert.deepEqual(await logged("lost"), ["kept"]);
+    await leave();
+    network.close();
+  },
+}, async () => {
+  const pages = browser.contexts().flatMap((context) => context.pages());
+  const states = await Promise.all(pages.map(async (page) => `${page.url()}: ${await page.textContent("#state", { timeout: 500 }).catch(() => "-")}`));
+  await Promise.all(browser.contexts().map((context) => context.close()));
+  return [...states, server.output.slice(-2_000)].join("\n");
+});
+
+Network.closeAll();
+await browser.close();
+try {
+  await server.stop();
+} finally {
+  server.kill();
+}
+process.exitCode = ok ? 0 : 1;
