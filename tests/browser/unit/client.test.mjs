@@ -3,41 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as sdk from "../../../web/assets/volley-client.js";
-import { Clock, EPOCH, fakeSockets, frame, welcome } from "./fakes.mjs";
-
-/** A client whose chance is always `random`; what it emits is in `heard`. */
-function setUp({ random = 0 } = {}) {
-  const clock = new Clock();
-  const { FakeSocket, opened } = fakeSockets();
-  const client = new sdk.VolleyClient("ws://h.test/v1/rooms/demo/ws", {
-    WebSocket: FakeSocket, random: () => random, now: () => clock.now, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout,
-  });
-  const heard = { state: [], gap: [], events: [], error: [], ledger: [], counters: [] };
-  for (const name of Object.keys(heard)) client.on(name, (detail) => heard[name].push(detail));
-  const offsets = () => heard.events.flatMap(({ events }) => events.map((event) => event.offset));
-  return { clock, client, opened, heard, offsets, last: () => opened.at(-1) };
-}
-
-function connected(more, snapshot, options) {
-  const all = setUp(options);
-  all.client.connect();
-  all.last().say(welcome(more, snapshot));
-  return all;
-}
-
-/** The server acknowledges the last message. */
-function answer(last) {
-  const [{ id }] = Object.values(last().sent.at(-1));
-  last().say({ ack: { id, offset: 1, outcome: "shown" } });
-}
-
-/** Time passes in a room in which nothing happens. */
-function beat(clock, last, ms) {
-  for (let passed = 0; passed < ms; passed += 1_000) {
-    clock.pass(Math.min(1_000, ms - passed));
-    last().say({ heartbeat: { last: 0, at: 1 } });
-  }
-}
+import { connected, EPOCH, fakeSockets, frame, setUp, welcome } from "./fakes.mjs";
 
 test("constructing_a_client_does_no_io", () => {
   const { opened, client, clock } = setUp();
@@ -254,14 +220,6 @@ test("default_style_is_left_out", () => {
   assert.deepEqual(Object.keys(last().sent[0].comment), ["id", "text"]);
 });
 
-test("same_id_is_sent_once", async () => {
-  const { client, last } = connected();
-  const both = [client.send("hi", { id: "x" }), client.send("hi", { id: "x" })];
-  assert.equal(last().sent.length, 1);
-  last().say({ ack: { id: "x", offset: 1, outcome: "merged" } });
-  assert.deepEqual(await Promise.all(both), [{ offset: 1, outcome: "merged" }, { offset: 1, outcome: "merged" }]);
-});
-
 test("refusal_rejects_its_own_comment", async () => {
   const { client, last, heard } = connected();
   const first = client.send("a");
@@ -283,34 +241,6 @@ test("refusal_of_nothing_in_particular_is_an_event", () => {
   assert.equal(heard.error[0].code, "rate_limited");
 });
 
-test("unanswered_comments_are_sent_again_after_a_reconnect_by_the_same_guest", async () => {
-  const { client, clock, last, opened } = connected();
-  const sent = client.send("hi", { style: { mode: "top" } });
-  const first = last().sent[0];
-  last().end(1006);
-  clock.pass(500);
-  assert.deepEqual(last().sent, [], "not before the welcome");
-  last().say(welcome());
-  assert.deepEqual(last().sent, [first], "the same id and the same words");
-  const [, key] = last().protocol;
-  assert.match(key, /^volley\.guest\.[0-9a-f]{32}$/);
-  assert.deepEqual(opened.map((socket) => socket.protocol), opened.map(() => ["volley.v1.json", key]));
-  last().say({ ack: { id: first.comment.id, offset: 7, outcome: "shown" } });
-  assert.deepEqual(await sent, { offset: 7, outcome: "shown" });
-  last().end(1006);
-  clock.pass(2_000);
-  last().say(welcome());
-  assert.deepEqual(last().sent, [], "what is answered is not sent again");
-});
-
-test("comment_is_unknown_when_the_client_may_not_come_back", async () => {
-  const { client, last } = connected();
-  const sent = client.send("hi");
-  last().end(4503);
-  await assert.rejects(sent, { code: "unknown_outcome", temporary: true });
-  await assert.rejects(client.send("later"), { code: "not_connected" });
-});
-
 test("guest_key_is_the_callers_if_it_is_one", () => {
   const protocols = (guestKey) => {
     const { FakeSocket, opened } = fakeSockets();
@@ -323,191 +253,10 @@ test("guest_key_is_the_callers_if_it_is_one", () => {
   }
 });
 
-test("unanswered_comment_is_given_up_after_a_while", async () => {
-  const { client, clock, last } = connected();
-  const sent = client.send("hi");
-  const { comment: { id } } = last().sent[0];
-  beat(clock, last, sdk.KEEP_MS);
-  await assert.rejects(sent, { code: "unknown_outcome", id });
-  last().say({ ack: { id, offset: 1, outcome: "shown" } });
-  // Its author may send it again with the same id: the server knows it.
-  client.send("hi", { id });
-  assert.equal(last().sent.at(-1).comment.id, id);
-});
-
-test("waiting_comments_are_bounded", async () => {
-  const { client } = connected();
-  const waiting = Array.from({ length: sdk.PENDING_MAX }, () => client.send("hi"));
-  await assert.rejects(client.send("hi"), { code: "too_many_pending" });
-  client.disconnect();
-  for (const each of waiting) await assert.rejects(each, { code: "unknown_outcome" });
-});
-
-test("nothing_is_taken_by_a_client_that_was_not_told_to_connect", async () => {
-  const { client, opened } = setUp();
-  await assert.rejects(client.send("hi"), { code: "not_connected" });
-  assert.equal(client.like(1), false);
-  client.networkChanged();
-  client.probe();
-  assert.equal(opened.length, 0);
-});
-
-test("what_is_said_without_a_connection_waits_for_the_next_in_its_order", async () => {
-  const { client, clock, last } = setUp();
-  client.connect();
-  const before = client.send("before the first welcome");
-  assert.deepEqual(last().sent, []);
-  last().say(welcome());
-  assert.equal(last().sent[0].comment.text, "before the first welcome");
-  answer(last);
-  await before;
-  last().end(1006);
-  const waiting = ["one", "two"].map((text) => client.send(text));
-  waiting.push(client.vote("p1", 0));
-  clock.pass(500);
-  waiting.push(client.send("three"));
-  last().say(welcome());
-  waiting.push(client.send("four"));
-  // One by one, so that none overtakes another that is refused for a moment.
-  for (const said of ["one", "two", undefined, "three", "four"]) {
-    assert.equal(last().sent.at(-1).comment?.text, said);
-    answer(last);
-  }
-  assert.equal(last().sent.length, 5);
-  await Promise.all(waiting);
-  client.send("a");
-  client.send("b");
-  assert.equal(last().sent.length, 7, "then at once again");
-});
-
-test("what_waited_is_tried_again_when_it_is_refused_for_a_moment", async () => {
-  const { client, clock, last } = connected();
-  const refuse = (code, more = {}) => last().say({ error: { id: last().sent.at(-1).comment.id, code, message: code, ...more } });
-  last().end(1006);
-  const waiting = [client.send("one"), client.send("two"), client.send("three")];
-  clock.pass(500);
-  last().say(welcome());
-  refuse("rate_limited", { retry_after_ms: 700 });
-  clock.pass(699);
-  assert.equal(last().sent.length, 1);
-  clock.pass(1);
-  assert.deepEqual(last().sent[1], last().sent[0], "the same id and the same words");
-  answer(last);
-  refuse("storage_unavailable");
-  clock.pass(1_000);
-  answer(last);
-  refuse("too_long");
-  await waiting[0];
-  await waiting[1];
-  await assert.rejects(waiting[2], { code: "too_long" });
-  assert.deepEqual(last().sent.map(({ comment }) => comment.text), ["one", "one", "two", "two", "three"]);
-});
-
-test("comment_that_never_left_says_so", async () => {
-  const { client, clock, last } = connected();
-  last().end(1006);
-  const sent = client.send("hi");
-  for (let n = 0; n < 60; n += 1) { clock.pass(1_000); last().end(1006); }
-  await assert.rejects(sent, { code: "not_sent", temporary: true });
-});
-
 test("likes_are_cut_to_what_one_message_may_carry", () => {
   const { client, last } = connected();
   assert.equal(client.like(250), true);
   assert.deepEqual(last().sent, [{ like: { count: 100 } }, { like: { count: 100 } }, { like: { count: 50 } }]);
-});
-
-test("silence_is_asked_about_and_means_a_dead_path", () => {
-  const { clock, last, heard, opened } = connected();
-  clock.pass(19_999);
-  last().say({ heartbeat: { last: 0, at: 1 } });
-  clock.pass(19_999);
-  assert.deepEqual(last().sent, [], "a word in time is enough");
-  clock.pass(1);
-  assert.deepEqual(last().sent, [{ ping: {} }]);
-  last().say({ pong: { at: 2 } });
-  clock.pass(19_999);
-  assert.equal(opened.length, 1, "an answer keeps it");
-  clock.pass(sdk.PROBE_MS + 1);
-  assert.equal(heard.state.at(-1).state, "disconnected");
-  assert.equal(opened[0].closedWith, 4003);
-  clock.pass(500);
-  assert.equal(opened.length, 2);
-});
-
-test("network_that_changed_is_asked_about_at_once_and_shown", () => {
-  const { client, clock, last, heard, opened } = connected();
-  clock.pass(10_000);
-  client.networkChanged();
-  assert.deepEqual(last().sent, [{ ping: {} }]);
-  assert.deepEqual(heard.state.at(-1), { state: "connected", unsure: true });
-  client.networkChanged();
-  client.probe();
-  assert.equal(last().sent.length, 1, "asked once");
-  last().say({ pong: { at: 5 } });
-  assert.deepEqual(heard.state.at(-1), { state: "connected" });
-  // The same again, and the path swallows everything.
-  const sent = client.send("hi");
-  client.networkChanged();
-  clock.pass(sdk.PROBE_MS);
-  assert.equal(heard.state.at(-1).state, "disconnected");
-  clock.pass(500);
-  assert.equal(opened.length, 2);
-  last().say(welcome());
-  assert.equal(last().sent[0].comment.text, "hi");
-  answer(last);
-  return sent;
-});
-
-test("network_that_is_back_ends_every_wait", () => {
-  const { client, clock, last, opened } = connected({}, {}, { random: 0.9 });
-  for (let n = 0; n < 8; n += 1) { last().end(1006); clock.pass(n < 7 ? 21_000 : 0); }
-  const before = opened.length;
-  client.networkChanged();
-  assert.equal(opened.length, before + 1, "not after the back-off");
-  clock.pass(500);
-  client.networkChanged();
-  assert.equal(opened.length, before + 2, "an attempt that began on the old path is left");
-  client.networkChanged();
-  assert.equal(opened.length, before + 2, "a fresh one is not");
-  clock.pass(sdk.PROBE_MS + 500 + 500);
-  assert.equal(opened.length, before + 3, "unless it hears nothing");
-  last().say(welcome());
-  last().end(4503);
-  client.networkChanged();
-  clock.pass(3_600_000);
-  assert.equal(opened.length, before + 3, "for good is for good");
-});
-
-test("comment_into_a_dead_path_is_noticed_and_sent_again", async () => {
-  const { client, clock, last, opened } = connected();
-  clock.pass(5_000);
-  const sent = client.send("hi");
-  clock.pass(sdk.DOUBT_MS + sdk.PROBE_MS + 500);
-  assert.equal(opened.length, 2);
-  assert.deepEqual(opened[0].sent.map((message) => Object.keys(message)[0]), ["comment", "ping"]);
-  last().say(welcome());
-  assert.deepEqual(last().sent, [opened[0].sent[0]]);
-  answer(last);
-  assert.deepEqual(await sent, { offset: 1, outcome: "shown" });
-});
-
-test("later_comment_into_a_path_that_died_after_an_earlier_answer_is_noticed_too", () => {
-  const { client, clock, last, opened } = connected();
-  client.send("answered");
-  clock.pass(100);
-  answer(last);
-  client.send("swallowed");
-  clock.pass(2 * sdk.DOUBT_MS + sdk.PROBE_MS + 500);
-  assert.equal(opened.length, 2);
-});
-
-test("slow_answer_of_a_server_that_speaks_is_no_dead_path", () => {
-  const { client, clock, last, opened } = connected();
-  client.send("hi");
-  for (let n = 0; n < 20; n += 1) { clock.pass(1_000); last().say(frame(0, 0)); }
-  assert.deepEqual(last().sent.map((message) => Object.keys(message)[0]), ["comment"]);
-  assert.equal(opened.length, 1);
 });
 
 test("events_say_how_late_they_are_by_the_servers_clock", () => {
@@ -517,13 +266,6 @@ test("events_say_how_late_they_are_by_the_servers_clock", () => {
   last().say(frame(1, 2, [2], { at: 1_000_100 }));
   last().say(frame(2, 3, [3], { at: 1_030_000 }));
   assert.deepEqual(heard.events.map(({ lateMs }) => lateMs), [0, 29_900, 0]);
-});
-
-test("no_welcome_in_time_means_try_again", () => {
-  const { client, clock, opened } = setUp();
-  client.connect();
-  clock.pass(sdk.CONNECT_TIMEOUT_MS + 500);
-  assert.equal(opened.length, 2);
 });
 
 test("late_words_of_an_old_connection_change_nothing", () => {

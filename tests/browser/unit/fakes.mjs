@@ -1,5 +1,7 @@
 // A clock with timers and a socket that a test drives by hand: no network, no waiting, no chance.
 
+import * as sdk from "../../../web/assets/volley-client.js";
+
 export class Clock {
   now = 0;
   #timers = new Map();
@@ -58,4 +60,38 @@ export function welcome(more = {}, snapshot = {}) {
 export function frame(prev, last, offsets = [], more = {}) {
   const events = offsets.map((offset) => ({ offset, comment: { user: YOU, text: `text ${offset}` } }));
   return { frame: { prev, last, at: 1, digest: "0000000000000000", likes: 0, online: 1, events, ...more } };
+}
+
+/** A client whose chance is always `random`; what it emits is in `heard`. */
+export function setUp({ random = 0 } = {}) {
+  const clock = new Clock();
+  const { FakeSocket, opened } = fakeSockets();
+  const client = new sdk.VolleyClient("ws://h.test/v1/rooms/demo/ws", {
+    WebSocket: FakeSocket, random: () => random, now: () => clock.now, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout,
+  });
+  const heard = { state: [], gap: [], events: [], error: [], ledger: [], counters: [] };
+  for (const name of Object.keys(heard)) client.on(name, (detail) => heard[name].push(detail));
+  const offsets = () => heard.events.flatMap(({ events }) => events.map((event) => event.offset));
+  return { clock, client, opened, heard, offsets, last: () => opened.at(-1) };
+}
+
+export function connected(more, snapshot, options) {
+  const all = setUp(options);
+  all.client.connect();
+  all.last().say(welcome(more, snapshot));
+  return all;
+}
+
+/** The server acknowledges the last message. */
+export function answer(last) {
+  const [{ id }] = Object.values(last().sent.at(-1));
+  last().say({ ack: { id, offset: 1, outcome: "shown" } });
+}
+
+/** Time passes in a room in which nothing happens. */
+export function beat(clock, last, ms) {
+  for (let passed = 0; passed < ms; passed += 1_000) {
+    clock.pass(Math.min(1_000, ms - passed));
+    last().say({ heartbeat: { last: 0, at: 1 } });
+  }
 }
