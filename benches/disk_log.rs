@@ -85,6 +85,7 @@ fn comment(n: usize) -> Event {
         ext: None,
         first: false,
         deleted: false,
+        posted: None,
     })
 }
 

@@ -75,6 +75,7 @@ fn comments(count: u32) -> Vec<(ConnRef, Comment)> {
                 ext: None,
                 first: false,
                 deleted: false,
+                posted: None,
             };
             (ConnRef { shard: 0, index: n, generation: 1 }, comment)
         })

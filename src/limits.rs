@@ -197,8 +197,9 @@ pub const RATE_REFUSAL_WINDOW_MS: u64 = 10_000;
 pub const OVERLOAD_RETRY_MS: u64 = 5_000;
 
 /// Bytes of the summary that a room keeps beside its log. An ordinary one has a few hundred: totals, and what stands. At
-/// most there are 32 KiB of changed settings, 16 sticky events of 1 KiB, and 8 announcements and a notice of 512 characters, and 64 tallies.
-pub const BASE_BYTES_MAX: usize = 96 * 1024;
+/// most there are 32 KiB of changed settings, 16 sticky events of 1 KiB, 8 announcements and a notice of 512 characters, 64 tallies
+/// and the hashes of 2,048 polls' ids.
+pub const BASE_BYTES_MAX: usize = 136 * 1024;
 
 /// Events of the show's owner that may wait for one tick: ten of the largest batches. More are answered `overloaded`. They
 /// have a bound of their own, so that viewers' comments never take their place.

@@ -116,7 +116,17 @@ fn comment(n: u32, id: Option<ClientId>) -> Comment {
     let user =
         User { id: format!("g-{n:013}").into(), name: format!("guest {:04}", n % 10_000).into(), role: Role::Guest };
     let text = "这个多少钱 还有吗 主播好 666 哈哈哈哈哈 想要一件".into();
-    Comment { user, id, text, style: Style::default(), media_ms: Some(81_234), ext: None, first: false, deleted: false }
+    Comment {
+        user,
+        id,
+        text,
+        style: Style::default(),
+        media_ms: Some(81_234),
+        ext: None,
+        first: false,
+        deleted: false,
+        posted: None,
+    }
 }
 
 fn encoding(encoding: Encoding) -> Box<dyn FnMut()> {

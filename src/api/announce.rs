@@ -6,9 +6,10 @@ use crate::limits::{ANNOUNCE_ANSWER_MS, ANNOUNCE_IN_FLIGHT, POST_ANSWER_MS};
 use crate::policy::posts::{Fault, FaultKind};
 use crate::protocol::event::Event;
 use crate::protocol::kind::Kind;
+use crate::room::posting::PostRequest;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State as Extract;
+use axum::extract::{RawQuery, State as Extract};
 use axum::http::HeaderMap;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
@@ -46,11 +47,17 @@ impl Tally {
 /// Takes one announcement. It goes on when its sender leaves or loses patience; a repetition with the same key is harmless.
 pub(super) async fn post(
     Extract(desk): Extract<Arc<Desk>>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, PostRefused> {
-    let events = desk.admit(&headers, body).await?;
-    if !matches!(&*events, [Event::Post(post)] if matches!(post.kind, Kind::Announcement(_))) {
+    let request = desk.admit(&headers, query.as_deref(), body).await?;
+    if request.epoch.is_some() {
+        desk.metrics.bad.increment(1);
+        let message = "epoch: each room has its own; an announcement goes to whatever log a room has";
+        return Err(PostRefused::BadQuery(message.into()));
+    }
+    if !matches!(&*request.events, [Event::Post(post)] if matches!(post.kind, Kind::Announcement(_))) {
         desk.metrics.bad.increment(1);
         let message = "announcement must be the one event here; other kinds go to a room".into();
         return Err(Fault { kind: FaultKind::BadPayload, message }.into());
@@ -60,7 +67,7 @@ pub(super) async fn post(
         return Err(PostRefused::AnnouncementRunning);
     };
     let telling = tokio::spawn(async move {
-        let tally = tell_all(&desk, &events).await;
+        let tally = tell_all(&desk, &request).await;
         drop(place);
         tally
     });
@@ -71,7 +78,7 @@ pub(super) async fn post(
 }
 
 /// To every room that is open now, so many at a time.
-async fn tell_all(desk: &Desk, events: &[Event]) -> Tally {
+async fn tell_all(desk: &Desk, request: &PostRequest) -> Tally {
     let mut tally = Tally::default();
     let mut under_way = JoinSet::new();
     for room in (desk.rooms)() {
@@ -81,7 +88,7 @@ async fn tell_all(desk: &Desk, events: &[Event]) -> Tally {
             tally.count(result.unwrap_or(Err(PostFailure::Unknown)));
         }
         // One that has ended meanwhile is no open room.
-        if let Some(posting) = desk.posts.announce(&room, events.to_vec()) {
+        if let Some(posting) = desk.posts.announce(&room, request.clone()) {
             under_way.spawn(async move {
                 let patience = Duration::from_millis(POST_ANSWER_MS);
                 timeout(patience, posting).await.unwrap_or(Err(PostFailure::Unknown)).map(drop)

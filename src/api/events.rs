@@ -1,17 +1,16 @@
 //! `POST /v1/rooms/{room}/events`: what only the show's owner can make happen, one event or a batch.
 
-use super::intake;
+use super::archive::Archive;
 use super::pages::Named;
 use super::posting::{PostFailure, PostRefused};
-use super::{Key, Posts};
+use super::{Key, Posts, intake, targets};
 use crate::limits::POST_ANSWER_MS;
 use crate::metrics::PostRefusals;
-use crate::protocol::event::Event;
 use crate::protocol::ids::RoomId;
-use crate::room::posting::Posted;
+use crate::room::posting::{PostError, PostRequest, Posted};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State as Extract};
+use axum::extract::{Path, RawQuery, State as Extract};
 use axum::http::HeaderMap;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
@@ -28,18 +27,32 @@ pub(super) struct Desk {
     pub(super) metrics: PostRefusals,
     /// One place: who announces.
     pub(super) announcing: Arc<Semaphore>,
+    archive: Archive,
     key: Arc<Key>,
 }
 
 impl Desk {
-    pub(super) fn new(posts: Arc<dyn Posts>, rooms: super::ListRooms, key: Arc<Key>) -> Self {
-        Self { posts, rooms, key, metrics: PostRefusals::new(), announcing: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(state: &super::State) -> Self {
+        Self {
+            posts: state.posts.clone(),
+            rooms: state.rooms.clone(),
+            metrics: PostRefusals::new(),
+            announcing: Arc::new(Semaphore::new(1)),
+            // With places of its own: readers of histories do not make a deletion wait.
+            archive: Archive::new(state.log.clone()),
+            key: state.key.clone(),
+        }
     }
 
-    /// Reads a request's events, if it may bring any. The key comes first: without it, nobody learns what would be right.
-    pub(super) async fn admit(&self, headers: &HeaderMap, body: Body) -> Result<Vec<Event>, PostRefused> {
+    /// Reads a request, if it may bring one. The key comes first: without it, nobody learns what would be right.
+    pub(super) async fn admit(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        body: Body,
+    ) -> Result<PostRequest, PostRefused> {
         self.key.check(headers).inspect_err(|_| self.metrics.key.increment(1))?;
-        intake::events(headers, body).await.inspect_err(|_| self.metrics.bad.increment(1))
+        intake::request(headers, query, body).await.inspect_err(|_| self.metrics.bad.increment(1))
     }
 }
 
@@ -47,13 +60,18 @@ impl Desk {
 pub(super) async fn post(
     Extract(desk): Extract<Arc<Desk>>,
     named: Named,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, PostRefused> {
-    let events = desk.admit(&headers, body).await?;
+    let mut request = desk.admit(&headers, query.as_deref(), body).await?;
     let Path(name) = named.map_err(|_| PostRefused::BadRoom)?;
-    let posting = desk.posts.post(&RoomId::new(&name)?, events);
+    let room = RoomId::new(&name)?;
     let patience = Duration::from_millis(POST_ANSWER_MS);
+    // Nothing has happened yet: a log that does not answer is unavailable, not unknown.
+    let looking = timeout(patience, targets::look(&desk.archive, &room, &request.events));
+    request.targets = looking.await.unwrap_or(Err(PostFailure::Room(PostError::Unavailable)))?;
+    let posting = desk.posts.post(&room, request);
     let posted = timeout(patience, posting).await.unwrap_or(Err(PostFailure::Unknown))?;
     Ok(answer(&posted))
 }

@@ -1,16 +1,19 @@
 //! From a request to what it posts: its key, its body within bounds, its events.
 
 use super::posting::PostRefused;
+use super::query;
 use crate::limits::{CLIENT_ID_BYTES_MAX, POST_BODY_MS, POST_BYTES_MAX};
 use crate::log::digest::fnv1a;
 use crate::policy::posts::{self, Submission};
 use crate::protocol::event::Event;
-use crate::protocol::ids::{ClientId, Hex64};
-use crate::protocol::kind::{Kind, PostKey};
+use crate::protocol::ids::{ClientId, Epoch, Hex64};
+use crate::protocol::kind::PostKey;
+use crate::room::posting::PostRequest;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::body::Body as _;
+use serde::Serialize;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -20,20 +23,37 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// `.99`: what a batch adds to its key.
 const BATCH_SUFFIX_BYTES: usize = 3;
 
-/// Reads a request's events, each with its idempotency key.
-pub(super) async fn events(headers: &HeaderMap, body: Body) -> Result<Vec<Event>, PostRefused> {
+/// Reads a request: its events, each with its idempotency key. `query` may name the epoch that is meant.
+pub(super) async fn request(headers: &HeaderMap, query: Option<&str>, body: Body) -> Result<PostRequest, PostRefused> {
     let key = key(headers)?;
+    let [epoch] = query::parse_all(query.unwrap_or_default(), ["epoch"]).map_err(PostRefused::BadQuery)?;
+    let bad_epoch = || PostRefused::BadQuery(query::BAD_EPOCH.into());
+    let epoch = epoch.map(|text| Epoch::parse(&text).ok_or_else(bad_epoch)).transpose()?;
     let Submission { mut events, is_batch } = posts::read(&read(headers, body).await?)?;
-    if let Some(key) = key {
-        if is_batch && key.as_str().len() > CLIENT_ID_BYTES_MAX - BATCH_SUFFIX_BYTES {
-            return Err(PostRefused::BadKey("Idempotency-Key must have at most 61 characters for a batch"));
+    let other_shape = match key {
+        Some(key) if is_batch => {
+            if key.as_str().len() > CLIENT_ID_BYTES_MAX - BATCH_SUFFIX_BYTES {
+                return Err(PostRefused::BadKey("Idempotency-Key must have at most 61 characters for a batch"));
+            }
+            let count = events.len();
+            for (at, event) in events.iter_mut().enumerate() {
+                sign(event, of_batch(&key, at).expect("the length was checked"), Some(count));
+            }
+            Some(key)
         }
-        for (at, event) in events.iter_mut().enumerate() {
-            let id = if is_batch { ClientId::new(&format!("{}.{at}", key.as_str())) } else { Some(key.clone()) };
-            sign(event, id.expect("the length was checked"));
+        Some(key) => {
+            let first_of_batch = of_batch(&key, 0);
+            events.iter_mut().for_each(|event| sign(event, key.clone(), None));
+            first_of_batch
         }
-    }
-    Ok(events)
+        None => None,
+    };
+    Ok(PostRequest { events, epoch, other_shape, targets: None })
+}
+
+/// The key of event number `at` of a batch; `None` when it would be too long.
+fn of_batch(key: &ClientId, at: usize) -> Option<ClientId> {
+    ClientId::new(&format!("{}.{at}", key.as_str()))
 }
 
 /// `Idempotency-Key`, if it is there.
@@ -47,18 +67,26 @@ fn key(headers: &HeaderMap) -> Result<Option<ClientId>, PostRefused> {
     id.map(Some).ok_or(PostRefused::BadKey("Idempotency-Key must have 1 to 64 printable ASCII characters"))
 }
 
-/// Makes a repetition harmless, and another event under the same key a conflict. A comment is compared by what it says.
-fn sign(event: &mut Event, id: ClientId) {
+/// Makes a repetition harmless, and another event under the same key a conflict. `count`: how many events its batch has.
+fn sign(event: &mut Event, id: ClientId, count: Option<usize>) {
     match event {
-        Event::Comment(comment) => comment.id = Some(id),
-        Event::Post(post) => post.key = Some(PostKey { sum: sum(&post.kind), id }),
+        Event::Comment(comment) => {
+            comment.posted = Some(sum(comment, count));
+            comment.id = Some(id);
+        }
+        Event::Post(post) => post.key = Some(PostKey { sum: sum(&post.kind, count), id }),
         Event::Likes { .. } | Event::Votes(_) => {}
     }
 }
 
-/// Fields in the order of the type, keys of free JSON sorted: the same event has the same sum however it was written.
-fn sum(kind: &Kind) -> Hex64 {
-    Hex64(fnv1a(&serde_json::to_vec(kind).expect("structs with string keys serialise")))
+/// Fields in the order of the type, keys of free JSON sorted: the same event has the same sum however it was written. The size
+/// of a batch is part of what each of its events says, so that one event more or less is another request.
+fn sum(said: &impl Serialize, count: Option<usize>) -> Hex64 {
+    let mut bytes = serde_json::to_vec(said).expect("structs with string keys serialise");
+    if let Some(count) = count {
+        bytes.extend_from_slice(format!(" of {count}").as_bytes());
+    }
+    Hex64(fnv1a(&bytes))
 }
 
 /// The body, whole, in bounds of bytes and time.
@@ -107,7 +135,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap());
         headers.insert(IDEMPOTENCY_KEY, key.parse().unwrap());
-        runtime.block_on(events(&headers, Body::from(body.to_owned()))).unwrap()
+        runtime.block_on(request(&headers, None, Body::from(body.to_owned()))).unwrap().events
     }
 
     fn post_key(event: &Event) -> (String, Hex64) {

@@ -18,6 +18,7 @@ mod posting;
 mod query;
 mod refused;
 mod rooms;
+mod targets;
 
 pub use key::Key;
 pub use pages::File;
@@ -105,7 +106,7 @@ pub fn public(state: Arc<State>) -> Router {
 
 /// For operators.
 pub fn admin(state: Arc<State>) -> Router {
-    let desk = Arc::new(events::Desk::new(state.posts.clone(), state.rooms.clone(), state.key.clone()));
+    let desk = Arc::new(events::Desk::new(&state));
     let router = Router::new()
         .route("/v1/rooms/{room}/events", post(events::post))
         .route("/v1/announce", post(announce::post))

@@ -3,15 +3,14 @@
 use super::key::KeyError;
 use crate::limits::{POST_BODY_MS, POST_BYTES_MAX};
 use crate::policy::posts::{Fault, FaultKind};
-use crate::protocol::event::Event;
 use crate::protocol::ids::{BadRoomId, RoomId};
-use crate::room::posting::{PostError, Posted};
+use crate::room::posting::{PostError, PostRequest, Posted};
 use crate::room::registry::RoomHandle;
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -21,10 +20,10 @@ pub type PostFuture = Pin<Box<dyn Future<Output = Result<Posted, PostFailure>> +
 /// Takes events to rooms; never blocks.
 pub trait Posts: Send + Sync {
     /// To one room, which is opened for it if need be.
-    fn post(&self, room: &RoomId, events: Vec<Event>) -> PostFuture;
+    fn post(&self, room: &RoomId, request: PostRequest) -> PostFuture;
 
     /// To a room that is open; `None` when it no longer is.
-    fn announce(&self, room: &Arc<RoomHandle>, events: Vec<Event>) -> Option<PostFuture>;
+    fn announce(&self, room: &Arc<RoomHandle>, request: PostRequest) -> Option<PostFuture>;
 }
 
 /// Why events were not taken.
@@ -55,6 +54,8 @@ pub(super) enum PostRefused {
     BadRoom,
     /// `Idempotency-Key` is not one.
     BadKey(&'static str),
+    /// A query parameter is wrong or unknown; the message begins with its name.
+    BadQuery(String),
     /// The body is not said to be JSON.
     NotJson,
     /// More than [`POST_BYTES_MAX`].
@@ -99,6 +100,7 @@ impl PostRefused {
             }
             Self::BadRoom => (StatusCode::BAD_REQUEST, "bad_room", BadRoomId.to_string()),
             Self::BadKey(message) => (StatusCode::BAD_REQUEST, "bad_key", (*message).into()),
+            Self::BadQuery(message) => (StatusCode::BAD_REQUEST, "bad_payload", message.clone()),
             Self::NotJson => {
                 let message = "Content-Type must be application/json, without Content-Encoding";
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message.into())
@@ -136,9 +138,18 @@ impl PostRefused {
                 | PostError::Stale { index }
                 | PostError::NotFound { index }
                 | PostError::PollOpen { index }
+                | PostError::PollUsed { index }
                 | PostError::NoPoll { index },
             )) => Some(*index),
             _ => None,
+        }
+    }
+
+    /// What a program needs beside the code.
+    fn detail(&self) -> Option<(&'static str, Value)> {
+        match self {
+            Self::Failed(PostFailure::Room(PostError::EpochChanged { epoch })) => Some(("epoch", json!(epoch))),
+            _ => self.index().map(|index| ("index", json!(index))),
         }
     }
 
@@ -178,6 +189,8 @@ impl PostFailure {
                 PostError::Stale { .. } => because(StatusCode::CONFLICT, "stale_id", error),
                 PostError::NotFound { .. } => because(StatusCode::NOT_FOUND, "no_such_event", error),
                 PostError::PollOpen { .. } => because(StatusCode::CONFLICT, "poll_open", error),
+                PostError::PollUsed { .. } => because(StatusCode::CONFLICT, "poll_used", error),
+                PostError::EpochChanged { .. } => because(StatusCode::CONFLICT, "epoch_changed", error),
                 PostError::NoPoll { .. } => because(StatusCode::CONFLICT, "poll_closed", error),
             },
             Self::Unknown => {
@@ -197,8 +210,8 @@ impl IntoResponse for PostRefused {
     fn into_response(self) -> Response {
         let (status, code, message) = self.parts();
         let mut error = json!({ "code": code, "message": message });
-        if let Some(index) = self.index() {
-            error["index"] = json!(index);
+        if let Some((name, value)) = self.detail() {
+            error[name] = value;
         }
         let mut response = (status, [(CACHE_CONTROL, "no-store")], Json(json!({ "error": error }))).into_response();
         let headers = response.headers_mut();
@@ -218,6 +231,7 @@ impl IntoResponse for PostRefused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::ids::Hex64;
 
     const PAGE: &str = include_str!("../../docs/api.md");
 
@@ -249,13 +263,17 @@ mod tests {
             room(PostError::Stale { index: 3 }),
             room(PostError::NotFound { index: 3 }),
             room(PostError::PollOpen { index: 3 }),
+            room(PostError::PollUsed { index: 3 }),
+            room(PostError::EpochChanged { epoch: Hex64(1) }),
+            PostRefused::BadQuery("epoch is there twice".into()),
             room(PostError::NoPoll { index: 3 }),
         ];
         for refused in &all {
             let (status, code, message) = refused.parts();
             let row = format!("| {} | `{code}` |", status.as_u16());
             let row = PAGE.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("{row} is not there"));
-            assert_eq!(row.ends_with("| `index` |"), refused.index().is_some(), "{row}");
+            let detail = refused.detail().map_or("–".to_owned(), |(name, _)| format!("`{name}`"));
+            assert!(row.ends_with(&format!("| {detail} |")), "{row}");
             assert_eq!(refused.retry_after_s().is_some(), status.is_server_error(), "{row}");
             assert!(!message.is_empty());
         }

@@ -1,22 +1,46 @@
-//! Query strings of the history API, read strictly: a parameter that we know is there once and right, or it is
-//! refused by its name. Unknown ones are ignored and never repeated.
+//! Query strings, read strictly: a parameter that we know is there once and right, or it is refused by its name. Unknown ones
+//! are ignored where something is looked at, and refused where something is changed: a misspelled condition would not hold.
 
 use super::refused::Refused;
 use crate::limits::{OFFSET_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX};
+use crate::policy::posts::quoted;
 use crate::protocol::ids::{Epoch, Offset};
 
 /// The values of the parameters `names`, percent-decoded, in their order.
 pub(super) fn parse<const N: usize>(query: &str, names: [&str; N]) -> Result<[Option<String>; N], Refused> {
-    let mut values = [const { None }; N];
-    for pair in query.split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let Some(at) = names.iter().position(|known| *known == name) else { continue };
-        let value = decode(value).ok_or_else(|| Refused::BadQuery(format!("{name}: broken percent-encoding")))?;
-        if values[at].replace(value).is_some() {
-            return Err(Refused::BadQuery(format!("{name} is there twice")));
+    read(query, names).map(|(values, _)| values).map_err(Refused::BadQuery)
+}
+
+/// The same for a request that changes something: nothing else may be there.
+pub(super) fn parse_all<const N: usize>(query: &str, names: [&str; N]) -> Result<[Option<String>; N], String> {
+    match read(query, names)? {
+        (values, None) => Ok(values),
+        (_, Some(unknown)) if N == 0 => Err(format!("{}: this address takes no query parameters", quoted(&unknown))),
+        (_, Some(unknown)) => {
+            Err(format!("{} is no query parameter here; known: {}", quoted(&unknown), names.join(", ")))
         }
     }
-    Ok(values)
+}
+
+/// The values of `names`, and a name that is none of them.
+type Values<const N: usize> = ([Option<String>; N], Option<String>);
+
+fn read<const N: usize>(query: &str, names: [&str; N]) -> Result<Values<N>, String> {
+    let (mut values, mut unknown) = ([const { None }; N], None);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (raw, value) = pair.split_once('=').unwrap_or((pair, ""));
+        // A name may be encoded too, and is the same name then.
+        let name = decode(raw);
+        let Some((at, name)) = names.iter().enumerate().find(|(_, known)| name.as_deref() == Some(known)) else {
+            unknown.get_or_insert_with(|| name.unwrap_or_else(|| raw.to_owned()));
+            continue;
+        };
+        let value = decode(value).ok_or_else(|| format!("{name}: broken percent-encoding"))?;
+        if values[at].replace(value).is_some() {
+            return Err(format!("{name} is there twice"));
+        }
+    }
+    Ok((values, unknown))
 }
 
 /// `after`: `None` begins at the first retained event; so does 0, which lies before every event.
@@ -44,10 +68,14 @@ pub(super) fn limit(text: Option<&str>) -> Result<usize, Refused> {
 /// `epoch`: the log that is meant; `None`: whichever there is.
 pub(super) fn epoch(text: Option<&str>) -> Result<Option<Epoch>, Refused> {
     let Some(text) = text else { return Ok(None) };
-    match Epoch::parse(text) {
-        Some(epoch) => Ok(Some(epoch)),
-        None => Err(Refused::BadQuery("epoch must be 1 to 16 hex digits, as the server said it".to_owned())),
-    }
+    Epoch::parse(text).map(Some).ok_or_else(|| Refused::BadQuery(BAD_EPOCH.to_owned()))
+}
+
+/// What is said of an `epoch` that is none.
+pub(super) const BAD_EPOCH: &str = "epoch must be 1 to 16 hex digits, as the server said it";
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn is_number(text: &str) -> bool {
@@ -61,8 +89,7 @@ fn decode(text: &str) -> Option<String> {
     for piece in pieces {
         let (digits, rest) = piece.split_at_checked(2)?;
         // `from_str_radix` would take a sign.
-        let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
-        out.push(u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)?);
+        out.push(u8::from_str_radix(digits, 16).ok().filter(|_| is_hex(digits))?);
         out.extend_from_slice(rest.as_bytes());
     }
     String::from_utf8(out).ok()
@@ -71,6 +98,25 @@ fn decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_counts_once_however_it_is_written_and_an_unknown_one_is_refused_where_it_matters() {
+        let names = ["after", "epoch"];
+        assert_eq!(parse("%61fter=1&x=2&x=3&%zz=1", names), Ok([Some("1".to_owned()), None]));
+        for query in ["after=1&after=1", "after=1&%61fter=1", "epoch&after=1&epoch="] {
+            assert!(
+                matches!(parse(query, names), Err(Refused::BadQuery(m)) if m.ends_with("is there twice")),
+                "{query}"
+            );
+        }
+        assert_eq!(parse_all("", names), Ok([None, None]));
+        assert_eq!(parse_all("&epoch=1&", names), Ok([None, Some("1".to_owned())]));
+        for query in ["epcoh=1", "epoch=1&x", "=1", "%zz=1", "EPOCH=1"] {
+            assert!(parse_all(query, names).is_err_and(|m| m.ends_with("known: after, epoch")), "{query}");
+        }
+        let no_novel = parse_all(&"x".repeat(10_000), []).unwrap_err();
+        assert!(no_novel.len() < 120 && no_novel.contains("takes no query parameters"), "{no_novel}");
+    }
 
     #[test]
     fn values_are_decoded_or_refused() {

@@ -10,9 +10,8 @@ use super::tenant::Node;
 use crate::api::{PostFailure, PostFuture, Posts};
 use crate::limits::{ANNOUNCE_IN_FLIGHT, POSTS_MAX};
 use crate::metrics::PostMetrics;
-use crate::protocol::event::Event;
 use crate::protocol::ids::RoomId;
-use crate::room::posting::{PostError, Posted};
+use crate::room::posting::{PostError, PostRequest, Posted};
 use crate::room::registry::{Registry, RoomHandle};
 use crate::shard::handle::Shards;
 use crate::shard::message::Message;
@@ -61,7 +60,7 @@ pub struct Letter {
     /// Who waits.
     pub(super) from: Asker,
     /// What is posted.
-    pub(super) events: Vec<Event>,
+    pub(super) request: PostRequest,
 }
 
 /// Those whose posts the rooms of one shard have, by ticket. Bounded by [`POSTS_MAX`] and [`ANNOUNCE_IN_FLIGHT`].
@@ -103,7 +102,7 @@ impl Mailroom {
         Self { registry, shards, shutdown, places, announced, metrics: PostMetrics::new() }
     }
 
-    fn send(&self, room: Arc<RoomHandle>, places: &Arc<Semaphore>, events: Vec<Event>) -> PostFuture {
+    fn send(&self, room: Arc<RoomHandle>, places: &Arc<Semaphore>, request: PostRequest) -> PostFuture {
         let held = Held { registry: self.registry.clone(), room };
         if self.shutdown.has_begun() {
             return self.refuse(PostFailure::Draining);
@@ -114,7 +113,7 @@ impl Mailroom {
         let home = held.room.home;
         let (answer, answered) = oneshot::channel();
         let from = Asker { answer, held, metrics: self.metrics.clone(), _place: place };
-        let letter = Letter { from, events };
+        let letter = Letter { from, request };
         // Never waits: this is the HTTP side's thread.
         if self.shards.send(home, Message::Mail(Mail::Post(Box::new(letter)))).is_err() {
             return self.refuse(PostFailure::Behind);
@@ -135,14 +134,14 @@ impl Mailroom {
 }
 
 impl Posts for Mailroom {
-    fn post(&self, room: &RoomId, events: Vec<Event>) -> PostFuture {
+    fn post(&self, room: &RoomId, request: PostRequest) -> PostFuture {
         match self.registry.claim(room) {
-            Ok(room) => self.send(room, &self.places, events),
+            Ok(room) => self.send(room, &self.places, request),
             Err(_) => self.refuse(PostFailure::RoomsFull),
         }
     }
 
-    fn announce(&self, room: &Arc<RoomHandle>, events: Vec<Event>) -> Option<PostFuture> {
-        self.registry.hold(room).then(|| self.send(room.clone(), &self.announced, events))
+    fn announce(&self, room: &Arc<RoomHandle>, request: PostRequest) -> Option<PostFuture> {
+        self.registry.hold(room).then(|| self.send(room.clone(), &self.announced, request))
     }
 }

@@ -25,8 +25,16 @@ pub fn extend(digest: Digest, offset: Offset, event: &Event) -> Digest {
     hash.number(offset);
     match event {
         Event::Comment(comment) => {
-            hash.byte(if comment.first { 5 } else { 1 });
+            hash.byte(match (comment.first, comment.posted) {
+                (false, None) => 1,
+                (true, None) => 5,
+                (false, Some(_)) => 6,
+                (true, Some(_)) => 7,
+            });
             hash.comment(comment);
+            if let Some(sum) = comment.posted {
+                hash.number(sum.0);
+            }
         }
         Event::Likes { add } => {
             hash.byte(2);
@@ -133,7 +141,7 @@ mod tests {
     #[test]
     fn every_field_and_the_order_change_the_digest() {
         let base = comment("u1", "text");
-        let mut all = vec![base.clone(); 9];
+        let mut all = vec![base.clone(); 11];
         all[1].user.id = "u2".into();
         all[2].user.name = "another".into();
         all[3].user.role = Role::Host;
@@ -142,6 +150,8 @@ mod tests {
         all[6].media_ms = Some(0);
         all[7].ext = Some(std::sync::Arc::default());
         all[8].style.mode = Mode::Top;
+        all[9].posted = Some(Hex64(0));
+        all[10].first = true;
         let mut digests: Vec<_> = all
             .iter()
             .map(|c| extend(EMPTY, 1, &Event::Comment(c.clone())))

@@ -31,8 +31,9 @@ pub struct Record {
 
 /// What stays of a comment that was deleted: whose it was, and its id, so that a retry of it is known.
 pub fn deleted(comment: &Comment) -> Comment {
-    let Comment { user, id, first, .. } = comment.clone();
-    Comment { user, id, text: "".into(), style: Style::default(), media_ms: None, ext: None, first, deleted: true }
+    let Comment { user, id, first, posted, .. } = comment.clone();
+    let (text, style) = ("".into(), Style::default());
+    Comment { user, id, text, style, media_ms: None, ext: None, first, deleted: true, posted }
 }
 
 /// The comment that `event` deletes, if it deletes one.

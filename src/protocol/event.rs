@@ -1,6 +1,6 @@
 //! Events: what happened in a room. The log stores them, frames carry them.
 
-use super::ids::ClientId;
+use super::ids::{ClientId, Hex64};
 use super::kind::{Post, Votes};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -121,6 +121,10 @@ pub struct Comment {
     /// A moderator took it away: its text and fields are gone from the log.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
+    /// The show's owner posted it with an idempotency key, which is `id`: the hash of what came with the key. In the log
+    /// alone: viewers and readers of the history are not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posted: Option<Hex64>,
 }
 
 impl Comment {
@@ -135,6 +139,7 @@ impl Comment {
             ext: None,
             first: false,
             deleted: false,
+            posted: None,
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::event::{Comment, Event};
 use super::ids::{ClientId, Epoch, Offset};
 use super::kind::Kind;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One event of the log: the offset, when it was appended, and the event under its kind's name, as in frames.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub enum PublicEvent {
 #[serde(rename_all = "snake_case")]
 pub enum Public<'a> {
     /// See [`PublicEvent::Comment`].
-    Comment(&'a Comment),
+    Comment(#[serde(serialize_with = "without_key")] &'a Comment),
     /// See [`PublicEvent::Likes`].
     Likes {
         /// How many were added.
@@ -74,6 +74,14 @@ impl<'a> From<&'a Event> for Public<'a> {
             Event::Votes(votes) => Self::Votes { poll: &votes.poll, count: votes.ballots.len() },
             Event::Post(post) => Self::Kind(&post.kind),
         }
+    }
+}
+
+/// A comment as it is read, without the hash beside the owner's key.
+fn without_key<S: Serializer>(comment: &Comment, serializer: S) -> Result<S::Ok, S::Error> {
+    match comment.posted {
+        None => comment.serialize(serializer),
+        Some(_) => Comment { posted: None, ..comment.clone() }.serialize(serializer),
     }
 }
 
@@ -130,6 +138,15 @@ mod tests {
         let expected = json!({"offset": 5, "at": 7,
             "custom": {"type": "shop.product", "data": {"likes": {"add": 1}}, "sticky": true}});
         assert_eq!(post(Kind::Custom(custom)), expected);
+    }
+
+    #[test]
+    fn a_posted_comment_stands_without_the_hash_beside_its_key() {
+        let user = User { id: "host".into(), name: "Host".into(), role: Role::Host };
+        let posted = Comment { id: ClientId::new("k"), posted: Some(Hex64(1)), ..Comment::new(user, "hi") };
+        let expected = json!({"offset": 5, "at": 7, "comment": {
+            "user": {"id": "host", "name": "Host", "role": "host"}, "id": "k", "text": "hi"}});
+        assert_eq!(written(&Event::Comment(posted)), expected);
     }
 
     #[test]

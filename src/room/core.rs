@@ -161,6 +161,11 @@ impl Core {
         self.window.seen(mark)
     }
 
+    /// Whether something with this id or key is in the log, as far as the room remembers.
+    pub fn knows(&self, key: IdKey) -> bool {
+        self.window.knows(key)
+    }
+
     /// Takes the log's next record. A record that was applied before changes nothing.
     pub fn apply(&mut self, record: &Record) -> Applied {
         self.apply_marked(record, None)

@@ -21,6 +21,7 @@ mod settings;
 
 pub mod board;
 pub mod combo;
+mod coming;
 pub mod core;
 pub mod select;
 pub mod timeline;
@@ -31,6 +32,7 @@ mod log_clock;
 mod log_times;
 mod recent;
 mod replay;
+mod request;
 pub mod resume;
 mod speakers;
 mod upkeep;

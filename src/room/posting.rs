@@ -2,77 +2,18 @@
 //!
 //! Does not know: who asks and over what, the log, clocks.
 
+use super::coming::{self, Coming};
 use super::pending::{SENDERS_MAX, Sender};
+use super::request::Known;
+pub use super::request::{PostError, PostRequest, Posted, Targets};
 use super::window::{IdKey, Mark, Seen};
 use crate::limits::{BALLOTS_MAX, POSTS_PER_TICK_MAX, VOTES_PER_TICK_MAX};
 use crate::protocol::event::Event;
-use crate::protocol::ids::{ClientId, Epoch, Offset};
-use crate::protocol::kind::{Ballot, Kind, Votes};
+use crate::protocol::ids::{ClientId, Offset};
+use crate::protocol::kind::{Ballot, Votes};
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Events of the show's owner, to be stored all or none. Each is a post or a comment of somebody with a role, valid as it is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PostRequest {
-    /// Whoever asks knows the answer by it.
-    pub ticket: u64,
-    /// In the order in which they shall stand; at least one.
-    pub events: Vec<Event>,
-}
-
-/// Events that are in the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Posted {
-    /// The log's incarnation.
-    pub epoch: Epoch,
-    /// Where each event is: of a retry, where the first one is.
-    pub offsets: Vec<Offset>,
-}
-
-/// Why events were not taken: none of them is in the log, unless its key brought it there before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PostError {
-    /// There is too much in the room's tick, or in the log's queue.
-    #[error("the room is overloaded")]
-    Overloaded {
-        /// When a retry may succeed.
-        retry_ms: u64,
-    },
-    /// The log cannot take them now.
-    #[error("the log's storage is unavailable")]
-    Unavailable,
-    /// The key of event number `index` came with another content before.
-    #[error("event {index}: its key was used for another event")]
-    Conflict {
-        /// Which event, from 0.
-        index: usize,
-    },
-    /// The key of event number `index` is older than what the room remembers: it may be in the log already.
-    #[error("event {index}: its key is older than the room remembers")]
-    Stale {
-        /// Which event, from 0.
-        index: usize,
-    },
-    /// Event number `index` is about a comment that is not there.
-    #[error("event {index}: there is no such comment")]
-    NotFound {
-        /// Which event, from 0.
-        index: usize,
-    },
-    /// Event number `index` opens a poll that is open: its votes would be lost.
-    #[error("event {index}: a poll of this id is open; close it, or take another id")]
-    PollOpen {
-        /// Which event, from 0.
-        index: usize,
-    },
-    /// Event number `index` closes a poll that is not open.
-    #[error("event {index}: no poll of this id is open")]
-    NoPoll {
-        /// Which event, from 0.
-        index: usize,
-    },
-}
 
 /// Where one event of a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,16 +31,6 @@ struct Asked {
     places: Vec<Place>,
 }
 
-/// What a request needs to know of the room's log.
-pub(super) trait Known {
-    /// What is known of an id or key.
-    fn seen(&self, mark: &Mark) -> Seen;
-    /// Whether a comment at this offset can be deleted, as far as the room can tell.
-    fn may_delete(&self, offset: Offset) -> bool;
-    /// The poll that takes votes.
-    fn open_poll(&self) -> Option<&ClientId>;
-}
-
 /// When a retry may succeed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
@@ -113,6 +44,8 @@ pub(super) struct Pace {
 #[derive(Debug, Default)]
 struct Batch {
     posts: Vec<Event>,
+    /// Of a batch in flight, whose posts the log has: those that later requests can contradict.
+    gone: Vec<Event>,
     marks: Vec<Option<Mark>>,
     keys: HashMap<IdKey, usize>,
     asked: Vec<Asked>,
@@ -145,9 +78,8 @@ pub(super) struct Cast {
 
 impl Posting {
     /// Takes a request into the open tick, all or none; `Ok` at once when the log has all of it. `None`: the answer comes later.
-    pub(super) fn post(&mut self, request: PostRequest, known: &impl Known, pace: Pace) -> Option<Answer> {
-        let PostRequest { ticket, events } = request;
-        let found = match self.look(&events, known) {
+    pub(super) fn post(&mut self, ticket: u64, request: PostRequest, known: &impl Known, pace: Pace) -> Option<Answer> {
+        let found = match self.look(&request, known) {
             Ok(found) => found,
             Err(error) => return Some(Err(error)),
         };
@@ -176,8 +108,8 @@ impl Posting {
         if self.open.posts.len() + new > POSTS_PER_TICK_MAX {
             return overloaded(pace.tick_ms);
         }
-        let mut places = Vec::with_capacity(events.len());
-        for (event, found) in events.into_iter().zip(found) {
+        let mut places = Vec::with_capacity(request.events.len());
+        for (event, found) in request.events.into_iter().zip(found) {
             places.push(match found {
                 Found::Log(offset) => Place::Log(offset),
                 Found::Open(index) | Found::Flying(index) => Place::Batch(index),
@@ -191,20 +123,22 @@ impl Posting {
     }
 
     /// Where each event is.
-    fn look(&self, events: &[Event], known: &impl Known) -> Result<Vec<Found>, PostError> {
+    fn look(&self, request: &PostRequest, known: &impl Known) -> Result<Vec<Found>, PostError> {
+        let epoch = known.epoch();
+        if request.epoch.is_some_and(|meant| meant != epoch) {
+            return Err(PostError::EpochChanged { epoch });
+        }
+        if let Some(other) = request.other_shape.as_ref().map(Mark::owners_key)
+            && (known.knows(other) || self.flying.keys.contains_key(&other) || self.open.keys.contains_key(&other))
+        {
+            return Err(PostError::Conflict { index: 0 });
+        }
         let mut own: HashMap<IdKey, (usize, u64)> = HashMap::new();
-        let mut found = Vec::with_capacity(events.len());
-        let before = self.flying.posts.iter().chain(&self.open.posts);
-        let mut poll = before.fold(known.open_poll(), |poll, event| poll_after(poll, event));
-        for (index, event) in events.iter().enumerate() {
-            if let Event::Post(post) = event
-                && let Kind::Delete(delete) = &post.kind
-                && !known.may_delete(delete.offset)
-            {
-                return Err(PostError::NotFound { index });
-            }
+        let mut found = Vec::with_capacity(request.events.len());
+        let mut coming = Coming::of(known, self.flying.gone.iter().chain(&self.open.posts));
+        for (index, event) in request.events.iter().enumerate() {
             let Some(mark) = Mark::of_event(event) else {
-                poll = poll_with(poll, event, index)?;
+                coming.add(event, index, request)?;
                 found.push(Found::New(index));
                 continue;
             };
@@ -225,7 +159,7 @@ impl Posting {
                 return Err(PostError::Conflict { index });
             }
             if matches!(place, Found::New(first) if first == index) {
-                poll = poll_with(poll, event, index)?;
+                coming.add(event, index, request)?;
             }
             found.push(place);
         }
@@ -256,6 +190,7 @@ impl Posting {
     /// The open tick goes to the log: its posts, then its votes, are put behind `events`.
     pub(super) fn depart(&mut self, events: &mut Vec<Event>) {
         self.flying = std::mem::take(&mut self.open);
+        self.flying.gone = self.flying.posts.iter().filter(|event| coming::matters(event)).cloned().collect();
         events.append(&mut self.flying.posts);
         for votes in self.flying.votes.chunk_by(|a, b| a.poll == b.poll) {
             for votes in votes.chunks(BALLOTS_MAX) {
@@ -299,34 +234,6 @@ impl Posting {
         let Batch { asked, votes, .. } = std::mem::take(&mut self.flying);
         (asked.into_iter().map(|asked| asked.ticket).collect(), votes.into_iter().map(Cast::of).collect())
     }
-}
-
-/// The open poll after `event`.
-fn poll_after<'a>(poll: Option<&'a ClientId>, event: &'a Event) -> Option<&'a ClientId> {
-    match event {
-        Event::Post(post) => match &post.kind {
-            Kind::Poll(opened) => Some(&opened.id),
-            Kind::PollClose(close) => poll.filter(|open| **open != close.id),
-            _ => poll,
-        },
-        _ => poll,
-    }
-}
-
-/// The same of event number `index` of a request, if it can be done.
-fn poll_with<'a>(
-    poll: Option<&'a ClientId>,
-    event: &'a Event,
-    index: usize,
-) -> Result<Option<&'a ClientId>, PostError> {
-    if let Event::Post(post) = event {
-        match &post.kind {
-            Kind::Poll(opens) if poll == Some(&opens.id) => return Err(PostError::PollOpen { index }),
-            Kind::PollClose(close) if poll != Some(&close.id) => return Err(PostError::NoPoll { index }),
-            _ => {}
-        }
-    }
-    Ok(poll_after(poll, event))
 }
 
 /// The offsets of a request's events, or why there are none.

@@ -35,12 +35,20 @@ pub struct Mark {
 impl Mark {
     /// The mark of a comment; `None` when it has no id. Two hashes: whoever needs it twice keeps it.
     pub fn of(comment: &Comment) -> Option<Self> {
-        comment.id.as_ref().map(|id| Self::new(&comment.user.id, id, &comment.text))
+        comment.id.as_ref().map(|id| match comment.posted {
+            None => Self::new(&comment.user.id, id, &comment.text),
+            Some(sum) => Self::with(OWNER, id, sum.0),
+        })
     }
 
-    /// The mark of what the show's owner posted; `None` when it has no key. Its author is one that no user's id can equal.
+    /// The mark of what the show's owner posted; `None` when it has no key.
     pub fn of_post(post: &Post) -> Option<Self> {
-        post.key.as_ref().map(|key| Self::with("\0owner", &key.id, key.sum.0))
+        post.key.as_ref().map(|key| Self::with(OWNER, &key.id, key.sum.0))
+    }
+
+    /// The key of what the show's owner posted with the idempotency key `id`, whatever it was.
+    pub fn owners_key(id: &ClientId) -> IdKey {
+        key(b'i', OWNER, id.as_str())
     }
 
     /// The mark of an event that was given an id or a key.
@@ -65,6 +73,9 @@ impl Mark {
         Self { key: key(b'i', author, id), run, text }
     }
 }
+
+/// The author of what is posted with an idempotency key: one that no user's id can equal.
+const OWNER: &str = "\0owner";
 
 fn key(kind: u8, author: &str, id: &str) -> IdKey {
     let mut hash = Sha256::new();
@@ -151,6 +162,11 @@ impl Window {
                 Some(false) | None => Seen::New,
             },
         }
+    }
+
+    /// Whether the id is remembered, with whatever text.
+    pub fn knows(&self, key: IdKey) -> bool {
+        self.known.contains_key(&key)
     }
 
     /// Remembers a new id: its comment is in the log at `offset` and at `at_ms`.

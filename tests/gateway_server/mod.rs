@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use volley::api::{self, Health, Listening, PostFailure, PostFuture};
 use volley::config::Config;
 use volley::gateway::{Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
-use volley::protocol::event::Event;
 use volley::protocol::ids::RoomId;
 use volley::protocol::local::RoomKey;
+use volley::room::posting::PostRequest;
 use volley::room::registry::RoomHandle;
 use volley::shutdown::Shutdown;
 
@@ -73,10 +73,10 @@ impl HandOver for TestShard {
 struct NoPosts;
 
 impl api::Posts for NoPosts {
-    fn post(&self, _: &RoomId, _: Vec<Event>) -> PostFuture {
+    fn post(&self, _: &RoomId, _: PostRequest) -> PostFuture {
         Box::pin(std::future::ready(Err(PostFailure::Full)))
     }
-    fn announce(&self, _: &Arc<RoomHandle>, _: Vec<Event>) -> Option<PostFuture> {
+    fn announce(&self, _: &Arc<RoomHandle>, _: PostRequest) -> Option<PostFuture> {
         None
     }
 }

@@ -130,8 +130,9 @@ pub(super) async fn export(
     version: Version,
 ) -> Result<Response, Refused> {
     let room = history::room(named)?;
-    let [format] = query::parse(query.as_deref().unwrap_or_default(), ["format"])?;
+    let [format, epoch] = query::parse(query.as_deref().unwrap_or_default(), ["format", "epoch"])?;
     let format = Format::parse(format.as_deref())?;
+    let epoch = query::epoch(epoch.as_deref())?;
     if version < Version::HTTP_11 {
         return Err(Refused::OldHttp);
     }
@@ -139,7 +140,7 @@ pub(super) async fn export(
     let archive = exports.history.archive.clone();
     // The first piece is read before the answer begins, so that what is wrong from the start has its status.
     let filename = format!("attachment; filename=\"{room}.{}\"", format.extension());
-    let (run, first) = archive.run(move |log| Run::begin(log, room, format)).await?;
+    let (run, first) = archive.run(move |log| Run::begin(log, room, epoch, format)).await?;
     exports.history.metrics.exports.increment(1);
     let (pieces, body) = mpsc::channel(1);
     let feed = Feed { archive, run, pieces, stalled: Duration::from_millis(EXPORT_STALLED_MS) };
@@ -174,8 +175,8 @@ struct Run {
 
 impl Run {
     /// Reads and writes the first piece.
-    fn begin(log: &dyn Log, room: RoomId, format: Format) -> Result<(Self, Piece), Refused> {
-        let stretch = archive::read(log, &room, None, None, PIECE)?;
+    fn begin(log: &dyn Log, room: RoomId, epoch: Option<Epoch>, format: Format) -> Result<(Self, Piece), Refused> {
+        let stretch = archive::read(log, &room, epoch, None, PIECE)?;
         let head = stretch.head;
         let writer = format.writer(&room, head.epoch);
         let mut run = Self { room, epoch: head.epoch, after: stretch.after, last: head.last, writer };

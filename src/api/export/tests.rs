@@ -36,7 +36,7 @@ fn export_of(
     room: &RoomId,
     stalled: Duration,
 ) -> (impl Future<Output = Result<(), Cut>> + use<>, Pieces<()>) {
-    let (run, first) = Run::begin(&**log, room.clone(), Format::Bilibili).unwrap();
+    let (run, first) = Run::begin(&**log, room.clone(), None, Format::Bilibili).unwrap();
     let (pieces, body) = mpsc::channel(1);
     let feed = Feed { archive: Archive::new(log.clone()), run, pieces, stalled };
     (feed.run(first), Pieces::new(body, ()))

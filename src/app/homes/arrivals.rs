@@ -9,7 +9,7 @@ use crate::app::posts::Letter;
 use crate::limits::OPENING_PLAY;
 use crate::policy::said::Said;
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::room::posting::{PostError, PostRequest};
+use crate::room::posting::PostError;
 use crate::room::registry::RoomHandle;
 use crate::shard::tenant::{Command, Cx};
 use std::sync::Arc;
@@ -59,9 +59,9 @@ impl Homes {
         if self.draining {
             return turn_away(cx, Wait::Post(Box::new(letter)));
         }
-        let Letter { from, events } = letter;
+        let Letter { from, request } = letter;
         let (ticket, now_us) = (self.askers.admit(from), cx.now_us);
-        self.with(cx, room, |actor, out| actor.post(PostRequest { ticket, events }, now_us, out));
+        self.with(cx, room, |actor, out| actor.post(ticket, request, now_us, out));
     }
 
     fn let_in(&mut self, cx: &mut Cx<'_, Mail>, who: Newcomer) {

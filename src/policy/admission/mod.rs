@@ -207,6 +207,7 @@ impl Admission {
             ext: request.ext.filter(|ext| !ext.is_empty()).map(Arc::new),
             first: false,
             deleted: false,
+            posted: None,
         }))
     }
 

@@ -223,7 +223,7 @@ pub(super) fn any_of<T>(words: &[(&str, T)]) -> String {
 }
 
 /// A foreign name, short and in printable ASCII.
-pub(super) fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     let mut shown = String::new();
     for c in name.chars().map(char::escape_default) {
         // Half an escape would name another character.

@@ -92,7 +92,17 @@ fn comment(fields: &mut Fields) -> Result<Event, Fault> {
         return Err(too_long(&fields.path("ext"), EXT_BYTES_MAX));
     }
     let ext = ext.map(Arc::new);
-    Ok(Event::Comment(Comment { user, id: None, text, style, media_ms, ext, first: false, deleted: false }))
+    Ok(Event::Comment(Comment {
+        user,
+        id: None,
+        text,
+        style,
+        media_ms,
+        ext,
+        first: false,
+        deleted: false,
+        posted: None,
+    }))
 }
 
 const MODES: &[(&str, Mode)] =

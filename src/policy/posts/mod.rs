@@ -15,6 +15,7 @@ mod tests;
 use crate::limits::POST_EVENTS_MAX;
 use crate::protocol::event::Event;
 use fields::Fields;
+pub use fields::quoted;
 
 /// What is wrong with a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

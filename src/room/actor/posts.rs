@@ -6,7 +6,7 @@ use crate::limits::APPEND_SLOW_US;
 use crate::log::{AppendError, Record};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::{Role, User};
-use crate::protocol::ids::{ClientId, Offset};
+use crate::protocol::ids::{ClientId, Epoch, Offset};
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::{Ack, ErrorMessage, Outcome, ServerMessage, VoteRequest};
 use crate::protocol::settings::{Allowed, RoomSettings};
@@ -16,11 +16,24 @@ use crate::room::effect::Effect;
 use crate::room::grid::Grid;
 use crate::room::guard::{Forbidden, allows};
 use crate::room::pending::Sender;
-use crate::room::posting::{Answer, Cast, Known, Pace, PostError, PostRequest, Posted};
-use crate::room::window::{Mark, Seen};
+use crate::room::posting::{Answer, Cast, Pace, PostError, PostRequest, Posted};
+use crate::room::request::Known;
+use crate::room::window::{IdKey, Mark, Seen};
 use std::sync::Arc;
 
 impl Known for Core {
+    fn epoch(&self) -> Epoch {
+        Self::epoch(self)
+    }
+
+    fn knows(&self, key: IdKey) -> bool {
+        Self::knows(self, key)
+    }
+
+    fn had_poll(&self, id: &ClientId) -> bool {
+        self.board().had_poll(id)
+    }
+
     fn seen(&self, mark: &Mark) -> Seen {
         Self::seen(self, mark)
     }
@@ -36,12 +49,11 @@ impl Known for Core {
 
 impl Actor {
     /// Takes the owner's events into the open tick, all or none; [`Effect::Posted`] comes once the log has them, or at once
-    /// if it has them already or cannot have them.
-    pub fn post(&mut self, request: PostRequest, now_us: u64, out: &mut Vec<Effect>) {
-        let ticket = request.ticket;
+    /// if it has them already or cannot have them. Whoever asks knows the answer by `ticket`.
+    pub fn post(&mut self, ticket: u64, request: PostRequest, now_us: u64, out: &mut Vec<Effect>) {
         let stalled_ms = self.is_log_slow(now_us).then_some(STORAGE_RETRY_MS);
         let pace = Pace { tick_ms: self.tick_ms(), stalled_ms };
-        match self.posting.post(request, &self.core, pace) {
+        match self.posting.post(ticket, request, &self.core, pace) {
             Some(answer) => out.push(self.posted(ticket, answer)),
             None => self.gathered(now_us),
         }

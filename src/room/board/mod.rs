@@ -7,8 +7,10 @@
 //! Does not know: comments, frames, clocks.
 
 mod poll;
+mod used;
 
 pub use poll::{OPEN_MS_MAX, OPEN_RECORDS_MAX, VOTERS_MAX, Voted};
+pub use used::USED_POLLS_MAX;
 
 use super::timeline::{SavedChange, Timeline};
 use crate::log::Record;
@@ -20,6 +22,7 @@ use crate::protocol::settings::RoomSettings;
 use poll::OpenPoll;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use used::UsedPolls;
 
 /// Types whose newest sticky event newcomers see; beyond it the type whose newest is oldest goes.
 pub const STICKY_MAX: usize = 16;
@@ -71,6 +74,8 @@ pub struct Board {
     closed: VecDeque<Tally>,
     /// The newest polls that are over, oldest first.
     ended: VecDeque<PollState>,
+    /// The ids of the newest polls.
+    used: UsedPolls,
     /// Votes that polls had no room for.
     votes_refused: u64,
     dropped: Dropped,
@@ -91,6 +96,9 @@ pub struct SavedBoard {
     announcements: VecDeque<Announcement>,
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     ended: VecDeque<PollState>,
+    /// Absent in bases of versions that did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    used_polls: Option<UsedPolls>,
     #[serde(default)]
     votes_refused: u64,
 }
@@ -103,7 +111,9 @@ impl Board {
 
     /// The board that a base kept; `settings` are those that the room begins with.
     pub fn restore(settings: RoomSettings, saved: SavedBoard) -> Self {
-        let SavedBoard { settings: changes, now_ms, pinned, sticky, announcements, ended, votes_refused } = saved;
+        let SavedBoard { settings: changes, now_ms, pinned, sticky, announcements, ended, used_polls, votes_refused } =
+            saved;
+        let used = used_polls.unwrap_or_else(|| UsedPolls::of(ended.iter().map(|state| &state.tally.id)));
         Self {
             timeline: Timeline::restore(settings, changes),
             now_ms,
@@ -114,6 +124,7 @@ impl Board {
             poll_moved: false,
             closed: VecDeque::new(),
             ended,
+            used,
             votes_refused,
             dropped: Dropped::default(),
         }
@@ -128,6 +139,7 @@ impl Board {
             sticky: self.sticky.clone(),
             announcements: self.announcements.clone(),
             ended: self.ended.clone(),
+            used_polls: (!self.used.is_empty()).then(|| self.used.clone()),
             votes_refused: self.votes_refused,
         }
     }
@@ -171,6 +183,7 @@ impl Board {
             }
             Kind::Poll(poll) => {
                 self.close(offset);
+                self.used.insert(&poll.id);
                 self.poll = Some(OpenPoll::new(poll.clone(), self.now_ms));
                 self.poll_moved = true;
             }
@@ -214,6 +227,11 @@ impl Board {
     /// The poll that takes votes.
     pub fn open_poll_id(&self) -> Option<&ClientId> {
         self.poll.as_ref().map(|poll| &poll.poll.id)
+    }
+
+    /// Whether a poll of this id was opened before: one of the newest [`USED_POLLS_MAX`].
+    pub fn had_poll(&self, id: &ClientId) -> bool {
+        self.used.contains(id)
     }
 
     /// What `user`'s vote in the open poll came to; [`Voted::New`] without one.

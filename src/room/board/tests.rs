@@ -163,13 +163,28 @@ fn tallies_are_told_when_they_moved_and_only_then() {
 }
 
 #[test]
-fn opening_another_poll_closes_the_first_and_its_name_can_be_used_again() {
+fn opening_another_poll_closes_the_first() {
     let mut show = Show::new();
     show.open("p");
     show.vote("p", "a", 0);
     show.open("p");
     assert_eq!(show.board.voted("a"), Voted::New, "a new poll, a new vote");
     assert_eq!(show.snapshot().tally.unwrap().votes, [0, 0]);
+}
+
+#[test]
+fn a_polls_id_is_known_when_the_poll_is_over_also_from_the_base_of_an_earlier_version() {
+    let mut show = Show::new();
+    (0..ENDED_MAX + 9).for_each(|n| show.open(&format!("p{n}")));
+    show.close(&format!("p{}", ENDED_MAX + 8));
+    let had = |board: &Board, n: usize| board.had_poll(&id(&format!("p{n}")));
+    let all = 0..ENDED_MAX + 9;
+    assert!(all.clone().all(|n| had(&show.board, n)) && !had(&show.board, ENDED_MAX + 9));
+    let mut json = serde_json::to_value(show.board.save()).unwrap();
+    let restore = |json: &serde_json::Value| Board::restore(settings(), serde_json::from_value(json.clone()).unwrap());
+    assert!(all.clone().all(|n| had(&restore(&json), n)), "a base keeps them");
+    json.as_object_mut().unwrap().remove("used_polls").unwrap();
+    assert!(all.skip(9).all(|n| had(&restore(&json), n)), "of those whose tallies are kept, the ids are known too");
 }
 
 #[test]
@@ -233,6 +248,11 @@ fn the_largest_board_fits_into_a_base() {
         name: "名".repeat(64).into(),
         role: Default::default(),
     };
+    for n in 0..USED_POLLS_MAX {
+        show.open(&n.to_string());
+    }
+    show.close(&(USED_POLLS_MAX - 1).to_string());
+    show.board.take_dropped();
     for n in 0..200_u64 {
         show.now_ms += 1;
         let words = (0..32).map(|_| "词".repeat(32).into()).collect();
@@ -248,7 +268,7 @@ fn the_largest_board_fits_into_a_base() {
     }
     let standing = (STICKY_MAX + ANNOUNCEMENTS_MAX + ENDED_MAX) as u64;
     let Dropped { announcements, sticky, tallies } = show.board.take_dropped();
-    assert_eq!(announcements + sticky + tallies + standing, 3 * 200, "what went is counted");
+    assert_eq!(announcements + sticky + tallies + standing, 3 * 200 + ENDED_MAX as u64, "what went is counted");
     assert_eq!(show.board.take_dropped(), Dropped::default());
     let bytes = serde_json::to_vec(&show.board.save()).unwrap().len();
     assert!(bytes + 1_024 <= crate::limits::BASE_BYTES_MAX, "{bytes} bytes");

@@ -25,6 +25,7 @@ fn comment(offset: Offset) -> FrameEvent {
         ext: None,
         first: false,
         deleted: false,
+        posted: None,
     };
     FrameEvent::comment(offset, comment)
 }
