@@ -13,7 +13,7 @@
 //! L3  room  |  shard        (never import each other)
 //! L2  log       policy
 //! L1  protocol  config    health
-//! L0  limits    clock  metrics  shutdown  bell  faults  console
+//! L0  limits    clock  metrics  shutdown  bell  faults  console  origin
 //! ```
 
 // Only the library's own code; what it is and why stands in `clippy.toml`.
@@ -40,4 +40,5 @@ pub mod console;
 pub mod faults;
 pub mod limits;
 pub mod metrics;
+pub mod origin;
 pub mod shutdown;

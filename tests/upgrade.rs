@@ -6,7 +6,9 @@ use gateway_server::{Server, config, upgrade, wait_until};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
+use volley::config::cli::{self, Command};
 use volley::gateway::{Purpose, Upgraded};
+use volley::origin::Origins;
 use volley::protocol::encode::Encoding;
 use volley::protocol::ids::{Epoch, Offset};
 
@@ -78,6 +80,11 @@ fn compression_is_agreed_to_as_far_as_shared_frames_can_satisfy_it() {
     assert!(!handed_over(&server).compressed);
 }
 
+/// A list of origins, as the configuration reads it.
+fn listed(origins: &[&str]) -> Origins {
+    Origins::read(origins.iter().copied()).expect("origins")
+}
+
 /// What an answer says, without what differs from one to the next: hyper adds the date.
 fn meaning(answer: &gateway_server::Answer) -> (u16, Vec<String>, String) {
     let mut lines: Vec<String> =
@@ -90,7 +97,7 @@ fn meaning(answer: &gateway_server::Answer) -> (u16, Vec<String>, String) {
 #[test]
 fn both_ways_to_an_upgrade_say_the_same() {
     let mut config = config();
-    config.admission.origins = vec!["https://shop.test".into()];
+    config.admission.origins = listed(&["https://shop.test"]);
     let server = Server::start(&config);
     let proper = upgrade(WS, "");
     let with = |lines: &str| upgrade(WS, lines);
@@ -249,7 +256,7 @@ fn a_position_in_the_address_arrives_and_strange_parameters_do_not_matter() {
 #[test]
 fn pages_of_this_server_and_of_the_list_may_connect() {
     let mut config = config();
-    config.admission.origins = vec!["https://shop.test".into()];
+    config.admission.origins = listed(&["https://shop.test"]);
     let server = Server::start(&config);
     for origin in ["http://good.test", "https://good.test:443", "https://shop.test"] {
         assert_eq!(server.ask(upgrade(WS, &format!("Origin: {origin}\r\n"))).status, 101, "{origin}");
@@ -259,11 +266,34 @@ fn pages_of_this_server_and_of_the_list_may_connect() {
     }
 }
 
+#[test]
+fn pages_of_apps_and_extensions_may_connect_as_the_operator_lists_them() {
+    let arguments =
+        ["volley", "--set", "admission.origins=capacitor://localhost,tauri://localhost/,HTTPS://Shop.test:443/"];
+    let Ok(Command::Serve(args)) = cli::parse(arguments.map(Into::into)) else { panic!("a command line to serve") };
+    let loaded =
+        volley::config::load(&args, std::iter::empty(), |_| unreachable!("no file is named")).expect("is right");
+    let mut config = config();
+    config.admission.origins = loaded.config.admission.origins;
+    let server = Server::start(&config);
+    for (origin, status) in [
+        ("capacitor://localhost", 101),
+        ("tauri://localhost", 101),
+        ("https://shop.test", 101),
+        ("http://shop.test", 403),
+        ("ionic://localhost", 403),
+        ("tauri://localhost/", 403),
+        ("null", 403),
+    ] {
+        assert_eq!(server.ask(upgrade(WS, &format!("Origin: {origin}\r\n"))).status, status, "{origin}");
+    }
+}
+
 /// Browsers hide the answer to a refused upgrade; a plain request to the same address tells it.
 #[test]
 fn a_page_can_ask_why_its_upgrade_is_refused() {
     let mut config = config();
-    config.admission.origins = vec!["https://shop.test".into()];
+    config.admission.origins = listed(&["https://shop.test"]);
     config.room.rooms_max = 1;
     let server = Server::start(&config);
     let ask = |method: &str, target: &str, lines: &str| {

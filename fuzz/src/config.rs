@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use volley::config::cli::{self, Args, Command};
 use volley::config::error::Problem;
 use volley::config::keys::KEYS;
-use volley::config::{ConfigError, ConfigErrors, Loaded, Origin, load, show};
+use volley::config::{ConfigError, ConfigErrors, Loaded, Source, load, show};
 
 const FILE: &str = "volley.toml";
 
@@ -69,17 +69,18 @@ pub fn sources(data: &[u8]) {
     match load(&args, variables.clone().into_iter(), read_file) {
         Ok(loaded) => {
             prints_what_it_means(&loaded);
-            for (path, origin) in KEYS.iter().map(|key| (key.path, loaded.origins.of(key.path))) {
-                let origin = origin.unwrap_or_else(|| panic!("{path} is a key"));
-                assert!(was_given(origin, &args, &variables), "{path} comes from {origin}");
+            for (path, source) in KEYS.iter().map(|key| (key.path, loaded.sources.of(key.path))) {
+                let source = source.unwrap_or_else(|| panic!("{path} is a key"));
+                assert!(was_given(source, &args, &variables), "{path} comes from {source}");
             }
         }
         Err(errors) => {
             is_readable(&errors);
             for error in &errors.0 {
-                assert!(was_given(&error.origin, &args, &variables), "{error:?}");
+                assert!(was_given(&error.source, &args, &variables), "{error:?}");
                 let shown = error.to_string();
-                assert!(!error.key.is_empty() || shown.contains("\"\" = ") || shown.contains("no `=`"), "{shown}");
+                assert!(!error.key.is_empty() || shown.contains("unknown key") || shown.contains("no `=`"), "{shown}");
+                repeats_no_stranger(error);
             }
         }
     }
@@ -96,13 +97,14 @@ fn variable(line: &OsStr) -> (OsString, OsString) {
 }
 
 /// Whether somebody said that: a mistake must not be blamed on who said nothing.
-fn was_given(origin: &Origin, args: &Args, variables: &[(OsString, OsString)]) -> bool {
-    match origin {
-        Origin::Default => true,
-        Origin::File { .. } => false,
-        Origin::Env(name) => variables.iter().any(|(given, _)| given.to_string_lossy() == *name),
-        Origin::Flag(flag) => match flag.strip_prefix("--set") {
-            Some("") => args.set.iter().any(|set| !set.contains('=')),
+fn was_given(source: &Source, args: &Args, variables: &[(OsString, OsString)]) -> bool {
+    match source {
+        Source::Default => true,
+        Source::File { .. } => false,
+        Source::Env(name) => variables.iter().any(|(given, _)| given.to_string_lossy() == *name),
+        Source::Flag(flag) => match flag.strip_prefix("--set") {
+            // Its name is not a key's and perhaps not shown.
+            Some("") => !args.set.is_empty(),
             Some(key) => {
                 args.set.iter().any(|set| set.split_once('=').is_some_and(|(given, _)| given.trim() == &key[1..]))
             }
@@ -142,10 +144,15 @@ fn is_readable(errors: &ConfigErrors) {
     }
 }
 
+/// What was given under a name that is no key's may be anything, a secret too.
+fn repeats_no_stranger(error: &ConfigError) {
+    assert!(!matches!(error.problem, Problem::Unknown { .. }) || error.value.is_none(), "{error:?}");
+}
+
 /// The line and the column are where the key stands.
 fn names_its_place(error: &ConfigError, text: &str) {
-    let (line, column) = match &error.origin {
-        Origin::File { line, column, path } => {
+    let (line, column) = match &error.source {
+        Source::File { line, column, path } => {
             assert_eq!(**path, Path::new(FILE));
             (*line, *column)
         }
@@ -160,6 +167,10 @@ fn names_its_place(error: &ConfigError, text: &str) {
         return;
     }
     assert!(!error.key.is_empty(), "{error:?}");
+    repeats_no_stranger(error);
+    if error.key == "(a name that is not shown)" {
+        return;
+    }
     // A bare name stands there as it is; what is quoted may be spelled in other ways, even over two lines.
     let name = error.key.rsplit('.').next().unwrap_or_default();
     if !error.key.contains(['"', '\'']) && !text.contains('\\') {

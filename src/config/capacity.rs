@@ -36,7 +36,7 @@ pub fn capacity(loaded: &Loaded, hard: u64, shards: usize) -> Result<Capacity, C
     let wanted = loaded.config.admission.connections_max as u64;
     let refuse = |why: String| {
         let value = wanted.to_string();
-        Err(ConfigErrors(vec![unfit(&loaded.origins, "admission.connections_max", value, why)]))
+        Err(ConfigErrors(vec![unfit(&loaded.sources, "admission.connections_max", value, why)]))
     };
     if wanted > room {
         return refuse(format!(

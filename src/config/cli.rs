@@ -1,10 +1,14 @@
 //! The command line. Values are kept as text here: flags, file and environment share one reader.
 
 use super::error::{ConfigError, Problem};
-use super::keys::{KEYS, nearest, position};
-use super::state::{Origin, State};
+use super::keys::{KEYS, Kind, nearest, position, shown};
+use super::source::Source;
+use super::state::State;
+use super::usage;
+use super::value::Wrong;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 /// The command line makes no sense (`EX_USAGE`).
@@ -72,8 +76,8 @@ enum LogVerb {
     Verify,
 }
 
-/// The flags, as they were written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+/// The flags, as they were written. A `--set` may hold a secret: [`Debug`](fmt::Debug) leaves them out.
+#[derive(Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct Args {
     /// Read this TOML file
     #[arg(long, global = true, value_name = "FILE")]
@@ -113,6 +117,12 @@ pub struct Args {
     pub set: Vec<String>,
 }
 
+impl fmt::Debug for Args {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Args").field("config", &self.config).field("set", &self.set.len()).finish_non_exhaustive()
+    }
+}
+
 /// Reads the command line, the program's name first.
 ///
 /// # Errors
@@ -120,7 +130,7 @@ pub struct Args {
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Exit> {
     let cli = Cli::try_parse_from(arguments).map_err(|error| Exit {
         code: if error.use_stderr() { EXIT_USAGE } else { 0 },
-        text: error.render().to_string(),
+        text: if error.use_stderr() { usage::message::<Cli>(error) } else { error.render().to_string() },
     })?;
     Ok(match cli.command {
         None | Some(Verb::Serve) => Command::Serve(cli.args),
@@ -152,31 +162,44 @@ pub(super) fn apply(state: &mut State, args: &Args) {
             set(state, &mut seen, flag.into(), path, text);
         }
     }
-    for setting in &args.set {
+    for (at, setting) in args.set.iter().enumerate() {
         match setting.split_once('=') {
             Some((path, text)) => {
                 let path = path.trim();
-                set(state, &mut seen, format!("--set {path}"), path, text.trim());
+                let flag = format!("--set {path}");
+                set(state, &mut seen, if position(path).is_some() { flag } else { "--set".into() }, path, text.trim());
             }
+            // It may be a value without its name.
             None => state.error(ConfigError {
-                key: setting.clone(),
+                key: String::new(),
                 value: None,
-                origin: Origin::Flag("--set".into()),
-                problem: Problem::Type { expected: "KEY=VALUE".into(), found: "no `=`".into() },
+                source: Source::Flag("--set".into()),
+                problem: Problem::Type {
+                    expected: "KEY=VALUE".into(),
+                    found: format!("no `=` in number {} of the --set flags", at + 1),
+                },
             }),
         }
     }
 }
 
 fn set(state: &mut State, seen: &mut [Option<String>], flag: String, path: &str, text: &str) {
-    let origin = Origin::Flag(flag.clone());
-    let error = |problem| ConfigError { key: path.into(), value: Some(text.into()), origin: origin.clone(), problem };
+    let source = Source::Flag(flag.clone());
     let Some(at) = position(path) else {
-        return state.error(error(Problem::Unknown { nearest: nearest(path, |key| key.path.into()) }));
+        let near = nearest(path, |key| key.path.into());
+        let key = shown(path, near.as_deref());
+        return state.error(ConfigError { key, value: None, source, problem: Problem::Unknown { nearest: near } });
     };
+    let error = |problem| ConfigError { key: path.into(), value: Some(text.into()), source: source.clone(), problem };
     if let Some(first) = &seen[at] {
         return state.error(error(Problem::Duplicate(format!("also by `{first}`"))));
     }
     seen[at] = Some(flag);
-    state.set(at, path, text, origin.clone(), KEYS[at].kind.read_text(text));
+    let value = if text.is_empty() && KEYS[at].kind == Kind::Secret {
+        // A variable of a script that was not set: the address would be open.
+        Err(Wrong::Type("nothing".into()))
+    } else {
+        KEYS[at].kind.read_text(text)
+    };
+    state.set(at, path, text, source.clone(), value);
 }

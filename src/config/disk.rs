@@ -71,7 +71,7 @@ pub(super) fn exposure(path: &Path) -> Option<String> {
     };
     Some(format!(
         "{who} {what} {}, which has a key in it: chmod it to 600, and take a new key if somebody may have read it",
-        super::error::quoted(&path.display().to_string())
+        super::quoted::quoted(&path.display().to_string())
     ))
 }
 

@@ -1,13 +1,12 @@
 //! The environment: every key as `VOLLEY_…`, and `VOLLEY_CONFIG` for the file.
 
 use super::error::{ConfigError, Problem};
-use super::keys::{KEYS, Key, nearest};
-use super::state::{Origin, State};
+use super::keys::{KEYS, Key, Kind, PREFIX, nearest};
+use super::source::Source;
+use super::state::State;
+use super::value::Wrong;
 use std::ffi::OsString;
 use std::path::PathBuf;
-
-/// What all of our variables begin with.
-pub(super) const PREFIX: &str = "VOLLEY_";
 
 /// Names the file, as `--config` does.
 pub(super) const FILE_VARIABLE: &str = "VOLLEY_CONFIG";
@@ -41,35 +40,28 @@ fn is_service_link(name: &str, value: &OsString) -> bool {
 }
 
 /// Takes the file's name out of the variables.
-pub(super) fn take_file(variables: &mut Vec<(String, OsString)>, state: &mut State) -> Option<(PathBuf, Origin)> {
+pub(super) fn take_file(variables: &mut Vec<(String, OsString)>) -> Option<(PathBuf, Source)> {
     let at = variables.iter().position(|(name, _)| name == FILE_VARIABLE)?;
     let (name, value) = variables.remove(at);
-    let origin = Origin::Env(name);
-    if value.is_empty() {
-        let problem = Problem::Type { expected: "the path of a TOML file".into(), found: "nothing".into() };
-        state.error(ConfigError { key: "config".into(), value: Some(String::new()), origin, problem });
-        return None;
-    }
-    Some((PathBuf::from(value), origin))
+    Some((PathBuf::from(value), Source::Env(name)))
 }
 
 /// Applies the variables of [`ours`].
 pub(super) fn apply(state: &mut State, variables: Vec<(String, OsString)>) {
     for (name, value) in variables {
-        let shown = value.to_string_lossy().into_owned();
-        let origin = Origin::Env(name.clone());
+        let source = Source::Env(name.clone());
         let Some(at) = KEYS.iter().position(|key| key.variable() == name) else {
             let problem = Problem::Unknown { nearest: nearest(&name, Key::variable) };
-            state.error(ConfigError { key: name, value: Some(shown), origin, problem });
+            state.error(ConfigError { key: String::new(), value: None, source, problem });
             continue;
         };
-        let key = KEYS[at].path;
-        match value.to_str() {
-            Some(text) => state.set(at, key, text, origin, KEYS[at].kind.read_text(text)),
-            None => {
-                let wrong = super::value::Wrong::Type("bytes that are not UTF-8".into());
-                state.set(at, key, &shown, origin, Err(wrong));
-            }
-        }
+        let key = &KEYS[at];
+        let read = match value.to_str() {
+            // What a composing tool makes of a variable that is not set: the address would be open.
+            Some("") if key.kind == Kind::Secret => Err(Wrong::Type("nothing".into())),
+            Some(text) => key.kind.read_text(text),
+            None => Err(Wrong::Type("bytes that are not UTF-8".into())),
+        };
+        state.set(at, key.path, &value.to_string_lossy(), source, read);
     }
 }

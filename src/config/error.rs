@@ -1,10 +1,8 @@
 //! What can be wrong with a configuration, said so that it can be mended without a manual.
 
-use super::state::Origin;
+use super::quoted::quoted;
+use super::source::Source;
 use std::fmt;
-
-/// Longest piece of a wrong value that a message repeats, in characters: enough to recognise it.
-const VALUE_CHARS_MAX: usize = 60;
 
 /// Errors that are printed; a file full of nonsense has thousands of one kind.
 const ERRORS_SHOWN_MAX: usize = 50;
@@ -12,12 +10,12 @@ const ERRORS_SHOWN_MAX: usize = 50;
 /// One mistake: where, which key, which value, why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The key as it was given; a syntax error, which is not one key's, has none.
+    /// The key as it was given; empty for a syntax error, which is not one key's, and for an unknown variable.
     pub key: String,
-    /// The value as it was given.
+    /// The value as it was given, if it can be no secret.
     pub value: Option<String>,
     /// The place.
-    pub origin: Origin,
+    pub source: Source,
     /// What is wrong and what would be right.
     pub problem: Problem,
 }
@@ -67,31 +65,15 @@ impl fmt::Display for Suggestion<'_> {
     }
 }
 
-/// Text from outside, cut to a readable length and with control characters escaped, so that a
-/// message stays one line and a terminal stays as it was.
-pub(super) fn quoted(text: &str) -> String {
-    let mut out: String = text.chars().take(VALUE_CHARS_MAX).flat_map(escaped).collect();
-    if text.chars().nth(VALUE_CHARS_MAX).is_some() {
-        out.push('…');
-    }
-    out
-}
-
-fn escaped(c: char) -> Box<dyn Iterator<Item = char>> {
-    if c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-        Box::new(c.escape_default())
-    } else {
-        Box::new(std::iter::once(c))
-    }
-}
-
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.origin.fmt_place(f)?;
+        self.source.fmt_place(f)?;
         match (&self.key, &self.value) {
             (_, _) if matches!(self.problem, Problem::Syntax(_)) => {}
             (key, Some(value)) if key.is_empty() => write!(f, ": \"\" = {}", quoted(value))?,
             (key, Some(value)) => write!(f, ": {} = {}", quoted(key), quoted(value))?,
+            // The place says it all: a variable's name, or a flag that holds neither key nor value.
+            (key, None) if key.is_empty() => {}
             (key, None) => write!(f, ": {}", quoted(key))?,
         }
         write!(f, ": {}", self.problem)

@@ -1,8 +1,10 @@
 //! The TOML file: each leaf with its line and column.
 
-use super::error::{ConfigError, Problem, quoted};
-use super::keys::{KEYS, Kind, nearest, position};
-use super::state::{Origin, State};
+use super::error::{ConfigError, Problem};
+use super::keys::{KEYS, nearest, position, shown};
+use super::quoted::{is_name, quoted};
+use super::source::Source;
+use super::state::State;
 use super::value::Value;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -48,45 +50,49 @@ impl Reader<'_> {
     }
 
     fn entry(&mut self, path: &str, start: usize, value: &Spanned<DeValue<'_>>) {
-        let origin = self.origin(start);
+        let source = self.source(start);
         let given = self.text.get(value.span()).unwrap_or_default();
         if let Some(at) = position(path) {
-            self.state.set(at, path, given, origin, KEYS[at].kind.read_toml(value.get_ref()));
+            self.state.set(at, path, given, source, KEYS[at].kind.read_toml(value.get_ref()));
             return;
         }
         let is_section = KEYS.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')));
-        let (value, problem) = match (is_section, value.get_ref()) {
+        let near = match (is_section, value.get_ref()) {
             (true, DeValue::Table(table)) => return self.table(table, path),
             (true, _) => {
-                (Some(given.into()), Problem::Type { expected: "a section".into(), found: "a single value".into() })
+                let problem = Problem::Type { expected: "a section".into(), found: "a single value".into() };
+                return self.state.error(ConfigError { key: path.into(), value: None, source, problem });
             }
-            (false, DeValue::Table(_)) => (None, Problem::Unknown { nearest: nearest_section(path) }),
-            (false, _) => (Some(given.into()), Problem::Unknown { nearest: nearest(path, |key| key.path.into()) }),
+            (false, DeValue::Table(_)) => nearest_section(path),
+            (false, _) => nearest(path, |key| key.path.into()),
         };
-        self.state.error(ConfigError { key: path.into(), value, origin, problem });
+        let key = shown(path, near.as_deref());
+        self.state.error(ConfigError { key, value: None, source, problem: Problem::Unknown { nearest: near } });
     }
 
     fn syntax(&mut self, error: &toml::de::Error) {
         let span = error.span().unwrap_or(0..0);
-        let origin = self.origin(span.start);
-        let near = self.text.get(span.clone()).unwrap_or_default().trim();
+        let source = self.source(span.start);
         let error = if error.message() == "duplicate key" {
             let problem = Problem::Duplicate("a key or a section may stand once in a file".into());
-            ConfigError { key: near.into(), value: None, origin, problem }
+            let name = self.text.get(span).unwrap_or_default().trim();
+            let is_ours = |name: &str| KEYS.iter().any(|key| key.path.split('.').any(|part| part == name));
+            ConfigError { key: shown(name, Some(name).filter(|name| is_ours(name))), value: None, source, problem }
         } else {
+            // The rest of the line may hold a secret, whatever stands before it.
             let line_start = self.line_starts[self.position(span.start).0 - 1];
-            let line = self.text[line_start..].lines().next().unwrap_or_default().trim();
-            // Half a line may hold a whole secret.
-            let line = if names_secret(line) { "(a line that is not shown)" } else { line };
-            let problem = Problem::Syntax(format!("{}, in `{}`", quoted(error.message()), quoted(line)));
-            ConfigError { key: String::new(), value: None, origin, problem }
+            let line = self.text[line_start..].lines().next().unwrap_or_default();
+            let name = line.split_once('=').map(|(name, _)| name.trim()).filter(|name| is_name(name));
+            let of = name.map_or_else(String::new, |name| format!(", in the line of `{name}`"));
+            let problem = Problem::Syntax(format!("{}{of}", quoted(error.message())));
+            ConfigError { key: String::new(), value: None, source, problem }
         };
         self.state.error(error);
     }
 
-    fn origin(&self, byte: usize) -> Origin {
+    fn source(&self, byte: usize) -> Source {
         let (line, column) = self.position(byte);
-        Origin::File { path: Arc::clone(&self.path), line, column }
+        Source::File { path: Arc::clone(&self.path), line, column }
     }
 
     /// Line and column of a byte, both from 1, the column in characters.
@@ -102,11 +108,6 @@ impl Reader<'_> {
 fn spelled(name: &str) -> Cow<'_, str> {
     let is_bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if is_bare { Cow::Borrowed(name) } else { Cow::Owned(Value::Text(name.into()).to_string()) }
-}
-
-/// Whether a line that is no TOML is about a secret.
-fn names_secret(line: &str) -> bool {
-    KEYS.iter().any(|key| key.kind == Kind::Secret && line.contains(key.path))
 }
 
 /// The section nearest to an unknown one.

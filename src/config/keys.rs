@@ -4,8 +4,12 @@
 //! `rates.comments_per_user.per_s` is `VOLLEY_RATES_COMMENTS_PER_USER_PER_S`.
 
 use super::model::Config;
+use super::quoted::{HIDDEN_NAME, is_name};
 use super::value::Field;
 pub use super::value::{Kind, Unit, Value};
+
+/// What all of our variables begin with.
+pub(super) const PREFIX: &str = "VOLLEY_";
 
 /// One key.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ pub struct Key {
 impl Key {
     /// The environment variable that sets it.
     pub fn variable(&self) -> String {
-        format!("{}{}", super::env::PREFIX, self.path.replace('.', "_").to_ascii_uppercase())
+        format!("{}{}", PREFIX, self.path.replace('.', "_").to_ascii_uppercase())
     }
 
     /// Its section, empty for a top-level key, and its path inside the section.
@@ -85,7 +89,7 @@ keys! {
 
     admission.connections_max, count(0, 10_000_000), "Connections in all; 0: as many as the descriptor limit allows. More are answered 503.";
     admission.connections_per_address_max, count(1, 10_000_000), "Connections from one address. More are answered 429.";
-    admission.origins, Kind::Origins, "Foreign page origins (`scheme://host[:port]`) that may open WebSockets; the server's own pages always may. `*`: any, which is safe as far as cookies go: there are none.";
+    admission.origins, Kind::Origins, "Foreign page origins (`scheme://host[:port]`) that may open WebSockets; the server's own pages always may. Apps and extensions are named as their browser names them: `capacitor://localhost`, `tauri://localhost`, `chrome-extension://…`; `location.origin` in the page's console shows it. `*`: any, which is safe as far as cookies go: there are none.";
     admission.handshake_ms, ms(100, 5 * MINUTE_MS), "From accept to the end of the upgrade; slower connections are closed.";
     admission.message_bytes_max, bytes(256, MIB), "Largest client message. Larger ones end the connection with 1009.";
     admission.text_chars_max, count(1, MIB), "Longest comment in characters. Longer ones are answered `too_long`.";
@@ -161,6 +165,13 @@ pub(super) fn nearest(wanted: &str, written: impl Fn(&Key) -> String) -> Option<
         .min_by_key(|(slips, _)| *slips)
         .filter(|(slips, spelled)| *slips <= 2.max(spelled.len().min(wanted.len()) / 4))
         .map(|(_, spelled)| spelled)
+}
+
+/// A name that is not a key's, if it may be repeated. One that is near to a key's by its last part alone may hold anything else.
+pub(super) fn shown(name: &str, nearest: Option<&str>) -> String {
+    let is_slip = nearest.is_some_and(|near| name.len() <= 100 && distance(&name.to_ascii_lowercase(), near) <= 2);
+    let is_shown = is_slip || is_name(name) || ["", "\"\""].contains(&name);
+    if is_shown { name.to_owned() } else { HIDDEN_NAME.to_owned() }
 }
 
 /// Levenshtein's distance in bytes: insertions, deletions and changes between two names.

@@ -17,20 +17,24 @@ mod disk;
 mod env;
 mod file;
 mod model;
-mod origins;
+mod quoted;
 mod relations;
+mod slips;
+mod source;
 mod state;
+mod usage;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
-pub use error::{ConfigError, ConfigErrors};
+pub use error::{ConfigError, ConfigErrors, Problem};
 pub use model::{
     Admission, Compression, Config, Connection, Data, Durability, LogConfig, LogFormat, Merge, Rate, Rates, Room,
     Secret,
 };
-pub use state::{Loaded, Origin, Provenance};
+pub use source::Source;
+pub use state::{Loaded, Provenance};
 
 use std::ffi::OsString;
 use std::io;
@@ -43,8 +47,13 @@ use std::path::{Path, PathBuf};
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn load_process(args: &cli::Args) -> Result<Loaded, ConfigErrors> {
     let mut loaded = load(args, std::env::vars_os(), disk::read_bounded)?;
-    if let Some(Origin::File { path, .. }) = loaded.origins.of("admin_key") {
-        loaded.warnings.extend(disk::exposure(path));
+    match loaded.sources.of("admin_key") {
+        Some(Source::File { path, .. }) => loaded.warnings.extend(disk::exposure(path)),
+        Some(Source::Flag(flag)) => loaded.warnings.push(format!(
+            "others on this machine can see the key on the command line (`{flag}`): put it into a file that only Volley can \
+             read, or into VOLLEY_ADMIN_KEY"
+        )),
+        _ => {}
     }
     Ok(loaded)
 }
@@ -60,10 +69,10 @@ pub fn load(
 ) -> Result<Loaded, ConfigErrors> {
     let mut state = state::State::default();
     let mut variables = env::ours(variables);
-    let named = env::take_file(&mut variables, &mut state);
-    let path = args.config.clone().map(|path| (path, Origin::Flag("--config".into()))).or(named);
-    if let Some((path, origin)) = path {
-        apply_file(&mut state, path, origin, read_file);
+    let named = env::take_file(&mut variables);
+    let path = args.config.clone().map(|path| (path, Source::Flag("--config".into()))).or(named);
+    if let Some((path, source)) = path {
+        apply_file(&mut state, path, source, read_file);
     }
     env::apply(&mut state, variables);
     cli::apply(&mut state, args);
@@ -77,16 +86,21 @@ pub fn load(
 fn apply_file(
     state: &mut state::State,
     path: PathBuf,
-    origin: Origin,
+    source: Source,
     read_file: impl Fn(&Path) -> io::Result<String>,
 ) {
-    match read_file(&path) {
-        Ok(text) => file::apply(state, &path, &text),
-        Err(error) => state.error(ConfigError {
-            key: "config".into(),
-            value: Some(path.display().to_string()),
-            origin,
-            problem: error::Problem::Unreadable(error.to_string()),
-        }),
-    }
+    let shown = path.display().to_string();
+    let problem = if shown.is_empty() {
+        Problem::Type { expected: "the path of a TOML file".into(), found: "nothing".into() }
+    } else if let Some(slip) = slips::file_slip(&shown) {
+        Problem::Relation(slip.into())
+    } else {
+        match read_file(&path) {
+            Ok(text) => return file::apply(state, &path, &text),
+            Err(error) => Problem::Unreadable(error.to_string()),
+        }
+    };
+    // Here the place of a secret is not told apart by its length alone.
+    let value = Some(shown).filter(|path| quoted::is_path(path));
+    state.error_as_it_is(ConfigError { key: "config".into(), value, source, problem });
 }

@@ -2,6 +2,7 @@
 //!
 //! Every field has its row in [`super::keys`]; a test proves it.
 
+use crate::origin::Origins;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -136,7 +137,7 @@ pub struct Admission {
     pub connections_per_address_max: usize,
     /// Foreign page origins that may open WebSockets, such as `https://shop.example`; the page's own
     /// origin always may.
-    pub origins: Vec<String>,
+    pub origins: Origins,
     /// From accept to the end of the upgrade.
     pub handshake_ms: u64,
     /// Largest client message in bytes.
@@ -284,7 +285,7 @@ impl Default for Admission {
         Self {
             connections_max: 0,
             connections_per_address_max: 200,
-            origins: Vec::new(),
+            origins: Origins::default(),
             handshake_ms: 5_000,
             message_bytes_max: 4_096,
             text_chars_max: 512,

@@ -2,7 +2,8 @@
 
 use super::error::{ConfigError, Problem};
 use super::keys::KEYS;
-use super::state::{Origin, State};
+use super::source::Source;
+use super::state::State;
 
 /// Notes every relation that does not hold.
 pub(super) fn check(state: &mut State) {
@@ -46,8 +47,8 @@ pub(super) fn check(state: &mut State) {
 }
 
 /// An error about a key whose value is right by itself but not on this machine.
-pub(super) fn unfit(origins: &super::Provenance, path: &str, value: String, why: String) -> ConfigError {
+pub(super) fn unfit(sources: &super::Provenance, path: &str, value: String, why: String) -> ConfigError {
     debug_assert!(KEYS.iter().any(|key| key.path == path), "a key of the table");
-    let origin = origins.of(path).cloned().unwrap_or(Origin::Default);
-    ConfigError { key: path.into(), value: Some(value), origin, problem: Problem::Relation(why) }
+    let source = sources.of(path).cloned().unwrap_or(Source::Default);
+    ConfigError { key: path.into(), value: Some(value), source, problem: Problem::Relation(why) }
 }

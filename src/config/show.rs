@@ -17,10 +17,10 @@ pub fn to_toml(loaded: &Loaded) -> String {
             current = section;
         }
         let value = (key.get)(&loaded.config);
-        let origin = loaded.origins.of(key.path).expect("every key has an origin");
+        let source = loaded.sources.of(key.path).expect("every key has an source");
         let is_hidden = matches!(&value, Value::Secret(secret) if secret.reveal().is_some());
         // A comment: as a setting it would be another key.
-        let _ = writeln!(out, "{}{name} = {value} # {origin}", if is_hidden { "# " } else { "" });
+        let _ = writeln!(out, "{}{name} = {value} # {source}", if is_hidden { "# " } else { "" });
     }
     out
 }
@@ -64,9 +64,15 @@ Volley runs without any configuration. Four sources can change it, each stronger
 `volley config` prints the effective configuration, each value with where it came from. What it prints is a valid file, in which a key that
 is set (`admin_key`) is a comment without its value.
 
-Everything is checked before anything is bound. All mistakes are reported at once, each with its place, its key, its value and
+Everything is checked before anything is bound. All mistakes are reported at once, each with its place, its key and
 what would be right, and the process exits with 78 (64 when the command line itself makes no sense). An unknown key is a mistake,
 and so is an unknown `VOLLEY_…` variable, except those that Kubernetes makes for a service called `volley`.
+
+A message repeats a wrong value only if it is a number or a short word, and never one under an unknown name: it may be a secret
+in a wrong place, and messages end in journals.
+
+Quotes and white space around a value are mistakes too. A shell takes its quotes away, but an env file (Docker's `--env-file`) hands
+them over: `VOLLEY_DATA=\"memory\"` there would be a directory whose name has quotes. `~` and `$HOME` are expanded by shells only.
 
 Durations and sizes may carry a unit, in the file as a text: `drain_ms = \"10s\"`, `connection.sndbuf_bytes = \"32KiB\"`.
 Durations: `ms`, `s`, `m`, `h`, `d`. Sizes: `B`, `KiB`, `MiB`, `GiB`, `TiB`, `kB`, `MB`, `GB`, `TB`, `PB`. Without a unit the number is in

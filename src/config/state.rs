@@ -3,61 +3,17 @@
 use super::error::{ConfigError, ConfigErrors, Problem};
 use super::keys::{KEYS, Key, Kind};
 use super::model::Config;
+use super::quoted::is_shown;
+use super::source::Source;
 use super::value::{Value, Wrong};
-use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
-
-/// Where a value came from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Origin {
-    /// Nobody set it.
-    #[default]
-    Default,
-    /// The configuration file.
-    File {
-        /// As it was given.
-        path: Arc<PathBuf>,
-        /// From 1.
-        line: usize,
-        /// In characters, from 1.
-        column: usize,
-    },
-    /// An environment variable, by name.
-    Env(String),
-    /// A flag, as it was written: `--tick`, `--set room.idle_s`.
-    Flag(String),
-}
-
-impl Origin {
-    /// The place of a mistake; for a file with its column, which [`Display`](fmt::Display) leaves out.
-    pub(super) fn fmt_place(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { column, .. } => write!(f, "{self}:{column}"),
-            _ => write!(f, "{self}"),
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File { path, line, .. } => {
-                write!(f, "{}:{line}", super::error::quoted(&path.display().to_string()))
-            }
-            Self::Env(name) | Self::Flag(name) => f.write_str(&super::error::quoted(name)),
-        }
-    }
-}
 
 /// Where every value came from, by key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Provenance(Vec<Origin>);
+pub struct Provenance(Vec<Source>);
 
 impl Provenance {
     /// Where the value of `path`, such as `room.idle_s`, came from; `None` when there is no such key.
-    pub fn of(&self, path: &str) -> Option<&Origin> {
+    pub fn of(&self, path: &str) -> Option<&Source> {
         KEYS.iter().position(|key| key.path == path).map(|at| &self.0[at])
     }
 }
@@ -68,7 +24,7 @@ pub struct Loaded {
     /// The values.
     pub config: Config,
     /// Where each came from.
-    pub origins: Provenance,
+    pub sources: Provenance,
     /// What the operator must not overlook, although it is allowed.
     pub warnings: Vec<String>,
 }
@@ -77,7 +33,7 @@ pub struct Loaded {
 #[derive(Debug)]
 pub(super) struct State {
     config: Config,
-    origins: Vec<Origin>,
+    sources: Vec<Source>,
     /// Keys that some source got wrong: their relations to others say nothing.
     failed: Vec<bool>,
     errors: Vec<ConfigError>,
@@ -87,7 +43,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             config: Config::default(),
-            origins: vec![Origin::Default; KEYS.len()],
+            sources: vec![Source::Default; KEYS.len()],
             failed: vec![false; KEYS.len()],
             errors: Vec::new(),
         }
@@ -98,40 +54,42 @@ impl State {
     /// Gives a number that nobody set another default.
     pub(super) fn default_to(&mut self, path: &str, value: u64) {
         let at = KEYS.iter().position(|key| key.path == path).expect("a key of the table");
-        if self.origins[at] == Origin::Default {
+        if self.sources[at] == Source::Default {
             (KEYS[at].set)(&mut self.config, Value::Number(value));
         }
     }
 
     /// Sets the key at index `at` of the table, or notes why not. `key` and `given` are as the source wrote them.
-    pub(super) fn set(&mut self, at: usize, key: &str, given: &str, origin: Origin, value: Result<Value, Wrong>) {
+    pub(super) fn set(&mut self, at: usize, key: &str, given: &str, source: Source, value: Result<Value, Wrong>) {
         let row: &Key = &KEYS[at];
         match value.and_then(|value| row.kind.check(value)) {
             Ok(value) => {
                 (row.set)(&mut self.config, value);
-                self.origins[at] = origin;
+                self.sources[at] = source;
             }
             Err(wrong) => {
                 self.failed[at] = true;
                 self.error(ConfigError {
                     key: key.into(),
                     value: (row.kind != Kind::Secret).then(|| given.into()),
-                    origin,
+                    source,
                     problem: wrong.problem(&row.kind),
                 });
             }
         }
     }
 
+    /// Notes a mistake. Its value is repeated only when it can be no secret, even one in the place of a different value.
     pub(super) fn error(&mut self, error: ConfigError) {
-        let about_secret = match &error.problem {
-            // A misspelled secret's value is one all the same.
-            Problem::Unknown { nearest: Some(nearest) } => {
-                KEYS.iter().any(|key| key.kind == Kind::Secret && (key.path == nearest || key.variable() == *nearest))
-            }
-            _ => KEYS.iter().any(|key| key.kind == Kind::Secret && key.path == error.key),
-        };
-        self.errors.push(ConfigError { value: error.value.filter(|_| !about_secret), ..error });
+        let is_unknown = matches!(error.problem, Problem::Unknown { .. });
+        let is_secret = KEYS.iter().any(|key| key.kind == Kind::Secret && key.path == error.key);
+        let value = error.value.filter(|value| !is_unknown && !is_secret && is_shown(value));
+        self.error_as_it_is(ConfigError { value, ..error });
+    }
+
+    /// Notes a mistake whose value may be repeated.
+    pub(super) fn error_as_it_is(&mut self, error: ConfigError) {
+        self.errors.push(error);
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -145,26 +103,26 @@ impl State {
             return;
         }
         // The blame goes to the one that somebody set; the other is named in the sentence.
-        let (blamed, other) = if self.origins[a] == Origin::Default { (b, a) } else { (a, b) };
+        let (blamed, other) = if self.sources[a] == Source::Default { (b, a) } else { (a, b) };
         let value = |at: usize| (KEYS[at].get)(&self.config).to_string();
         self.errors.push(ConfigError {
             key: KEYS[blamed].path.into(),
             value: Some(value(blamed)),
-            origin: self.origins[blamed].clone(),
+            source: self.sources[blamed].clone(),
             problem: Problem::Relation(format!(
                 "{} must be {rule} {}; {} is {} ({})",
                 KEYS[a].path,
                 KEYS[b].path,
                 KEYS[other].path,
                 value(other),
-                self.origins[other]
+                self.sources[other]
             )),
         });
     }
 
     pub(super) fn finish(self) -> Result<Loaded, ConfigErrors> {
         if self.errors.is_empty() {
-            Ok(Loaded { config: self.config, origins: Provenance(self.origins), warnings: Vec::new() })
+            Ok(Loaded { config: self.config, sources: Provenance(self.sources), warnings: Vec::new() })
         } else {
             Err(ConfigErrors(self.errors))
         }

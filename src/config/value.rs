@@ -2,7 +2,9 @@
 
 use super::error::Problem;
 use super::model::{Data, Durability, LogFormat, Merge, Secret};
-use super::origins;
+use super::quoted::SECRET_BYTES_MIN;
+use super::slips::{self, slip};
+use crate::origin::Origins;
 use std::fmt;
 use std::net::SocketAddr;
 use toml::de::DeValue;
@@ -62,7 +64,7 @@ pub enum Value {
     /// See [`Kind::Word`], [`Kind::Data`] and [`Kind::Filter`].
     Text(String),
     /// See [`Kind::Origins`].
-    Texts(Vec<String>),
+    Origins(Origins),
     /// See [`Kind::Secret`].
     Secret(Secret),
 }
@@ -88,8 +90,8 @@ impl Wrong {
     }
 }
 
-/// A secret's length in bytes: 16 characters of 64 are 96 bits, beyond any guessing.
-const SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
+/// A secret's length in bytes.
+const SECRET_BYTES: std::ops::RangeInclusive<usize> = SECRET_BYTES_MIN..=256;
 
 /// Linux' own bound.
 const PATH_BYTES_MAX: usize = 4_096;
@@ -140,8 +142,19 @@ impl Kind {
     /// Reads the text of a variable or a flag.
     pub(super) fn read_text(&self, text: &str) -> Result<Value, Wrong> {
         let wrong = || Wrong::Type(if text.is_empty() { "nothing".into() } else { "something else".into() });
+        let look = match self {
+            Self::Filter | Self::Origins => slips::Kind::List,
+            Self::Secret => slips::Kind::Secret,
+            _ => slips::Kind::Value,
+        };
+        if let Some(slip) = slip(text, look) {
+            return Err(Wrong::Text(slip.into()));
+        }
         match *self {
-            Self::Address => text.parse().map(Value::Address).map_err(|_| wrong()),
+            Self::Address => {
+                let wrong = |_| Wrong::Type(slips::instead_of_address(text).into());
+                text.parse().map(Value::Address).map_err(wrong)
+            }
             Self::Flag => match text {
                 "true" | "1" => Ok(Value::Flag(true)),
                 "false" | "0" => Ok(Value::Flag(false)),
@@ -151,11 +164,11 @@ impl Kind {
             Self::Word(words) if words.contains(&text) => Ok(Value::Text(text.into())),
             Self::Word(_) => Err(wrong()),
             Self::Data if text.is_empty() => Err(wrong()),
-            Self::Data if text.chars().any(char::is_control) => {
-                Err(Wrong::Text("a path has no control characters".into()))
-            }
             Self::Data if text.len() > PATH_BYTES_MAX => Err(Wrong::Text("no path is that long".into())),
-            Self::Data => Ok(Value::Text(text.into())),
+            Self::Data => match slips::path_slip(text) {
+                Some(slip) => Err(Wrong::Text(slip.into())),
+                None => Ok(Value::Text(text.into())),
+            },
             Self::Filter => read_filter(text).map(Value::Text),
             Self::Secret if text.is_empty() => Ok(Value::Secret(Secret::default())),
             // As it has to fit into a header, where white space is cut off.
@@ -169,7 +182,7 @@ impl Kind {
             Self::Secret => Ok(Value::Secret(Secret::new(text))),
             Self::Origins => {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-                origins::read(parts).map(Value::Texts).map_err(Wrong::Text)
+                Origins::read(parts).map(Value::Origins).map_err(Wrong::Text)
             }
         }
     }
@@ -193,7 +206,7 @@ impl Kind {
             (Self::Origins, DeValue::Array(items)) => {
                 let texts: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
                 let texts = texts.ok_or_else(|| Wrong::Type("a list with something else in it".into()))?;
-                origins::read(texts.into_iter()).map(Value::Texts).map_err(Wrong::Text)
+                Origins::read(texts.into_iter()).map(Value::Origins).map_err(Wrong::Text)
             }
             (_, other) => Err(Wrong::Type(type_name(other).into())),
         }
@@ -276,7 +289,12 @@ fn read_filter(text: &str) -> Result<String, Wrong> {
         return Err(Wrong::Type("nothing".into()));
     }
     let filter = directives.join(",");
-    tracing_subscriber::EnvFilter::try_new(&filter).map_err(|error| Wrong::Text(error.to_string()))?;
+    // What the library says may repeat the text.
+    let wrong = |_| {
+        "it is no filter: levels (off, error, warn, info, debug, trace), alone or as MODULE=LEVEL, separated by commas"
+            .into()
+    };
+    tracing_subscriber::EnvFilter::try_new(&filter).map_err(|error| Wrong::Text(wrong(error)))?;
     Ok(filter)
 }
 
@@ -329,11 +347,11 @@ impl fmt::Display for Value {
             Self::Number(number) => write!(f, "{number}"),
             Self::Text(text) => write_text(f, text),
             Self::Secret(secret) => write_text(f, if secret.reveal().is_some() { REDACTED } else { "" }),
-            Self::Texts(texts) => {
+            Self::Origins(origins) => {
                 f.write_str("[")?;
-                for (n, text) in texts.iter().enumerate() {
+                for (n, text) in origins.texts().enumerate() {
                     f.write_str(if n == 0 { "" } else { ", " })?;
-                    write_text(f, text)?;
+                    write_text(f, &text)?;
                 }
                 f.write_str("]")
             }
@@ -399,7 +417,7 @@ macro_rules! field {
 field!(SocketAddr, it => Value::Address(*it), Value::Address(address) => address);
 field!(bool, it => Value::Flag(*it), Value::Flag(flag) => flag);
 field!(String, it => Value::Text(it.clone()), Value::Text(text) => text);
-field!(Vec<String>, it => Value::Texts(it.clone()), Value::Texts(texts) => texts);
+field!(Origins, it => Value::Origins(it.clone()), Value::Origins(origins) => origins);
 field!(LogFormat, it => Value::Text(match it { LogFormat::Text => "text", LogFormat::Json => "json" }.into()),
     Value::Text(text) => if text == "json" { LogFormat::Json } else { LogFormat::Text });
 field!(Durability, it => Value::Text(match it { Durability::Fsync => "fsync", Durability::Write => "write" }.into()),

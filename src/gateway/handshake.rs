@@ -4,9 +4,9 @@
 use super::Settings;
 use super::answer::Answer;
 use super::extension;
-use super::origin::Allowed;
 use super::parameters::{Query, percent_decode};
 use crate::metrics::Refusal;
+use crate::origin::Origins;
 use crate::protocol::encode::{Encoding, Rendition};
 use crate::protocol::ids::{Epoch, GuestKey, Offset, RoomId};
 use http::header::{
@@ -181,7 +181,7 @@ fn is_key(key: &str) -> bool {
     key.len() == 24 && key.ends_with("==") && key.bytes().take(22).all(digit)
 }
 
-pub(super) fn origin(headers: &HeaderMap, allowed: &Allowed) -> Result<(), Answer> {
+pub(super) fn origin(headers: &HeaderMap, allowed: &Origins) -> Result<(), Answer> {
     // Not a browser: they always name one.
     if headers.get_all(ORIGIN).iter().all(HeaderValue::is_empty) {
         return Ok(());

@@ -17,7 +17,6 @@ mod handover;
 mod handshake;
 mod inquiry;
 mod listener;
-mod origin;
 mod parameters;
 mod permit;
 mod strict;
@@ -29,6 +28,7 @@ pub use permit::{Full, Permit, Permits};
 use crate::config::Config;
 use crate::health::Health;
 use crate::metrics::GatewayMetrics;
+use crate::origin::Origins;
 use crate::shutdown::Shutdown;
 use axum::Router;
 use std::net::SocketAddr;
@@ -69,7 +69,7 @@ impl Gateway {
         let admin = listener::bind("admin", config.admin, None)?;
         let settings = Settings {
             handshake: Duration::from_millis(config.admission.handshake_ms),
-            origins: origin::Allowed::new(&config.admission.origins),
+            origins: config.admission.origins.clone(),
             compression: config.compression.enabled,
         };
         Ok(Self { public: Public { listener: public, settings }, admin: Admin { listener: admin } })
@@ -80,7 +80,7 @@ impl Gateway {
 #[derive(Debug)]
 struct Settings {
     handshake: Duration,
-    origins: origin::Allowed,
+    origins: Origins,
     compression: bool,
 }
 

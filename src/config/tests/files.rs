@@ -7,24 +7,24 @@ use std::io::ErrorKind;
 #[test]
 fn bad_files_are_answered_with_place_key_value_and_reason() {
     let cases: &[(&str, &str)] = &[
-        ("tik_ms = 5", "volley.toml:1:1: tik_ms = 5: unknown key; did you mean `tick_ms`?"),
-        ("\n[room]\n  idel_s = 300", "volley.toml:3:3: room.idel_s = 300: unknown key; did you mean `room.idle_s`?"),
+        ("tik_ms = 5", "volley.toml:1:1: tik_ms: unknown key; did you mean `tick_ms`?"),
+        ("\n[room]\n  idel_s = 300", "volley.toml:3:3: room.idel_s: unknown key; did you mean `room.idle_s`?"),
         (
             "connections_max = 5",
-            "volley.toml:1:1: connections_max = 5: unknown key; did you mean `admission.connections_max`?",
+            "volley.toml:1:1: connections_max: unknown key; did you mean `admission.connections_max`?",
         ),
         ("[rooms]\nidle_s = 1", "volley.toml:1:2: rooms: unknown key; did you mean `room`?"),
-        ("cookies = true", "volley.toml:1:1: cookies = true: unknown key; `volley config` lists all keys"),
-        ("room = 5", "volley.toml:1:1: room = 5: expected a section, found a single value"),
-        ("\"\" = 5", "volley.toml:1:1: \"\" = 5: unknown key; `volley config` lists all keys"),
+        ("cookies = true", "volley.toml:1:1: cookies: unknown key; `volley config` lists all keys"),
+        ("room = 5", "volley.toml:1:1: room: expected a section, found a single value"),
+        ("\"\" = 5", "volley.toml:1:1: \"\": unknown key; `volley config` lists all keys"),
         (
             "\"room.idle_s\" = 5\nroom.idle_s = 6",
-            "volley.toml:1:1: \"room.idle_s\" = 5: unknown key; did you mean `room.idle_s`?",
+            "volley.toml:1:1: \"room.idle_s\": unknown key; did you mean `room.idle_s`?",
         ),
-        ("\"a\\nb\".c = 5", "volley.toml:1:1: \"a\\u000Ab\": unknown key; `volley config` lists all keys"),
+        ("\"a\\nb\".c = 5", "volley.toml:1:1: (a name that is not shown): unknown key; `volley config` lists all keys"),
         (
             "[tick_ms]\nx = 1",
-            "volley.toml:1:2: tick_ms = [tick_ms]: expected a whole number of milliseconds, or one with a unit such as \
+            "volley.toml:1:2: tick_ms: expected a whole number of milliseconds, or one with a unit such as \
              \"10s\", found a section",
         ),
         (
@@ -66,13 +66,13 @@ fn bad_files_are_answered_with_place_key_value_and_reason() {
         ),
         (
             "drain_ms = \"10 parsecs\"",
-            "volley.toml:1:1: drain_ms = \"10 parsecs\": expected a whole number of milliseconds, or one with a unit such \
+            "volley.toml:1:1: drain_ms: expected a whole number of milliseconds, or one with a unit such \
              as \"10s\", found an unknown unit",
         ),
         (
             "listen = \"localhost:8080\"",
             "volley.toml:1:1: listen = \"localhost:8080\": expected an IP address with port, such as \"127.0.0.1:8080\" or \
-             \"[::]:8080\", found something else",
+             \"[::]:8080\", found a name with a port",
         ),
         ("data = \"\"", "volley.toml:1:1: data = \"\": expected a directory, or \"memory\", found nothing"),
         (
@@ -119,7 +119,7 @@ fn a_broken_file_names_the_line_and_hides_no_other_mistake() {
     let errors = errors_of("tick_ms = 1\nshards = = 2\nroom.idle_s = 0\n");
     let lines: Vec<&str> = errors.lines().collect();
     assert!(lines[0].starts_with("volley.toml:2:") && lines[0].contains("not TOML"), "{errors}");
-    assert!(lines[0].ends_with("in `shards = = 2`"), "{errors}");
+    assert!(lines[0].ends_with("in the line of `shards`"), "{errors}");
     assert!(lines.iter().any(|line| line.starts_with("volley.toml:1:1: tick_ms = 1: out of range")), "{errors}");
     assert!(lines.iter().any(|line| line.starts_with("volley.toml:3:6: room.idle_s = 0: out of range")), "{errors}");
 }
@@ -145,38 +145,14 @@ fn messages_stay_one_short_line_whatever_the_value() {
 }
 
 #[test]
-fn origins_are_brought_into_the_browsers_form_or_refused() {
-    let cases: &[(&str, Option<&str>)] = &[
-        ("https://shop.example", Some("https://shop.example")),
-        ("HTTPS://Shop.Example:443", Some("https://shop.example")),
-        ("http://shop.example:80", Some("http://shop.example")),
-        ("http://localhost:5173", Some("http://localhost:5173")),
-        ("http://[::1]:5173", Some("http://[::1]:5173")),
-        ("http://[::1]", Some("http://[::1]")),
-        ("*", Some("*")),
-        ("shop.example", None),
-        ("https://shop.example/", None),
-        ("https://shop.example/path", None),
-        ("https://user@shop.example", None),
-        ("https://*.shop.example", None),
-        ("https://shop.example:0", None),
-        ("https://shop.example:65536", None),
-        ("https://shop.example:+443", None),
-        ("https://shop.example:", None),
-        ("https://", None),
-        ("https://[::1", None),
-        ("ftp://shop.example", None),
-        ("null", None),
-        ("https://商店.example", None),
-        ("", None),
-    ];
-    for (given, expected) in cases {
-        let result = loaded(&format!("admission.origins = [\"{given}\"]"));
-        match expected {
-            Some(origin) => assert_eq!(result.unwrap().config.admission.origins, [*origin]),
-            None => assert!(result.unwrap_err().to_string().contains("is no origin"), "{given}"),
-        }
-    }
+fn origins_are_read_as_the_gateway_reads_them() {
+    let origins = |list: &str| loaded(&format!("admission.origins = {list}"));
+    let read =
+        origins(r#"["capacitor://localhost", "HTTPS://Shop.Example:443/", "https://shop.example", "*"]"#).unwrap();
+    let texts: Vec<String> = read.config.admission.origins.texts().collect();
+    assert_eq!(texts, ["*", "capacitor://localhost", "https://shop.example"]);
+    let error = origins(r#"["https://a.example", "https://me:hunter2@shop.example/live"]"#).unwrap_err().to_string();
+    assert_eq!(error, "volley.toml:1:11: admission.origins: item 2: it has a user name; write https://shop.example");
 }
 
 #[test]

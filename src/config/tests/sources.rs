@@ -8,12 +8,12 @@ fn a_stronger_source_wins_and_says_so() {
     let file = "tick_ms = 50\nshards = 3\n[room]\nidle_s = 7";
     let loaded = load_all(Some(file), &[("VOLLEY_TICK_MS", "60"), ("VOLLEY_SHARDS", "4")], &["--tick", "70"]).unwrap();
     assert_eq!((loaded.config.tick_ms, loaded.config.shards, loaded.config.room.idle_s), (70, 4, 7));
-    let origin = |path| loaded.origins.of(path).unwrap().to_string();
+    let origin = |path| loaded.sources.of(path).unwrap().to_string();
     assert_eq!(origin("tick_ms"), "--tick");
     assert_eq!(origin("shards"), "VOLLEY_SHARDS");
     assert_eq!(origin("room.idle_s"), "volley.toml:4");
     assert_eq!(origin("listen"), "default");
-    assert_eq!(loaded.origins.of("no.such.key"), None);
+    assert_eq!(loaded.sources.of("no.such.key"), None);
 }
 
 #[test]
@@ -38,16 +38,16 @@ fn all_mistakes_of_all_sources_come_at_once() {
         errors.to_string().lines().collect::<Vec<_>>(),
         [
             "volley.toml:1:1: tick_ms = 0: out of range; allowed is 5 ms to 2000 ms",
-            "volley.toml:2:1: nonsense = 1: unknown key; `volley config` lists all keys",
+            "volley.toml:2:1: nonsense: unknown key; `volley config` lists all keys",
             "VOLLEY_CONNECTION_IDLE_MS: connection.idle_ms = -5: out of range; allowed is 200 ms to 86400000 ms",
-            "VOLLEY_SHARD: VOLLEY_SHARD = 2: unknown key; did you mean `VOLLEY_SHARDS`?",
+            "VOLLEY_SHARD: unknown key; did you mean `VOLLEY_SHARDS`?",
             "VOLLEY_SHARDS: shards = many: expected a whole number, found a text",
             "--tick: tick_ms = fast: expected a whole number of milliseconds, or one with a unit such as \"10s\", found a \
              text",
             "--set room.idle_s: room.idle_s = 0: out of range; allowed is 1 s to 31536000 s",
-            "--set room.idles: room.idles = 1: unknown key; did you mean `room.idle_s`?",
-            "--set: novalue: expected KEY=VALUE, found no `=`",
-            "--set : \"\" = 5: unknown key; `volley config` lists all keys",
+            "--set: room.idles: unknown key; did you mean `room.idle_s`?",
+            "--set: expected KEY=VALUE, found no `=` in number 3 of the --set flags",
+            "--set: unknown key; `volley config` lists all keys",
         ]
     );
 }
@@ -95,7 +95,7 @@ fn variables_of_a_kubernetes_service_called_volley_are_let_pass() {
     ];
     assert_eq!(load_all(None, &links, &[]).unwrap().config, Config::default());
     let error = load_all(None, &[("VOLLEY_PORT", "8080")], &[]).unwrap_err();
-    assert_eq!(error.to_string(), "VOLLEY_PORT: VOLLEY_PORT = 8080: unknown key; `volley config` lists all keys");
+    assert_eq!(error.to_string(), "VOLLEY_PORT: unknown key; `volley config` lists all keys");
 }
 
 #[cfg(unix)]
