@@ -271,6 +271,59 @@ fn a_silent_or_slow_connection_is_closed_at_the_deadline() {
     server.assert_well("slow connections");
 }
 
+/// A good request buys no more time than none.
+#[test]
+fn half_a_head_on_a_connection_that_was_used_is_closed_like_a_first_one() {
+    let mut config = config();
+    config.admission.handshake_ms = 600;
+    let server = Server::start(&config);
+    let good = "GET /v1/rooms HTTP/1.1\r\nHost: a\r\n\r\n";
+    let upgrade = upgrade(WS, "");
+    let rows = [
+        ("half a head", "GET /v1/rooms HTTP/1.1\r\nHo", 0),
+        ("one byte", "G", 0),
+        ("half an upgrade", &upgrade[..upgrade.len() - 2], 0),
+        ("half a head after a pause", "GET / HTTP/1.1\r\nHost: a\r\n", 900),
+    ];
+    std::thread::scope(|scope| {
+        for (what, half, pause_ms) in rows {
+            let server = &server;
+            scope.spawn(move || {
+                let mut client = server.connect();
+                client.send(good);
+                assert_eq!(client.answer().status, 200);
+                std::thread::sleep(Duration::from_millis(pause_ms));
+                let began = Instant::now();
+                client.send(half);
+                // A drop every 100 ms is no new beginning.
+                let mut dripping = client.stream.try_clone().unwrap();
+                let drip = std::thread::spawn(move || {
+                    while dripping.write_all(b"x").is_ok() {
+                        assert!(began.elapsed() < gateway_server::PATIENCE, "a dripping head lives for ever");
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                });
+                assert_eq!(client.rest(), b"", "{what}");
+                let waited = began.elapsed();
+                assert!(waited >= Duration::from_millis(590), "{what}: closed after {waited:?}");
+                assert!(waited < Duration::from_secs(3), "{what}: closed after {waited:?}");
+                drip.join().unwrap();
+            });
+        }
+    });
+    let mut again = server.connect();
+    for _ in 0..3 {
+        again.send(&good[..20]);
+        std::thread::sleep(Duration::from_millis(400));
+        again.send(&good[20..]);
+        assert_eq!(again.answer().status, 200, "each head has its own time");
+    }
+    wait_until("everything is freed", || {
+        drop(std::mem::replace(&mut again, server.connect()));
+        server.permits.held() == 1
+    });
+}
+
 #[test]
 fn a_kept_alive_connection_answers_again_and_outlives_the_handshake_deadline() {
     let server = Server::start(&config());

@@ -2,13 +2,14 @@
 //! until one of them is an upgrade, within bounds of time, and hands the socket over or says why not.
 
 use super::Context;
-use super::agree::{self, Agreed};
+use super::agree;
 use super::answer::Answer;
 use super::direct;
 use super::handover::Upgraded;
 use super::handshake;
 use super::inquiry;
 use super::permit::Permit;
+use super::progress::Progress;
 use super::strict::Watched;
 use crate::clock;
 use crate::limits::{
@@ -27,14 +28,13 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::future::{Future, Ready, poll_fn, ready};
 use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,31 +63,6 @@ enum End {
     TimedOut,
     /// It would not end.
     Overstayed,
-}
-
-/// Looked at from outside while hyper owns the service.
-#[derive(Default)]
-pub(super) struct Progress {
-    /// A whole request head was there.
-    head_seen: AtomicBool,
-    /// A head could be read in two ways.
-    pub(super) ambiguous: AtomicBool,
-    /// An upgrade was answered with 101.
-    agreed: Mutex<Option<Agreed>>,
-    /// An answer whose length nobody knows yet was begun.
-    streams: AtomicBool,
-    /// Bytes that the socket took.
-    written: AtomicU64,
-}
-
-impl Progress {
-    /// Counts what a write took, and passes it on.
-    pub(super) fn wrote(&self, outcome: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>> {
-        if let Poll::Ready(Ok(bytes)) = outcome {
-            self.written.fetch_add(bytes as u64, Ordering::Relaxed);
-        }
-        outcome
-    }
 }
 
 /// A socket of the public side that was accepted and is not upgraded.
@@ -193,9 +168,17 @@ fn seconds(us: u64) -> f64 {
     us as f64 / 1e6
 }
 
-/// Runs hyper on the socket until it is done or its time is over: `patience` for the first request head,
-/// [`HTTP_CONNECTION_MS_MAX`] for everything, and `patience` again for what was going on then. A stream may go on as
-/// long as its reader takes [`HTTP_STREAM_BYTES_MIN`] in each [`STREAM_PATIENCE`] of it.
+/// What a look at hyper's connection brought.
+enum Step {
+    /// It is over, in good order or not.
+    Done(bool),
+    /// Another head is waited for than before, or none.
+    Head(Option<u32>),
+}
+
+/// Runs hyper on the socket until it is done or its time is over: `patience` for each request head, from its first byte
+/// (the first one's from the accept), [`HTTP_CONNECTION_MS_MAX`] for everything, and `patience` again for what was going on
+/// then. A stream may go on as long as its reader takes [`HTTP_STREAM_BYTES_MIN`] in each [`STREAM_PATIENCE`] of it.
 async fn drive(
     stream: TcpStream,
     said: Bytes,
@@ -206,35 +189,55 @@ async fn drive(
 ) -> End {
     let socket = Watched::new(stream, said, front.progress.clone());
     let mut conn = http().serve_connection(TokioIo::new(socket), front);
-    let mut deadline = pin!(sleep_until(accepted + patience));
+    let end = accepted + Duration::from_millis(HTTP_CONNECTION_MS_MAX).max(patience);
+    let mut head_due = Some(accepted + patience);
+    let mut awaited = None;
+    let mut life_due = end;
     let mut closing = false;
     let mut written = 0;
+    let mut deadline = pin!(sleep_until(accepted + patience));
     let clean = loop {
+        let step = poll_fn(|cx| match conn.poll_without_shutdown(cx) {
+            Poll::Ready(done) => Poll::Ready(Step::Done(done.is_ok())),
+            Poll::Pending => match progress.awaited_head() {
+                // The first head's time began with the connection.
+                head if head != awaited && progress.head_seen.load(Ordering::Relaxed) => Poll::Ready(Step::Head(head)),
+                _ => Poll::Pending,
+            },
+        });
         tokio::select! {
             biased;
-            done = poll_fn(|cx| conn.poll_without_shutdown(cx)) => break done.is_ok(),
+            step = step => match step {
+                Step::Done(clean) => break clean,
+                Step::Head(head) => {
+                    awaited = head;
+                    head_due = head.map(|_| Instant::now() + patience);
+                }
+            },
             () = &mut deadline => {
-                if !progress.head_seen.load(Ordering::Relaxed) {
+                let now = Instant::now();
+                if awaited.is_none() && progress.head_seen.load(Ordering::Relaxed) {
+                    head_due = None; // The first head's.
+                }
+                if head_due.is_some_and(|due| due <= now) {
                     return End::TimedOut;
                 }
-                let end = accepted + Duration::from_millis(HTTP_CONNECTION_MS_MAX).max(patience);
-                let streams = progress.streams.load(Ordering::Relaxed);
-                let taken = progress.written.load(Ordering::Relaxed) - written;
-                if closing && (!streams || taken < HTTP_STREAM_BYTES_MIN) {
-                    return End::Overstayed;
-                } else if closing {
+                if life_due <= now {
+                    let streams = progress.streams.load(Ordering::Relaxed);
+                    let taken = progress.written.load(Ordering::Relaxed) - written;
+                    if closing && (!streams || taken < HTTP_STREAM_BYTES_MIN) {
+                        return End::Overstayed;
+                    }
                     written += taken;
-                    deadline.as_mut().reset(Instant::now() + patience * STREAM_PATIENCE);
-                } else if Instant::now() < end {
-                    deadline.as_mut().reset(end);
-                } else {
-                    closing = true;
-                    written += taken;
-                    Pin::new(&mut conn).graceful_shutdown();
-                    deadline.as_mut().reset(end + if streams { patience * STREAM_PATIENCE } else { patience });
+                    life_due = now + if streams { patience * STREAM_PATIENCE } else { patience };
+                    if !closing {
+                        closing = true;
+                        Pin::new(&mut conn).graceful_shutdown();
+                    }
                 }
             }
         }
+        deadline.as_mut().reset(head_due.map_or(life_due, |due| due.min(life_due)));
     };
     let parts = conn.into_parts();
     // A copy, even of nothing: hyper's bytes would keep its whole read buffer of 8 KiB alive.
@@ -304,16 +307,17 @@ impl Service<Request<Incoming>> for Front {
 
     fn call(&self, request: Request<Incoming>) -> Reply {
         self.progress.head_seen.store(true, Ordering::Relaxed);
+        let answering = self.progress.answering();
         let response = match self.answer(&request) {
             Ok(None) => {
-                let answering = TowerToHyperService::new(self.pages.clone()).call(request);
+                let page = TowerToHyperService::new(self.pages.clone()).call(request);
                 let progress = self.progress.clone();
                 return Reply::Routed(Box::pin(async move {
-                    let response = answering.await?;
+                    let response = page.await?;
                     if response.body().size_hint().exact().is_none() {
                         progress.streams.store(true, Ordering::Relaxed);
                     }
-                    Ok(response)
+                    Ok(response.map(|body| answering.until_written(body)))
                 }));
             }
             Ok(Some(response)) => response,
@@ -410,7 +414,7 @@ mod tests {
     #[test]
     fn an_old_connection_in_the_middle_of_a_request_has_to_end_too() {
         let (end, read) = end(&format!("{REQUEST}GET / HTTP/1.1\r\nHo"), LIFETIME);
-        assert!(!matches!(end, End::TimedOut), "its first request was there");
+        assert!(!matches!(end, End::Overstayed), "it had no time left for a second try");
         assert!(read.starts_with("HTTP/1.1 404 "), "{read}");
     }
 
@@ -459,5 +463,27 @@ mod tests {
         let (end, read) = end("GET / HTTP/1.1\r\nHo", Duration::ZERO);
         assert!(matches!(end, End::TimedOut));
         assert_eq!(read, "");
+    }
+
+    #[test]
+    fn so_has_half_a_head_behind_whole_ones() {
+        for half in ["G", "GET / HTTP/1.1\r\nHo", "GET / HTTP/1.1\r\nHost: a\r\n\r"] {
+            for before in [REQUEST.to_owned(), REQUEST.repeat(3), format!("\r\n{REQUEST}\r\n")] {
+                let began = Instant::now();
+                let (end, read) = end(&format!("{before}{half}"), Duration::ZERO);
+                assert!(matches!(end, End::TimedOut), "{before}{half}");
+                assert_eq!(read.matches("HTTP/1.1 404 ").count(), before.matches("GET").count(), "{read}");
+                let took = began.elapsed();
+                assert!(took >= PATIENCE && took < LIFETIME / 10, "{before}{half}: {took:?}");
+            }
+        }
+    }
+
+    /// While the answer to the request before it takes its time, the server does not read.
+    #[test]
+    fn a_head_behind_a_long_answer_has_its_time_after_it() {
+        // 30 pieces, 20 ms apart: six times the patience.
+        let (end, read) = end_with(streaming(30), &format!("{REQUEST}GET / HTTP/1.1\r\nHo"), Duration::ZERO, true);
+        assert!(matches!(end, End::TimedOut), "the end of the answer was {read:?}");
     }
 }

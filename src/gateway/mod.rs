@@ -15,10 +15,12 @@ mod door;
 mod extension;
 mod handover;
 mod handshake;
+mod heads;
 mod inquiry;
 mod listener;
 mod parameters;
 mod permit;
+mod progress;
 mod strict;
 
 pub use handover::{Claim, HandOver, Purpose, Rooms, RoomsFull, Upgraded};

@@ -1,0 +1,93 @@
+//! How far a connection's HTTP is, looked at from outside while hyper owns the service.
+
+use super::agree::Agreed;
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, SizeHint};
+use parking_lot::Mutex;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+/// What is known of one connection.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// A whole request head was there.
+    pub(super) head_seen: AtomicBool,
+    /// A head could be read in two ways.
+    pub(super) ambiguous: AtomicBool,
+    /// The number of the head that has begun and is not whole yet; 0: none is.
+    pub(super) open_head: AtomicU32,
+    /// Requests whose answers are not written yet.
+    answering: AtomicU32,
+    /// An upgrade was answered with 101.
+    pub(super) agreed: Mutex<Option<Agreed>>,
+    /// An answer whose length nobody knows yet was begun.
+    pub(super) streams: AtomicBool,
+    /// Bytes that the socket took.
+    pub(super) written: AtomicU64,
+}
+
+impl Progress {
+    /// Counts what a write took, and passes it on.
+    pub(super) fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = outcome {
+            self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    /// The number of the head that nothing but the client delays: while an answer is on its way, nobody reads.
+    pub(super) fn awaited_head(&self) -> Option<u32> {
+        let open = self.open_head.load(Ordering::Relaxed);
+        (open > 0 && self.answering.load(Ordering::Relaxed) == 0).then_some(open)
+    }
+
+    /// From here on a request is being answered, until the guard is dropped.
+    pub(super) fn answering(self: &Arc<Self>) -> Answering {
+        self.answering.fetch_add(1, Ordering::Relaxed);
+        Answering(self.clone())
+    }
+}
+
+/// A request that is being answered.
+pub(super) struct Answering(Arc<Progress>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Answering {
+    /// Ends with the body, which hyper drops when it has written it.
+    pub(super) fn until_written(self, body: Body) -> Body {
+        // Nothing is to be written behind the head.
+        if body.is_end_stream() { body } else { Body::new(Written { body, _answering: self }) }
+    }
+}
+
+/// A body that holds on to its request.
+struct Written {
+    body: Body,
+    _answering: Answering,
+}
+
+impl hyper::body::Body for Written {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
