@@ -38,6 +38,7 @@ pub mod bell;
 pub mod clock;
 pub mod console;
 pub mod faults;
+pub mod host;
 pub mod limits;
 pub mod metrics;
 pub mod origin;

@@ -316,7 +316,7 @@ fn glimpse(server: &Server, room: &str) -> Option<u16> {
     let mut stream = TcpStream::connect(server.admin).expect("connects");
     stream.set_read_timeout(Some(Duration::from_millis(30))).expect("a timeout");
     let lines = poster::json_lines(body.as_bytes(), "");
-    write!(stream, "POST /v1/rooms/{room}/events HTTP/1.1\r\nHost: a\r\n{lines}\r\n{body}").expect("writes");
+    write!(stream, "POST /v1/rooms/{room}/events HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n{body}").expect("writes");
     let mut bytes = [0; 1_024];
     let n = stream.read(&mut bytes).ok()?;
     String::from_utf8_lossy(&bytes[..n]).split(' ').nth(1)?.parse().ok()

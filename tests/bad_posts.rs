@@ -173,7 +173,7 @@ fn a_body_that_does_not_come_and_a_room_that_does_not_answer_have_an_end() {
     let begin = |path: &str, lines: &str, body: &str| {
         let mut stream = TcpStream::connect(server.admin).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n{body}").unwrap();
+        write!(stream, "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n{body}").unwrap();
         stream
     };
     let slow = begin(PATH, "Content-Type: application/json\r\nContent-Length: 12\r\n", "{\"unpin\"");

@@ -1,11 +1,13 @@
 //! The real program as a child: how it starts, refuses to start, drains and ends, and what it writes.
 
 mod common;
+mod logging;
 mod viewer;
 
 use common::{Client, PATIENCE};
+use logging::started_logging;
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -408,81 +410,4 @@ fn what_cannot_start_says_why_with_its_exit_code() {
         assert_eq!(code, Some(64), "{said}");
         assert!(said.contains(arguments[0]), "{said}");
     }
-}
-
-#[test]
-fn the_log_has_neither_tokens_nor_what_people_said() {
-    for format in ["text", "json"] {
-        // In JSON nothing is printed on standard output: the addresses are in the log's first line.
-        let (mut child, public) = started_logging(format);
-        let mut viewer = enter_at(public, "log", "?token=CANARY1", ENCODINGS[0]);
-        viewer.send(r#"{"auth":{"token":"CANARY2"}}"#);
-        assert_eq!(viewer.next("error")["code"], "not_available");
-        assert_eq!(viewer.comment("CANARY3", "CANARY4\r\n\u{1b}[31m2025 INFO fake")["outcome"], "shown");
-        viewer.send("{\"CANARY5");
-        assert_eq!(viewer.next("error")["code"], "bad_payload");
-        for (path, header) in [
-            ("/v1/rooms/log/ws?token=CANARY6", "Authorization: Bearer CANARY7"),
-            ("/v1/rooms/CANARY8%0a/ws", "Cookie: session=CANARY9"),
-            ("/v1/rooms/log/ws?epoch=CANARY10&after=1", "Origin: https://CANARY11.test"),
-        ] {
-            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{header}\r\nConnection: close\r\n\r\n");
-            assert!(common::http(public, &request).0 >= 400);
-        }
-        drop(viewer);
-        let pid = rustix::process::Pid::from_child(&child.child);
-        rustix::process::kill_process(pid, Signal::TERM).unwrap();
-        assert_eq!(wait(&mut child.child).code(), Some(0));
-        let log = child.errors.iter().collect::<Vec<_>>().join("\n");
-        assert!(log.contains("draining") && log.contains("stopped"), "{log}");
-        assert!(!log.contains("CANARY"), "{log}");
-        if format == "json" {
-            for line in log.lines() {
-                let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-                assert!(["timestamp", "level", "message"].iter().all(|field| line[*field].is_string()), "{line}");
-            }
-        }
-    }
-}
-
-/// A child whose log is read line by line; killed with the test.
-struct Logging {
-    child: Child,
-    errors: Receiver<String>,
-}
-
-impl Drop for Logging {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts the program with its log in `format` and finds its public address in the log.
-fn started_logging(format: &str) -> (Logging, SocketAddr) {
-    let mut child = volley(&[
-        "--listen=127.0.0.1:0",
-        "--admin=127.0.0.1:0",
-        "--data=memory",
-        "--drain=100",
-        "--log-format",
-        format,
-    ])
-    .spawn()
-    .expect("starts");
-    let _out = collect(child.stdout.take().unwrap());
-    let (lines, errors) = channel();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
-    std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
-    let logging = Logging { child, errors };
-    let ready = logging.errors.recv_timeout(PATIENCE).expect("says that it is ready");
-    let address = if format == "json" {
-        let line: Value = serde_json::from_str(&ready).expect("JSON");
-        assert_eq!(line["message"], json!("ready"));
-        text(&line, "public").to_owned()
-    } else {
-        assert!(ready.contains("ready"), "{ready}");
-        ready.split_once("public=").expect("its address").1.split(' ').next().unwrap_or_default().to_owned()
-    };
-    (logging, address.parse().expect("an address"))
 }

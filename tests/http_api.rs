@@ -98,7 +98,7 @@ fn the_operators_address_has_no_pages_and_no_websockets() {
         assert_eq!(server.ask_admin(path).status, 404, "{path}");
     }
     let mut client = Client::connect(server.admin);
-    client.send(upgrade("/v1/rooms/demo/ws", ""));
+    client.send(upgrade("/v1/rooms/demo/ws", "").replace("good.test", "localhost"));
     assert_eq!(client.answer().status, 404);
 }
 

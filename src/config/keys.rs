@@ -76,6 +76,7 @@ const DAY_S: u64 = 86_400;
 keys! {
     listen, Kind::Address, "Public address: pages and WebSockets. Port 0 takes a free one.";
     admin, Kind::Address, "Admin address: metrics, health, and the events of the show's owner. Keep it off the internet.";
+    admin_hosts, Kind::Hosts, "Names by which programs may ask the admin address while there is no `admin_key`, besides `localhost`, loopback addresses and the address that a connection came in on: a service's name in Docker or Kubernetes. Any port. Others get 421, because a web page can point a name of its own at this machine; `/healthz` and `/readyz` answer all.";
     admin_key, Kind::Secret, "When set, each `POST` to the admin address needs `Authorization: Bearer` and this key. Rather in a file or the environment than on the command line, which others on the machine can see. It is never printed.";
     data, Kind::Data, "Where the log lives: a directory, which is made if its parent exists. `memory`: gone with the process.";
     durability, Kind::Word(&["fsync", "write"]), "When a comment counts as kept. `fsync`: once the disk has it, which a power loss does not undo. `write`: once the operating system has it, which survives the death of the process only.";

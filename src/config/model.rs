@@ -2,6 +2,7 @@
 //!
 //! Every field has its row in [`super::keys`]; a test proves it.
 
+use crate::host::Hosts;
 use crate::origin::Origins;
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,6 +16,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Admin address: metrics, health, and the show's owner's events.
     pub admin: SocketAddr,
+    /// Names beside loopback and its own addresses under which the admin address answers without a key.
+    pub admin_hosts: Hosts,
     /// What a request to the admin address that changes something has to bring, if it is set.
     pub admin_key: Secret,
     /// Where the log lives.
@@ -253,6 +256,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin_hosts: Hosts::default(),
             admin_key: Secret::default(),
             data: Data::default(),
             durability: Durability::default(),

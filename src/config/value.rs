@@ -4,6 +4,7 @@ use super::error::Problem;
 use super::model::{Data, Durability, LogFormat, Merge, Secret};
 use super::quoted::SECRET_BYTES_MIN;
 use super::slips::{self, slip};
+use crate::host::Hosts;
 use crate::origin::Origins;
 use std::fmt;
 use std::net::SocketAddr;
@@ -33,6 +34,8 @@ pub enum Kind {
     Filter,
     /// Page origins.
     Origins,
+    /// Names of hosts.
+    Hosts,
     /// A key that is never shown.
     Secret,
 }
@@ -65,6 +68,8 @@ pub enum Value {
     Text(String),
     /// See [`Kind::Origins`].
     Origins(Origins),
+    /// See [`Kind::Hosts`].
+    Hosts(Hosts),
     /// See [`Kind::Secret`].
     Secret(Secret),
 }
@@ -143,7 +148,7 @@ impl Kind {
     pub(super) fn read_text(&self, text: &str) -> Result<Value, Wrong> {
         let wrong = || Wrong::Type(if text.is_empty() { "nothing".into() } else { "something else".into() });
         let look = match self {
-            Self::Filter | Self::Origins => slips::Kind::List,
+            Self::Filter | Self::Origins | Self::Hosts => slips::Kind::List,
             Self::Secret => slips::Kind::Secret,
             _ => slips::Kind::Value,
         };
@@ -180,6 +185,7 @@ impl Kind {
                 Err(Wrong::Text(format!("a key has {min} to {max} characters")))
             }
             Self::Secret => Ok(Value::Secret(Secret::new(text))),
+            Self::Hosts => read_hosts(text.split(',').map(str::trim).filter(|part| !part.is_empty())),
             Self::Origins => {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 Origins::read(parts).map(Value::Origins).map_err(Wrong::Text)
@@ -202,6 +208,11 @@ impl Kind {
                 if !unit.suffixes().is_empty() && text.ends_with(|c: char| c.is_ascii_alphabetic()) =>
             {
                 read_number(text, *unit).map(Value::Number)
+            }
+            (Self::Hosts, DeValue::Array(items)) => {
+                let texts: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
+                let texts = texts.ok_or_else(|| Wrong::Type("a list with something else in it".into()))?;
+                read_hosts(texts.into_iter())
             }
             (Self::Origins, DeValue::Array(items)) => {
                 let texts: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
@@ -281,6 +292,10 @@ fn read_number(text: &str, unit: Unit) -> Result<u64, Wrong> {
     Ok(scaled / base)
 }
 
+fn read_hosts<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Value, Wrong> {
+    Hosts::read(texts).map(Value::Hosts).map_err(|mistake| Wrong::Text(format!("an entry is wrong: {mistake}")))
+}
+
 /// A filter without white space around its directives. tracing-subscriber counts a directive's bytes without what stands before
 /// it and cuts it with: `warn, volley` would be about a module called " volley", and `, 店=` would be a panic.
 fn read_filter(text: &str) -> Result<String, Wrong> {
@@ -332,6 +347,7 @@ impl fmt::Display for Kind {
             }
             Self::Data => f.write_str("a directory, or \"memory\""),
             Self::Filter => f.write_str("a log filter, such as \"info\" or \"warn,volley=debug\""),
+            Self::Hosts => f.write_str("a list of host names, such as [\"volley\", \"volley.internal\"]"),
             Self::Origins => f.write_str("a list of origins, such as [\"https://shop.example\"]"),
             Self::Secret => f.write_str("16 to 256 printable ASCII characters"),
         }
@@ -347,20 +363,23 @@ impl fmt::Display for Value {
             Self::Number(number) => write!(f, "{number}"),
             Self::Text(text) => write_text(f, text),
             Self::Secret(secret) => write_text(f, if secret.reveal().is_some() { REDACTED } else { "" }),
-            Self::Origins(origins) => {
-                f.write_str("[")?;
-                for (n, text) in origins.texts().enumerate() {
-                    f.write_str(if n == 0 { "" } else { ", " })?;
-                    write_text(f, &text)?;
-                }
-                f.write_str("]")
-            }
+            Self::Origins(origins) => write_list(f, origins.texts()),
+            Self::Hosts(hosts) => write_list(f, hosts.texts()),
         }
     }
 }
 
 /// What stands in a secret's place.
 pub(super) const REDACTED: &str = "(not shown)";
+
+fn write_list(f: &mut fmt::Formatter<'_>, texts: impl Iterator<Item = String>) -> fmt::Result {
+    f.write_str("[")?;
+    for (n, text) in texts.enumerate() {
+        f.write_str(if n == 0 { "" } else { ", " })?;
+        write_text(f, &text)?;
+    }
+    f.write_str("]")
+}
 
 /// A TOML basic string; control characters as `\uXXXX`.
 fn write_text(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
@@ -418,6 +437,7 @@ field!(SocketAddr, it => Value::Address(*it), Value::Address(address) => address
 field!(bool, it => Value::Flag(*it), Value::Flag(flag) => flag);
 field!(String, it => Value::Text(it.clone()), Value::Text(text) => text);
 field!(Origins, it => Value::Origins(it.clone()), Value::Origins(origins) => origins);
+field!(Hosts, it => Value::Hosts(it.clone()), Value::Hosts(hosts) => hosts);
 field!(LogFormat, it => Value::Text(match it { LogFormat::Text => "text", LogFormat::Json => "json" }.into()),
     Value::Text(text) => if text == "json" { LogFormat::Json } else { LogFormat::Text });
 field!(Durability, it => Value::Text(match it { Durability::Fsync => "fsync", Durability::Write => "write" }.into()),

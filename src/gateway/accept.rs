@@ -4,6 +4,8 @@
 use super::Context;
 use super::answer::Answer;
 use super::connection;
+use super::front::{Desk, Names};
+use super::journal::Journal;
 use super::permit::{Full, Permits};
 use crate::limits::{ACCEPT_PAUSE_MS_MAX, ADMIN_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, LINGER_MS};
 use crate::metrics::{GatewayMetrics, Refusal};
@@ -16,11 +18,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, warn};
+use tracing::warn;
 
 /// Accepts until it is dropped.
-pub(super) async fn admin(listener: TcpListener, pages: Router) {
-    let metrics = GatewayMetrics::new();
+pub(super) async fn admin(listener: TcpListener, pages: Router, names: Option<Names>) {
+    let (metrics, journal) = (Arc::new(GatewayMetrics::new()), Arc::<Journal>::default());
     let permits = Permits::new(ADMIN_CONNECTIONS_MAX, None);
     let mut errors = AcceptErrors::default();
     loop {
@@ -32,9 +34,10 @@ pub(super) async fn admin(listener: TcpListener, pages: Router) {
                     metrics.refused(Refusal::Unanswered);
                     continue;
                 };
+                let desk = Desk { names: names.clone(), metrics: metrics.clone(), journal: journal.clone() };
                 let pages = pages.clone();
                 tokio::spawn(async move {
-                    connection::admin(stream, pages).await;
+                    connection::admin(stream, pages, desk).await;
                     drop(permit);
                 });
             }
@@ -61,7 +64,7 @@ pub(super) fn turn_away(
         Full::Total => Answer::connections_full(),
     };
     context.metrics.refused(answer.counted);
-    debug!(%peer, code = answer.code, "turned a connection away");
+    context.journal.connection(&answer, peer.ip());
     match (answers.clone().try_acquire_owned(), TcpStream::from_std(stream)) {
         (Ok(place), Ok(stream)) => {
             tokio::spawn(async move {

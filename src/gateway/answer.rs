@@ -50,6 +50,14 @@ impl Answer {
             .and_close()
     }
 
+    /// The admin address was asked by a name that may be anybody's. Who reads it may be an attacker's page: it repeats nothing.
+    pub(super) fn wrong_host() -> Self {
+        let message = "without an admin_key this address answers only to names that are surely this machine's: \
+                       localhost, a loopback address, or the address that it listens on; add the name that you used \
+                       to admin_hosts, or set admin_key";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "wrong_host", message).counted_as(Refusal::WrongHost)
+    }
+
     pub(super) fn rooms_full() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "rooms_full", super::RoomsFull.to_string())
             .with(RETRY_AFTER, "30")

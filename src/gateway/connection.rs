@@ -2,12 +2,9 @@
 //! until one of them is an upgrade, within bounds of time, and hands the socket over or says why not.
 
 use super::Context;
-use super::agree;
-use super::answer::Answer;
 use super::direct;
+use super::front::{Desk, Front, Side};
 use super::handover::Upgraded;
-use super::handshake;
-use super::inquiry;
 use super::permit::Permit;
 use super::progress::Progress;
 use super::strict::Watched;
@@ -20,22 +17,16 @@ use crate::metrics::Refusal;
 use crate::protocol::codes::Close;
 use crate::protocol::encode::websocket_control;
 use axum::Router;
-use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::Service;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
-use std::convert::Infallible;
-use std::future::{Future, Ready, poll_fn, ready};
+use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
-use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{self, Poll};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -120,7 +111,7 @@ async fn public(newcomer: Newcomer, said: Bytes, context: Arc<Context>, pages: R
         return context.metrics.refused(Refusal::HandshakeTimeout);
     }
     let progress = Arc::<Progress>::default();
-    let front = Front { context: Some(context.clone()), pages, progress: progress.clone() };
+    let front = Front { side: Side::Public(context.clone()), peer, pages, progress: progress.clone() };
     let end = drive(stream, said, front, &progress, accepted, patience).await;
     let metrics = &context.metrics;
     match end {
@@ -154,9 +145,11 @@ fn hand_over(upgraded: Upgraded, context: &Context, began_us: u64) {
 }
 
 /// Serves one socket of the admin side.
-pub(super) async fn admin(stream: TcpStream, pages: Router) {
+pub(super) async fn admin(stream: TcpStream, pages: Router, desk: Desk) {
     let progress = Arc::<Progress>::default();
-    let front = Front { context: None, pages, progress: progress.clone() };
+    let ip = |address: std::io::Result<SocketAddr>| address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
+    let (local, peer) = (ip(stream.local_addr()), ip(stream.peer_addr()));
+    let front = Front { side: Side::Admin { desk, local }, peer, pages, progress: progress.clone() };
     let patience = Duration::from_secs(5);
     if let End::Done { stream, .. } = drive(stream, Bytes::new(), front, &progress, Instant::now(), patience).await {
         linger(stream).await;
@@ -274,99 +267,13 @@ fn close_overloaded(mut upgraded: Upgraded) {
     let _ = upgraded.stream.shutdown(std::net::Shutdown::Write);
 }
 
-/// Decides about requests: guards, upgrades, and the pages for the rest.
-struct Front {
-    /// `None` on the admin side: no upgrades, and no end before the process.
-    context: Option<Arc<Context>>,
-    pages: Router,
-    progress: Arc<Progress>,
-}
-
-type Routed = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-/// Upgrades are answered on the spot; only pages need a boxed future.
-enum Reply {
-    Now(Ready<Result<Response<Body>, Infallible>>),
-    Routed(Routed),
-}
-
-impl Future for Reply {
-    type Output = Result<Response<Body>, Infallible>;
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Self::Now(ready) => Pin::new(ready).poll(cx),
-            Self::Routed(routed) => routed.as_mut().poll(cx),
-        }
-    }
-}
-
-impl Service<Request<Incoming>> for Front {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Reply;
-
-    fn call(&self, request: Request<Incoming>) -> Reply {
-        self.progress.head_seen.store(true, Ordering::Relaxed);
-        let answering = self.progress.answering();
-        let response = match self.answer(&request) {
-            Ok(None) => {
-                let page = TowerToHyperService::new(self.pages.clone()).call(request);
-                let progress = self.progress.clone();
-                return Reply::Routed(Box::pin(async move {
-                    let response = page.await?;
-                    if response.body().size_hint().exact().is_none() {
-                        progress.streams.store(true, Ordering::Relaxed);
-                    }
-                    Ok(response.map(|body| answering.until_written(body)))
-                }));
-            }
-            Ok(Some(response)) => response,
-            Err(answer) => {
-                if let Some(context) = &self.context {
-                    context.metrics.refused(answer.counted);
-                }
-                answer.response()
-            }
-        };
-        Reply::Now(ready(Ok(response)))
-    }
-}
-
-impl Front {
-    /// What is decided here; `None` is for the pages.
-    fn answer(&self, request: &Request<Incoming>) -> Result<Option<Response<Body>>, Answer> {
-        if self.progress.ambiguous.load(Ordering::Relaxed) {
-            let message = "more than one Content-Length or Transfer-Encoding in a request";
-            return Err(agree::bad_request(message));
-        }
-        agree::proper(request)?;
-        if let Some(context) = &self.context {
-            if context.state.shutdown.has_begun() {
-                return Err(Answer::draining());
-            }
-            if let Some(target) = handshake::target(request.uri().path()) {
-                if inquiry::is_one(request) && request.body().is_end_stream() {
-                    return Ok(Some(inquiry::answer(context, request, &target)));
-                }
-                let agreed = agree::upgrade(context, request, &target)?;
-                let response = agreed.response();
-                *self.progress.agreed.lock() = Some(agreed);
-                return Ok(Some(response));
-            }
-        }
-        // On the admin side a POST brings one; who takes it bounds it.
-        let takes_body = self.context.is_none() && request.method() == Method::POST;
-        if !request.body().is_end_stream() && !takes_body {
-            let message = "no endpoint here takes a body";
-            return Err(Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "body_not_allowed", message).and_close());
-        }
-        Ok(None)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::Body;
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task;
 
     const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -387,7 +294,9 @@ mod tests {
             // The kernel may tell of the words a moment after the connection.
             stream.readable().await.unwrap();
             let progress = Arc::<Progress>::default();
-            let front = Front { context: None, pages, progress: progress.clone() };
+            let desk = Desk { names: None, metrics: Arc::default(), journal: Arc::default() };
+            let (local, peer) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let front = Front { side: Side::Admin { desk, local }, peer, pages, progress: progress.clone() };
             let mut reader = client.try_clone().unwrap();
             let reader = reads.then(|| std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink())));
             let end = drive(stream, Bytes::new(), front, &progress, Instant::now() - age, PATIENCE).await;

@@ -13,10 +13,12 @@ mod connection;
 mod direct;
 mod door;
 mod extension;
+mod front;
 mod handover;
 mod handshake;
 mod heads;
 mod inquiry;
+mod journal;
 mod listener;
 mod parameters;
 mod permit;
@@ -29,10 +31,12 @@ pub use permit::{Full, Permit, Permits};
 
 use crate::config::Config;
 use crate::health::Health;
+use crate::host::Hosts;
 use crate::metrics::GatewayMetrics;
 use crate::origin::Origins;
 use crate::shutdown::Shutdown;
 use axum::Router;
+use journal::Journal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +78,9 @@ impl Gateway {
             origins: config.admission.origins.clone(),
             compression: config.compression.enabled,
         };
-        Ok(Self { public: Public { listener: public, settings }, admin: Admin { listener: admin } })
+        // A key keeps foreign pages from posting; without one, what they call this machine has to.
+        let hosts = config.admin_key.reveal().is_none().then(|| Arc::new(config.admin_hosts.clone()));
+        Ok(Self { public: Public { listener: public, settings }, admin: Admin { listener: admin, hosts } })
     }
 }
 
@@ -106,7 +112,8 @@ impl Public {
     /// Only if the runtime does not take the socket.
     pub async fn serve(self, state: State, pages: Router) -> std::io::Result<()> {
         let listener = self.listener.into_mio();
-        let context = Arc::new(Context { state, settings: self.settings, metrics: GatewayMetrics::new() });
+        let metrics = GatewayMetrics::new();
+        let context = Arc::new(Context { state, settings: self.settings, metrics, journal: Journal::default() });
         let shutdown = context.state.shutdown.clone();
         let (door, latch) = door::Door::new(listener, context, pages)?;
         let closed = door.open()?;
@@ -122,6 +129,8 @@ impl Public {
 #[derive(Debug)]
 pub struct Admin {
     listener: listener::Bound,
+    /// The names that it answers to; `None`: all.
+    hosts: Option<Arc<Hosts>>,
 }
 
 impl Admin {
@@ -135,8 +144,9 @@ impl Admin {
     /// # Errors
     /// Only if the runtime does not take the socket.
     pub async fn serve(self, pages: Router) -> std::io::Result<()> {
+        let bound = self.listener.address.ip();
         let listener = self.listener.into_tokio()?;
-        accept::admin(listener, pages).await;
+        accept::admin(listener, pages, self.hosts.map(|hosts| front::Names { hosts, bound })).await;
         Ok(())
     }
 }
@@ -146,6 +156,7 @@ struct Context {
     state: State,
     settings: Settings,
     metrics: GatewayMetrics,
+    journal: Journal,
 }
 
 #[cfg(test)]

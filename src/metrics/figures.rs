@@ -321,6 +321,8 @@ refusals! {
     Unanswered = "unanswered";
     /// The page's origin may not open WebSockets here.
     Origin = "origin";
+    /// A request to the admin address by a name that is not known to be this machine's.
+    WrongHost = "wrong_host";
     /// The request head was not there in time.
     HandshakeTimeout = "handshake_timeout";
     /// Not HTTP, or not a proper upgrade.

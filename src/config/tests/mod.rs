@@ -8,6 +8,7 @@ mod sources;
 use super::cli::{self, Args, Command};
 use super::keys::{KEYS, Kind, Value};
 use super::*;
+use crate::host::Hosts;
 use std::collections::{BTreeSet, HashSet};
 
 /// Loads a file called `volley.toml`, variables and arguments.
@@ -52,6 +53,7 @@ fn other_value(key: &keys::Key) -> Value {
         (Kind::Origins, _) => Value::Origins(
             crate::origin::Origins::read(["https://a.example", "tauri://localhost"].into_iter()).expect("origins"),
         ),
+        (Kind::Hosts, _) => Value::Hosts(Hosts::read(["volley", "[::1]"].into_iter()).expect("hosts")),
         (kind, value) => panic!("{}: {kind} with {value}", key.path),
     }
 }
@@ -62,6 +64,7 @@ fn plain(value: &Value) -> String {
         Value::Address(address) => address.to_string(),
         Value::Text(text) => text.clone(),
         Value::Origins(origins) => origins.texts().collect::<Vec<_>>().join(","),
+        Value::Hosts(hosts) => hosts.texts().collect::<Vec<_>>().join(","),
         Value::Secret(secret) => secret.reveal().unwrap_or_default().to_owned(),
         other => other.to_string(),
     }

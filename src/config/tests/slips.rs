@@ -6,7 +6,7 @@ use super::*;
 fn quotes_and_white_space_around_a_value_are_named_for_every_key_and_source() {
     for key in KEYS {
         let right = plain(&other_value(key));
-        let is_list = matches!(key.kind, Kind::Filter | Kind::Origins);
+        let is_list = matches!(key.kind, Kind::Filter | Kind::Origins | Kind::Hosts);
         for (spoiled, part) in [
             (format!("\"{right}\""), "it stands in quotes"),
             (format!("'{right}'"), "it stands in quotes"),

@@ -1,0 +1,150 @@
+//! What becomes of a request, on either side: refused, upgraded, or passed to the pages.
+
+use super::Context;
+use super::agree;
+use super::answer::Answer;
+use super::handshake;
+use super::inquiry;
+use super::journal::Journal;
+use super::progress::Progress;
+use crate::host::Hosts;
+use crate::metrics::GatewayMetrics;
+use axum::Router;
+use axum::body::Body;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{self, Poll};
+
+/// Decides about requests: guards, upgrades, and the pages for the rest.
+pub(super) struct Front {
+    pub(super) side: Side,
+    pub(super) peer: IpAddr,
+    pub(super) pages: Router,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// What a request is judged by.
+pub(super) enum Side {
+    Public(Arc<Context>),
+    /// No upgrades, and no end before the process.
+    Admin {
+        desk: Desk,
+        /// Where the connection came in.
+        local: IpAddr,
+    },
+}
+
+/// What the connections of the admin side share.
+pub(super) struct Desk {
+    /// Any name will do if there are none.
+    pub(super) names: Option<Names>,
+    pub(super) metrics: Arc<GatewayMetrics>,
+    pub(super) journal: Arc<Journal>,
+}
+
+/// What the admin address may be called.
+#[derive(Clone)]
+pub(super) struct Names {
+    pub(super) hosts: Arc<Hosts>,
+    /// What it listens on, perhaps all addresses.
+    pub(super) bound: IpAddr,
+}
+
+type Routed = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// Upgrades are answered on the spot; only pages need a boxed future.
+pub(super) enum Reply {
+    Now(Ready<Result<Response<Body>, Infallible>>),
+    Routed(Routed),
+}
+
+impl Future for Reply {
+    type Output = Result<Response<Body>, Infallible>;
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Now(ready) => Pin::new(ready).poll(cx),
+            Self::Routed(routed) => routed.as_mut().poll(cx),
+        }
+    }
+}
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Reply;
+
+    fn call(&self, request: Request<Incoming>) -> Reply {
+        self.progress.head_seen.store(true, Ordering::Relaxed);
+        let answering = self.progress.answering();
+        let response = match self.answer(&request) {
+            Ok(None) => {
+                let page = TowerToHyperService::new(self.pages.clone()).call(request);
+                let progress = self.progress.clone();
+                return Reply::Routed(Box::pin(async move {
+                    let response = page.await?;
+                    if response.body().size_hint().exact().is_none() {
+                        progress.streams.store(true, Ordering::Relaxed);
+                    }
+                    Ok(response.map(|body| answering.until_written(body)))
+                }));
+            }
+            Ok(Some(response)) => response,
+            Err(answer) => {
+                let (metrics, journal) = match &self.side {
+                    Side::Public(context) => (&context.metrics, &context.journal),
+                    Side::Admin { desk, .. } => (&*desk.metrics, &*desk.journal),
+                };
+                metrics.refused(answer.counted);
+                journal.request(&answer, &request, self.peer);
+                answer.response()
+            }
+        };
+        Reply::Now(ready(Ok(response)))
+    }
+}
+
+impl Front {
+    /// What is decided here; `None` is for the pages.
+    fn answer(&self, request: &Request<Incoming>) -> Result<Option<Response<Body>>, Answer> {
+        if self.progress.ambiguous.load(Ordering::Relaxed) {
+            let message = "more than one Content-Length or Transfer-Encoding in a request";
+            return Err(agree::bad_request(message));
+        }
+        agree::proper(request)?;
+        if let Side::Admin { desk: Desk { names: Some(names), .. }, local } = &self.side
+            && !matches!(request.uri().path(), "/healthz" | "/readyz")
+            && !names.hosts.admit(handshake::host(request.headers()), &[names.bound, *local])
+        {
+            return Err(Answer::wrong_host());
+        }
+        if let Side::Public(context) = &self.side {
+            if context.state.shutdown.has_begun() {
+                return Err(Answer::draining());
+            }
+            if let Some(target) = handshake::target(request.uri().path()) {
+                if inquiry::is_one(request) && request.body().is_end_stream() {
+                    return Ok(Some(inquiry::answer(context, request, &target)));
+                }
+                let agreed = agree::upgrade(context, request, &target)?;
+                let response = agreed.response();
+                *self.progress.agreed.lock() = Some(agreed);
+                return Ok(Some(response));
+            }
+        }
+        // On the admin side a POST brings one; who takes it bounds it.
+        let takes_body = matches!(self.side, Side::Admin { .. }) && request.method() == Method::POST;
+        if !request.body().is_end_stream() && !takes_body {
+            let message = "no endpoint here takes a body";
+            return Err(Answer::new(StatusCode::PAYLOAD_TOO_LARGE, "body_not_allowed", message).and_close());
+        }
+        Ok(None)
+    }
+}
