@@ -350,7 +350,7 @@ export function translate(root = document) {
   for (const node of root.querySelectorAll("[data-t-placeholder]")) node.placeholder = t(node.dataset.tPlaceholder);
 }
 
-/** An address on this site that keeps the chosen language. @param {string} path */
-export const link = (path) => (wished ? `${path}?lang=${encodeURIComponent(wished)}` : path);
+/** An address on this site that keeps the chosen language. @param {string} address */
+export const link = (address) => (wished ? `${address}?lang=${encodeURIComponent(wished)}` : address);
 
 export { WORDS };

@@ -1,7 +1,7 @@
 // The list of live rooms: read every two seconds while somebody looks.
 
 import { count, link, t, translate } from "./i18n.js";
-import { hueOf, isRoom } from "./rooms.js";
+import { hueOf, isRoom, LIST, roomUrl } from "./rooms.js";
 import { Scene } from "./scene.js";
 
 const REFRESH_MS = 2_000;
@@ -28,7 +28,7 @@ function cardOf(room) {
   };
   const item = node("li");
   const anchor = node("a", "room", item);
-  anchor.href = link(`/rooms/${room}`);
+  anchor.href = link(roomUrl(room));
   anchor.setAttribute("aria-label", t("enter", { room }));
   const cover = node("div", "cover", anchor);
   cover.style.setProperty("--hue", String(hueOf(room)));
@@ -65,7 +65,7 @@ function show({ rooms, total }) {
 
 async function refresh() {
   try {
-    const answer = await fetch("/v1/rooms", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const answer = await fetch(LIST, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     show(await answer.json());
   } catch {
@@ -87,13 +87,13 @@ async function loop() {
 
 translate();
 document.title = `Volley · ${t("liveRooms")}`;
-$("open-demo").href = link("/rooms/demo");
+$("open-demo").href = link(roomUrl("demo"));
 $("open").addEventListener("submit", (event) => {
   event.preventDefault();
   const room = $("room").value.trim() || $("room").placeholder;
   $("room-problem").textContent = isRoom(room) ? "" : t("roomBad");
   $("room").setAttribute("aria-invalid", String(!isRoom(room)));
-  if (isRoom(room)) location.assign(link(`/rooms/${room}`));
+  if (isRoom(room)) location.assign(link(roomUrl(room)));
   else $("room").focus();
 });
 

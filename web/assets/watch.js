@@ -13,7 +13,7 @@ import { Announcements, Pinned } from "./notices.js";
 import { Own } from "./own.js";
 import { PollCard, result, voteMemory } from "./poll.js";
 import { productOf, Shelf } from "./product.js";
-import { isRoom, roomOf, socketUrl } from "./rooms.js";
+import { apiUrl, HOME, isRoom, roomOf, socketUrl } from "./rooms.js";
 import { Scene } from "./scene.js";
 import { Status } from "./status.js";
 import { Tabs } from "./tabs.js";
@@ -34,8 +34,8 @@ const room = roomOf(location.pathname);
 document.title = `${isolated(room)} · Volley`;
 $("room-name").textContent = room;
 $("chat").dataset.empty = t("chatEmpty");
-$("home").href = link("/");
-if (isRoom(room)) $("download").href = `/v1/rooms/${room}/export?format=bilibili-xml`;
+$("home").href = link(HOME);
+if (isRoom(room)) $("download").href = `${apiUrl(room)}/export?format=bilibili-xml`;
 
 /** The same guest in every tab and after a reload, where the browser lets us remember it. */
 function guestKey() {
@@ -50,7 +50,7 @@ function guestKey() {
   }
 }
 
-const client = new VolleyClient(socketUrl(isRoom(room) ? room : "-", location), { guestKey: guestKey() });
+const client = new VolleyClient(socketUrl(isRoom(room) ? room : "-"), { guestKey: guestKey() });
 const danmaku = new Danmaku($("danmaku"));
 const scene = new Scene($("scene"));
 const chat = new Chat($("chat"), $("jump"));

@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { pick, WORDS } from "../../../web/assets/i18n.js";
-import { hueOf, isRoom, roomOf, socketUrl } from "../../../web/assets/rooms.js";
+import { hueOf, isRoom, roomOf, roomUrl, socketUrl } from "../../../web/assets/rooms.js";
 
 const WEB = new URL("../../../web/", import.meta.url);
 const read = (path) => readFileSync(new URL(path, WEB), "utf8");
@@ -26,14 +26,14 @@ test("client_is_under_12_kb_gzipped", () => {
 test("pages_ask_nobody_else_and_carry_no_inline_code", () => {
   for (const page of pages) {
     const html = read(page);
-    assert.doesNotMatch(html, /(src|href)="(?!\/(assets|rooms)\/|\/")/, `${page}: an address elsewhere`);
+    assert.doesNotMatch(html, /(src|href)="(?!(\.\.\/)?(assets|rooms)\/|\.\.\/")/, `${page}: an address elsewhere, or one from the root`);
     assert.doesNotMatch(html, /<style|\sstyle=|\son[a-z]+="/, `${page}: inline style or handler`);
     assert.doesNotMatch(html, /<script(?![^>]*\ssrc=)/, `${page}: inline script`);
-    for (const [, name] of html.matchAll(/(?:src|href)="\/(assets\/[^"]+)"/g)) assert.ok(assets.includes(name), `${page}: ${name}`);
+    for (const [, name] of html.matchAll(/(?:src|href)="(?:\.\.\/)?(assets\/[^"]+)"/g)) assert.ok(assets.includes(name), `${page}: ${name}`);
   }
   for (const asset of assets) {
     const text = read(asset).replaceAll("http://www.w3.org/2000/svg", "");
-    assert.doesNotMatch(text, /https?:\/\//, `${asset}: an address elsewhere`);
+    assert.doesNotMatch(text.replace(/^\s*(\/\/|\*|\/\*).*$/gm, ""), /https?:\/\/|["'`(]\/(assets|rooms|v1)\b/, `${asset}: an address elsewhere, or one from the root`);
   }
 });
 
@@ -72,6 +72,9 @@ test("room_names_are_checked_as_the_server_does", () => {
   assert.equal(roomOf("/rooms/demo/"), "demo");
   assert.equal(roomOf("/rooms/%3Cb%3E"), "<b>");
   assert.equal(roomOf("/rooms/%zz"), "%zz");
-  assert.equal(socketUrl("demo", { protocol: "https:", host: "h.test:1" }), "wss://h.test:1/v1/rooms/demo/ws");
+  for (const path of ["/rooms/demo", "/chat/rooms/demo", "/a/rooms/b/rooms/demo/"]) assert.equal(roomOf(path), "demo");
+  assert.equal(socketUrl("demo", "https://h.test:1/"), "wss://h.test:1/v1/rooms/demo/ws");
+  assert.equal(socketUrl("demo", "http://h.test/chat/"), "ws://h.test/chat/v1/rooms/demo/ws");
+  assert.equal(roomUrl("demo", "http://h.test/chat/"), "http://h.test/chat/rooms/demo");
   assert.ok(hueOf("demo") >= 0 && hueOf("demo") < 360);
 });
