@@ -1,9 +1,11 @@
 // The way between a real Chromium and a real server (VOLLEY_BIN), and what may be on it: networks that change and swallow what is
-// sent. The last line counts the promises; any failure is a nonzero exit.
+// sent, proxies that put the pages elsewhere or let no WebSocket through. The last line counts the promises; any failure is a nonzero exit.
 
 import assert from "node:assert/strict";
-import { eventually, freePorts, launch, run } from "./harness.mjs";
+import { mkdirSync } from "node:fs";
+import { eventually, freePorts, launch, ROOT, run } from "./harness.mjs";
 import { Network } from "./network.mjs";
+import { proxy } from "./proxy.mjs";
 import { Server } from "./server.mjs";
 
 const binary = process.env.VOLLEY_BIN;
@@ -11,6 +13,8 @@ if (!binary) {
   console.error("VOLLEY_BIN names no binary; build one with `cargo build` and set it to target/debug/volley");
   process.exit(64);
 }
+const SHOTS = `${ROOT}target/screenshots`;
+mkdirSync(SHOTS, { recursive: true });
 const server = new Server(binary, ...(await freePorts(2)), ["--set", "room.merge=off"]);
 await server.start();
 const browser = await launch();
@@ -141,6 +145,85 @@ const ok = await run({
     assert.equal(await page.evaluate(() => globalThis.volley.client.state), "connected");
     await leave();
     network.close();
+  },
+
+  async pages_work_below_any_path_that_a_proxy_strips() {
+    for (const prefix of ["/chat/", "/a/b-c/rooms/"]) {
+      const front = await proxy(server.port, { prefix });
+      const { page, leave } = await viewer(`${front.home}`);
+      await page.fill("#room", "below");
+      await page.press("#room", "Enter");
+      await connected(page);
+      assert.equal(page.url(), `${front.home}rooms/below`);
+      assert.equal(await page.textContent("#room-name"), "below");
+      await say(page, "hello");
+      await own(page, "hello").waitFor();
+      const other = await viewer(`${front.home}rooms/below`); // A room is live while somebody is in it.
+      await connected(other.page);
+      const [download] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);
+      assert.ok(download.url().startsWith(`${front.home}v1/rooms/below/export`), download.url());
+      await page.click("#home");
+      await page.locator(".room strong", { hasText: "below" }).waitFor();
+      assert.equal(page.url(), front.home);
+      await page.click(".room");
+      await connected(page);
+      await other.leave();
+      await leave();
+      front.close();
+    }
+  },
+
+  async proxy_that_changes_the_host_is_named_as_the_reason() {
+    const front = await proxy(server.port, { host: "volley:8080" });
+    const { page, leave } = await viewer(`${front.origin}/rooms/reason`);
+    await eventually("why", async () => /does not accept pages from http:\/\/127\.0\.0\.1:\d+.*Host.*admission\.origins/.test(await page.textContent("#why")));
+    assert.match(await page.textContent("#state"), /Reconnecting in [3-9]\d s/, "seldom");
+    await page.setViewportSize({ width: 360, height: 640 });
+    await page.screenshot({ path: `${SHOTS}/refused-upgrade.png` });
+    assert.ok(await page.locator("#text").isVisible());
+    await leave();
+    front.close();
+  },
+
+  async proxy_that_lets_no_websocket_through_is_named_as_the_reason() {
+    for (const upgrade of [200, 400, 502, 504]) {
+      const front = await proxy(server.port, { upgrade });
+      const { page, leave } = await viewer(`${front.origin}/rooms/reason`);
+      for (let n = 0; n < 3; n += 1) { await page.locator("#retry").click(); await page.waitForTimeout(300); }
+      await eventually(`${upgrade}`, async () => /lets no WebSocket through/.test(await page.textContent("#why")), 15_000);
+      await leave();
+      front.close();
+    }
+  },
+
+  async server_that_is_gone_behind_its_proxy_is_named_and_comes_back() {
+    const [port, adminPort] = await freePorts(2);
+    const late = new Server(binary, port, adminPort);
+    const front = await proxy(port);
+    await late.start();
+    const { page, leave } = await viewer(`${front.origin}/rooms/reason`);
+    await connected(page);
+    late.kill();
+    await eventually("why", async () => /a proxy before it says 502/.test(await page.textContent("#why")), 15_000);
+    await late.start();
+    await page.click("#retry");
+    await connected(page);
+    assert.equal(await page.textContent("#why"), "");
+    await leave();
+    front.close();
+    await late.stop();
+  },
+
+  async rooms_that_are_full_are_named_as_the_reason() {
+    const small = new Server(binary, ...(await freePorts(2)), ["--set", "room.rooms_max=1"]);
+    await small.start();
+    const one = await viewer(`${small.origin}/rooms/one`);
+    await connected(one.page);
+    const two = await viewer(`${small.origin}/rooms/two`);
+    await eventually("why", async () => /as many rooms as it may/.test(await two.page.textContent("#why")));
+    await one.leave();
+    await two.leave();
+    await small.stop();
   },
 
   async text_that_could_not_be_sent_comes_back_to_its_author() {

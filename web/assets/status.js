@@ -3,19 +3,22 @@
 import { has, t } from "./i18n.js";
 
 export class Status {
-  #words; #announce; #retry; #timer = 0; #said = "";
+  #words; #why; #announce; #retry; #timer = 0; #said = "";
 
-  /** @param {{words: HTMLElement, announce: HTMLElement, retry: HTMLElement, onRetry: () => void}} parts */
-  constructor({ words, announce, retry, onRetry }) {
+  /** @param {{words: HTMLElement, why: HTMLElement, announce: HTMLElement, retry: HTMLElement, onRetry: () => void}} parts */
+  constructor({ words, why, announce, retry, onRetry }) {
     this.#words = words;
+    this.#why = why;
     this.#announce = announce;
     this.#retry = retry;
     retry.addEventListener("click", onRetry);
   }
 
-  /** @param {{state: string, code?: number, reason?: string, terminal?: boolean, retryInMs?: number, unsure?: boolean}} change */
-  show({ state, code, reason, terminal, retryInMs, unsure }) {
+  /** @param {{state: string, code?: number, reason?: string, terminal?: boolean, retryInMs?: number, unsure?: boolean,
+   *   refusal?: import("./volley-inquiry.js").Refusal}} change */
+  show({ state, code, reason, terminal, retryInMs, unsure, refusal }) {
     clearInterval(this.#timer);
+    if (state !== "connecting") this.#explain(refusal);
     if (state === "connected" && unsure) { this.#say("connecting", t(navigator.onLine ? "checking" : "offline")); return; }
     if (state === "connected") { this.#say("connected", t("connected")); return; }
     if (state === "connecting") { this.#say("connecting", t(this.#said === "" ? "connecting" : "reconnecting")); return; }
@@ -33,6 +36,15 @@ export class Status {
   /** @param {string} why @param {boolean} [retriable] */
   stopped(why, retriable = true) {
     this.#say("stopped", t("stopped", { why }), retriable ? t("tryAgain") : "");
+  }
+
+  /** What stands in the way, and who can take it away. @param {import("./volley-inquiry.js").Refusal|undefined} refusal */
+  #explain(refusal) {
+    const words = !refusal ? "" : has(`w_${refusal.code}`)
+      ? t(`w_${refusal.code}`, { origin: location.origin, status: String(refusal.status) })
+      : t("w_other", { why: refusal.message });
+    // Written only when it changes: a live region that is written is read out.
+    if (this.#why.textContent !== words) this.#why.textContent = words;
   }
 
   /** People who listen hear a change once, not each second of a countdown. */

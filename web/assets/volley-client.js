@@ -6,8 +6,10 @@
 import { Board } from "./volley-board.js";
 import { ServerClock } from "./volley-clock.js";
 import { VolleyError } from "./volley-error.js";
+import { inquire } from "./volley-inquiry.js";
+import { ledger } from "./volley-ledger.js";
 import { Outbox } from "./volley-outbox.js";
-import { afterClose, backoffMs } from "./volley-retry.js";
+import { afterClose, afterRefusal, backoffMs } from "./volley-retry.js";
 
 export { afterClose, BACKOFF_MAX_MS, BACKOFF_MIN_MS, backoffMs } from "./volley-retry.js";
 export { VolleyError };
@@ -27,7 +29,8 @@ export { KEEP_MS, PENDING_MAX } from "./volley-outbox.js";
  * @typedef {{room: string, session: string, you: User, recovered: boolean, reason?: string, epoch: string,
  *   last: number, tick_ms: number, rendition?: Rendition, snapshot: {likes: number, online: number, unique?: number, events: RoomEvent[]}}} Welcome
  * @typedef {"disconnected"|"connecting"|"connected"} State
- * @typedef {{state: State, code?: number, reason?: string, terminal?: boolean, retryInMs?: number, unsure?: boolean}} StateChange
+ * @typedef {{state: State, code?: number, reason?: string, terminal?: boolean, retryInMs?: number, unsure?: boolean,
+ *   refusal?: import("./volley-inquiry.js").Refusal}} StateChange `refusal`: why it does not open, as far as known;
  *   `unsure`: connected as far as known, but the browser reports a change of network, and the server was asked
  * @typedef {{events: RoomEvent[], origin: "snapshot"|"resumed"|"live", tickMs: number, lateMs: number}} Events
  *   `lateMs`: how long ago by the server's clock they were told to others
@@ -56,13 +59,14 @@ export const DOUBT_MS = 4_000;
 export const PROBE_MS = 3_000;
 /** A younger attempt may be on the new path already; a network that comes and goes cannot ask for more of them. */
 const FRESH_MS = 500;
+/** A server that would agree may only have been away: that something else lets no WebSocket through is believed after this many failures. */
+const BLOCKED_AFTER = 4;
 /** The longest hint of a `bye` that is believed. */
 export const HINT_MAX_MS = 300_000;
 /** The most likes in one message. */
 export const LIKES_PER_MESSAGE_MAX = 100;
 
 const GUEST_KEY = /^[A-Za-z0-9_-]{16,64}$/;
-
 /** A new guest's secret: 128 bits. Keep it, and the guest stays the same. */
 export function newGuestKey() {
   const bytes = globalThis.crypto.getRandomValues(new Uint8Array(16));
@@ -88,11 +92,12 @@ export class VolleyClient {
   #heardAt = 0; #openedAt = 0; #isWanted = false; #isUnsure = false; #idPrefix; #idCount = 0;
   /** Timers that run, by what for. @type {Map<"retry"|"connect"|"silence"|"probe"|"doubt", any>} */ #timers = new Map();
   /** What was said and is not answered. @type {Outbox} */ #outbox;
+  /** Why no connection opens. @type {import("./volley-inquiry.js").Refusal|null} */ #refusal = null;
 
   /**
    * Does no I/O: call {@link connect}.
    * @param {string} url ws:// or wss:// address of the room's socket
-   * @param {{guestKey?: string, rendition?: Rendition, WebSocket?: any, random?: () => number, now?: () => number,
+   * @param {{guestKey?: string, rendition?: Rendition, WebSocket?: any, fetch?: any, random?: () => number, now?: () => number,
    *   setTimeout?: (f: () => void, ms: number) => any, clearTimeout?: (timer: any) => void}} [options]
    */
   constructor(url, options = {}) {
@@ -101,6 +106,7 @@ export class VolleyClient {
     this.#wished = this.rendition = options.rendition ?? "viewer";
     this.#options = {
       WebSocket: options.WebSocket ?? globalThis.WebSocket,
+      fetch: options.fetch ?? ((...asked) => globalThis.fetch(...asked)),
       random: options.random ?? Math.random,
       now: options.now ?? (() => performance.now()),
       setTimeout: options.setTimeout ?? ((f, ms) => setTimeout(f, ms)),
@@ -223,7 +229,7 @@ export class VolleyClient {
     if (this.state === "connected") this.#socket.send(JSON.stringify({ rendition }));
   }
 
-  /** Ids of one client end in a number that grows: see docs/protocol.md. */
+  /** Ids of one client end in a number that grows. */
   #nextId() { return `${this.#idPrefix}-${(this.#idCount += 1)}`; }
 
   /** Sends what is answered by its id, and once more after every reconnect until it is. */
@@ -272,7 +278,12 @@ export class VolleyClient {
     if (this.#wished !== "viewer") url.searchParams.set("rendition", this.#wished);
     this.#openedAt = this.#options.now();
     this.#become({ state: "connecting" });
-    const socket = new this.#options.WebSocket(url.href, ["volley.v1.json", `volley.guest.${this.#guestKey}`]);
+    let socket;
+    try {
+      socket = new this.#options.WebSocket(url.href, ["volley.v1.json", `volley.guest.${this.#guestKey}`]);
+    } catch (error) { // No address for a WebSocket, or ws: from a page that came over TLS: no time changes that.
+      return this.#stop({ code: 1006, reason: String(error.message) });
+    }
     this.#socket = socket;
     socket.onmessage = (message) => { if (socket === this.#socket) this.#heard(message.data); };
     socket.onclose = (close) => { if (socket === this.#socket) this.#closed(close.code, close.reason); };
@@ -282,9 +293,8 @@ export class VolleyClient {
   /** Leaves a connection that is of no use any more, without waiting for its close. */
   #giveUp(reason) {
     const socket = this.#socket;
-    if (!socket) return;
-    this.#closed(1006, reason);
-    socket.close(4003, reason);
+    if (socket) this.#closed(1006, reason);
+    socket?.close(4003, reason);
   }
 
   #detach() {
@@ -300,16 +310,39 @@ export class VolleyClient {
     if (this.state === "connected" && this.#options.now() - this.#connectedAt >= STABLE_MS) this.#attempt = 0;
     const hintMs = this.#hintMs;
     this.#hintMs = null;
-    if (afterClose(code) === "stop") {
-      this.#isWanted = false;
-      this.#outbox.fail("the connection ended before the answer came");
-      this.#become({ state: "disconnected", code, reason, terminal: true });
-      return;
-    }
+    if (afterClose(code) === "stop") return this.#stop({ code, reason });
+    const hasOpened = this.state === "connected";
     const retryInMs = hintMs ?? backoffMs(this.#attempt, this.#options.random());
     this.#attempt += 1;
-    this.#after("retry", retryInMs, () => this.#open());
-    this.#become({ state: "disconnected", code, reason, terminal: false, retryInMs });
+    this.#comeBack({ code, reason, retryInMs });
+    if (!hasOpened && code === 1006) this.#askWhy({ code, reason, retryInMs });
+  }
+
+  /** Not by itself any more. */
+  #stop(change) {
+    this.#isWanted = false;
+    this.#cancel("retry");
+    this.#outbox.fail("the connection ended before the answer came");
+    this.#become({ state: "disconnected", ...change, terminal: true });
+  }
+
+  #comeBack({ code, reason, retryInMs }) {
+    const refusal = this.#refusal ?? undefined;
+    const least = refusal ? afterRefusal(refusal, this.#options.random()) : 0;
+    if (least === "stop") return this.#stop({ code, reason: refusal.message, refusal });
+    const waitMs = Math.max(retryInMs, least);
+    this.#after("retry", waitMs, () => this.#open());
+    this.#become({ state: "disconnected", code, reason, terminal: false, retryInMs: waitMs, ...(refusal && { refusal }) });
+  }
+
+  /** After the 1st, 2nd, 4th, 8th … failure: a server that is full is not asked by everybody each time. */
+  async #askWhy(change) {
+    const failures = this.#attempt;
+    if ((failures & (failures - 1)) !== 0) return;
+    const refusal = await inquire(this.#url, { fetch: this.#options.fetch, origin: globalThis.location?.origin });
+    if (this.state === "connected" || this.#attempt !== failures || !this.#isWanted) return;
+    this.#refusal = refusal?.code === "blocked" && failures < BLOCKED_AFTER ? null : refusal;
+    if (this.#refusal && this.#timers.has("retry")) this.#comeBack(change);
   }
 
   #after(name, ms, run) {
@@ -340,9 +373,7 @@ export class VolleyClient {
   #heard(data) {
     this.#alive();
     let message;
-    try {
-      message = JSON.parse(data);
-    } catch {
+    try { message = JSON.parse(data); } catch {
       this.#emit("error", new VolleyError("bad_message", "the server sent something that is not JSON"));
       this.#giveUp("not JSON");
       return;
@@ -360,6 +391,7 @@ export class VolleyClient {
 
   #onWelcome(welcome) {
     this.#cancel("connect");
+    this.#refusal = null;
     this.#connectedAt = this.#heardAt;
     this.#watchSilence();
     const asked = this.epoch !== null;
@@ -466,16 +498,3 @@ export class VolleyClient {
     this.#emit("bye", bye);
   }
 }
-
-/** Comments by class; what else can be left out is counted under its kind's name. */
-const COMMENT_CLASSES = ["normal", "low"];
-
-/** @returns {Ledger} */
-function ledger(fresh, raises, { merged = {}, shed = {} }, origin) {
-  const comments = fresh.flatMap(({ comment }) => (comment ? [comment] : []));
-  const stoodFor = sum(comments.map(({ times = 1 }) => times)) + sum(raises.map(({ by }) => by));
-  const leftOut = sum(COMMENT_CLASSES.map((name) => shed[name] ?? 0));
-  return { shown: comments.length, total: stoodFor + leftOut, merged, shed, origin };
-}
-
-const sum = (numbers) => numbers.reduce((all, each) => all + each, 0);

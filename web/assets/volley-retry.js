@@ -26,3 +26,22 @@ export function afterClose(code) {
   if (code >= 4500 && code <= 4999) return "stop";
   return TERMINAL_BELOW_4000.has(code) ? "stop" : "retry";
 }
+
+/** A reason that only a person can take away, mostly the operator: looked at again this seldom, and not by everybody in one moment. */
+export const SLOW_MS = 60_000;
+/** The longest wait that a refusal may ask for. */
+const REFUSAL_MAX_MS = 300_000;
+/** Nothing that time changes. */
+const HOPELESS = new Set(["bad_room", "bad_payload", "not_available", "unknown_subprotocol", "bad_extensions"]);
+const FOR_A_PERSON = new Set(["forbidden_origin", "blocked", "proxy"]);
+
+/**
+ * What a refused upgrade asks of the client.
+ * @param {import("./volley-inquiry.js").Refusal} refusal @param {number} random from [0, 1)
+ * @returns {number|"stop"} the least wait in milliseconds
+ */
+export function afterRefusal({ code, afterMs = 0 }, random) {
+  if (HOPELESS.has(code)) return "stop";
+  const waitMs = FOR_A_PERSON.has(code) ? SLOW_MS : Math.min(afterMs, REFUSAL_MAX_MS);
+  return Math.round(waitMs * (1 + random / 2));
+}

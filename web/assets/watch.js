@@ -66,7 +66,7 @@ const composer = new Composer(async (text, style, id) => {
 });
 const likes = new Likes({ button: $("like"), total: $("likes"), sky: $("hearts"), send: (n) => client.like(n) });
 const status = new Status({
-  words: $("state"), announce: $("announce"), retry: $("retry"), onRetry: () => client.connect(),
+  words: $("state"), why: $("why"), announce: $("announce"), retry: $("retry"), onRetry: () => client.connect(),
 });
 const tray = new GiftTray($("gifts"));
 const entrances = new Entrances($("entrance"));

@@ -63,16 +63,22 @@ export function frame(prev, last, offsets = [], more = {}) {
 }
 
 /** A client whose chance is always `random`; what it emits is in `heard`. */
-export function setUp({ random = 0 } = {}) {
+export function setUp({ random = 0, why = null } = {}) {
   const clock = new Clock();
   const { FakeSocket, opened } = fakeSockets();
+  const asked = [];
+  const fetch = async (url) => {
+    asked.push(url);
+    if (why === null) throw new TypeError("nothing answers");
+    return new Response(why.body, why);
+  };
   const client = new sdk.VolleyClient("ws://h.test/v1/rooms/demo/ws", {
-    WebSocket: FakeSocket, random: () => random, now: () => clock.now, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout,
+    WebSocket: FakeSocket, fetch, random: () => random, now: () => clock.now, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout,
   });
   const heard = { state: [], gap: [], events: [], error: [], ledger: [], counters: [] };
   for (const name of Object.keys(heard)) client.on(name, (detail) => heard[name].push(detail));
   const offsets = () => heard.events.flatMap(({ events }) => events.map((event) => event.offset));
-  return { clock, client, opened, heard, offsets, last: () => opened.at(-1) };
+  return { asked, clock, client, opened, heard, offsets, last: () => opened.at(-1) };
 }
 
 export function connected(more, snapshot, options) {

@@ -228,3 +228,97 @@ test("no_welcome_in_time_means_try_again", () => {
   clock.pass(sdk.CONNECT_TIMEOUT_MS + 500);
   assert.equal(opened.length, 2);
 });
+
+const refusal = (code, status, message = code, headers = {}) => (
+  { status, headers, body: JSON.stringify({ error: { code, message } }) }
+);
+/** The answer to an inquiry is there. */
+const settled = () => new Promise((resolve) => { setImmediate(resolve); });
+
+test("failed_upgrade_is_asked_about_and_the_reason_is_told", async () => {
+  const { asked, client, clock, last, heard, opened } = setUp({ why: refusal("forbidden_origin", 403) });
+  client.connect();
+  last().end(1006);
+  assert.equal(heard.state.at(-1).retryInMs, 500, "no wait for the reason");
+  await settled();
+  assert.equal(asked[0], "http://h.test/v1/rooms/demo/ws?check=1");
+  assert.deepEqual(heard.state.at(-1), {
+    state: "disconnected", code: 1006, reason: "", terminal: false, retryInMs: 60_000,
+    refusal: { code: "forbidden_origin", status: 403, message: "forbidden_origin", afterMs: undefined },
+  }, "only a person can take it away");
+  clock.pass(59_999);
+  assert.equal(opened.length, 1);
+  clock.pass(1);
+  last().say(welcome());
+  assert.equal(client.state, "connected");
+  last().end(1006);
+  await settled();
+  assert.equal(heard.state.at(-1).refusal, undefined, "it is forgotten");
+  assert.equal(asked.length, 1, "a connection that was open needs no reason");
+});
+
+test("server_that_is_full_is_asked_seldom_and_waited_for_as_it_says", async () => {
+  const { asked, client, clock, last, heard } = setUp({ why: refusal("overloaded", 503, "full", { "retry-after": "7" }) });
+  client.connect();
+  for (let n = 0; n < 16; n += 1) {
+    last().end(1006);
+    await settled();
+    assert.ok(heard.state.at(-1).retryInMs >= 7_000);
+    clock.pass(heard.state.at(-1).retryInMs);
+  }
+  assert.equal(asked.length, 5, "after 1, 2, 4, 8 and 16");
+});
+
+test("hopeless_address_is_not_tried_again", async () => {
+  const { client, clock, last, heard, opened } = setUp({ why: refusal("bad_room", 400, "no room") });
+  client.connect();
+  const told = assert.rejects(client.send("hi"), { code: "not_sent" });
+  last().end(1006);
+  await settled();
+  assert.deepEqual(heard.state.at(-1).refusal.code, "bad_room");
+  assert.ok(heard.state.at(-1).terminal);
+  await told;
+  clock.pass(3_600_000);
+  assert.equal(opened.length, 1);
+});
+
+test("way_that_lets_no_websocket_through_is_believed_when_it_stays", async () => {
+  const { client, clock, last, heard } = setUp({ why: { status: 200, body: "{\"ok\":true}" } });
+  client.connect();
+  const codes = [];
+  for (let n = 0; n < 4; n += 1) {
+    last().end(1006);
+    await settled();
+    codes.push(heard.state.at(-1).refusal?.code);
+    clock.pass(heard.state.at(-1).retryInMs);
+  }
+  assert.deepEqual(codes, [undefined, undefined, undefined, "blocked"]);
+});
+
+test("answers_that_are_not_the_servers_are_a_proxys", async () => {
+  for (const [why, code] of [
+    [{ status: 502, body: "<html>Bad Gateway</html>" }, "proxy"], [{ status: 404, body: "" }, "proxy"],
+    [{ status: 200, body: "<!doctype html>" }, "proxy"], [{ status: 200, body: "{\"error\":7}" }, "proxy"], [{ status: 500, body: "null" }, "proxy"],
+    [null, undefined],
+  ]) {
+    const { client, last, heard } = setUp({ why });
+    client.connect();
+    last().end(1006);
+    await settled();
+    assert.equal(heard.state.at(-1).refusal?.code, code, JSON.stringify(why));
+    assert.equal(heard.state.at(-1).terminal, false);
+  }
+});
+
+test("address_that_no_websocket_can_have_is_said_and_not_tried_again", () => {
+  const { clock, client, heard } = setUp();
+  const changes = [];
+  const broken = new sdk.VolleyClient("wss://h.test/", {
+    WebSocket: class { constructor() { throw new Error("an insecure WebSocket may not be initiated from a page over TLS"); } },
+    setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout,
+  }).on("state", (change) => changes.push(change));
+  broken.connect();
+  assert.ok(changes.at(-1).terminal && /insecure/.test(changes.at(-1).reason));
+  assert.equal(clock.pending, 0);
+  assert.deepEqual([client.state, heard.state], ["disconnected", []]);
+});

@@ -18,9 +18,9 @@ test("renderer_is_under_10_kb_gzipped", () => {
   assert.ok(bytes < 10_000, `${bytes} bytes`);
 });
 
-test("client_is_under_12_kb_gzipped", () => {
+test("client_is_under_14_kb_gzipped", () => {
   const bytes = zippedBytes(assets.filter((name) => name.startsWith("assets/volley-")));
-  assert.ok(bytes < 12_000, `${bytes} bytes`);
+  assert.ok(bytes < 14_000, `${bytes} bytes`);
 });
 
 test("pages_ask_nobody_else_and_carry_no_inline_code", () => {
