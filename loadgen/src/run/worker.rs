@@ -15,9 +15,10 @@ use crate::proc::ThreadTimes;
 use crate::run::ledger::book::Book;
 use crate::run::messages::{Command, OwnLoad, Progress, Report, Tally, Times, WorkerPlan, WorkerResult, bump};
 use crate::wire::inflate::Inflater;
+use crate::wire::line::{Masker, READ_BYTES};
 use crate::wire::upgrade::Upgrade;
-use crate::wire::ws::{self, Kind};
-use mio::{Events, Interest, Poll, Token};
+use crate::wire::ws::Kind;
+use mio::{Events, Poll, Token};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
@@ -85,8 +86,7 @@ pub struct Worker<'a> {
     on_the_way: usize,
     connect_next: usize,
     buffer: Vec<u8>,
-    outgoing: Vec<u8>,
-    mask: u32,
+    masker: Masker,
     is_measuring: bool,
     is_stalling: bool,
     own: OwnLoad,
@@ -141,9 +141,8 @@ impl<'a> Worker<'a> {
             live: 0,
             on_the_way: 0,
             connect_next: 0,
-            buffer: vec![0; inbound::READ_BYTES],
-            outgoing: Vec::new(),
-            mask: 0x5bd1_e995,
+            buffer: vec![0; READ_BYTES],
+            masker: Masker::default(),
             is_measuring: false,
             is_stalling: false,
             own: OwnLoad::default(),
@@ -285,12 +284,13 @@ impl<'a> Worker<'a> {
             self.connect_next += 1;
             self.tally.stalled += u64::from(self.viewers[index].stalls);
             let number = self.plan.viewer_first + index;
-            let begun = self.viewers[index].connect(number, &self.plan, now).and_then(|()| {
-                let stream = self.viewers[index].stream.as_mut().expect("it was just connected");
-                self.poll.registry().register(stream, Token(index), Interest::READABLE | Interest::WRITABLE)
-            });
-            match begun {
-                Ok(()) => self.on_the_way += 1,
+            let viewer = &mut self.viewers[index];
+            let dial = viewer.dial(number, &self.plan);
+            match viewer.line.connect(&dial, self.poll.registry(), Token(index)) {
+                Ok(()) => {
+                    (viewer.state, viewer.since_ns) = (State::Arriving, now);
+                    self.on_the_way += 1;
+                }
                 Err(error) => self.drop_viewer(index, &io_cause(&error)),
             }
         }
@@ -310,7 +310,7 @@ impl<'a> Worker<'a> {
         }
         for index in 0..self.connect_next {
             let viewer = &self.viewers[index];
-            if viewer.is_on_the_way() && now > viewer.since_ns + HANDSHAKE_NS_MAX {
+            if viewer.state == State::Arriving && now > viewer.since_ns + HANDSHAKE_NS_MAX {
                 self.drop_viewer(index, "handshake took over 15 s");
             }
         }
@@ -367,15 +367,9 @@ impl<'a> Worker<'a> {
     }
 
     fn send_frame(&mut self, index: usize, kind: Kind, payload: &[u8]) {
-        // Masks only have to differ; they protect proxies from pages, and here is neither.
-        self.mask = self.mask.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        self.outgoing.clear();
-        ws::write_masked(kind, payload, self.mask.to_be_bytes(), &mut self.outgoing);
-        let outgoing = std::mem::take(&mut self.outgoing);
-        if let Err(error) = self.viewers[index].send(&outgoing) {
+        if let Err(error) = self.viewers[index].line.send(self.masker.frame(kind, payload)) {
             self.drop_viewer(index, &io_cause(&error));
         }
-        self.outgoing = outgoing;
     }
 
     /// Everybody who is connected has everything, and the likes' total has come.
@@ -400,7 +394,7 @@ impl<'a> Worker<'a> {
                 self.books[viewer.room].leave(&viewer.place, false);
                 viewer.state = State::Closing;
                 self.send_frame(index, Kind::Close, &1000u16.to_be_bytes());
-            } else if viewer.is_on_the_way() {
+            } else if viewer.state == State::Arriving {
                 self.drop_viewer(index, "still on the way at the end");
             }
         }
@@ -411,15 +405,11 @@ impl<'a> Worker<'a> {
         let viewer = &mut self.viewers[index];
         let was = viewer.state;
         viewer.state = State::Gone;
-        viewer.partial = Vec::new();
-        if let Some(mut stream) = viewer.stream.take() {
-            // An error means that it was never registered; dropping the socket removes it anyway.
-            let _ = self.poll.registry().deregister(&mut stream);
-        }
+        viewer.line.hang_up(self.poll.registry());
         match was {
             State::Gone => {}
             State::Waiting => bump(&mut self.tally.failed, cause, 1),
-            State::Connecting | State::Upgrading | State::Upgraded => {
+            State::Arriving => {
                 self.on_the_way -= 1;
                 bump(&mut self.tally.failed, cause, 1);
             }

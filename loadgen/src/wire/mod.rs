@@ -4,5 +4,6 @@
 
 pub mod admin;
 pub mod inflate;
+pub mod line;
 pub mod upgrade;
 pub mod ws;

@@ -31,6 +31,11 @@ impl Upgrade {
         Self { compression, ..self }
     }
 
+    /// Whether messages come compressed.
+    pub fn is_compressed(&self) -> bool {
+        self.compression
+    }
+
     /// The request for one room.
     pub fn request(&self, room: &str) -> Vec<u8> {
         self.request_with(room, "", "")

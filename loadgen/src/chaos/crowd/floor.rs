@@ -8,12 +8,12 @@ use crate::chaos::dice::Dice;
 use crate::chaos::record::Recorder;
 use crate::clock::now_ns;
 use crate::run::wording::Writer as Words;
+use crate::wire::line::{Bytes, Dial, Line, LineError, Masker, READ_BYTES, Received, Stage};
 use crate::wire::upgrade::Upgrade;
 use crate::wire::ws::{self, Kind};
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use std::borrow::Cow;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
@@ -21,8 +21,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use volley::policy::text::{TextLimits, normalise};
 
-/// Room for one read.
-const READ_BYTES: usize = 64 * 1024;
 /// Bytes that may wait for one socket; a client with more is cut off.
 const UNSENT_BYTES_MAX: usize = 256 * 1024;
 /// From the first packet to the welcome.
@@ -38,13 +36,10 @@ const SLOW_RCVBUF_BYTES: usize = 4_096;
 /// Sends in one cycle, so that a burst does not keep the sockets waiting.
 const SENDS_PER_CYCLE: u64 = 256;
 
-/// A client's connection.
-#[derive(Debug, Default)]
-struct Line {
-    stream: Option<TcpStream>,
-    stage: Stage,
-    partial: Vec<u8>,
-    unsent: Vec<u8>,
+/// A client's connection, and when there will be the next one.
+#[derive(Debug)]
+struct Seat {
+    line: Line,
     since_ns: u64,
     /// When to connect; `u64::MAX`: never.
     due_ns: u64,
@@ -52,13 +47,10 @@ struct Line {
     close_code: Option<u16>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
-    #[default]
-    Away,
-    Connecting,
-    Upgrading,
-    Upgraded,
+impl Seat {
+    fn new() -> Self {
+        Self { line: Line::new(UNSENT_BYTES_MAX), since_ns: 0, due_ns: 0, failures: 0, close_code: None }
+    }
 }
 
 /// A steady number of things a second.
@@ -87,7 +79,7 @@ pub(super) struct Floor {
     server: SocketAddr,
     rooms: Vec<String>,
     clients: Vec<Client>,
-    lines: Vec<Line>,
+    seats: Vec<Seat>,
     recorder: Recorder,
     poll: Poll,
     inbox: Receiver<Order>,
@@ -105,7 +97,7 @@ pub(super) struct Floor {
     /// Until when the slow ones do not read, then until when they do.
     lull: (bool, u64),
     is_leaving: bool,
-    mask: u32,
+    masker: Masker,
 }
 
 impl Floor {
@@ -119,7 +111,7 @@ impl Floor {
             server: plan.server,
             rooms: plan.rooms.clone(),
             clients: clients.collect(),
-            lines: (0..plan.clients).map(|_| Line::default()).collect(),
+            seats: (0..plan.clients).map(|_| Seat::new()).collect(),
             recorder,
             poll,
             inbox,
@@ -136,7 +128,7 @@ impl Floor {
             words: Words::new(plan.seed),
             lull: (false, 0),
             is_leaving: false,
-            mask: 1,
+            masker: Masker::default(),
         }
     }
 
@@ -171,7 +163,7 @@ impl Floor {
             }
         }
         for at in 0..self.clients.len() {
-            if self.lines[at].stage == Stage::Upgraded {
+            if self.seats[at].line.stage() == Stage::Open {
                 self.send(at, Kind::Close, &1000u16.to_be_bytes());
                 self.hang_up(at, Some(1000));
             }
@@ -202,7 +194,8 @@ impl Floor {
         let live = self.clients.iter().filter(|client| client.is_live()).count();
         self.shown.live.store(live, Ordering::Relaxed);
         self.shown.open.store(self.clients.iter().map(Client::open).sum(), Ordering::Relaxed);
-        let banished = self.lines.iter().filter(|line| line.due_ns == u64::MAX && line.stage == Stage::Away).count();
+        let is_banished = |seat: &&Seat| seat.due_ns == u64::MAX && seat.line.stage() == Stage::Away;
+        let banished = self.seats.iter().filter(is_banished).count();
         self.shown.banished.store(banished, Ordering::Relaxed);
         *self.shown.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.counts;
     }
@@ -214,11 +207,11 @@ impl Floor {
     }
 
     fn connect_due(&mut self, now: u64) {
-        for at in 0..self.lines.len() {
-            let line = &self.lines[at];
-            match line.stage {
-                Stage::Away if line.due_ns <= now => self.connect(at, now),
-                Stage::Connecting | Stage::Upgrading if now > line.since_ns + HANDSHAKE_NS_MAX => {
+        for at in 0..self.seats.len() {
+            let seat = &self.seats[at];
+            match seat.line.stage() {
+                Stage::Away if seat.due_ns <= now => self.connect(at, now),
+                Stage::Connecting | Stage::Upgrading if now > seat.since_ns + HANDSHAKE_NS_MAX => {
                     self.hang_up(at, None);
                 }
                 _ => {}
@@ -227,88 +220,60 @@ impl Floor {
     }
 
     fn connect(&mut self, at: usize, now: u64) {
-        self.lines[at].since_ns = now;
-        let is_slow = at < self.habits.slow;
-        let stream = TcpStream::connect(self.server).and_then(|mut stream| {
-            stream.set_nodelay(true)?;
-            if is_slow {
-                socket2::SockRef::from(&stream).set_recv_buffer_size(SLOW_RCVBUF_BYTES)?;
-            }
-            let wants = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut stream, Token(at), wants)?;
-            Ok(stream)
-        });
-        self.lines[at].stage = Stage::Connecting;
-        match stream {
-            Ok(stream) => self.lines[at].stream = Some(stream),
-            Err(_) => self.hang_up(at, None),
+        let seat = &mut self.seats[at];
+        seat.since_ns = now;
+        let mut begun = seat.line.connect(&Dial::to(self.server), self.poll.registry(), Token(at));
+        if at < self.habits.slow
+            && let Some(socket) = seat.line.socket()
+        {
+            begun = begun.and_then(|()| socket.set_recv_buffer_size(SLOW_RCVBUF_BYTES));
+        }
+        if begun.is_err() {
+            self.hang_up(at, None);
         }
     }
 
     fn writable(&mut self, at: usize) {
-        let line = &mut self.lines[at];
-        let Some(stream) = &line.stream else { return };
-        if line.stage == Stage::Connecting {
-            match stream.take_error() {
-                Ok(None) => {
-                    line.stage = Stage::Upgrading;
-                    let now = now_ns();
-                    let (client, desk) = self.desk(at);
-                    let query = client.attempt(now, &desk);
-                    let guest = format!(", volley.guest.{}", client.key);
-                    let room = client.room;
-                    let request = self.upgrade.request_with(&self.rooms[room], &query, &guest);
-                    self.push(at, &request);
-                }
-                _ => self.hang_up(at, None),
-            }
-        } else {
-            self.push(at, &[]);
+        let line = &mut self.seats[at].line;
+        if line.stage() != Stage::Connecting {
+            let flushed = line.flush();
+            return self.sent(at, flushed);
         }
-    }
-
-    /// Sends what waits, then `bytes`.
-    fn push(&mut self, at: usize, bytes: &[u8]) {
-        let line = &mut self.lines[at];
-        line.unsent.extend_from_slice(bytes);
-        let Some(stream) = &mut line.stream else { return };
-        while !line.unsent.is_empty() {
-            match stream.write(&line.unsent) {
-                Ok(taken) => drop(line.unsent.drain(..taken)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock && line.unsent.len() < UNSENT_BYTES_MAX => return,
-                // Found out when the socket is read: what came before the end must still be heard.
-                Err(_) => return line.unsent.clear(),
-            }
+        if line.connected().is_err() {
+            return self.hang_up(at, None);
         }
+        let now = now_ns();
+        let (client, desk) = self.desk(at);
+        let query = client.attempt(now, &desk);
+        let guest = format!(", volley.guest.{}", client.key);
+        let room = client.room;
+        let request = self.upgrade.request_with(&self.rooms[room], &query, &guest);
+        let sent = self.seats[at].line.send(&request);
+        self.sent(at, sent);
     }
 
     fn send(&mut self, at: usize, kind: Kind, payload: &[u8]) {
-        self.mask = self.mask.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let mut bytes = Vec::with_capacity(payload.len() + 14);
-        ws::write_masked(kind, payload, self.mask.to_be_bytes(), &mut bytes);
-        self.push(at, &bytes);
+        let sent = self.seats[at].line.send(self.masker.frame(kind, payload));
+        self.sent(at, sent);
+    }
+
+    /// A server that does not read for so long loses the client. Another error is found out when the socket is read: what
+    /// came before the end must still be heard.
+    fn sent(&mut self, at: usize, sent: io::Result<()>) {
+        if sent.is_err_and(|error| error.kind() == ErrorKind::OutOfMemory) {
+            self.hang_up(at, None);
+        }
     }
 
     fn readable(&mut self, at: usize) {
         let mut buffer = std::mem::take(&mut self.buffer);
         // To the very end: an end that came together with the last bytes raises no edge of its own.
         loop {
-            let line = &mut self.lines[at];
-            let Some(stream) = &mut line.stream else { break };
-            match stream.read(&mut buffer) {
-                Ok(0) => {
-                    let code = line.close_code;
-                    self.hang_up(at, code);
-                }
-                Ok(taken) => {
-                    line.partial.extend_from_slice(&buffer[..taken]);
-                    self.bytes(at);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    let code = line.close_code;
+            match self.seats[at].line.read(&mut buffer, READ_BYTES) {
+                Received::Bytes(bytes) => self.bytes(at, bytes),
+                Received::Nothing => break,
+                Received::End | Received::Broken(_) => {
+                    let code = self.seats[at].close_code;
                     self.hang_up(at, code);
                 }
             }
@@ -316,39 +281,22 @@ impl Floor {
         self.buffer = buffer;
     }
 
-    fn bytes(&mut self, at: usize) {
-        let bytes = std::mem::take(&mut self.lines[at].partial);
-        let mut rest = &bytes[..];
-        if self.lines[at].stage == Stage::Upgrading {
-            match self.upgrade.check(rest) {
-                Ok(Some(taken)) => {
-                    rest = &rest[taken..];
-                    self.lines[at].stage = Stage::Upgraded;
-                }
-                Ok(None) => {
-                    self.lines[at].partial = bytes;
-                    return;
-                }
-                Err(_) => return self.hang_up(at, None),
-            }
-        }
+    fn bytes(&mut self, at: usize, mut bytes: Bytes<'_>) {
         loop {
-            match ws::split(rest) {
+            match self.seats[at].line.next(&mut bytes, &self.upgrade) {
                 Ok(Some(frame)) => {
-                    rest = &rest[frame.bytes..];
                     self.frame(at, frame.kind, frame.payload);
-                    if self.lines[at].stream.is_none() {
+                    if self.seats[at].line.stage() == Stage::Away {
                         return;
                     }
                 }
-                Ok(None) => break,
-                Err(_) => {
-                    self.counts.unreadable += 1;
+                Ok(None) => return self.seats[at].line.keep(&bytes),
+                Err(error) => {
+                    self.counts.unreadable += u64::from(matches!(error, LineError::Frame(_)));
                     return self.hang_up(at, None);
                 }
             }
         }
-        self.lines[at].partial.extend_from_slice(rest);
     }
 
     fn frame(&mut self, at: usize, kind: Kind, payload: &[u8]) {
@@ -357,7 +305,7 @@ impl Floor {
             Kind::Pong => {}
             Kind::Close => {
                 let code = ws::close_code(payload);
-                self.lines[at].close_code = Some(code);
+                self.seats[at].close_code = Some(code);
                 self.send(at, Kind::Close, payload.get(..2).unwrap_or(&[]));
                 self.hang_up(at, Some(code));
             }
@@ -367,13 +315,13 @@ impl Floor {
                     Wish::None => {}
                     Wish::Again => {
                         let again = client.again(&mut desk);
-                        self.lines[at].failures = 0;
+                        self.seats[at].failures = 0;
                         again.iter().for_each(|text| self.send(at, Kind::Text, text.as_bytes()));
                     }
                     Wish::ComeBack(after_ms) => {
                         // The hints spread the crowd already; a little more keeps equal ones apart.
                         let more = self.dice.below(20_000_000);
-                        self.lines[at].due_ns = now_ns() + after_ms * 1_000_000 + more;
+                        self.seats[at].due_ns = now_ns() + after_ms * 1_000_000 + more;
                     }
                 }
             }
@@ -385,22 +333,16 @@ impl Floor {
         let (client, mut desk) = self.desk(at);
         client.closed(code, &mut desk);
         let now = now_ns();
-        let line = &mut self.lines[at];
-        if let Some(mut stream) = line.stream.take() {
-            // Dropping the socket removes it anyway.
-            let _ = self.poll.registry().deregister(&mut stream);
-        }
-        let was_told = line.due_ns > now;
-        line.stage = Stage::Away;
-        line.partial.clear();
-        line.unsent.clear();
-        line.close_code = None;
+        let seat = &mut self.seats[at];
+        seat.line.hang_up(self.poll.registry());
+        let was_told = seat.due_ns > now;
+        seat.close_code = None;
         if code.is_some_and(|code| (4500..5000).contains(&code) || code == 1000) {
-            line.due_ns = u64::MAX;
+            seat.due_ns = u64::MAX;
         } else if !was_told {
-            let most = (BACKOFF_NS.0 << line.failures.min(5)).min(BACKOFF_NS.1);
-            line.failures += 1;
-            line.due_ns = now + self.dice.between(most / 2, most);
+            let most = (BACKOFF_NS.0 << seat.failures.min(5)).min(BACKOFF_NS.1);
+            seat.failures += 1;
+            seat.due_ns = now + self.dice.between(most / 2, most);
         }
     }
 
@@ -461,7 +403,7 @@ impl Floor {
     }
 
     fn read_slow(&mut self) {
-        (0..self.habits.slow.min(self.lines.len())).for_each(|at| self.readable(at));
+        (0..self.habits.slow.min(self.seats.len())).for_each(|at| self.readable(at));
     }
 
     /// A live client, by chance; `None` when a few tries find nobody.

@@ -5,13 +5,13 @@
 use super::{Habit, Order, Plan, Shown};
 use crate::chaos::dice::Dice;
 use crate::clock::now_ns;
+use crate::wire::line::{Bytes, Dial, Line, Masker, READ_BYTES, Received, Stage};
 use crate::wire::upgrade::Upgrade;
 use crate::wire::ws::{self, Kind};
 use hdrhistogram::Histogram;
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, SockFilter, Socket, Type};
-use std::io::{self, ErrorKind, Read, Write};
+use mio::{Events, Poll, Token};
+use socket2::SockFilter;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,8 @@ use volley::protocol::message::ServerMessage;
 
 /// Sockets per source address: far below the 28,000 ports that one has.
 const SOCKETS_PER_ADDRESS: usize = 4_000;
-const READ_BYTES: usize = 64 * 1024;
+/// Pongs that may wait for one socket.
+const UNSENT_BYTES_MAX: usize = 4 * 1024;
 /// `SO_RCVBUF` of those who stop reading: full within seconds. With half of it their kernel drops small segments in it without a
 /// word to the sender, who then takes a stalled reader for one that is gone.
 pub const SLOW_RCVBUF_BYTES: usize = 8 * 1024;
@@ -31,23 +32,14 @@ const HANDSHAKE_NS_MAX: u64 = 20_000_000_000;
 /// The back-off of `volley-client.js`: so much, and a random part of twice as much for every failure, up to the most.
 const BACKOFF_NS: (u64, u64) = (500_000_000, 20_000_000_000);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Away,
-    Connecting,
-    Upgrading,
-    Upgraded,
-    Live,
-}
-
 struct Viewer {
-    stream: Option<TcpStream>,
-    stage: Stage,
+    line: Line,
+    /// The welcome has come.
+    is_live: bool,
     habit: Habit,
     room: usize,
     epoch: Option<String>,
     last: u64,
-    partial: Vec<u8>,
     heard_ns: u64,
     since_ns: u64,
     due_ns: u64,
@@ -64,6 +56,7 @@ pub(super) struct Floor {
     upgrade: Upgrade,
     dice: Dice,
     buffer: Vec<u8>,
+    masker: Masker,
     latency: Histogram<u64>,
     is_stalling: bool,
     churn: u64,
@@ -76,13 +69,12 @@ impl Floor {
         let now = now_ns();
         let habits = plan.viewers.iter().flat_map(|(habit, count)| std::iter::repeat_n(*habit, *count));
         let viewer = |(n, habit): (usize, Habit)| Viewer {
-            stream: None,
-            stage: Stage::Away,
+            line: Line::new(UNSENT_BYTES_MAX),
+            is_live: false,
             habit,
             room: n % plan.rooms.len(),
             epoch: None,
             last: 0,
-            partial: Vec::new(),
             heard_ns: now,
             since_ns: now,
             due_ns: now + (n as f64 / plan.connect_per_s * 1e9) as u64,
@@ -93,6 +85,7 @@ impl Floor {
             upgrade: Upgrade::new(&plan.server.to_string(), "volley.v1.json"),
             dice: Dice::new(plan.seed),
             buffer: vec![0; READ_BYTES],
+            masker: Masker::default(),
             latency: Histogram::new(2).expect("two digits are allowed"),
             shown: Shown::default(),
             is_stalling: false,
@@ -139,8 +132,8 @@ impl Floor {
             }
             for event in &events {
                 let at = event.token().0;
-                if event.is_writable() && self.viewers[at].stage == Stage::Connecting {
-                    self.connected(at);
+                if event.is_writable() {
+                    self.writable(at);
                 }
                 if event.is_readable() || event.is_error() || event.is_read_closed() {
                     self.readable(at);
@@ -153,8 +146,8 @@ impl Floor {
         self.shown.live = [0, 0];
         self.shown.open = 0;
         for viewer in &self.viewers {
-            self.shown.open += usize::from(viewer.stream.is_some());
-            if viewer.stage == Stage::Live {
+            self.shown.open += usize::from(viewer.line.stage() != Stage::Away);
+            if viewer.is_live {
                 let reads = viewer.habit == Habit::Reads;
                 self.shown.live[usize::from(!reads)] += 1;
                 if reads {
@@ -171,15 +164,15 @@ impl Floor {
         let mut left = CONNECTS_PER_CYCLE;
         for at in 0..self.viewers.len() {
             let viewer = &self.viewers[at];
-            match viewer.stage {
+            match viewer.line.stage() {
                 Stage::Away if viewer.due_ns <= now && left > 0 => {
                     left -= 1;
                     if let Err(error) = self.connect(at, now) {
                         self.end(at, &format!("connect: {}", error.kind()), now);
                     }
                 }
-                Stage::Connecting | Stage::Upgrading | Stage::Upgraded
-                    if viewer.habit != Habit::Mute && now > viewer.since_ns + HANDSHAKE_NS_MAX =>
+                Stage::Connecting | Stage::Upgrading | Stage::Open
+                    if !viewer.is_live && viewer.habit != Habit::Mute && now > viewer.since_ns + HANDSHAKE_NS_MAX =>
                 {
                     self.end(at, "handshake took too long", now);
                 }
@@ -189,38 +182,25 @@ impl Floor {
     }
 
     fn connect(&mut self, at: usize, now: u64) -> io::Result<()> {
-        let socket = Socket::new(Domain::for_address(self.plan.server), Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        // Leaving by a reset keeps no port waiting.
-        socket.set_linger(Some(Duration::ZERO))?;
-        if matches!(self.viewers[at].habit, Habit::Stalls | Habit::Drips) {
-            socket.set_recv_buffer_size(SLOW_RCVBUF_BYTES)?;
-        }
         let number = u32::try_from(at / SOCKETS_PER_ADDRESS).unwrap_or(0);
         let from = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + number);
-        socket.bind(&SocketAddr::from((from, 0)).into())?;
-        match socket.connect(&self.plan.server.into()) {
-            Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
-                return Err(error);
-            }
-            _ => {}
-        }
-        let mut stream = TcpStream::from_std(socket.into());
-        self.poll.registry().register(&mut stream, Token(at), Interest::READABLE | Interest::WRITABLE)?;
         let viewer = &mut self.viewers[at];
-        (viewer.stage, viewer.since_ns, viewer.stream) = (Stage::Connecting, now, Some(stream));
-        Ok(())
+        let rcvbuf_bytes = matches!(viewer.habit, Habit::Stalls | Habit::Drips).then_some(SLOW_RCVBUF_BYTES);
+        let dial =
+            Dial { server: self.plan.server, source: Some(SocketAddr::from((from, 0))), rcvbuf_bytes, resets: true };
+        viewer.since_ns = now;
+        viewer.line.connect(&dial, self.poll.registry(), Token(at))
     }
 
-    fn connected(&mut self, at: usize) {
+    fn writable(&mut self, at: usize) {
         let viewer = &mut self.viewers[at];
-        let Some(stream) = &mut viewer.stream else { return };
-        match stream.take_error() {
-            Ok(None) => {}
-            Ok(Some(error)) | Err(error) => return self.end(at, &format!("connect: {}", error.kind()), now_ns()),
+        if viewer.line.stage() != Stage::Connecting {
+            // A broken socket is found out by its next read.
+            return drop(viewer.line.flush());
         }
-        viewer.stage = Stage::Upgrading;
+        if let Err(error) = viewer.line.connected() {
+            return self.end(at, &format!("connect: {}", error.kind()), now_ns());
+        }
         if viewer.habit == Habit::Mute {
             return;
         }
@@ -239,8 +219,7 @@ impl Floor {
             Some(epoch) => format!("?epoch={epoch}&after={}", viewer.last),
             None => String::new(),
         };
-        // A fresh socket takes a request of 300 bytes whole.
-        if let Err(error) = stream.write_all(&self.upgrade.request_with(&room, &query, "")) {
+        if let Err(error) = viewer.line.send(&self.upgrade.request_with(&room, &query, "")) {
             self.end(at, &format!("request: {}", error.kind()), now_ns());
         }
     }
@@ -248,92 +227,64 @@ impl Floor {
     fn readable(&mut self, at: usize) {
         let viewer = &self.viewers[at];
         // Their readiness is not lost, only ours: they are read when it is over.
-        if viewer.habit == Habit::Drips && viewer.stage == Stage::Live
-            || self.is_stalling && viewer.habit == Habit::Stalls
-        {
+        if viewer.habit == Habit::Drips && viewer.is_live || self.is_stalling && viewer.habit == Habit::Stalls {
             return;
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
-        while let Some(stream) = &mut self.viewers[at].stream {
-            match stream.read(&mut buffer) {
-                Ok(0) => self.end(at, "ended", now_ns()),
-                Ok(taken) => self.bytes(at, &buffer[..taken]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => self.end(at, &error.kind().to_string(), now_ns()),
-            }
-        }
-        self.buffer = buffer;
+        while self.read(at, READ_BYTES) {}
     }
 
     /// One byte for each of those who read so slowly.
     fn drip(&mut self) {
         for at in 0..self.viewers.len() {
-            let viewer = &mut self.viewers[at];
-            if viewer.habit != Habit::Drips || viewer.stage != Stage::Live {
-                continue;
-            }
-            let mut byte = [0];
-            match viewer.stream.as_mut().map(|stream| stream.read(&mut byte)) {
-                Some(Ok(0)) => self.end(at, "ended", now_ns()),
-                Some(Ok(_)) => self.bytes(at, &byte),
-                Some(Err(error)) if error.kind() != ErrorKind::WouldBlock => {
-                    self.end(at, &error.kind().to_string(), now_ns());
-                }
-                _ => {}
+            if self.viewers[at].habit == Habit::Drips && self.viewers[at].is_live {
+                self.read(at, 1);
             }
         }
     }
 
-    fn bytes(&mut self, at: usize, bytes: &[u8]) {
-        let now = now_ns();
-        let mut whole = std::mem::take(&mut self.viewers[at].partial);
-        let mut rest = if whole.is_empty() {
-            bytes
-        } else {
-            whole.extend_from_slice(bytes);
-            &whole[..]
-        };
-        if self.viewers[at].stage == Stage::Upgrading {
-            match self.upgrade.check(rest) {
-                Ok(Some(taken)) => {
-                    rest = &rest[taken..];
-                    self.viewers[at].stage = Stage::Upgraded;
-                }
-                Ok(None) => {
-                    self.viewers[at].partial = rest.to_vec();
-                    return;
-                }
-                Err(cause) => return self.end(at, &cause, now),
+    /// Reads once; whether there may be more.
+    fn read(&mut self, at: usize, bytes_max: usize) -> bool {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let is_more = match self.viewers[at].line.read(&mut buffer, bytes_max) {
+            Received::Bytes(bytes) => {
+                self.bytes(at, bytes);
+                true
             }
-        }
+            Received::Nothing => false,
+            Received::End => {
+                self.end(at, "ended", now_ns());
+                false
+            }
+            Received::Broken(error) => {
+                self.end(at, &error.kind().to_string(), now_ns());
+                false
+            }
+        };
+        self.buffer = buffer;
+        is_more
+    }
+
+    fn bytes(&mut self, at: usize, mut bytes: Bytes<'_>) {
+        let now = now_ns();
         loop {
-            match ws::split(rest) {
+            match self.viewers[at].line.next(&mut bytes, &self.upgrade) {
                 Ok(Some(frame)) => {
-                    rest = &rest[frame.bytes..];
                     self.frame(at, frame.kind, frame.payload, now);
-                    if self.viewers[at].stream.is_none() {
+                    if self.viewers[at].line.stage() == Stage::Away {
                         return;
                     }
                 }
-                Ok(None) => break,
+                Ok(None) => return self.viewers[at].line.keep(&bytes),
                 Err(error) => return self.end(at, &error.to_string(), now),
             }
-        }
-        if !rest.is_empty() {
-            self.viewers[at].partial = rest.to_vec();
         }
     }
 
     fn frame(&mut self, at: usize, kind: Kind, payload: &[u8], now: u64) {
         match kind {
             Kind::Ping => {
-                let mut pong = Vec::new();
-                ws::write_masked(Kind::Pong, payload, [1, 2, 3, 4], &mut pong);
-                if let Some(stream) = &mut self.viewers[at].stream {
-                    // A socket that takes nothing is found out by its next read.
-                    let _ = stream.write(&pong);
-                }
+                // A socket that takes nothing is found out by its next read.
+                let _ = self.viewers[at].line.send(self.masker.frame(Kind::Pong, payload));
             }
             Kind::Pong => {}
             Kind::Close => self.end(at, &ws::close_code(payload).to_string(), now),
@@ -343,7 +294,7 @@ impl Floor {
 
     fn message(&mut self, at: usize, payload: &[u8], now: u64) {
         let viewer = &mut self.viewers[at];
-        if viewer.habit == Habit::Reads && viewer.stage == Stage::Live {
+        if viewer.habit == Habit::Reads && viewer.is_live {
             self.shown.pause_max_ms = self.shown.pause_max_ms.max(now.saturating_sub(viewer.heard_ns) / 1_000_000);
         }
         viewer.heard_ns = now;
@@ -365,7 +316,7 @@ impl Floor {
                     viewer.last = welcome.last;
                 }
                 viewer.epoch = Some(welcome.epoch.to_string());
-                viewer.stage = Stage::Live;
+                viewer.is_live = true;
                 viewer.failures = 0;
                 if matches!(viewer.habit, Habit::Churns | Habit::Wanders) {
                     viewer.epoch = None;
@@ -396,12 +347,8 @@ impl Floor {
 
     fn hang_up(&mut self, at: usize) {
         let viewer = &mut self.viewers[at];
-        if let Some(mut stream) = viewer.stream.take() {
-            // Dropping the socket removes it anyway.
-            let _ = self.poll.registry().deregister(&mut stream);
-        }
-        viewer.stage = Stage::Away;
-        viewer.partial = Vec::new();
+        viewer.line.hang_up(self.poll.registry());
+        viewer.is_live = false;
     }
 
     fn backoff(&mut self, at: usize) -> u64 {
@@ -413,7 +360,7 @@ impl Floor {
 
     fn cut(&mut self, habit: Habit, jitter: bool, now: u64) {
         for at in 0..self.viewers.len() {
-            if self.viewers[at].habit == habit && self.viewers[at].stream.is_some() {
+            if self.viewers[at].habit == habit && self.viewers[at].line.stage() != Stage::Away {
                 self.hang_up(at);
                 self.viewers[at].due_ns = if jitter { now + self.backoff(at) } else { now };
             }
@@ -435,8 +382,9 @@ impl Floor {
     fn vanish(&mut self, habit: Habit) -> io::Result<()> {
         const RETURN_0: SockFilter = SockFilter::new(0x06, 0, 0, 0);
         for viewer in self.viewers.iter().filter(|viewer| viewer.habit == habit) {
-            let Some(stream) = &viewer.stream else { continue };
-            socket2::SockRef::from(stream).attach_filter(&[RETURN_0])?;
+            if let Some(socket) = viewer.line.socket() {
+                socket.attach_filter(&[RETURN_0])?;
+            }
         }
         Ok(())
     }

@@ -7,14 +7,10 @@ use super::{Worker, io_cause};
 use crate::clock::{CommentId, now_ns};
 use crate::run::ledger::book::Met;
 use crate::run::messages::bump;
+use crate::wire::line::{Bytes, LineError, READ_BYTES, Received, Stage};
 use crate::wire::ws::{self, Kind, Split};
-use mio::net::TcpStream;
-use std::io::{ErrorKind, Read};
 use volley::protocol::encode::Encoding;
 use volley::protocol::message::{Outcome, RenditionReason, ServerMessage, Snapshot};
-
-/// Room for one read: more than a viewer's socket usually holds, so that one read empties it.
-pub(super) const READ_BYTES: usize = 64 * 1024;
 
 /// Why a connection cannot go on.
 enum Stop {
@@ -24,21 +20,21 @@ enum Stop {
     Closed(u16),
 }
 
+impl From<LineError> for Stop {
+    fn from(error: LineError) -> Self {
+        Self::Cause(error.to_string())
+    }
+}
+
 impl Worker<'_> {
     /// The socket takes bytes: the TCP handshake is over, or there is room again.
     pub(super) fn writable(&mut self, index: usize) {
         let viewer = &mut self.viewers[index];
-        let result = if viewer.state == State::Connecting {
-            match viewer.stream.as_ref().map_or(Ok(None), TcpStream::take_error) {
-                Ok(None) => {
-                    viewer.state = State::Upgrading;
-                    let request = self.upgrade.request_with(&self.plan.rooms[viewer.room], &self.query, "");
-                    viewer.send(&request)
-                }
-                Ok(Some(error)) | Err(error) => Err(error),
-            }
+        let result = if viewer.line.stage() == Stage::Connecting {
+            let request = self.upgrade.request_with(&self.plan.rooms[viewer.room], &self.query, "");
+            viewer.line.connected().and_then(|()| viewer.line.send(&request))
         } else {
-            viewer.flush()
+            viewer.line.flush()
         };
         if let Err(error) = result {
             self.drop_viewer(index, &io_cause(&error));
@@ -53,26 +49,15 @@ impl Worker<'_> {
         let mut buffer = std::mem::take(&mut self.buffer);
         loop {
             let viewer = &mut self.viewers[index];
-            let Some(stream) = &mut viewer.stream else { break };
-            let kept = viewer.partial.len();
-            if buffer.len() < kept + READ_BYTES {
-                buffer.resize(kept + READ_BYTES, 0);
-            }
-            match stream.read(&mut buffer[kept..]) {
-                Ok(0) => {
-                    let cause =
-                        viewer.close_code.map_or("ended without a close frame".into(), |c| format!("close {c}"));
-                    self.drop_viewer(index, &cause);
-                    break;
-                }
-                Ok(taken) => {
-                    let is_drained = kept + taken < buffer.len();
-                    buffer[..kept].copy_from_slice(&viewer.partial);
-                    viewer.partial.clear();
+            let closed = |code: Option<u16>| code.map(|code| format!("close {code}"));
+            let code = viewer.close_code;
+            match viewer.line.read(&mut buffer, READ_BYTES) {
+                Received::Bytes(bytes) => {
                     if self.is_measuring {
-                        self.tally.bytes_measured += taken as u64;
+                        self.tally.bytes_measured += bytes.taken as u64;
                     }
-                    match self.bytes(index, &buffer[..kept + taken]) {
+                    let is_drained = bytes.is_drained;
+                    match self.bytes(index, bytes) {
                         Ok(()) if is_drained => break,
                         Ok(()) => {}
                         Err(Stop::Cause(cause)) => {
@@ -85,11 +70,13 @@ impl Worker<'_> {
                         }
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let cause = viewer.close_code.map_or_else(|| io_cause(&error), |c| format!("close {c}"));
-                    self.drop_viewer(index, &cause);
+                Received::Nothing => break,
+                Received::End => {
+                    self.drop_viewer(index, &closed(code).unwrap_or("ended without a close frame".into()));
+                    break;
+                }
+                Received::Broken(error) => {
+                    self.drop_viewer(index, &closed(code).unwrap_or_else(|| io_cause(&error)));
                     break;
                 }
             }
@@ -97,31 +84,12 @@ impl Worker<'_> {
         self.buffer = buffer;
     }
 
-    fn bytes(&mut self, index: usize, bytes: &[u8]) -> Result<(), Stop> {
-        let mut rest = bytes;
-        if self.viewers[index].state == State::Upgrading {
-            match self.upgrade.check(rest).map_err(Stop::Cause)? {
-                Some(taken) => rest = &rest[taken..],
-                None => {
-                    self.viewers[index].partial.extend_from_slice(rest);
-                    return Ok(());
-                }
-            }
-            self.viewers[index].state = State::Upgraded;
-        }
+    fn bytes(&mut self, index: usize, mut bytes: Bytes<'_>) -> Result<(), Stop> {
         let now = now_ns();
-        let compression = self.plan.compression;
-        while let Some(frame) =
-            ws::split_agreed(rest, compression).map_err(|e| Stop::Cause(format!("bad frame: {e}")))?
-        {
-            rest = &rest[frame.bytes..];
+        while let Some(frame) = self.viewers[index].line.next(&mut bytes, &self.upgrade)? {
             self.frame(index, frame, now)?;
         }
-        if !rest.is_empty() {
-            self.viewers[index].partial.extend_from_slice(rest);
-        } else if self.viewers[index].partial.capacity() > 0 {
-            self.viewers[index].partial = Vec::new(); // Only viewers in the middle of a frame hold memory.
-        }
+        self.viewers[index].line.keep(&bytes);
         Ok(())
     }
 
@@ -152,7 +120,7 @@ impl Worker<'_> {
             return Err(Stop::Cause("message of the other encoding".into()));
         }
         let viewer = &mut self.viewers[index];
-        if viewer.state != State::Live && viewer.state != State::Upgraded {
+        if viewer.state != State::Live && viewer.state != State::Arriving {
             return Ok(()); // What comes after our close frame belongs to nobody's stretch.
         }
         let book = &mut self.books[viewer.room];
@@ -182,7 +150,7 @@ impl Worker<'_> {
         let viewer = &mut self.viewers[index];
         let book = &mut self.books[viewer.room];
         match (viewer.state, message) {
-            (State::Upgraded, ServerMessage::Welcome(welcome)) => {
+            (State::Arriving, ServerMessage::Welcome(welcome)) => {
                 if welcome.room.as_str() != self.plan.rooms[viewer.room] {
                     return Err(Stop::Cause("welcome to another room".into()));
                 }
@@ -196,7 +164,7 @@ impl Worker<'_> {
                 self.live += 1;
                 self.tally.connected += 1;
             }
-            (State::Upgraded, _) => return Err(Stop::Cause("first message is not a welcome".into())),
+            (State::Arriving, _) => return Err(Stop::Cause("first message is not a welcome".into())),
             (_, ServerMessage::Frame(frame)) => {
                 let known = book.record(&viewer.place, split.payload, &frame);
                 let json = serde_json::to_vec(&ServerMessage::Frame(frame)).map_or(0, |json| json.len());

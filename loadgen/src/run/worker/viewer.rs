@@ -1,12 +1,10 @@
-//! One viewer: a socket, its handshake, its place in the room.
+//! One viewer: its connection and its place in the room.
 //!
 //! Does not know: other viewers, what messages mean.
 
 use crate::run::ledger::book::Place;
 use crate::run::messages::WorkerPlan;
-use mio::net::TcpStream;
-use socket2::{Domain, Protocol, Socket, Type};
-use std::io::{self, Write};
+use crate::wire::line::{Dial, Line};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// How far a viewer is.
@@ -14,12 +12,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 pub enum State {
     /// Not begun.
     Waiting,
-    /// TCP handshake.
-    Connecting,
-    /// The upgrade is sent.
-    Upgrading,
-    /// Upgraded; the welcome has not come.
-    Upgraded,
+    /// It has a socket; the welcome has not come.
+    Arriving,
     /// In the room.
     Live,
     /// Our close frame is sent.
@@ -28,11 +22,11 @@ pub enum State {
     Gone,
 }
 
-/// One viewer. About 200 bytes; nothing on the heap while whole frames come and all writes go through.
+/// One viewer, of about 200 bytes.
 #[derive(Debug)]
 pub struct Viewer {
-    /// The socket.
-    pub stream: Option<TcpStream>,
+    /// Its connection.
+    pub line: Line,
     /// How far it is.
     pub state: State,
     /// Whether it stops reading in the stall.
@@ -51,10 +45,6 @@ pub struct Viewer {
     pub said: (u32, u32),
     /// The code of the server's close frame, when one came.
     pub close_code: Option<u16>,
-    /// The begin of a frame whose end has not come.
-    pub partial: Vec<u8>,
-    /// Bytes that the kernel did not take yet.
-    unsent: Vec<u8>,
 }
 
 /// Bytes that may wait for one viewer's socket: 30 comments. A server that does not read for so long
@@ -67,7 +57,7 @@ impl Viewer {
         // Evenly spread: the viewers at which the running share passes a whole number.
         let passed = |i: usize| (i as f64 * plan.stall_share).floor();
         Self {
-            stream: None,
+            line: Line::new(UNSENT_BYTES_MAX),
             state: State::Waiting,
             stalls: passed(index + 1) > passed(index),
             group,
@@ -77,74 +67,13 @@ impl Viewer {
             likes: 0,
             said: (0, 0),
             close_code: None,
-            partial: Vec::new(),
-            unsent: Vec::new(),
         }
     }
 
-    /// Starts the TCP handshake of viewer number `index`.
-    ///
-    /// # Errors
-    /// The system's refusal: no descriptor, no port, no such address.
-    pub fn connect(&mut self, index: usize, plan: &WorkerPlan, now_ns: u64) -> io::Result<()> {
-        let socket = Socket::new(Domain::for_address(plan.server), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        if self.stalls {
-            socket.set_recv_buffer_size(plan.stall_rcvbuf_bytes)?;
-        }
-        if let Some(source) = source_address(index, plan) {
-            socket.bind(&source.into())?;
-        }
-        match socket.connect(&plan.server.into()) {
-            Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
-                return Err(error);
-            }
-            _ => {}
-        }
-        self.stream = Some(TcpStream::from_std(socket.into()));
-        self.state = State::Connecting;
-        self.since_ns = now_ns;
-        Ok(())
-    }
-
-    /// Sends bytes; keeps what the kernel does not take now.
-    ///
-    /// # Errors
-    /// The connection is broken, or too much is waiting already.
-    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(stream) = &mut self.stream else { return Err(io::ErrorKind::NotConnected.into()) };
-        let mut rest = bytes;
-        while self.unsent.is_empty() && !rest.is_empty() {
-            match stream.write(rest) {
-                Ok(taken) => rest = &rest[taken..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if self.unsent.len() + rest.len() > UNSENT_BYTES_MAX {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        self.unsent.extend_from_slice(rest);
-        Ok(())
-    }
-
-    /// The socket takes bytes again.
-    ///
-    /// # Errors
-    /// The connection is broken.
-    pub fn flush(&mut self) -> io::Result<()> {
-        if self.unsent.is_empty() {
-            return Ok(());
-        }
-        let unsent = std::mem::take(&mut self.unsent);
-        self.send(&unsent)
-    }
-
-    /// Whether it holds a socket that has not come into the room yet.
-    pub fn is_on_the_way(&self) -> bool {
-        matches!(self.state, State::Connecting | State::Upgrading | State::Upgraded)
+    /// How viewer number `index` connects.
+    pub fn dial(&self, index: usize, plan: &WorkerPlan) -> Dial {
+        let rcvbuf_bytes = self.stalls.then_some(plan.stall_rcvbuf_bytes);
+        Dial { source: source_address(index, plan), rcvbuf_bytes, ..Dial::to(plan.server) }
     }
 }
 

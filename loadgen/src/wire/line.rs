@@ -1,0 +1,382 @@
+//! A client's connection, as everything in this program that plays a client has it: a socket, how far its upgrade is,
+//! the begin of a frame whose end has not come, and what the kernel did not take yet.
+//!
+//! Does not know: when to connect or to come back, what messages mean, who is at its end.
+
+use super::upgrade::Upgrade;
+use super::ws::{self, Kind, Split, WsError};
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Room for one read: more than a viewer's socket usually holds, so that one read empties it.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// There is no socket.
+    #[default]
+    Away,
+    /// TCP handshake.
+    Connecting,
+    /// The upgrade is asked for, or will be in a moment.
+    Upgrading,
+    /// Upgraded.
+    Open,
+}
+
+/// How to connect.
+#[derive(Clone, Copy, Debug)]
+pub struct Dial {
+    /// Where to.
+    pub server: SocketAddr,
+    /// Where from; the kernel chooses otherwise.
+    pub source: Option<SocketAddr>,
+    /// `SO_RCVBUF` before the handshake, if it is not the kernel's own.
+    pub rcvbuf_bytes: Option<usize>,
+    /// The socket ends with a reset, which keeps no port waiting.
+    pub resets: bool,
+}
+
+impl Dial {
+    /// To `server`, with what the kernel chooses.
+    pub fn to(server: SocketAddr) -> Self {
+        Self { server, source: None, rcvbuf_bytes: None, resets: false }
+    }
+}
+
+/// What a read gave.
+#[derive(Debug)]
+pub enum Received<'b> {
+    /// Bytes.
+    Bytes(Bytes<'b>),
+    /// There is nothing to read now, or no socket.
+    Nothing,
+    /// The server ended the connection.
+    End,
+    /// The connection broke.
+    Broken(io::Error),
+}
+
+/// Bytes that were read, those of earlier reads that were no whole frame before them.
+#[derive(Debug)]
+pub struct Bytes<'b> {
+    /// What no frame was taken from yet.
+    rest: &'b [u8],
+    /// How many this read took.
+    pub taken: usize,
+    /// The socket had less than there was room for.
+    pub is_drained: bool,
+}
+
+/// Why what was read cannot be the server's side of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// The answer to the upgrade, by its cause.
+    #[error("{0}")]
+    Upgrade(String),
+    /// What is no frame.
+    #[error("bad frame: {0}")]
+    Frame(WsError),
+}
+
+/// See the module's page. Nothing is on the heap while whole frames come and all writes go through.
+#[derive(Debug)]
+pub struct Line {
+    stream: Option<TcpStream>,
+    stage: Stage,
+    partial: Vec<u8>,
+    unsent: Vec<u8>,
+    unsent_bytes_max: usize,
+}
+
+impl Line {
+    /// Without a socket yet; at most `unsent_bytes_max` bytes will wait for the server to read them.
+    pub fn new(unsent_bytes_max: usize) -> Self {
+        Self { stream: None, stage: Stage::Away, partial: Vec::new(), unsent: Vec::new(), unsent_bytes_max }
+    }
+
+    /// How far it is.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The socket's options.
+    pub fn socket(&self) -> Option<SockRef<'_>> {
+        self.stream.as_ref().map(SockRef::from)
+    }
+
+    /// Begins the TCP handshake; `token` becomes writable when it is over.
+    ///
+    /// # Errors
+    /// The system's refusal: no descriptor, no port, no such address.
+    pub fn connect(&mut self, dial: &Dial, registry: &Registry, token: Token) -> io::Result<()> {
+        let socket = Socket::new(Domain::for_address(dial.server), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        if dial.resets {
+            socket.set_linger(Some(Duration::ZERO))?;
+        }
+        if let Some(bytes) = dial.rcvbuf_bytes {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(source) = dial.source {
+            socket.bind(&source.into())?;
+        }
+        match socket.connect(&dial.server.into()) {
+            Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+                return Err(error);
+            }
+            _ => {}
+        }
+        let mut stream = TcpStream::from_std(socket.into());
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        (self.stream, self.stage) = (Some(stream), Stage::Connecting);
+        Ok(())
+    }
+
+    /// The socket is writable for the first time: the TCP handshake is over, and the upgrade may be asked for.
+    ///
+    /// # Errors
+    /// Nobody listens, or the network's refusal.
+    pub fn connected(&mut self) -> io::Result<()> {
+        match self.stream.as_ref().map_or(Ok(None), TcpStream::take_error)? {
+            Some(error) => Err(error),
+            None => {
+                self.stage = Stage::Upgrading;
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends bytes; keeps what the kernel does not take now.
+    ///
+    /// # Errors
+    /// The connection is broken or over, or too much is waiting already (`OutOfMemory`).
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(stream) = &mut self.stream else { return Err(ErrorKind::NotConnected.into()) };
+        let mut rest = bytes;
+        while self.unsent.is_empty() && !rest.is_empty() {
+            match stream.write(rest) {
+                Ok(taken) => rest = &rest[taken..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.unsent.len() + rest.len() > self.unsent_bytes_max {
+            return Err(ErrorKind::OutOfMemory.into());
+        }
+        self.unsent.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// The socket takes bytes again.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.unsent.is_empty() {
+            return Ok(());
+        }
+        let unsent = std::mem::take(&mut self.unsent);
+        self.send(&unsent)
+    }
+
+    /// Reads once, at most `bytes_max` bytes, into a buffer that all connections of a thread share. Take the frames
+    /// with [`Line::next`], then give the rest back with [`Line::keep`].
+    pub fn read<'b>(&mut self, buffer: &'b mut Vec<u8>, bytes_max: usize) -> Received<'b> {
+        let Some(stream) = &mut self.stream else { return Received::Nothing };
+        let kept = self.partial.len();
+        if buffer.len() < kept + bytes_max {
+            buffer.resize(kept + bytes_max, 0);
+        }
+        loop {
+            match stream.read(&mut buffer[kept..kept + bytes_max]) {
+                Ok(0) => return Received::End,
+                Ok(taken) => {
+                    buffer[..kept].copy_from_slice(&self.partial);
+                    self.partial.clear();
+                    let rest = &buffer[..kept + taken];
+                    return Received::Bytes(Bytes { rest, taken, is_drained: taken < bytes_max });
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Received::Nothing,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Received::Broken(error),
+            }
+        }
+    }
+
+    /// The next whole frame of what was read; before the first one, checks the answer to `upgrade`.
+    ///
+    /// # Errors
+    /// [`LineError`]: the connection is beyond repair.
+    #[inline]
+    pub fn next<'b>(&mut self, bytes: &mut Bytes<'b>, upgrade: &Upgrade) -> Result<Option<Split<'b>>, LineError> {
+        if self.stage == Stage::Upgrading {
+            let Some(taken) = upgrade.check(bytes.rest).map_err(LineError::Upgrade)? else { return Ok(None) };
+            bytes.rest = &bytes.rest[taken..];
+            self.stage = Stage::Open;
+        }
+        let frame = ws::split_agreed(bytes.rest, upgrade.is_compressed()).map_err(LineError::Frame)?;
+        if let Some(frame) = &frame {
+            bytes.rest = &bytes.rest[frame.bytes..];
+        }
+        Ok(frame)
+    }
+
+    /// Keeps what was no whole frame for the next read.
+    pub fn keep(&mut self, bytes: &Bytes<'_>) {
+        if !bytes.rest.is_empty() {
+            self.partial.extend_from_slice(bytes.rest);
+        } else if self.partial.capacity() > 0 {
+            self.partial = Vec::new(); // Only connections in the middle of a frame hold memory.
+        }
+    }
+
+    /// Ends the connection, if there is one.
+    pub fn hang_up(&mut self, registry: &Registry) {
+        if let Some(mut stream) = self.stream.take() {
+            // Dropping the socket removes it anyway.
+            let _ = registry.deregister(&mut stream);
+        }
+        self.stage = Stage::Away;
+        self.partial = Vec::new();
+        self.unsent = Vec::new();
+    }
+}
+
+/// Makes client frames, one at a time, in one buffer.
+#[derive(Debug)]
+pub struct Masker {
+    mask: u32,
+    bytes: Vec<u8>,
+}
+
+impl Default for Masker {
+    fn default() -> Self {
+        Self { mask: 0x5bd1_e995, bytes: Vec::new() }
+    }
+}
+
+impl Masker {
+    /// The frame's bytes. Masks only have to differ; they protect proxies from pages, and here is neither.
+    pub fn frame(&mut self, kind: Kind, payload: &[u8]) -> &[u8] {
+        self.mask = self.mask.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.bytes.clear();
+        ws::write_masked(kind, payload, self.mask.to_be_bytes(), &mut self.bytes);
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll};
+    use std::net::TcpListener;
+    use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+    use volley::protocol::encode::{Encoding, websocket_frame};
+
+    /// A line that has asked for its upgrade, and the server's end of it.
+    fn rig(unsent_bytes_max: usize) -> (Line, std::net::TcpStream, Upgrade, Poll) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut poll = Poll::new().unwrap();
+        let mut line = Line::new(unsent_bytes_max);
+        line.connect(&Dial::to(listener.local_addr().unwrap()), poll.registry(), Token(0)).unwrap();
+        assert_eq!(line.stage(), Stage::Connecting);
+        let (server, _) = listener.accept().unwrap();
+        poll.poll(&mut Events::with_capacity(8), None).unwrap();
+        line.connected().unwrap();
+        (line, server, Upgrade::new("h:1", "volley.v1.json"), poll)
+    }
+
+    fn answer(upgrade: &Upgrade) -> Vec<u8> {
+        let request = String::from_utf8(upgrade.request("r")).unwrap();
+        let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+        let accept = derive_accept_key(key.as_bytes());
+        let head = "HTTP/1.1 101 x\r\nSec-WebSocket-Protocol: volley.v1.json\r\nSec-WebSocket-Accept: ";
+        format!("{head}{accept}\r\n\r\n").into_bytes()
+    }
+
+    /// Waits until there is something, and takes every frame of it.
+    fn frames(line: &mut Line, upgrade: &Upgrade, bytes_max: usize) -> Result<Vec<Vec<u8>>, LineError> {
+        let mut buffer = Vec::new();
+        loop {
+            match line.read(&mut buffer, bytes_max) {
+                Received::Nothing => std::thread::yield_now(),
+                Received::Bytes(mut bytes) => {
+                    let mut found = Vec::new();
+                    while let Some(frame) = line.next(&mut bytes, upgrade)? {
+                        found.push(frame.payload.to_vec());
+                    }
+                    line.keep(&bytes);
+                    return Ok(found);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_and_frames_that_come_a_byte_at_a_time_come_out_whole() {
+        let (mut line, mut server, upgrade, _poll) = rig(1_024);
+        let mut sent = answer(&upgrade);
+        for payload in [&b"{}"[..], &[b'x'; 300], b""] {
+            sent.extend_from_slice(&websocket_frame(payload, Encoding::Json));
+        }
+        server.write_all(&sent).unwrap();
+        let found: Vec<_> = (0..sent.len()).flat_map(|_| frames(&mut line, &upgrade, 1).unwrap()).collect();
+        assert_eq!(found, [b"{}".to_vec(), vec![b'x'; 300], Vec::new()]);
+        assert_eq!((line.stage(), line.partial.capacity()), (Stage::Open, 0), "nothing is held between frames");
+    }
+
+    #[test]
+    fn a_refusal_and_a_broken_frame_are_told_apart() {
+        let (mut line, mut server, upgrade, _poll) = rig(1_024);
+        server.write_all(b"HTTP/1.1 503 Busy\r\n\r\n").unwrap();
+        assert_eq!(frames(&mut line, &upgrade, READ_BYTES), Err(LineError::Upgrade("http 503".into())));
+        let (mut line, mut server, upgrade, _poll) = rig(1_024);
+        server.write_all(&[answer(&upgrade), vec![0x81, 0x80]].concat()).unwrap();
+        let error = frames(&mut line, &upgrade, READ_BYTES).unwrap_err();
+        assert_eq!(error.to_string(), "bad frame: masked frame from a server");
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_take_waits_within_a_bound_and_leaves_in_order() {
+        let (mut line, mut server, ..) = rig(100_000);
+        let (mut sent, mut n) = (0, 0u32);
+        while line.unsent.is_empty() {
+            line.send(&[n as u8; 50_000]).unwrap();
+            (sent, n) = (sent + 50_000, n + 1);
+        }
+        while line.send(&[n as u8; 50_000]).is_ok() {
+            (sent, n) = (sent + 50_000, n + 1);
+        }
+        assert!(line.unsent.len() > 50_000 && line.unsent.len() <= 100_000);
+        server.set_nonblocking(true).unwrap();
+        let (mut heard, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+        while heard.len() < sent {
+            line.flush().unwrap();
+            if let Ok(taken) = server.read(&mut buffer) {
+                heard.extend_from_slice(&buffer[..taken]);
+            }
+        }
+        assert!(heard.chunks(50_000).enumerate().all(|(n, chunk)| chunk.iter().all(|byte| *byte == n as u8)));
+    }
+
+    #[test]
+    fn an_end_is_told_and_nothing_is_sent_after_hanging_up() {
+        let (mut line, server, _, poll) = rig(1_024);
+        drop(server);
+        let mut buffer = Vec::new();
+        while matches!(line.read(&mut buffer, READ_BYTES), Received::Nothing) {}
+        assert!(matches!(line.read(&mut buffer, READ_BYTES), Received::End));
+        line.hang_up(poll.registry());
+        assert_eq!(line.send(b"x").unwrap_err().kind(), ErrorKind::NotConnected);
+        assert!(matches!(line.read(&mut buffer, READ_BYTES), Received::Nothing));
+    }
+}
