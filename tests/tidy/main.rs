@@ -5,6 +5,7 @@
 //! Rules on all files together: circles of imports, and how much there is of what should not grow.
 
 mod circles;
+mod pages;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -399,6 +400,19 @@ fn as_many_unsafe_blocks_as_the_architecture_says() {
     let said =
         page.split("**Unsafe.** ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a paragraph on unsafe");
     assert_eq!(Some(&said), NUMBERS.get(blocks), "{blocks} `unsafe` blocks in src; ARCHITECTURE.md says {said}");
+}
+
+#[test]
+fn pages_that_list_tests_and_runs_list_all() {
+    let files = tree();
+    let page = |path: &str| files.iter().find(|(name, _)| name == path).map(|(_, text)| text.as_str()).expect("a page");
+    let tests = pages::unlisted(page("tests/README.md"), &files, |path| {
+        pages::is_program(path, "tests/") || pages::is_program(path, "loadgen/tests/")
+    });
+    assert!(tests.is_empty(), "give them a row in tests/README.md: {tests:?}");
+    let is_run = |path: &str| path.starts_with("benches/runs/") && path.ends_with(".sh");
+    let runs = pages::unlisted(page("benches/README.md"), &files, is_run);
+    assert!(runs.is_empty(), "give them a row in benches/README.md: {runs:?}");
 }
 
 #[test]

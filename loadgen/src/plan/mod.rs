@@ -2,7 +2,7 @@
 //! a few seconds, named, or given) become egress, cores, memory, descriptors and nodes, each with its formula.
 //!
 //! Nothing about bytes is a guess: a sample frame goes through the server's encoder. Everything about time is counted
-//! in *sends*, which is what a machine is measured by. `benches/forecast.sh` holds a plan against a real run.
+//! in *sends*, which is what a machine is measured by. `benches/runs/forecast.sh` holds a plan against a real run.
 
 mod calibrate;
 pub mod cli;

@@ -1,4 +1,4 @@
-"""The viewers of benches/lite.sh, and their links. Standard library only."""
+"""The viewers of benches/runs/lite.sh, and their links. Standard library only."""
 
 import base64
 import json

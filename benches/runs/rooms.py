@@ -1,4 +1,4 @@
-"""Tables over the JSON reports of benches/rooms.sh: medians of its rounds, each round's value in parentheses."""
+"""Tables over the JSON reports of benches/runs/rooms.sh: medians of its rounds, each round's value in parentheses."""
 
 import glob
 import json
