@@ -7,7 +7,7 @@ use crate::chaos::ChaosArgs;
 use crate::check::CheckArgs;
 use crate::plan::PlanArgs;
 use crate::run::group::{Group, GroupText};
-use crate::run::messages::Line;
+use crate::run::messages::RecordedComment;
 use crate::run::recording::{self, OnBroken, Recording};
 use crate::run::scenario::{SOCKETS_PER_ADDRESS, Scenario, Script, Stall, processes_for};
 use crate::run::wording::Wording;
@@ -295,7 +295,7 @@ impl Args {
     }
 
     fn measured_s(&self, recording: Option<&Recording>) -> f64 {
-        let last = recording.and_then(|r| r.lines.last()).map(|line: &Line| line.at_ms);
+        let last = recording.and_then(|r| r.lines.last()).map(|line: &RecordedComment| line.at_ms);
         match (self.seconds, last, self.stall) {
             (Some(seconds), ..) => seconds,
             // A little past the last comment, so that it is inside.

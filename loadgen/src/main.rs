@@ -5,7 +5,7 @@
 
 use clap::Parser;
 use loadgen::cli::{Args, CliError, Command};
-use loadgen::run::progress::Line;
+use loadgen::run::progress::ProgressLine;
 use loadgen::run::report::Outcome;
 use loadgen::run::{children, conductor};
 use loadgen::{chaos, check, plan};
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     if let Err(error) = conductor::knock(&scenario) {
         return fail(EXIT_WRONG, &error);
     }
-    let mut line = Line::new(args.quiet);
+    let mut line = ProgressLine::new(args.quiet);
     let findings = conductor::run(&scenario, &mut |glance| line.show(&glance));
     line.end();
     let findings = match findings {

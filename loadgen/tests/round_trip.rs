@@ -1,7 +1,7 @@
 //! The log is the recording: a show that is replayed and exported comes back comment by comment, with its looks and
 //! its times; read by loadgen's own reader and by one that shares nothing with it.
 
-use loadgen::run::messages::Line;
+use loadgen::run::messages::RecordedComment;
 use loadgen::run::recording::{OnBroken, parse};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -60,7 +60,7 @@ fn name(mode: Mode) -> &'static str {
     }
 }
 
-fn of(line: &Line) -> Said {
+fn of(line: &RecordedComment) -> Said {
     (line.at_ms, name(line.mode), line.color, line.size, line.text.clone())
 }
 

@@ -5,6 +5,7 @@
 //! Rules on all files together: circles of imports, and how much there is of what should not grow.
 
 mod circles;
+mod names;
 mod pages;
 
 use std::collections::BTreeSet;

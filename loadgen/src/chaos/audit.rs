@@ -13,7 +13,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Events of one page.
 const PAGE_EVENTS: usize = 1_000;
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
@@ -45,7 +44,7 @@ pub fn get(address: SocketAddr, path: &str) -> Result<String, String> {
 }
 
 /// One answer of the history API.
-struct Answer {
+struct LogPage {
     epoch: String,
     first: u64,
     last: u64,
@@ -89,7 +88,7 @@ impl Classes {
 }
 
 /// Without `after`: from the first retained event on.
-fn page(address: SocketAddr, room: &str, after: Option<u64>, classes: &mut Classes) -> Result<Answer, String> {
+fn page(address: SocketAddr, room: &str, after: Option<u64>, classes: &mut Classes) -> Result<LogPage, String> {
     let after = after.map_or(String::new(), |after| format!("after={after}&"));
     let path = format!("/v1/rooms/{room}/events?{after}limit={PAGE_EVENTS}");
     let body = get(address, &path)?;
@@ -110,7 +109,7 @@ fn page(address: SocketAddr, room: &str, after: Option<u64>, classes: &mut Class
             let is_deleted = comment.get("deleted").and_then(Value::as_bool).unwrap_or(false);
             let hash = text(comment, "text").filter(|_| !is_deleted).map(|text| hash(&text));
             let role = comment.get("user").and_then(|user| text(user, "role"));
-            // Of what people say, only the words of those who run the show are looked for one by one.
+            // Of the comments, only those of moderators and hosts are looked for one by one.
             let is_of_staff = matches!(role.as_deref(), Some("moderator" | "host"));
             items.push(Item {
                 offset,
@@ -135,7 +134,7 @@ fn page(address: SocketAddr, room: &str, after: Option<u64>, classes: &mut Class
     let last = number("last").ok_or_else(wrong)?;
     let epoch = value.get("epoch").and_then(Value::as_str).ok_or_else(wrong)?.to_owned();
     let (first, next) = (number("first").unwrap_or(1), number("next"));
-    Ok(Answer { epoch, first, last, items, likes, next })
+    Ok(LogPage { epoch, first, last, items, likes, next })
 }
 
 /// Reads a page somewhere in `room` and writes it down.

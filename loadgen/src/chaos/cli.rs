@@ -1,8 +1,8 @@
 //! `loadgen chaos`: which scenarios, one after the other, and the exit code.
 
 use super::ground::{Ground, Trouble};
-use super::scenario::{self, Scenario};
-use super::table::{self, Row, State};
+use super::scenario::{self, ChaosScenario};
+use super::table::{self, Row, RowState};
 use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -82,7 +82,7 @@ pub fn run(args: &ChaosArgs) -> u8 {
     report(args, &rows, seed)
 }
 
-fn choose(args: &ChaosArgs, all: &[Scenario]) -> Result<Vec<Scenario>, String> {
+fn choose(args: &ChaosArgs, all: &[ChaosScenario]) -> Result<Vec<ChaosScenario>, String> {
     if args.all {
         return Ok(all.to_vec());
     }
@@ -108,7 +108,7 @@ fn binary(given: Option<&Path>) -> Result<PathBuf, String> {
     }
 }
 
-fn one(scenario: &Scenario, binary: &Path, folder: &Path, seed: u64, keep: bool) -> Row {
+fn one(scenario: &ChaosScenario, binary: &Path, folder: &Path, seed: u64, keep: bool) -> Row {
     let began = Instant::now();
     let (outcome, figures) = match Ground::new(folder.to_owned(), binary, seed) {
         Ok(mut ground) => {
@@ -118,11 +118,11 @@ fn one(scenario: &Scenario, binary: &Path, folder: &Path, seed: u64, keep: bool)
         Err(error) => (Err(error), Vec::new()),
     };
     let state = match outcome {
-        Ok(()) => State::Passed,
-        Err(Trouble::Skip(why)) => State::Skipped(why),
-        Err(Trouble::Fail(why)) => State::Failed(format!("{why} (kept: {})", folder.display())),
+        Ok(()) => RowState::Passed,
+        Err(Trouble::Skip(why)) => RowState::Skipped(why),
+        Err(Trouble::Fail(why)) => RowState::Failed(format!("{why} (kept: {})", folder.display())),
     };
-    if !keep && !matches!(state, State::Failed(_)) {
+    if !keep && !matches!(state, RowState::Failed(_)) {
         // What cannot be removed is only litter.
         let _ = std::fs::remove_dir_all(folder);
     }
@@ -131,7 +131,7 @@ fn one(scenario: &Scenario, binary: &Path, folder: &Path, seed: u64, keep: bool)
 
 fn report(args: &ChaosArgs, rows: &[Row], seed: u64) -> u8 {
     let text = format!("{}seed {seed}\n", table::text(rows));
-    let is_good = rows.iter().all(|row| !matches!(row.state, State::Failed(_)));
+    let is_good = rows.iter().all(|row| !matches!(row.state, RowState::Failed(_)));
     let code = if is_good { EXIT_GOOD } else { EXIT_WRONG };
     if let Some(path) = &args.markdown
         && let Err(error) = table::write_markdown(path, rows)

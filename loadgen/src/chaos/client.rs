@@ -16,7 +16,7 @@ use volley::protocol::frame::{FrameEvent, What};
 use volley::protocol::kind::{Kind, Poll};
 use volley::protocol::message::{Outcome, RenditionReason, ResumeFailure, ServerMessage, Welcome as Welcomed};
 
-/// Comments that may wait for their answers; a client that has so many says nothing new.
+/// Comments that may wait for their answers; at this limit the client sends no new one.
 pub const OPEN_MAX: usize = 64;
 
 /// Close code in the history when a connection ended without one.
@@ -24,7 +24,7 @@ pub const CLOSED_WITHOUT_CODE: u64 = 1006;
 
 /// A comment without an answer.
 #[derive(Debug)]
-struct Said {
+struct UnansweredComment {
     number: u64,
     attempt: u64,
     text: String,
@@ -50,7 +50,7 @@ pub struct Client {
     is_in: bool,
     is_live: bool,
     number: u64,
-    open: VecDeque<Said>,
+    open: VecDeque<UnansweredComment>,
     asked_ns: u64,
     /// The open poll, as far as it was told.
     poll: Option<Poll>,
@@ -71,7 +71,7 @@ pub enum Wish {
 
 /// What the clients of a run count together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ClientCounts {
     /// Comments sent for the first time…
     pub sent: u64,
     /// …and again.
@@ -113,7 +113,7 @@ pub struct Counts {
     pub unreadable: u64,
 }
 
-impl Counts {
+impl ClientCounts {
     /// Adds another crowd's.
     pub fn add(&mut self, other: &Self) {
         self.sent += other.sent;
@@ -143,8 +143,7 @@ impl Counts {
 pub struct Desk<'a> {
     /// Where it writes.
     pub recorder: &'a Recorder,
-    /// What it counts.
-    pub counts: &'a mut Counts,
+    pub counts: &'a mut ClientCounts,
     /// The rooms' names.
     pub rooms: &'a [String],
 }
@@ -207,14 +206,14 @@ impl Client {
     }
 
     /// A new comment, as JSON to send; `None` when too many wait or it is not in. Its text is `text`, which the server's
-    /// normalisation must leave as it is, because its hash has to be the stored text's; else one that nobody else says.
+    /// normalisation must leave as it is, because its hash has to be the stored text's; without it, a text of its own.
     pub fn say(&mut self, text: Option<String>, desk: &mut Desk<'_>) -> Option<String> {
         if !self.is_in || self.open.len() >= OPEN_MAX {
             return None;
         }
         self.number += 1;
         let text = text.unwrap_or_else(|| format!("{} says {}", self.name, self.number));
-        self.open.push_back(Said { number: self.number, attempt: 0, text, is_out: false });
+        self.open.push_back(UnansweredComment { number: self.number, attempt: 0, text, is_out: false });
         desk.counts.sent += 1;
         Some(self.out(self.open.len() - 1, desk))
     }

@@ -4,9 +4,9 @@
 
 mod floor;
 
-use super::client::Counts;
+use super::client::ClientCounts;
 use super::record::Recorder;
-use floor::Floor;
+use floor::CrowdThread;
 use mio::{Poll, Token, Waker};
 use std::io;
 use std::net::SocketAddr;
@@ -20,14 +20,12 @@ const WAKER: Token = Token(usize::MAX);
 
 /// Who takes part.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct CrowdPlan {
     /// Begins its clients' names.
     pub name: String,
-    /// Where the server is.
     pub server: SocketAddr,
     /// Rooms; client `n` follows room `n % rooms`.
     pub rooms: Vec<String>,
-    /// Clients.
     pub clients: usize,
     /// For keys, moments and victims.
     pub seed: u64,
@@ -35,7 +33,7 @@ pub struct Plan {
     pub habits: Habits,
 }
 
-/// What a crowd does besides saying what nobody else says.
+/// What a crowd does besides sending distinct comments.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Habits {
     /// Share of the comments that are near-duplicates of a few popular texts, 0–1.
@@ -61,7 +59,7 @@ impl Habits {
 
 /// What a crowd is told.
 #[derive(Clone, Copy, Debug)]
-enum Order {
+enum CrowdOrder {
     /// Comments a second, likes messages a second, and connections cut by the clients themselves a second.
     Pace { comments: f64, likes: f64, cuts: f64 },
     /// All leave in good order.
@@ -70,20 +68,20 @@ enum Order {
 
 /// What can be seen of a crowd from outside.
 #[derive(Debug, Default)]
-struct Shown {
+struct CrowdShown {
     live: AtomicUsize,
     open: AtomicUsize,
     /// Clients that were told not to come back.
     banished: AtomicUsize,
-    counts: Mutex<Counts>,
+    counts: Mutex<ClientCounts>,
 }
 
 /// A crowd at work.
 #[derive(Debug)]
 pub struct Crowd {
-    orders: Sender<Order>,
+    orders: Sender<CrowdOrder>,
     waker: Arc<Waker>,
-    shown: Arc<Shown>,
+    shown: Arc<CrowdShown>,
     thread: Option<JoinHandle<io::Result<()>>>,
     clients: usize,
 }
@@ -93,22 +91,22 @@ impl Crowd {
     ///
     /// # Errors
     /// The system gives no poll or thread.
-    pub fn start(plan: &Plan, recorder: &Recorder) -> io::Result<Self> {
+    pub fn start(plan: &CrowdPlan, recorder: &Recorder) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let shown = Arc::new(Shown::default());
+        let shown = Arc::new(CrowdShown::default());
         let (orders, inbox) = channel();
-        let floor = Floor::new(plan, recorder.clone(), poll, inbox, shown.clone());
+        let floor = CrowdThread::new(plan, recorder.clone(), poll, inbox, shown.clone());
         let thread = std::thread::Builder::new().name("crowd".into()).spawn(move || floor.run())?;
         Ok(Self { orders, waker, shown, thread: Some(thread), clients: plan.clients })
     }
 
-    /// From now on so many comments, likes and self-made cuts a second, in all.
+    /// Sets the rates of comments, likes and connections that clients cut themselves, for the whole crowd.
     pub fn pace(&self, comments: f64, likes: f64, cuts: f64) {
-        self.tell(Order::Pace { comments, likes, cuts });
+        self.tell(CrowdOrder::Pace { comments, likes, cuts });
     }
 
-    fn tell(&self, order: Order) {
+    fn tell(&self, order: CrowdOrder) {
         // A crowd that has ended shows it when it is joined.
         let _ = self.orders.send(order);
         let _ = self.waker.wake();
@@ -119,7 +117,6 @@ impl Crowd {
         self.shown.live.load(Ordering::Relaxed)
     }
 
-    /// All clients.
     pub fn clients(&self) -> usize {
         self.clients
     }
@@ -131,7 +128,7 @@ impl Crowd {
     }
 
     /// What was counted so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> ClientCounts {
         *self.shown.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -139,8 +136,8 @@ impl Crowd {
     ///
     /// # Errors
     /// What ended the crowd's thread before.
-    pub fn leave(mut self) -> io::Result<Counts> {
-        self.tell(Order::Leave);
+    pub fn leave(mut self) -> io::Result<ClientCounts> {
+        self.tell(CrowdOrder::Leave);
         if let Some(thread) = self.thread.take() {
             thread.join().map_err(|_| io::Error::other("the crowd's thread panicked"))??;
         }
@@ -150,7 +147,7 @@ impl Crowd {
 
 impl Drop for Crowd {
     fn drop(&mut self) {
-        self.tell(Order::Leave);
+        self.tell(CrowdOrder::Leave);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -194,7 +191,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let path = std::env::temp_dir().join(format!("crowd-{}.jsonl", std::process::id()));
         let recorder = Recorder::new(&path).unwrap();
-        let plan = Plan {
+        let plan = CrowdPlan {
             name: "c".into(),
             server: listener.local_addr().unwrap(),
             rooms: vec!["demo".into()],

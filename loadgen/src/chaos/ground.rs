@@ -3,8 +3,8 @@
 //! Does not know: which faults there are.
 
 use super::audit;
-use super::client::Counts;
-use super::crowd::{Crowd, Habits, Plan};
+use super::client::ClientCounts;
+use super::crowd::{Crowd, CrowdPlan, Habits};
 use super::dice::Dice;
 use super::record::Recorder;
 use super::server::{NoStart, Recipe, Server, free_addresses};
@@ -53,7 +53,6 @@ pub fn fail<T>(text: impl Into<String>) -> Result<T, Trouble> {
     Err(Trouble::Fail(text.into()))
 }
 
-/// See the module's page.
 pub struct Ground {
     /// Removed at the end, unless the scenario failed.
     pub folder: PathBuf,
@@ -215,7 +214,7 @@ impl Ground {
         self.rooms.extend_from_slice(&rooms);
         let (name, server, seed) = (name.to_owned(), self.recipe.addresses[0], self.dice.next());
         let habits = self.habits;
-        Ok(Crowd::start(&Plan { name, server, rooms, clients, seed, habits }, &self.recorder)?)
+        Ok(Crowd::start(&CrowdPlan { name, server, rooms, clients, seed, habits }, &self.recorder)?)
     }
 
     /// The crowd.
@@ -226,7 +225,7 @@ impl Ground {
         self.crowd.as_ref().ok_or_else(|| Trouble::Fail("nobody was invited".into()))
     }
 
-    /// From now on so many comments, likes messages and self-made cuts a second.
+    /// Sets the rates of comments, likes messages and connections that clients cut themselves.
     ///
     /// # Errors
     /// Nobody was invited.
@@ -236,7 +235,7 @@ impl Ground {
     }
 
     /// What the crowd counted so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> ClientCounts {
         self.crowd.as_ref().map(Crowd::counts).unwrap_or_default()
     }
 
@@ -309,7 +308,7 @@ impl Ground {
             self.figure("pages", pages);
         }
         let audited = audit::audit(&self.recorder, self.recipe.addresses[0], &self.rooms).map_err(Trouble::Fail)?;
-        let mut counts = Counts::default();
+        let mut counts = ClientCounts::default();
         for crowd in self.crowd.take().into_iter().chain(self.more.drain(..)) {
             counts.add(&crowd.leave()?);
         }

@@ -7,7 +7,7 @@ mod floor;
 
 pub use floor::SLOW_RCVBUF_BYTES;
 
-use floor::Floor;
+use floor::MassThread;
 use mio::Poll;
 use std::collections::BTreeMap;
 use std::io;
@@ -35,10 +35,8 @@ pub enum Habit {
 
 /// What is wanted.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    /// Where the server is.
+pub struct MassPlan {
     pub server: SocketAddr,
-    /// Their rooms.
     pub rooms: Vec<String>,
     /// Habits, and how many have each.
     pub viewers: Vec<(Habit, usize)>,
@@ -49,7 +47,7 @@ pub struct Plan {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Order {
+enum MassOrder {
     Cut { habit: Habit, jitter: bool },
     Stall(bool),
     Vanish(Habit),
@@ -59,14 +57,12 @@ enum Order {
 
 /// What is seen from outside.
 #[derive(Clone, Debug, Default)]
-pub struct Shown {
+pub struct MassShown {
     /// Viewers that are in, by whether they only read.
     pub live: [usize; 2],
     /// Sockets that are open.
     pub open: usize,
-    /// Welcomes so far.
     pub welcomes: u64,
-    /// Frames so far.
     pub frames: u64,
     /// Stretches that were not delivered and not announced, or delivered twice.
     pub holes: u64,
@@ -85,8 +81,8 @@ pub struct Shown {
 /// A mass at work; all leave when it is dropped.
 #[derive(Debug)]
 pub struct Mass {
-    orders: Sender<Order>,
-    shown: Arc<Mutex<Shown>>,
+    orders: Sender<MassOrder>,
+    shown: Arc<Mutex<MassShown>>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -95,49 +91,49 @@ impl Mass {
     ///
     /// # Errors
     /// The system gives no poll or thread.
-    pub fn start(plan: Plan) -> io::Result<Self> {
-        let shown = Arc::new(Mutex::new(Shown::default()));
+    pub fn start(plan: MassPlan) -> io::Result<Self> {
+        let shown = Arc::new(Mutex::new(MassShown::default()));
         let (orders, inbox) = channel();
         let poll = Poll::new()?;
-        let floor = Floor::new(plan, poll, inbox, shown.clone());
+        let floor = MassThread::new(plan, poll, inbox, shown.clone());
         let thread = std::thread::Builder::new().name("mass".into()).spawn(move || floor.run())?;
         Ok(Self { orders, shown, thread: Some(thread) })
     }
 
     /// As it is now.
-    pub fn shown(&self) -> Shown {
+    pub fn shown(&self) -> MassShown {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn tell(&self, order: Order) {
+    fn tell(&self, order: MassOrder) {
         // A mass that has ended shows nothing new, which its scenario sees.
         let _ = self.orders.send(order);
     }
 
     /// Cuts everybody with this habit at once; they come back, with the SDK's jitter or in the same moment.
     pub fn cut(&self, habit: Habit, jitter: bool) {
-        self.tell(Order::Cut { habit, jitter });
+        self.tell(MassOrder::Cut { habit, jitter });
     }
 
     /// Those who stall stop reading, or read again.
     pub fn stall(&self, on: bool) {
-        self.tell(Order::Stall(on));
+        self.tell(MassOrder::Stall(on));
     }
 
     /// From now on the kernel drops every packet that comes for those with this habit, and they say nothing.
     pub fn vanish(&self, habit: Habit) {
-        self.tell(Order::Vanish(habit));
+        self.tell(MassOrder::Vanish(habit));
     }
 
     /// Pauses and latencies count from here.
     pub fn mark(&self) {
-        self.tell(Order::Mark);
+        self.tell(MassOrder::Mark);
     }
 }
 
 impl Drop for Mass {
     fn drop(&mut self) {
-        self.tell(Order::Leave);
+        self.tell(MassOrder::Leave);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

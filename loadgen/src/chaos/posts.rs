@@ -37,9 +37,8 @@ pub struct Done {
     pub again: u64,
 }
 
-/// Where and what.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct OwnerPlan {
     /// The public and the admin address.
     pub addresses: [SocketAddr; 2],
     /// The rooms, one after the other.
@@ -59,7 +58,7 @@ pub struct Posts {
 
 impl Posts {
     /// Begins to post.
-    pub fn start(plan: Plan, recorder: &Recorder) -> Self {
+    pub fn start(plan: OwnerPlan, recorder: &Recorder) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, recorder) = (stop.clone(), recorder.clone());
         let thread = std::thread::spawn(move || {
@@ -121,7 +120,7 @@ fn post_until_answered(
 }
 
 struct Owner {
-    plan: Plan,
+    plan: OwnerPlan,
     recorder: Recorder,
     dice: Dice,
     number: u64,

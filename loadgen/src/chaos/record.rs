@@ -16,11 +16,11 @@ const BUFFER_BYTES: usize = 256 * 1024;
 #[derive(Clone, Debug)]
 pub struct Recorder {
     path: PathBuf,
-    open: Arc<Mutex<Open>>,
+    open: Arc<Mutex<RecorderState>>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct RecorderState {
     writer: Option<Writer<BufWriter<File>>>,
     /// The first failure: a history with a hole proves nothing.
     failed: Option<io::Error>,
@@ -33,14 +33,14 @@ impl Recorder {
     /// The file cannot be made.
     pub fn new(path: &Path) -> io::Result<Self> {
         let writer = Writer::new(BufWriter::with_capacity(BUFFER_BYTES, File::create(path)?));
-        let open = Open { writer: Some(writer), failed: None };
+        let open = RecorderState { writer: Some(writer), failed: None };
         Ok(Self { path: path.to_owned(), open: Arc::new(Mutex::new(open)) })
     }
 
     /// Writes down what happens now. The time is taken under the lock, so that lines stand in order of time.
     pub fn write(&self, event: &Event<'_>) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let Open { writer: Some(writer), failed: failed @ None } = &mut *open else { return };
+        let RecorderState { writer: Some(writer), failed: failed @ None } = &mut *open else { return };
         if let Err(error) = writer.write(now_ns(), event) {
             *failed = Some(error);
         }

@@ -15,9 +15,8 @@ use super::ground::{Ground, Trouble, broken};
 use crate::check::{Rule, Verdict};
 use std::fmt::Write as _;
 
-/// One scenario.
 #[derive(Clone, Copy)]
-pub struct Scenario {
+pub struct ChaosScenario {
     /// Its name on the command line.
     pub name: &'static str,
     /// What is done.
@@ -31,11 +30,11 @@ pub struct Scenario {
 }
 
 /// All of them, in the order in which they run.
-pub fn all() -> Vec<Scenario> {
+pub fn all() -> Vec<ChaosScenario> {
     [kills::ALL, points::ALL, storage::ALL, damage::ALL, drains::ALL, masses::ALL, crowds::ALL, bugs::ALL].concat()
 }
 
-/// Comments a second and clients of the runs with kills, spread over so many rooms.
+/// Comments a second, clients and rooms of the runs with kills.
 const LOAD: (f64, usize, usize) = (2_000.0, 300, 30);
 /// Likes messages a second beside them.
 const LIKES_PER_S: f64 = 50.0;

@@ -17,7 +17,6 @@ pub const START_MAX: Duration = Duration::from_secs(30);
 /// How a server is run.
 #[derive(Clone, Debug)]
 pub struct Recipe {
-    /// The binary.
     pub binary: PathBuf,
     /// The public and the admin address.
     pub addresses: [SocketAddr; 2],

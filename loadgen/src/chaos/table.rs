@@ -2,7 +2,7 @@
 //!
 //! Does not know: how they came about.
 
-use super::scenario::Scenario;
+use super::scenario::ChaosScenario;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -13,7 +13,7 @@ const MARKS: [&str; 2] = ["<!-- results: begin -->", "<!-- results: end -->"];
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum RowState {
     /// As it should.
     Passed,
     /// Not run, and why.
@@ -22,8 +22,7 @@ pub enum State {
     Failed(String),
 }
 
-impl State {
-    /// In one word.
+impl RowState {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -44,10 +43,9 @@ impl State {
 /// One scenario's result.
 #[derive(Clone)]
 pub struct Row {
-    /// Which.
-    pub scenario: Scenario,
+    pub scenario: ChaosScenario,
     /// How it ended.
-    pub state: State,
+    pub state: RowState,
     /// What was counted.
     pub figures: Vec<(String, String)>,
     /// How long it took.
@@ -110,7 +108,7 @@ pub fn write_markdown(path: &Path, rows: &[Row]) -> std::io::Result<()> {
 fn markdown(rows: &[Row], known: &str) -> String {
     let mut text = format!("Machine: {}.\n\n", machine());
     text.push_str("| scenario | inject | result | figures | what it shows |\n|---|---|---|---|---|\n");
-    for Scenario { name, .. } in super::scenario::all() {
+    for ChaosScenario { name, .. } in super::scenario::all() {
         let begin = format!("| `{name}` |");
         match (rows.iter().find(|row| row.scenario.name == name), known.lines().find(|line| line.starts_with(&begin))) {
             (Some(row), _) => text.push_str(&line(row)),
@@ -125,14 +123,14 @@ fn markdown(rows: &[Row], known: &str) -> String {
 fn line(row: &Row) -> String {
     let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
     let result = match &row.state {
-        State::Passed => "passed".to_owned(),
-        State::Skipped(why) => format!("skipped: {}", cell(why)),
+        RowState::Passed => "passed".to_owned(),
+        RowState::Skipped(why) => format!("skipped: {}", cell(why)),
         // Without the folder that was kept: it is nobody's business elsewhere.
-        State::Failed(why) => {
+        RowState::Failed(why) => {
             format!("**failed**: {}", cell(why.split(" (kept: ").next().unwrap_or_default().trim_end()))
         }
     };
-    let Scenario { name, inject, shows, .. } = row.scenario;
+    let ChaosScenario { name, inject, shows, .. } = row.scenario;
     format!("| `{name}` | {} | {result} | {} | {} |\n", cell(inject), cell(&row.figures()), cell(shows))
 }
 
@@ -150,7 +148,7 @@ fn machine() -> String {
 mod tests {
     use super::*;
 
-    fn row(at: usize, state: State) -> Row {
+    fn row(at: usize, state: RowState) -> Row {
         let scenario = crate::chaos::scenario::all()[at];
         Row { scenario, state, figures: vec![("kills".into(), "3".into())], seconds: 1.5 }
     }
@@ -159,8 +157,9 @@ mod tests {
     fn a_run_of_some_keeps_the_lines_of_the_others_in_order() {
         let path = std::env::temp_dir().join(format!("table-{}.md", std::process::id()));
         std::fs::write(&path, format!("above\n{}\n{}\nbelow\n", MARKS[0], MARKS[1])).unwrap();
-        write_markdown(&path, &[row(2, State::Passed), row(0, State::Failed("a|b (kept: here)".into()))]).unwrap();
-        write_markdown(&path, &[row(1, State::Skipped("no root".into())), row(2, State::Failed("late".into()))])
+        write_markdown(&path, &[row(2, RowState::Passed), row(0, RowState::Failed("a|b (kept: here)".into()))])
+            .unwrap();
+        write_markdown(&path, &[row(1, RowState::Skipped("no root".into())), row(2, RowState::Failed("late".into()))])
             .unwrap();
         let page = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(&path).unwrap();

@@ -4,7 +4,7 @@
 
 use super::faults::Faults;
 use super::lifetimes::Here;
-use super::log::{LogId, Logs, Place, Seen};
+use super::log::{LogId, Logs, Seen, Sight};
 use super::names::{Map, Name, Names};
 use super::sends::{Acked, Said, Sends};
 use super::spans::Ended;
@@ -14,7 +14,7 @@ use std::collections::HashSet;
 
 /// One node's log.
 #[derive(Debug)]
-struct Audit {
+struct ReadLedger {
     node: Name,
     log: LogId,
     first: u64,
@@ -27,7 +27,7 @@ struct Audit {
 
 /// A page of the history API: after `after` up to `to`, everything.
 #[derive(Clone, Copy, Debug)]
-struct Page {
+struct ReadPage {
     node: Name,
     log: LogId,
     after: u64,
@@ -37,7 +37,6 @@ struct Page {
     line: u64,
 }
 
-/// A deletion.
 #[derive(Clone, Copy, Debug)]
 pub struct Deletion {
     room: Name,
@@ -47,19 +46,18 @@ pub struct Deletion {
     line: u64,
 }
 
-/// All of them.
 #[derive(Debug, Default)]
 pub struct Audits {
     /// The newest of each node and log.
-    all: Vec<Audit>,
+    all: Vec<ReadLedger>,
     by_name: Map<(Name, LogId), usize>,
-    pages: Vec<Page>,
+    pages: Vec<ReadPage>,
     deletions: Vec<Deletion>,
 }
 
 /// An audit, made ready for counting.
 struct Ledger<'a> {
-    audit: &'a Audit,
+    audit: &'a ReadLedger,
     /// By offset, each once.
     items: Vec<Seen>,
     offsets: Vec<u64>,
@@ -71,7 +69,7 @@ struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    fn new(audit: &'a Audit, guaranteed_lane: Option<Name>) -> Self {
+    fn new(audit: &'a ReadLedger, guaranteed_lane: Option<Name>) -> Self {
         let mut items = audit.items.clone();
         items.sort_by_key(|item| item.offset);
         items.dedup_by_key(|item| item.offset);
@@ -138,7 +136,7 @@ impl Audits {
         let at = *self.by_name.entry((node, log)).or_insert(self.all.len());
         let (t, line) = (here.t, here.line);
         if at == self.all.len() {
-            self.all.push(Audit { node, log, first: 0, last: 0, t, line, items: Vec::new(), goes_on: false });
+            self.all.push(ReadLedger { node, log, first: 0, last: 0, t, line, items: Vec::new(), goes_on: false });
         }
         let known = &mut self.all[at];
         if !known.goes_on {
@@ -149,7 +147,7 @@ impl Audits {
         (known.t, known.line, known.goes_on) = (here.t, here.line, audit.more);
         for item in &audit.items {
             let seen = Seen::of(item, here.names);
-            here.logs.saw(log, seen, Place::Audit, here.t, here.line, here.names, here.findings);
+            here.logs.saw(log, seen, Sight::Audit, here.t, here.line, here.names, here.findings);
             here.findings.checked(Rule::S4);
             if let Some(before) = known.items.last().filter(|before| before.offset >= seen.offset) {
                 let rule = if before.offset == seen.offset { Rule::S3 } else { Rule::S4 };
@@ -183,7 +181,7 @@ impl Audits {
         for item in &page.items {
             let seen = Seen::of(item, here.names);
             comments += u64::from(seen.is_comment());
-            here.logs.saw(log, seen, Place::Asked(asked), here.t, here.line, here.names, here.findings);
+            here.logs.saw(log, seen, Sight::Asked(asked), here.t, here.line, here.names, here.findings);
         }
         let to = page.items.iter().map(|item| item.offset).max().unwrap_or(page.after);
         if let Some(first) = page.items.first().filter(|item| item.offset <= page.after) {
@@ -191,7 +189,7 @@ impl Audits {
                 format!("the page after {} begins with {}", page.after, first.offset)
             });
         }
-        self.pages.push(Page { node, log, after: page.after, to, comments, t: here.t, line: here.line });
+        self.pages.push(ReadPage { node, log, after: page.after, to, comments, t: here.t, line: here.line });
     }
 
     /// Something was deleted.
@@ -224,7 +222,7 @@ impl Audits {
             nothing_is_absent(logs, *log, ledgers, &deleted, names, findings);
         }
         // All nodes together are the truth for counting: where one differs, S1 has said so.
-        let joined: Vec<Audit> = by_log.values().filter_map(|ledgers| join(ledgers)).collect();
+        let joined: Vec<ReadLedger> = by_log.values().filter_map(|ledgers| join(ledgers)).collect();
         let joined: Vec<Ledger<'_>> = joined.iter().map(|audit| Ledger::new(audit, lane)).collect();
         let mut whole: Map<LogId, &Ledger<'_>> = by_log.iter().map(|(log, ledgers)| (*log, ledgers[0])).collect();
         whole.extend(joined.iter().map(|ledger| (ledger.audit.log, ledger)));
@@ -237,7 +235,7 @@ impl Audits {
             if page.comments != all {
                 findings.wrong(Rule::S1, Some(page.line), || {
                     let (node, audited) = (names.get(page.node), names.get(ledger.audit.node));
-                    let Page { after, to, comments, .. } = page;
+                    let ReadPage { after, to, comments, .. } = page;
                     format!("a page of {node} after {after} up to {to}: {comments} comments; {audited} holds {all}")
                 });
             }
@@ -333,10 +331,10 @@ impl Audits {
 }
 
 /// The logs of several nodes as one.
-fn join(ledgers: &[&Ledger<'_>]) -> Option<Audit> {
+fn join(ledgers: &[&Ledger<'_>]) -> Option<ReadLedger> {
     let (first, rest) = ledgers.split_first().filter(|(_, rest)| !rest.is_empty())?;
-    let Audit { node, log, first, last, t, line, .. } = *first.audit;
-    let mut joined = Audit { node, log, first, last, t, line, items: ledgers[0].items.clone(), goes_on: false };
+    let ReadLedger { node, log, first, last, t, line, .. } = *first.audit;
+    let mut joined = ReadLedger { node, log, first, last, t, line, items: ledgers[0].items.clone(), goes_on: false };
     for ledger in rest {
         joined.first = joined.first.min(ledger.audit.first);
         joined.last = joined.last.max(ledger.audit.last);

@@ -15,7 +15,7 @@ pub const LOG_DAMAGING: &[&str] = &["corruption", "truncation", "wipe", "restore
 pub const POWER_LOSS_WRITE: &str = "power_loss_write";
 
 #[derive(Clone, Debug)]
-struct Fault {
+struct FaultSpan {
     kind: Name,
     target: Name,
     on: u64,
@@ -24,10 +24,9 @@ struct Fault {
     damages_log: bool,
 }
 
-/// All faults.
 #[derive(Debug, Default)]
 pub struct Faults {
-    all: Vec<Fault>,
+    all: Vec<FaultSpan>,
     /// Times with at least one fault, joined; made at the end.
     periods: Vec<(u64, u64)>,
     stray: u64,
@@ -49,7 +48,7 @@ impl Faults {
         let loses_power = fault.kind == POWER_LOSS_WRITE
             || (fault.kind == "power_loss" && fault.durability.as_deref() == Some("write"));
         let may_change_epoch = damages_log || loses_power;
-        self.all.push(Fault { kind, target, on: t, off: u64::MAX, may_change_epoch, damages_log });
+        self.all.push(FaultSpan { kind, target, on: t, off: u64::MAX, may_change_epoch, damages_log });
     }
 
     /// All faults are known now. Returns what must be known besides.

@@ -3,7 +3,7 @@
 //! Memory: one entry per client with the newest [`RECENT`] offsets that it was sent, one per session, and one small
 //! record per span with the offsets of what was no plain comment, which the ledger needs until the audits are read.
 
-use super::log::{LogId, Logs, Place, Seen};
+use super::log::{LogId, Logs, Seen, Sight};
 use super::names::{Map, Name, Names};
 use super::spans::{End, Ended, Outage, Span};
 use super::verdict::{Findings, Rule};
@@ -56,7 +56,6 @@ pub struct Lifetimes {
     last_of: Map<Name, u32>,
     /// Every span that is over.
     pub ended: Vec<Ended>,
-    /// Every outage.
     pub outages: Vec<Outage>,
     /// How late an acknowledged event may be delivered.
     late_ns: u64,
@@ -64,15 +63,11 @@ pub struct Lifetimes {
 
 /// What a line needs around it.
 pub struct Here<'a> {
-    /// When.
     pub t: u64,
-    /// Where.
     pub line: u64,
-    /// The logs.
     pub logs: &'a mut Logs,
     /// The strings.
     pub names: &'a mut Names,
-    /// The findings.
     pub findings: &'a mut Findings,
 }
 
@@ -132,7 +127,6 @@ impl Lifetimes {
         session.filter(|session| *session != Name::NONE).unwrap_or(client)
     }
 
-    /// A welcome.
     pub fn welcome(&mut self, welcome: &Welcome<'_>, here: &mut Here<'_>) {
         let at = self.find(&welcome.who, Some(&welcome.room), here.names);
         let (room, epoch) = (here.names.put(&welcome.room), here.names.put(&welcome.epoch));
@@ -167,7 +161,7 @@ impl Lifetimes {
         }
         for item in &welcome.items {
             let seen = Seen::of(item, here.names);
-            here.logs.saw(log, seen, Place::Asked(asked), here.t, here.line, here.names, here.findings);
+            here.logs.saw(log, seen, Sight::Asked(asked), here.t, here.line, here.names, here.findings);
         }
         self.ascending(&welcome.items, here);
     }
@@ -265,7 +259,7 @@ impl Lifetimes {
             return; // Nobody knows which log this is; that has been said.
         }
         let counts = self.all[at].continues(frame, here);
-        if counts == Counts::Anew {
+        if counts == Counted::Anew {
             // What is not continued cannot be added up: the ledger begins again here.
             self.end_span(at, End::Slow);
             self.all[at].position = frame.prev;
@@ -275,12 +269,12 @@ impl Lifetimes {
         let lifetime = &mut self.all[at];
         lifetime.heard = (here.t, here.line);
         let Some(log) = lifetime.log else { return };
-        let place = lifetime.catch_up.map_or(Place::Live, |catch_up| Place::Resume(catch_up.asked));
+        let place = lifetime.catch_up.map_or(Sight::Live, |catch_up| Sight::Resume(catch_up.asked));
         for item in &frame.items {
             let seen = Seen::of(item, here.names);
             let ack_t = here.logs.saw(log, seen, place, here.t, here.line, here.names, here.findings);
             let is_new = lifetime.arrives(frame, seen.offset, here);
-            if is_new && counts != Counts::Not {
+            if is_new && counts != Counted::Not {
                 lifetime.span.count(&seen, item.times.max(1));
             }
             if is_new
@@ -294,7 +288,7 @@ impl Lifetimes {
                 }
             }
         }
-        if counts != Counts::Not {
+        if counts != Counted::Not {
             lifetime.span.comments += frame.raises.iter().map(|(_, by)| by).sum::<u64>();
             for (class, n) in &frame.shed {
                 match &**class {
@@ -309,7 +303,7 @@ impl Lifetimes {
             lifetime.catch_up = None;
             self.is_live(at, here.t);
         }
-        if counts == Counts::Not {
+        if counts == Counted::Not {
             self.end_span(at, End::Slow);
             self.all[at].begin_span(here.line, true);
         }
@@ -355,10 +349,10 @@ impl Lifetimes {
 
 /// Whether a frame goes into the ledger.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Counts {
+enum Counted {
     /// It continues the span.
     On,
-    /// It begins another one: something before it is missing.
+    /// It begins a new span: something before it is missing.
     Anew,
     /// The client has (a part of) it already.
     Not,
@@ -421,7 +415,7 @@ impl Lifetime {
     }
 
     /// S2 and S12: the frame continues the position.
-    fn continues(&mut self, frame: &Frame<'_>, here: &mut Here<'_>) -> Counts {
+    fn continues(&mut self, frame: &Frame<'_>, here: &mut Here<'_>) -> Counted {
         here.findings.checked(Rule::S2);
         let (client, position) = (here.names.get(self.client), self.position);
         if frame.last < frame.prev {
@@ -430,7 +424,7 @@ impl Lifetime {
         }
         let is_first = std::mem::take(&mut self.is_first);
         if frame.prev == position {
-            return Counts::On;
+            return Counted::On;
         }
         let (prev, last) = (frame.prev, frame.last);
         if is_first || self.catch_up.is_some() {
@@ -443,7 +437,7 @@ impl Lifetime {
                 format!("a frame {prev}–{last} for {client}, which is at {position}")
             });
         }
-        if prev > position { Counts::Anew } else { Counts::Not }
+        if prev > position { Counted::Anew } else { Counted::Not }
     }
 
     /// S3 and S4, and that it lies inside of its frame (S2). Whether it is on its first way to this client.

@@ -57,7 +57,6 @@ impl Likes {
         room.seen_t = room.seen_t.max(t);
     }
 
-    /// An audit's total.
     pub fn audit(&mut self, room: Name, total: u64, line: u64) {
         self.rooms.entry(room).or_default().audited = Some((total, line));
     }

@@ -14,9 +14,7 @@ pub struct LogId(pub u32);
 /// An item, in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Where.
     pub offset: u64,
-    /// Who.
     pub author: Name,
     /// The client's id.
     pub id: Name,
@@ -41,7 +39,6 @@ impl Seen {
         }
     }
 
-    /// It is a comment.
     pub fn is_comment(&self) -> bool {
         self.kind == Name::NONE
     }
@@ -72,7 +69,7 @@ impl Seen {
 
 /// Where an item was shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Sight {
     /// In a frame, live.
     Live,
     /// In a frame that brings back a client that asked at this time.
@@ -86,7 +83,6 @@ pub enum Place {
 /// One version of what is at an offset; more than one is a violation.
 #[derive(Clone, Copy, Debug)]
 pub struct Version {
-    /// What was seen.
     pub seen: Seen,
     /// The earliest time at which it was seen.
     pub first_t: u64,
@@ -105,10 +101,8 @@ struct Slot {
     ack_t: u64,
 }
 
-/// One log.
 #[derive(Debug, Default)]
 pub struct Log {
-    /// Its room.
     pub room: Name,
     /// Its incarnation.
     pub epoch: Name,
@@ -151,7 +145,6 @@ impl Log {
     }
 }
 
-/// All logs.
 #[derive(Debug, Default)]
 pub struct Logs {
     by_name: Map<(Name, Name), LogId>,
@@ -185,7 +178,6 @@ impl Logs {
         self.newest.get(&room).copied()
     }
 
-    /// One of them.
     pub fn get(&self, id: LogId) -> &Log {
         &self.all[id.0 as usize]
     }
@@ -195,7 +187,6 @@ impl Logs {
         &mut self.all[id.0 as usize]
     }
 
-    /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (LogId, &Log)> {
         self.all.iter().enumerate().map(|(i, log)| (LogId(i as u32), log))
     }
@@ -206,7 +197,7 @@ impl Logs {
         &mut self,
         id: LogId,
         seen: Seen,
-        place: Place,
+        place: Sight,
         t: u64,
         line: u64,
         names: &Names,
@@ -217,10 +208,10 @@ impl Logs {
         let slot = log.slots.entry(seen.offset).or_insert(Slot { version: 0, ack_t: u64::MAX });
         let ack_t = slot.ack_t;
         let asked = match place {
-            Place::Resume(asked) | Place::Asked(asked) if seen.hash != Name::NONE => (asked, line),
+            Sight::Resume(asked) | Sight::Asked(asked) if seen.hash != Name::NONE => (asked, line),
             _ => (0, 0),
         };
-        let new = Version { seen, first_t: t, line, was_shown: place != Place::Audit, asked };
+        let new = Version { seen, first_t: t, line, was_shown: place != Sight::Audit, asked };
         let index = log.versions.len() as u32;
         if slot.version == 0 {
             slot.version = index + 1;

@@ -43,10 +43,10 @@ pub use lifetimes::RECENT;
 pub use limits::Rate;
 pub use verdict::{Example, Finding, Rule, Verdict};
 
-use crate::history::{Answered, Broken, Event, Kept, Line, Reader, Sent};
+use crate::history::{Answered, Broken, Event, HistoryLine, Kept, Reader, Sent};
 use lifetimes::Here;
 use names::{Map, Name};
-use sends::{Answer, Place};
+use sends::{SendResult, StoredAt};
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
@@ -128,7 +128,7 @@ impl Checker {
     }
 
     /// The next line.
-    pub fn take(&mut self, line: &Line<'_>) {
+    pub fn take(&mut self, line: &HistoryLine<'_>) {
         let event = match &line.event {
             Ok(event) => event,
             Err(stranger) => {
@@ -187,10 +187,10 @@ impl Checker {
             Event::Send(sent) => self.send(sent, t, number),
             Event::Ok(kept) => self.ok(kept, t, number),
             Event::Fail(refused) => {
-                self.answer(&refused.answered, Answer::Fail, t, number);
+                self.answer(&refused.answered, SendResult::Fail, t, number);
             }
             Event::Unknown(unsure) => {
-                self.answer(&unsure.answered, Answer::Unknown, t, number);
+                self.answer(&unsure.answered, SendResult::Unknown, t, number);
             }
             Event::LikeOk(liked) => self.likes.liked(self.names.put(&liked.room), liked.n, true, t),
             Event::LikeUnknown(liked) => self.likes.liked(self.names.put(&liked.room), liked.n, false, t),
@@ -230,7 +230,7 @@ impl Checker {
         self.sends.send(sent, session, t, line, &mut self.names);
     }
 
-    fn answer(&mut self, answered: &Answered<'_>, answer: Answer, t: u64, line: u64) -> Option<(Name, u64)> {
+    fn answer(&mut self, answered: &Answered<'_>, answer: SendResult, t: u64, line: u64) -> Option<(Name, u64)> {
         self.sends.answer(answered, answer, t, line, &mut self.names, &mut self.findings)
     }
 
@@ -238,14 +238,14 @@ impl Checker {
         let (answered, offset) = (&kept.answered, kept.offset);
         let Some(room) = self.sends.room_of(answered, &mut self.names) else {
             // Nobody waits for it: it is reported as that.
-            self.answer(answered, Answer::Unknown, t, line);
+            self.answer(answered, SendResult::Unknown, t, line);
             return;
         };
         let epoch = self.names.put(&kept.epoch);
         let log = self.logs.named(room, epoch, t, line, false);
         let outcome = self.names.put_some(kept.outcome.as_deref());
-        let place = Place { log, offset, outcome, into: kept.into };
-        let Some((session, sent_t)) = self.answer(answered, Answer::Ok(place), t, line) else { return };
+        let place = StoredAt { log, offset, outcome, into: kept.into };
+        let Some((session, sent_t)) = self.answer(answered, SendResult::Ok(place), t, line) else { return };
         self.logs.get_mut(log).acknowledged(offset, t);
         if session != Name::NONE {
             self.rights.accepted(session, sent_t, line);

@@ -10,9 +10,7 @@ use crate::history::{Answered, Sent};
 /// A comment that was sent, perhaps several times.
 #[derive(Clone, Copy, Debug)]
 pub struct Said {
-    /// Where.
     pub room: Name,
-    /// Who.
     pub author: Name,
     /// The client's id.
     pub id: Name,
@@ -35,9 +33,7 @@ pub struct Said {
 pub struct Acked {
     /// Of what: into the list of comments.
     pub said: u32,
-    /// In which log.
     pub log: LogId,
-    /// Where.
     pub offset: u64,
     /// What the answer says that viewers see of it, and into what it was folded.
     fate: (Name, Option<u64>),
@@ -45,7 +41,6 @@ pub struct Acked {
     pub sent_t: u64,
     /// When the answer came.
     pub t: u64,
-    /// Its line.
     pub line: u64,
 }
 
@@ -60,10 +55,8 @@ struct Attempt {
 
 /// Where an answer says that it is, and what viewers see of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
-    /// In this log.
+pub struct StoredAt {
     pub log: LogId,
-    /// There.
     pub offset: u64,
     /// `shown`, `merged` or `shed`; none: the answer does not say.
     pub outcome: Name,
@@ -73,16 +66,14 @@ pub struct Place {
 
 /// What an attempt was answered.
 #[derive(Clone, Copy, Debug)]
-pub enum Answer {
-    /// Stored, there.
-    Ok(Place),
+pub enum SendResult {
+    Ok(StoredAt),
     /// Not stored.
     Fail,
     /// Nobody knows.
     Unknown,
 }
 
-/// Everything that was said.
 #[derive(Debug, Default)]
 pub struct Sends {
     /// The comments.
@@ -134,7 +125,7 @@ impl Sends {
     pub fn answer(
         &mut self,
         answered: &Answered<'_>,
-        answer: Answer,
+        answer: SendResult,
         t: u64,
         line: u64,
         names: &mut Names,
@@ -159,12 +150,12 @@ impl Sends {
             self.open.remove(&key);
         }
         match answer {
-            Answer::Fail => {
+            SendResult::Fail => {
                 let failed = &mut self.said[attempt.said as usize].failed;
                 *failed = (failed.0 + 1, line);
             }
-            Answer::Unknown => self.maybe_stored(attempt),
-            Answer::Ok(Place { log, offset, outcome, into }) => {
+            SendResult::Unknown => self.maybe_stored(attempt),
+            SendResult::Ok(StoredAt { log, offset, outcome, into }) => {
                 self.maybe_stored(attempt);
                 let fate = (outcome, into);
                 self.acked.push(Acked { said: attempt.said, log, offset, fate, sent_t: attempt.t, t, line });

@@ -38,9 +38,7 @@ pub enum End {
 /// A span with what only the end of the history can judge.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Whose.
     pub client: Name,
-    /// Of which log.
     pub log: LogId,
     /// The counts.
     pub span: Span,
@@ -53,7 +51,6 @@ pub struct Ended {
 /// A client without a connection: since when, until when, the line of its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
-    /// Whose.
     pub client: Name,
     /// When its connection ended.
     pub from: u64,

@@ -19,9 +19,7 @@ macro_rules! rules {
         impl Rule {
             /// All of them, in order.
             pub const ALL: &[Self] = &[$(Self::$rule),*];
-            /// Its number.
             pub const fn number(self) -> &'static str { match self { $(Self::$rule => stringify!($rule),)* } }
-            /// Its name.
             pub const fn name(self) -> &'static str { match self { $(Self::$rule => $name,)* } }
             /// Why nothing was checked, if nothing better is known.
             const fn idle(self) -> &'static str { match self { $(Self::$rule => $idle,)* } }
@@ -58,7 +56,6 @@ rules! {
 pub struct Example {
     /// Where it was seen, from 1; none when it is something's absence.
     pub line: Option<u64>,
-    /// What was seen.
     pub text: String,
 }
 
@@ -144,7 +141,6 @@ impl Verdict {
         self.rules.iter().all(|(_, finding)| finding.violations == 0)
     }
 
-    /// The violated rules.
     pub fn violated(&self) -> Vec<Rule> {
         self.rules.iter().filter(|(_, finding)| finding.violations > 0).map(|(rule, _)| *rule).collect()
     }

@@ -35,30 +35,30 @@ const KINDS: &[&str] = &[
 ];
 
 /// A string, or a number taken as its digits.
-struct Name<'a>(Text<'a>);
+struct FieldName<'a>(Text<'a>);
 
-impl<'de> Deserialize<'de> for Name<'de> {
+impl<'de> Deserialize<'de> for FieldName<'de> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Names;
-        impl<'de> Visitor<'de> for Names {
-            type Value = Name<'de>;
+        struct FieldNameVisitor;
+        impl<'de> Visitor<'de> for FieldNameVisitor {
+            type Value = FieldName<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string or an integer")
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(text)))
+                Ok(FieldName(Cow::Borrowed(text)))
             }
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
+                Ok(FieldName(Cow::Owned(text.to_owned())))
             }
             fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(number.to_string())))
+                Ok(FieldName(Cow::Owned(number.to_string())))
             }
             fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(number.to_string())))
+                Ok(FieldName(Cow::Owned(number.to_string())))
             }
         }
-        d.deserialize_any(Names)
+        d.deserialize_any(FieldNameVisitor)
     }
 }
 
@@ -73,13 +73,13 @@ impl<'de> Deserialize<'de> for Item<'de> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let offset = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
                 let mut name = |at| {
-                    let name: Option<Option<Name<'de>>> = seq.next_element()?;
+                    let name: Option<Option<FieldName<'de>>> = seq.next_element()?;
                     name.map(|name| name.map(|name| name.0)).ok_or_else(|| A::Error::invalid_length(at, &Items))
                 };
                 let (author, id, hash) = (name(1)?, name(2)?, name(3)?);
                 let times: Option<u64> = seq.next_element()?.unwrap_or(Some(1));
                 let mut rest = || -> Result<Option<Text<'de>>, A::Error> {
-                    Ok(seq.next_element::<Option<Name<'de>>>()?.flatten().map(|name| name.0))
+                    Ok(seq.next_element::<Option<FieldName<'de>>>()?.flatten().map(|name| name.0))
                 };
                 let (kind, lane) = (rest()?, rest()?);
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
@@ -107,7 +107,7 @@ impl<'de> Deserialize<'de> for Shed<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut shed = BTreeMap::new();
-                while let Some((Name(class), n)) = map.next_entry()? {
+                while let Some((FieldName(class), n)) = map.next_entry()? {
                     shed.insert(class, n);
                 }
                 Ok(Shed(shed))
@@ -182,7 +182,7 @@ impl<'de> Fields<'de> {
     fn take<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
         let at = |list: &[&str]| list.iter().position(|name| *name == key);
         if let Some(at) = at(NAMES) {
-            self.names[at] = map.next_value::<Option<Name<'de>>>()?.map(|name| name.0);
+            self.names[at] = map.next_value::<Option<FieldName<'de>>>()?.map(|name| name.0);
         } else if let Some(at) = at(NUMBERS) {
             self.numbers[at] = map.next_value()?;
         } else if let Some(at) = at(FLAGS) {
@@ -218,7 +218,7 @@ impl<'de> Visitor<'de> for Under<'_, 'de> {
         write!(f, "the fields of `{}`", self.1)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
-        while let Some(key) = map.next_key::<Name<'de>>()? {
+        while let Some(key) = map.next_key::<FieldName<'de>>()? {
             self.0.take(&key.0, &mut map)?;
         }
         Ok(true)
@@ -276,10 +276,10 @@ impl<'de> Deserialize<'de> for Whole<'de> {
                         || NUMBERS.contains(&key)
                         || ["items", "raises", "shed"].contains(&key)
                 };
-                while let Some(Name(key)) = map.next_key()? {
+                while let Some(FieldName(key)) = map.next_key()? {
                     match &*key {
                         "t" => whole.t_ns = Some(map.next_value()?),
-                        "type" | "event" => whole.kind = Some(map.next_value::<Name<'de>>()?.0),
+                        "type" | "event" => whole.kind = Some(map.next_value::<FieldName<'de>>()?.0),
                         known if KINDS.contains(&known) => {
                             if map.next_value_seed(Under(&mut whole.fields, known))?
                                 && let Some(other) = whole.kind.replace(key.clone())

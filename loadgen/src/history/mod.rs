@@ -18,7 +18,7 @@ mod fields;
 mod read;
 mod write;
 
-pub use read::{Broken, LINE_BYTES_MAX, Line, Reader};
+pub use read::{Broken, HistoryLine, LINE_BYTES_MAX, Reader};
 pub use write::Writer;
 
 use serde::{Serialize, Serializer, ser::SerializeSeq};
@@ -37,7 +37,6 @@ pub const COMMENT: &str = "comment";
 pub struct Item<'a> {
     /// Where it is in the log.
     pub offset: u64,
-    /// Who said it.
     pub author: Option<Text<'a>>,
     /// The client's id for it; none when the comment had none.
     pub id: Option<Text<'a>>,
@@ -47,7 +46,7 @@ pub struct Item<'a> {
     pub times: u64,
     /// `comment` when none.
     pub kind: Option<Text<'a>>,
-    /// `guaranteed`, `normal` or `low`; none: normal, or whoever saw it does not know.
+    /// `guaranteed`, `normal` or `low`; none: normal, or the observer does not know.
     pub lane: Option<Text<'a>>,
 }
 
@@ -84,7 +83,6 @@ pub struct Who<'a> {
 /// Which attempt to say something is answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Answered<'a> {
-    /// Who said it.
     pub author: Text<'a>,
     /// The client's id for it.
     pub id: Text<'a>,
@@ -106,7 +104,6 @@ pub struct Sent<'a> {
     pub author: Text<'a>,
     /// The client's id for it; without one there is no answer.
     pub id: Option<Text<'a>>,
-    /// Where.
     pub room: Text<'a>,
     /// Hash of the normalised text.
     pub hash: Text<'a>,
@@ -126,7 +123,6 @@ pub struct Kept<'a> {
     pub answered: Answered<'a>,
     /// The log's incarnation.
     pub epoch: Text<'a>,
-    /// Where it is.
     pub offset: u64,
     /// What viewers see of it: `shown`, `merged` or `shed`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,7 +138,6 @@ pub struct Refused<'a> {
     /// Which attempt.
     #[serde(flatten)]
     pub answered: Answered<'a>,
-    /// Why.
     pub code: Text<'a>,
 }
 
@@ -160,7 +155,6 @@ pub struct Welcome<'a> {
     /// Who was welcomed.
     #[serde(flatten)]
     pub who: Who<'a>,
-    /// The room.
     pub room: Text<'a>,
     /// The log's incarnation.
     pub epoch: Text<'a>,
@@ -177,7 +171,6 @@ pub struct Welcome<'a> {
     /// When the client asked; `t` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<u64>,
-    /// Likes so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub likes: Option<u64>,
     /// The snapshot: shown, but not delivered.
@@ -188,7 +181,6 @@ pub struct Welcome<'a> {
 /// `frame`: a stretch of the log was delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Frame<'a> {
-    /// Who received it.
     #[serde(flatten)]
     pub who: Who<'a>,
     /// The room; the session's when absent.
@@ -201,7 +193,6 @@ pub struct Frame<'a> {
     /// Checksum over the log up to `last`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Text<'a>>,
-    /// Likes in all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub likes: Option<u64>,
     /// What was delivered.
@@ -227,7 +218,6 @@ pub struct Gap<'a> {
     pub from: u64,
     /// The position after it.
     pub to: u64,
-    /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text<'a>>,
 }
@@ -235,7 +225,6 @@ pub struct Gap<'a> {
 /// `rendition`: from here on the client is sent more or less of the room.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Rendition<'a> {
-    /// Who is.
     #[serde(flatten)]
     pub who: Who<'a>,
     /// The room; the session's when absent.
@@ -243,15 +232,13 @@ pub struct Rendition<'a> {
     pub room: Option<Text<'a>>,
     /// `viewer`, `lite` or `full`.
     pub now: Text<'a>,
-    /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text<'a>>,
 }
 
-/// `close`: a connection ended, whoever ended it. 1000, 1001 and 4500–4999: the client does not come back.
+/// `close`: a connection ended, by either side. 1000, 1001 and 4500–4999: the client does not come back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Closed<'a> {
-    /// Whose.
     #[serde(flatten)]
     pub who: Who<'a>,
     /// The room; the session's when absent.
@@ -277,7 +264,6 @@ pub struct Moment<'a> {
 pub struct Page<'a> {
     /// Who answered.
     pub node: Text<'a>,
-    /// The room.
     pub room: Text<'a>,
     /// The log's incarnation; the room's newest one when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -294,7 +280,6 @@ pub struct Page<'a> {
 /// `deleted`: a deletion was acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Deleted<'a> {
-    /// The room.
     pub room: Text<'a>,
     /// The log's incarnation; every one when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -306,7 +291,6 @@ pub struct Deleted<'a> {
 /// `like_ok` (surely counted) and `like_unknown` (perhaps counted).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Liked<'a> {
-    /// The room.
     pub room: Text<'a>,
     /// How many likes.
     pub n: u64,
@@ -345,7 +329,6 @@ pub struct Fault<'a> {
 pub struct Audit<'a> {
     /// Whose log.
     pub node: Text<'a>,
-    /// The room.
     pub room: Text<'a>,
     /// The log's incarnation.
     pub epoch: Text<'a>,
@@ -358,7 +341,6 @@ pub struct Audit<'a> {
     /// Checksum over the log up to `last`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Text<'a>>,
-    /// Likes in all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub likes: Option<u64>,
     /// The next `audit` of this node, room and epoch continues this one.

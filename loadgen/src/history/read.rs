@@ -16,9 +16,8 @@ pub struct Broken {
     pub why: String,
 }
 
-/// One line.
 #[derive(Debug)]
-pub struct Line<'a> {
+pub struct HistoryLine<'a> {
     /// From 1.
     pub number: u64,
     /// When, in nanoseconds.
@@ -45,7 +44,7 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     /// [`Broken`]; reading on continues with the line after it.
-    pub fn read(&mut self) -> Result<Option<Line<'_>>, Broken> {
+    pub fn read(&mut self) -> Result<Option<HistoryLine<'_>>, Broken> {
         loop {
             self.line.clear();
             self.number += 1;
@@ -65,7 +64,7 @@ impl<R: BufRead> Reader<R> {
         }
         let number = self.number;
         let (t_ns, event) = fields::parse(&self.line).map_err(|why| Broken { line: number, why })?;
-        Ok(Some(Line { number, t_ns, event }))
+        Ok(Some(HistoryLine { number, t_ns, event }))
     }
 }
 

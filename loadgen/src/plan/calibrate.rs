@@ -59,7 +59,7 @@ pub fn calibrate(effort: &Effort) -> Result<Machine, String> {
     let pairs = connect(sockets).map_err(|e| format!("{sockets} connections over loopback: {e}"))?;
     let socket_bytes = slab_bytes().zip(before).map(|(after, before)| (after - before).max(0.0) / (2 * sockets) as f64);
     let (senders, readers): (Vec<TcpStream>, Vec<TcpStream>) = pairs.into_iter().unzip();
-    let reader = Reader::new(readers).map_err(|e| format!("a poll: {e}"))?;
+    let reader = ReaderThread::new(readers).map_err(|e| format!("a poll: {e}"))?;
     let waker = Waker::new(reader.poll.registry(), READER).map_err(|e| format!("a waker: {e}"))?;
     let stop = AtomicBool::new(false);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -115,7 +115,7 @@ fn measure(senders: &[TcpStream], effort: &Effort) -> Result<Measured, String> {
 
 const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
-/// CPU time of a send, the median over passes: one that was disturbed is left out.
+/// CPU time of a send, the median over passes, so that a disturbed pass does not count.
 fn passes(
     senders: &[TcpStream],
     effort: &Effort,
@@ -178,12 +178,12 @@ fn connect(sockets: usize) -> io::Result<Vec<(TcpStream, TcpStream)>> {
 }
 
 /// The reading side: throws away what comes.
-struct Reader {
+struct ReaderThread {
     poll: Poll,
     sockets: Vec<mio::net::TcpStream>,
 }
 
-impl Reader {
+impl ReaderThread {
     fn new(sockets: Vec<TcpStream>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut sockets: Vec<_> = sockets.into_iter().map(mio::net::TcpStream::from_std).collect();

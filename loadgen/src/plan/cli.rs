@@ -32,7 +32,7 @@ pub struct PlanArgs {
     /// Characters of a comment, of three bytes each: fewest..most
     #[arg(long, default_value = "12..30", value_parser = parse_range)]
     pub text_chars: (usize, usize),
-    /// How messages are written, for all viewers (the rendition is `viewer`, the only one there is)
+    /// How messages are written; every viewer is on the rendition `viewer`
     #[arg(long, value_enum, default_value_t = WireArg::Json)]
     pub encoding: WireArg,
     /// Bytes on the wire ÷ bytes of messages, if connections are compressed: measure it with your texts

@@ -39,14 +39,12 @@ pub struct Cpu {
     pub deliveries: f64,
     /// Comments in, their acknowledgements out.
     pub comments: f64,
-    /// Likes in.
     pub likes: f64,
     /// Rooms making frames.
     pub frames: f64,
 }
 
 impl Cpu {
-    /// All of it.
     pub fn total(&self) -> f64 {
         self.deliveries + self.comments + self.likes + self.frames
     }
@@ -57,7 +55,6 @@ impl Cpu {
 pub struct Memory {
     /// The program.
     pub base: f64,
-    /// Viewers.
     pub viewers: f64,
     /// The rooms' last frames.
     pub rings: f64,
@@ -68,7 +65,6 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// All of it.
     pub fn total(&self) -> f64 {
         self.base + self.viewers + self.rings + self.logs + self.ids
     }
@@ -81,12 +77,11 @@ pub struct Kernel {
     pub sockets: f64,
     /// One frame on its way to everybody.
     pub frames: f64,
-    /// Full send buffers of those who stopped reading.
+    /// Full send buffers of viewers that stopped reading.
     pub stalled: f64,
 }
 
 impl Kernel {
-    /// All of it.
     pub fn total(&self) -> f64 {
         self.sockets + self.frames + self.stalled
     }
@@ -95,7 +90,6 @@ impl Kernel {
 /// How many nodes one resource asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bound {
-    /// Which.
     pub by: &'static str,
     /// Not rounded.
     pub nodes: f64,

@@ -57,7 +57,6 @@ impl FromStr for Curve {
     }
 }
 
-/// See the module's page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
     /// Its name, and where the figures come from.
@@ -68,7 +67,6 @@ pub struct Machine {
     pub joined_us: Option<f64>,
     /// Kernel memory of one idle TCP socket.
     pub socket_bytes: f64,
-    /// Cores.
     pub cores: f64,
     /// Memory; `None`: no bound.
     pub memory_bytes: Option<f64>,
@@ -89,7 +87,6 @@ pub const DESCRIPTORS: f64 = 1_048_576.0;
 pub struct Preset {
     /// For `--machine`.
     pub name: &'static str,
-    /// What it is.
     pub says: &'static str,
     points: &'static [(f64, f64)],
     joined_us: f64,

@@ -3,7 +3,7 @@
 //!
 //! Does not know: what the commands and reports mean.
 
-use crate::run::messages::{Command, Report};
+use crate::run::messages::{Report, WorkerCommand};
 use crate::run::worker;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::process::{Child, ChildStdin, Stdio};
@@ -20,7 +20,7 @@ pub struct Crew {
 }
 
 enum Hand {
-    Thread { commands: Option<Sender<Command>>, thread: Option<JoinHandle<()>> },
+    Thread { commands: Option<Sender<WorkerCommand>>, thread: Option<JoinHandle<()>> },
     Process { commands: Option<BufWriter<ChildStdin>>, child: Child, reader: Option<JoinHandle<()>> },
 }
 
@@ -43,7 +43,7 @@ impl Crew {
     ///
     /// # Errors
     /// A sentence: the worker is gone.
-    pub fn tell(&mut self, n: usize, command: Command) -> Result<(), String> {
+    pub fn tell(&mut self, n: usize, command: WorkerCommand) -> Result<(), String> {
         let gone = |_| format!("worker {n} is gone");
         match &mut self.hands[n] {
             Hand::Thread { commands: Some(commands), .. } => {

@@ -5,8 +5,8 @@
 use crate::clock::now_ns;
 use crate::proc::ProcessUse;
 use crate::run::children::Crew;
-use crate::run::ledger::judge::{Verdict, judge};
-use crate::run::messages::{Command, OwnLoad, Progress, Report, Tally, Times, WorkerResult};
+use crate::run::ledger::judge::{LedgerVerdict, judge};
+use crate::run::messages::{OwnLoad, Progress, Report, Tally, Times, WorkerCommand, WorkerResult};
 use crate::run::poster::{self, Posted, Poster};
 use crate::run::scenario::Scenario;
 use crate::run::timing::{Percentiles, percentiles};
@@ -26,7 +26,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// Everything that a run found.
 #[derive(Clone, Debug, Default)]
-pub struct Findings {
+pub struct RunFindings {
     /// Counts of all workers.
     pub tally: Tally,
     /// Latency of all comments.
@@ -41,12 +41,12 @@ pub struct Findings {
     pub targets: Vec<Offset>,
     /// Bytes of a frame as uncompressed JSON, as each viewer received it: in thousands.
     pub frame_kb: Percentiles,
-    /// Before and in the stall, of those who read all the time.
+    /// Before and in the stall, of viewers that read all the time.
     pub stall_latency: Option<(Percentiles, Percentiles)>,
     /// What was counted by group of rooms, in the scenario's order.
     pub groups: Vec<GroupFindings>,
     /// What the ledger says.
-    pub verdict: Verdict,
+    pub verdict: LedgerVerdict,
     /// Each worker's load.
     pub own: Vec<OwnLoad>,
     /// The server's process.
@@ -57,7 +57,7 @@ pub struct Findings {
     pub connect_s: f64,
     /// The measured window.
     pub measured_s: f64,
-    /// Everything else that whoever reads the report must know.
+    /// Everything else that a reader of the report must know.
     pub notes: Vec<String>,
 }
 
@@ -66,7 +66,6 @@ pub struct Findings {
 pub struct GroupFindings {
     /// Frames received in the measured window.
     pub frames_measured: u64,
-    /// Comments sent.
     pub comments_sent: u64,
     /// Latency of its comments.
     pub latency: Percentiles,
@@ -126,7 +125,7 @@ pub fn knock(scenario: &Scenario) -> Result<(), String> {
 ///
 /// # Errors
 /// A sentence: a worker failed, or the server's process cannot be read.
-pub fn run(scenario: &Scenario, watch: &mut dyn FnMut(Glance)) -> Result<Findings, String> {
+pub fn run(scenario: &Scenario, watch: &mut dyn FnMut(Glance)) -> Result<RunFindings, String> {
     let run_tag = u16::try_from((now_ns() / 1_000) & 0xffff).unwrap_or(0).max(1);
     let mut conductor = Conductor {
         scenario,
@@ -136,7 +135,7 @@ pub fn run(scenario: &Scenario, watch: &mut dyn FnMut(Glance)) -> Result<Finding
         rate_base: (Instant::now(), 0, 0),
         glance: Glance { viewers: scenario.viewers(), ..Glance::default() },
         samples: Samples::default(),
-        findings: Findings::default(),
+        findings: RunFindings::default(),
     };
     conductor.run(run_tag)
 }
@@ -155,15 +154,15 @@ struct Conductor<'a> {
     rate_base: (Instant, u64, u64),
     glance: Glance,
     samples: Samples,
-    findings: Findings,
+    findings: RunFindings,
 }
 
 impl Conductor<'_> {
-    fn run(&mut self, run_tag: u16) -> Result<Findings, String> {
+    fn run(&mut self, run_tag: u16) -> Result<RunFindings, String> {
         let before = self.sample()?;
         let connect_from = now_ns();
         for (n, plan) in self.scenario.plans(run_tag).into_iter().enumerate() {
-            self.crew.tell(n, Command::Connect(Box::new(plan)))?;
+            self.crew.tell(n, WorkerCommand::Connect(Box::new(plan)))?;
         }
         self.glance.phase = "connecting";
         let mut live = 0;
@@ -183,7 +182,7 @@ impl Conductor<'_> {
 
         let times = self.times();
         for n in 0..self.crew.size() {
-            self.crew.tell(n, Command::Begin(times))?;
+            self.crew.tell(n, WorkerCommand::Begin(times))?;
         }
         let poster = self.poster(run_tag, times)?;
         self.glance.phase = if times.measure_ns > times.start_ns { "warming up" } else { "measuring" };
@@ -206,7 +205,7 @@ impl Conductor<'_> {
             }
         }
         for n in 0..self.crew.size() {
-            self.crew.tell(n, Command::Drain { targets: newest.clone() })?;
+            self.crew.tell(n, WorkerCommand::Drain { targets: newest.clone() })?;
         }
         let results = self.results()?;
         self.findings.targets = newest;
@@ -231,7 +230,7 @@ impl Conductor<'_> {
         };
         let (rooms, per_s, key) =
             (self.scenario.rooms.clone(), self.scenario.posts_per_s, self.scenario.admin_key.clone());
-        Poster::start(poster::Plan { admin, key, rooms, per_s, run_tag }, times).map(Some)
+        Poster::start(poster::PosterPlan { admin, key, rooms, per_s, run_tag }, times).map(Some)
     }
 
     fn times(&self) -> Times {
@@ -299,9 +298,9 @@ impl Conductor<'_> {
         Ok(results)
     }
 
-    fn finish_without_viewers(&mut self) -> Result<Findings, String> {
+    fn finish_without_viewers(&mut self) -> Result<RunFindings, String> {
         for n in 0..self.crew.size() {
-            self.crew.tell(n, Command::Drain { targets: Vec::new() })?;
+            self.crew.tell(n, WorkerCommand::Drain { targets: Vec::new() })?;
         }
         let results = self.results()?;
         self.join(&results);

@@ -3,7 +3,7 @@
 //!
 //! Does not know: how any of it was found.
 
-use crate::run::conductor::Findings;
+use crate::run::conductor::RunFindings;
 use crate::run::scenario::Scenario;
 use crate::run::timing::Percentiles;
 use crate::wire::admin::{Scrape, quantile_bound};
@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 /// The server's histogram of what a room's tick takes, and of a whole connection's beginning.
 const TICK: &str = "volley_tick_seconds";
 
-/// See the module's page.
 #[derive(Clone, Debug, Serialize)]
 pub struct Crowded {
     /// Comments acknowledged a second, and what viewers were shown of them, by outcome.
@@ -25,7 +24,7 @@ pub struct Crowded {
     /// The server's ticks in the measured window, if its metrics were read.
     pub ticks: Option<Ticks>,
     /// Guaranteed events, from the intended post to the viewers.
-    pub posts: Option<Posts>,
+    pub posts: Option<PostFigures>,
     /// Changes of viewers' renditions, by the new one and the reason.
     pub renditions: BTreeMap<String, u64>,
     /// Welcomes by what their snapshots held.
@@ -73,7 +72,7 @@ pub struct Ticks {
 
 /// The guaranteed lane.
 #[derive(Clone, Debug, Serialize)]
-pub struct Posts {
+pub struct PostFigures {
     /// Posts that the server took.
     pub stored: u64,
     /// Posts that failed, by cause.
@@ -90,7 +89,7 @@ pub struct Posts {
 
 impl Crowded {
     /// What `f` shows.
-    pub fn of(scenario: &Scenario, f: &Findings) -> Self {
+    pub fn of(scenario: &Scenario, f: &RunFindings) -> Self {
         let seconds = (scenario.warmup_s + scenario.measured_s).max(f64::MIN_POSITIVE);
         let speakers: Vec<(u64, u64)> = f.groups.iter().flat_map(|group| &group.speakers).copied().collect();
         let kb = f.frame_kb;
@@ -99,7 +98,7 @@ impl Crowded {
             frame_kb: Sizes { p50: kb.p50_ms, p99: kb.p99_ms, max: kb.max_ms },
             fairness: Fairness::of(&speakers),
             ticks: f.metrics.as_ref().and_then(Ticks::of),
-            posts: (scenario.posts_per_s > 0.0).then(|| Posts {
+            posts: (scenario.posts_per_s > 0.0).then(|| PostFigures {
                 stored: f.posted.stored,
                 failed: f.posted.failed.clone(),
                 expected: f.verdict.posts_expected,
@@ -134,7 +133,7 @@ impl Crowded {
                 format!("mean {mean_ms:.2} ms · p99 within {p99_bound_ms} ms · all within {max_bound_ms} ms ({count})"),
             ));
         }
-        if let Some(Posts { stored, failed, expected, missing, latency, late_ms }) = &self.posts {
+        if let Some(PostFigures { stored, failed, expected, missing, latency, late_ms }) = &self.posts {
             let failed: u64 = failed.values().sum();
             rows.push((
                 "guaranteed",

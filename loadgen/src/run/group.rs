@@ -3,11 +3,10 @@
 //! A run may have several groups (a hot room beside a thousand quiet ones); each is counted by itself.
 //! Does not know: sockets, workers beyond their number, flags other than its own text.
 
-use crate::run::messages::{Comments, GroupPlan, Line};
+use crate::run::messages::{Comments, GroupPlan, RecordedComment};
 use crate::run::wording::Wording;
 use std::ops::Range;
 
-/// What is said.
 #[derive(Clone, Debug)]
 pub enum Script {
     /// Texts at a steady rate.
@@ -17,10 +16,9 @@ pub enum Script {
         /// What they say.
         wording: Wording,
     },
-    /// A recording.
     Recording {
         /// Oldest first.
-        lines: Vec<Line>,
+        lines: Vec<RecordedComment>,
         /// How many times faster.
         speed: f64,
     },
@@ -72,7 +70,6 @@ impl Group {
 pub struct GroupText {
     /// What the report calls it; also in its rooms' names.
     pub name: String,
-    /// Rooms.
     pub rooms: usize,
     /// Viewers of each room.
     pub viewers_each: usize,

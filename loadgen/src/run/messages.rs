@@ -17,7 +17,6 @@ use volley::protocol::ids::Offset;
 pub struct WorkerPlan {
     /// Its number.
     pub worker: usize,
-    /// How many there are.
     pub workers: usize,
     /// Upper bits of all comment numbers of the run.
     pub run_tag: u16,
@@ -52,19 +51,16 @@ pub struct WorkerPlan {
 pub struct GroupPlan {
     /// Index of the group's first room.
     pub room_first: usize,
-    /// Its rooms.
     pub rooms: usize,
     /// Number of the share's first viewer, of the group's viewers.
     pub viewer_first: usize,
     /// The share's viewers.
     pub viewers: usize,
-    /// What is said.
     pub comments: Comments,
     /// Share of the comments that the share's first viewer says, 0–1; the others say the rest by turns.
     pub hog: f64,
     /// Likes a second, of all workers.
     pub likes_per_s: f64,
-    /// Likes in one message.
     pub likes_per_message: u64,
 }
 
@@ -75,7 +71,6 @@ impl GroupPlan {
     }
 }
 
-/// What is said.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Comments {
@@ -89,7 +84,7 @@ pub enum Comments {
     /// A recording: this worker's share of it.
     Recording {
         /// Oldest first.
-        lines: Vec<Line>,
+        lines: Vec<RecordedComment>,
         /// How many times faster than it was.
         speed: f64,
     },
@@ -97,7 +92,7 @@ pub enum Comments {
 
 /// One comment of a recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub struct RecordedComment {
     /// Position in the show.
     pub at_ms: u64,
     /// Movement.
@@ -113,7 +108,7 @@ pub struct Line {
 /// What the conductor says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Command {
+pub enum WorkerCommand {
     /// Connect, according to the plan. The first command.
     Connect(Box<WorkerPlan>),
     /// Send, from `start_ns` to `end_ns`; what counts begins at `measure_ns`.
@@ -145,10 +140,7 @@ pub enum Report {
     /// How it goes, twice a second.
     Progress(Progress),
     /// Every viewer is in or has failed.
-    Ready {
-        /// How many are in.
-        live: usize,
-    },
+    Ready { live: usize },
     /// Everything is sent and answered (or was waited for long enough).
     Sent {
         /// Newest offset of each room.
@@ -167,9 +159,7 @@ pub struct Progress {
     pub live: usize,
     /// Viewers that failed or were lost.
     pub failed: u64,
-    /// Frames received.
     pub frames: u64,
-    /// Comments sent.
     pub comments: u64,
     /// Latency so far.
     pub p99_us: u64,
@@ -210,7 +200,6 @@ pub struct Tally {
     pub byes: u64,
     /// Pings answered.
     pub pings: u64,
-    /// Comments sent.
     pub comments_sent: u64,
     /// Comments acknowledged, by outcome.
     pub acked: BTreeMap<String, u64>,
@@ -220,7 +209,6 @@ pub struct Tally {
     pub unsent: BTreeMap<String, u64>,
     /// Answers that name no comment of this worker.
     pub stray_answers: u64,
-    /// Likes sent.
     pub likes_sent: u64,
     /// Likes refused, by code.
     pub likes_refused: BTreeMap<String, u64>,
@@ -317,9 +305,7 @@ pub struct OwnLoad {
 pub struct GroupResult {
     /// Frames received in the measured window.
     pub frames_measured: u64,
-    /// Comments sent.
     pub comments_sent: u64,
-    /// Latencies.
     pub latencies: Latencies,
     /// Of each viewer that spoke: comments that were acknowledged, and those of them that were shown.
     pub speakers: Vec<(u64, u64)>,
@@ -332,8 +318,6 @@ pub struct WorkerResult {
     pub tally: Tally,
     /// What was counted by group.
     pub groups: Vec<GroupResult>,
-    /// Evidence of each room.
     pub rooms: Vec<Evidence>,
-    /// Its own load.
     pub own: OwnLoad,
 }

@@ -64,7 +64,7 @@ pub struct Poster {
 
 /// What it does.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct PosterPlan {
     /// The admin address, as `http://HOST:PORT`.
     pub admin: String,
     /// The key that it demands.
@@ -82,7 +82,7 @@ impl Poster {
     ///
     /// # Errors
     /// A sentence: the system gives no thread.
-    pub fn start(plan: Plan, times: Times) -> Result<Self, String> {
+    pub fn start(plan: PosterPlan, times: Times) -> Result<Self, String> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::Builder::new()
@@ -99,7 +99,7 @@ impl Poster {
     }
 }
 
-fn run(plan: &Plan, times: Times, stopped: &AtomicBool) -> Posted {
+fn run(plan: &PosterPlan, times: Times, stopped: &AtomicBool) -> Posted {
     let lanes = ((plan.per_s * ANSWER_S).ceil() as usize).clamp(1, LANES_MAX);
     let mut posted = Posted { offsets: vec![Vec::new(); plan.rooms.len()], ..Posted::default() };
     std::thread::scope(|scope| {
@@ -116,7 +116,7 @@ fn run(plan: &Plan, times: Times, stopped: &AtomicBool) -> Posted {
 }
 
 /// Every `of`-th post, beginning with number `lane`.
-fn run_lane(plan: &Plan, times: Times, stopped: &AtomicBool, (lane, of): (usize, usize)) -> Posted {
+fn run_lane(plan: &PosterPlan, times: Times, stopped: &AtomicBool, (lane, of): (usize, usize)) -> Posted {
     let mut posted = Posted { offsets: vec![Vec::new(); plan.rooms.len()], ..Posted::default() };
     let first = numbering(plan.run_tag, NUMBERED_AS);
     for n in (lane as u64..).step_by(of) {
@@ -139,7 +139,7 @@ fn run_lane(plan: &Plan, times: Times, stopped: &AtomicBool, (lane, of): (usize,
     posted
 }
 
-fn post_until_answered(plan: &Plan, room: &str, id: CommentId, stopped: &AtomicBool) -> Result<Offset, String> {
+fn post_until_answered(plan: &PosterPlan, room: &str, id: CommentId, stopped: &AtomicBool) -> Result<Offset, String> {
     let (key, path) = (id.text(), format!("/v1/rooms/{room}/events"));
     let mut headers = vec![("Idempotency-Key", key.as_str())];
     let bearer = plan.key.as_ref().map(|key| format!("Bearer {key}"));

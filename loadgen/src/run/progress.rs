@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// Where the line goes.
-pub enum Line {
+pub enum ProgressLine {
     /// A terminal.
     Live(ProgressBar),
     /// A file or a pipe; when the last line was written.
@@ -17,7 +17,7 @@ pub enum Line {
     Quiet,
 }
 
-impl Line {
+impl ProgressLine {
     /// Picks by what stderr is.
     pub fn new(is_quiet: bool) -> Self {
         if is_quiet {

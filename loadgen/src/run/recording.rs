@@ -9,8 +9,8 @@ mod breaks;
 mod entry;
 mod summary;
 
-use crate::run::messages::Line;
-use entry::Fields;
+use crate::run::messages::RecordedComment;
+use entry::EntryFields;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ pub enum OnBroken {
 /// Why a file is not replayed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
-pub struct Broken {
+pub struct BrokenEntry {
     /// Line of the file, from 1.
     pub line: usize,
     /// What is wrong there.
@@ -44,7 +44,7 @@ pub struct Broken {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recording {
     /// Comments of the modes that are replayed, by time.
-    pub lines: Vec<Line>,
+    pub lines: Vec<RecordedComment>,
     /// Whole entries by mode number, also of the modes that are not replayed.
     pub by_mode: BTreeMap<u8, u64>,
     /// Entries of modes that are not replayed (7: positioned, 8: scripts).
@@ -64,10 +64,10 @@ pub struct Recording {
 /// Reads a recording.
 ///
 /// # Errors
-/// [`Broken`]: the first broken entry if they are refused; in any case a file that is no recording at all.
-pub fn parse(bytes: &[u8], on_broken: OnBroken) -> Result<Recording, Broken> {
+/// [`BrokenEntry`]: the first broken entry if they are refused; in any case a file that is no recording at all.
+pub fn parse(bytes: &[u8], on_broken: OnBroken) -> Result<Recording, BrokenEntry> {
     if bytes.len() > FILE_BYTES_MAX {
-        return Err(Broken { line: 1, reason: Reason::FileTooBig });
+        return Err(BrokenEntry { line: 1, reason: Reason::FileTooBig });
     }
     let mut parser = Parser {
         bytes,
@@ -79,7 +79,7 @@ pub fn parse(bytes: &[u8], on_broken: OnBroken) -> Result<Recording, Broken> {
         open: None,
     };
     parser.run()?;
-    let is_ours = matches!(&parser.server, Some(Server { name, .. }) if name.trim() == OUR_SERVER);
+    let is_ours = matches!(&parser.server, Some(ChatServer { name, .. }) if name.trim() == OUR_SERVER);
     let mut recording = parser.out;
     for line in &mut recording.lines {
         if !is_ours {
@@ -91,7 +91,7 @@ pub fn parse(bytes: &[u8], on_broken: OnBroken) -> Result<Recording, Broken> {
         recording.too_long += u64::from(entry::is_too_long(&line.text));
     }
     if recording.by_mode.is_empty() {
-        return Err(Broken { line: 1, reason: Reason::NoEntries });
+        return Err(BrokenEntry { line: 1, reason: Reason::NoEntries });
     }
     recording.lines.sort_by_key(|line| line.at_ms);
     Ok(recording)
@@ -108,15 +108,15 @@ enum Root {
 const OUR_SERVER: &str = "volley";
 
 /// The element `chatserver`, which names the program that wrote the file.
-struct Server {
+struct ChatServer {
     name: String,
     is_open: bool,
 }
 
 /// An entry whose end has not come.
-struct Open {
+struct OpenEntry {
     line: usize,
-    fields: Result<Fields, Reason>,
+    fields: Result<EntryFields, Reason>,
     text: String,
     /// The first thing wrong with its content.
     wrong: Option<Reason>,
@@ -132,13 +132,13 @@ struct Parser<'a> {
     out: Recording,
     root: Root,
     /// The first of the file.
-    server: Option<Server>,
-    open: Option<Open>,
+    server: Option<ChatServer>,
+    open: Option<OpenEntry>,
 }
 
 impl<'a> Parser<'a> {
     /// Feeds the whole file; after a syntax error goes on at the next `<d`, if broken entries are skipped.
-    fn run(&mut self) -> Result<(), Broken> {
+    fn run(&mut self) -> Result<(), BrokenEntry> {
         let mut base = 0;
         while base < self.bytes.len() {
             match self.run_from(base)? {
@@ -149,14 +149,14 @@ impl<'a> Parser<'a> {
         let end = self.bytes.len();
         self.end_open(Reason::Unclosed)?;
         match self.root {
-            Root::Before => Err(Broken { line: 1, reason: Reason::NotARecording }),
+            Root::Before => Err(BrokenEntry { line: 1, reason: Reason::NotARecording }),
             Root::Inside => self.broken_at(end, Reason::UnclosedRoot),
             Root::After => Ok(()),
         }
     }
 
     /// Feeds events from byte `base` on. `Some(position)`: a syntax error; go on there.
-    fn run_from(&mut self, base: usize) -> Result<Option<usize>, Broken> {
+    fn run_from(&mut self, base: usize) -> Result<Option<usize>, BrokenEntry> {
         let mut reader = Reader::from_reader(&self.bytes[base..]);
         let config = reader.config_mut();
         // Structure is checked here, where it can be named with its line.
@@ -181,7 +181,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn event(&mut self, event: Event<'a>, at: usize) -> Result<(), Broken> {
+    fn event(&mut self, event: Event<'a>, at: usize) -> Result<(), BrokenEntry> {
         match event {
             Event::Start(tag) => self.start(&tag, at),
             Event::Empty(tag) => {
@@ -210,18 +210,18 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn start(&mut self, tag: &BytesStart<'_>, at: usize) -> Result<(), Broken> {
+    fn start(&mut self, tag: &BytesStart<'_>, at: usize) -> Result<(), BrokenEntry> {
         let name = tag.name();
         match (self.root, name.as_ref()) {
             (Root::Before, b"i") => {
                 self.root = Root::Inside;
                 return Ok(());
             }
-            (Root::Before, _) => return Err(Broken { line: self.line(at), reason: Reason::NotARecording }),
+            (Root::Before, _) => return Err(BrokenEntry { line: self.line(at), reason: Reason::NotARecording }),
             (Root::After, _) => return self.broken_at(at, Reason::AfterRoot),
             (Root::Inside, b"d") => {}
             (Root::Inside, b"chatserver") if self.open.is_none() && self.server.is_none() => {
-                self.server = Some(Server { name: String::new(), is_open: true });
+                self.server = Some(ChatServer { name: String::new(), is_open: true });
                 return Ok(());
             }
             (Root::Inside, _) => {
@@ -235,11 +235,11 @@ impl<'a> Parser<'a> {
         }
         self.end_open(Reason::Unclosed)?;
         let line = self.line(at);
-        self.open = Some(Open { line, fields: entry::fields(tag), text: String::new(), wrong: None, inner: 0 });
+        self.open = Some(OpenEntry { line, fields: entry::fields(tag), text: String::new(), wrong: None, inner: 0 });
         Ok(())
     }
 
-    fn end(&mut self, name: &[u8], at: usize) -> Result<(), Broken> {
+    fn end(&mut self, name: &[u8], at: usize) -> Result<(), BrokenEntry> {
         if let Some(server) = &mut self.server {
             server.is_open = false;
         }
@@ -268,9 +268,9 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn text(&mut self, text: Result<&str, std::str::Utf8Error>, at: usize) -> Result<(), Broken> {
+    fn text(&mut self, text: Result<&str, std::str::Utf8Error>, at: usize) -> Result<(), BrokenEntry> {
         let Some(open) = &mut self.open else {
-            if let (Some(server @ Server { is_open: true, .. }), Ok(name)) = (&mut self.server, text) {
+            if let (Some(server @ ChatServer { is_open: true, .. }), Ok(name)) = (&mut self.server, text) {
                 server.name.push_str(name);
             }
             return match (text, self.root) {
@@ -289,16 +289,16 @@ impl<'a> Parser<'a> {
     }
 
     /// Text or entities before or after the root, or an entity between entries.
-    fn outside(&mut self, at: usize) -> Result<(), Broken> {
+    fn outside(&mut self, at: usize) -> Result<(), BrokenEntry> {
         match self.root {
-            Root::Before => Err(Broken { line: self.line(at), reason: Reason::NotARecording }),
+            Root::Before => Err(BrokenEntry { line: self.line(at), reason: Reason::NotARecording }),
             Root::Inside => self.broken_at(at, Reason::BadEntity),
             Root::After => self.broken_at(at, Reason::AfterRoot),
         }
     }
 
     /// A whole entry: counts it, and keeps it if its mode is replayed.
-    fn finish(&mut self) -> Result<(), Broken> {
+    fn finish(&mut self) -> Result<(), BrokenEntry> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let fields = match (open.fields, open.wrong) {
             (Ok(fields), None) => fields,
@@ -312,12 +312,12 @@ impl<'a> Parser<'a> {
         };
         let (size, is_clamped) = entry::size(fields.size);
         out.sizes_clamped += u64::from(is_clamped);
-        out.lines.push(Line { at_ms: fields.at_ms, mode, color: fields.color, size, text: open.text });
+        out.lines.push(RecordedComment { at_ms: fields.at_ms, mode, color: fields.color, size, text: open.text });
         Ok(())
     }
 
     /// The open entry, if there is one, is broken.
-    fn end_open(&mut self, reason: Reason) -> Result<(), Broken> {
+    fn end_open(&mut self, reason: Reason) -> Result<(), BrokenEntry> {
         match self.open.take() {
             // What was found first says more than what followed from it.
             Some(open) => self.broken(open.line, open.fields.err().or(open.wrong).unwrap_or(reason)),
@@ -326,7 +326,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A syntax error at `at`: one broken entry, the open one if there is one.
-    fn drop_open_as(&mut self, at: usize, reason: Reason) -> Result<(), Broken> {
+    fn drop_open_as(&mut self, at: usize, reason: Reason) -> Result<(), BrokenEntry> {
         match self.open.take() {
             Some(open) => {
                 self.broken(open.line, open.fields.err().or(open.wrong).unwrap_or(Reason::Unclosed))?;
@@ -336,14 +336,14 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn broken_at(&mut self, at: usize, reason: Reason) -> Result<(), Broken> {
+    fn broken_at(&mut self, at: usize, reason: Reason) -> Result<(), BrokenEntry> {
         let line = self.line(at);
         self.broken(line, reason)
     }
 
-    fn broken(&mut self, line: usize, reason: Reason) -> Result<(), Broken> {
+    fn broken(&mut self, line: usize, reason: Reason) -> Result<(), BrokenEntry> {
         match self.on_broken {
-            OnBroken::Refuse => Err(Broken { line, reason }),
+            OnBroken::Refuse => Err(BrokenEntry { line, reason }),
             OnBroken::Skip => {
                 *self.out.broken.entry(reason).or_default() += 1;
                 Ok(())
@@ -366,7 +366,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-impl Open {
+impl OpenEntry {
     fn spoil(&mut self, reason: Reason) {
         self.wrong.get_or_insert(reason);
     }

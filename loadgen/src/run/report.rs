@@ -2,7 +2,7 @@
 //!
 //! Does not know: how it was found.
 
-use crate::run::conductor::{Findings, GroupFindings};
+use crate::run::conductor::{GroupFindings, RunFindings};
 use crate::run::crowded::Crowded;
 use crate::run::messages::{OwnLoad, Tally};
 use crate::run::recording::Recording;
@@ -104,7 +104,7 @@ fn grouped(n: u64) -> String {
 
 impl Outcome {
     /// Judges what was found.
-    pub fn judge(scenario: &Scenario, f: &Findings) -> Self {
+    pub fn judge(scenario: &Scenario, f: &RunFindings) -> Self {
         let mut wrong = Vec::new();
         let mut notes = f.notes.clone();
         let t = &f.tally;
@@ -161,7 +161,7 @@ impl Outcome {
     }
 
     /// The short table, and the lines below it.
-    pub fn table(&self, scenario: &Scenario, recording: Option<&Recording>, f: &Findings) -> String {
+    pub fn table(&self, scenario: &Scenario, recording: Option<&Recording>, f: &RunFindings) -> String {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_BORDERS_ONLY);
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
@@ -285,7 +285,7 @@ impl Outcome {
     }
 
     /// Everything, for programs.
-    pub fn json(&self, scenario: &Scenario, recording: Option<&Recording>, f: &Findings) -> Value {
+    pub fn json(&self, scenario: &Scenario, recording: Option<&Recording>, f: &RunFindings) -> Value {
         json!({
             "good": self.is_good,
             "wrong": self.wrong,
@@ -352,13 +352,13 @@ impl Outcome {
     }
 }
 
-fn cpu_per_frame(f: &Findings) -> Option<f64> {
+fn cpu_per_frame(f: &RunFindings) -> Option<f64> {
     let server = f.server?;
     (f.tally.frames_measured > 0).then(|| server.cpu_us as f64 / f.tally.frames_measured as f64)
 }
 
 /// Bytes that the server grew by in the stall, and that by the viewers that stalled.
-fn stall_growth(f: &Findings) -> Option<(u64, f64)> {
+fn stall_growth(f: &RunFindings) -> Option<(u64, f64)> {
     let (begin, most) = f.server?.rss_stall_bytes?;
     let grown = most.saturating_sub(begin);
     Some((grown, grown as f64 / f.tally.stalled.max(1) as f64))
@@ -404,7 +404,7 @@ fn group_text(group: &Group, found: &GroupFindings, seconds: f64) -> String {
     )
 }
 
-fn server_rows(f: &Findings) -> Vec<(&'static str, String)> {
+fn server_rows(f: &RunFindings) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     if let (Some(server), Some(per_frame)) = (f.server, cpu_per_frame(f)) {
         let kib = |bytes: u64| bytes as f64 / 1_024.0;
@@ -468,7 +468,7 @@ mod tests {
 
     #[test]
     fn what_a_stall_costs_is_told_per_stalled_viewer() {
-        let mut f = Findings::default();
+        let mut f = RunFindings::default();
         assert_eq!(stall_growth(&f), None);
         f.server = Some(ServerUse { rss_stall_bytes: Some((10_000_000, 12_048_000)), ..ServerUse::default() });
         f.tally.stalled = 1_000;

@@ -19,7 +19,6 @@ pub const SOCKETS_PER_ADDRESS: usize = 150;
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// Where the server is.
     pub server: SocketAddr,
     /// The `Host` header.
     pub host: String,
@@ -112,13 +111,14 @@ impl Scenario {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::messages::{Comments, Line};
+    use crate::run::messages::{Comments, RecordedComment};
     use volley::protocol::event::Mode;
 
     #[test]
     fn the_workers_plans_add_up_to_the_scenario() {
-        let lines: Vec<Line> =
-            (0..11).map(|n| Line { at_ms: n, mode: Mode::Scroll, color: 0, size: 25, text: n.to_string() }).collect();
+        let lines: Vec<RecordedComment> = (0..11)
+            .map(|n| RecordedComment { at_ms: n, mode: Mode::Scroll, color: 0, size: 25, text: n.to_string() })
+            .collect();
         let scenario = Scenario {
             server: ([127, 0, 0, 1], 1).into(),
             host: "h".into(),
@@ -150,7 +150,7 @@ mod tests {
         assert!(plans.windows(2).all(|w| w[0].viewer_first + w[0].groups[0].viewers == w[1].viewer_first));
         assert_eq!(plans.iter().map(|p| p.connect_per_s).sum::<f64>(), 300.0);
         assert!(plans.iter().all(|p| p.groups[0].likes_per_message == 5 && p.sockets_per_address == 150));
-        let mut said: Vec<Line> = Vec::new();
+        let mut said: Vec<RecordedComment> = Vec::new();
         for mut plan in plans {
             let Comments::Recording { lines, .. } = plan.groups.remove(0).comments else {
                 panic!("a recording stays one")

@@ -73,7 +73,7 @@ impl Histograms {
         }
     }
 
-    /// A frame of the measured window has so many bytes.
+    /// Records the size of a frame of the measured window.
     pub fn record_frame(&mut self, bytes: u64) {
         self.frame_bytes.saturating_record(bytes);
     }

@@ -30,7 +30,7 @@ pub struct Wording {
 }
 
 impl Wording {
-    /// Made-up texts of so many characters.
+    /// Made-up texts of `chars` characters, fewest and most.
     pub fn of(chars: (usize, usize)) -> Self {
         Self { chars, recorded: Arc::default(), near_duplicates: 0.0 }
     }
@@ -38,13 +38,13 @@ impl Wording {
 
 /// Writes one text after the other.
 #[derive(Debug)]
-pub struct Writer {
+pub struct TextWriter {
     characters: Vec<char>,
     seed: u64,
     recorded_next: u64,
 }
 
-impl Writer {
+impl TextWriter {
     /// `seed` tells writers apart.
     pub fn new(seed: u64) -> Self {
         Self { characters: CHARACTERS.chars().collect(), seed: 0x9e37_79b9_7f4a_7c15 ^ seed, recorded_next: seed }
@@ -133,18 +133,18 @@ mod tests {
     fn shares_and_recorded_texts_come_as_they_were_asked_for() {
         let recorded: Arc<[String]> = (0..5).map(|n| format!("line {n}")).collect();
         let wording = Wording { recorded: recorded.clone(), near_duplicates: 0.4, ..Wording::of((3, 9)) };
-        let mut writer = Writer::new(1);
+        let mut writer = TextWriter::new(1);
         let texts: Vec<String> = (0..10_000).map(|_| writer.text(&wording)).collect();
         let of_recording = texts.iter().filter(|text| recorded.contains(text)).count();
         assert!((5_800..6_200).contains(&of_recording), "{of_recording} of 10,000");
         assert_eq!(texts.iter().filter(|text| recorded.contains(text)).collect::<BTreeSet<_>>().len(), 5);
-        let made_up = Writer::new(2).text(&Wording::of((3, 9)));
+        let made_up = TextWriter::new(2).text(&Wording::of((3, 9)));
         assert!((3..=9).contains(&made_up.chars().count()));
     }
 
     #[test]
     fn a_near_duplicate_is_written_in_many_ways_and_admitted_by_the_server() {
-        let mut writer = Writer::new(3);
+        let mut writer = TextWriter::new(3);
         let limits = TextLimits { chars_max: 512, bytes_max: 2_048 };
         let texts: BTreeSet<String> = (0..5_000).map(|_| writer.near_duplicate()).collect();
         assert!(texts.len() > 300, "{} ways", texts.len());
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn two_writers_with_one_seed_write_the_same() {
-        let (mut one, mut two) = (Writer::new(9), Writer::new(9));
+        let (mut one, mut two) = (TextWriter::new(9), TextWriter::new(9));
         let wording = Wording { near_duplicates: 0.5, ..Wording::of((1, 30)) };
         assert!((0..200).all(|_| one.text(&wording) == two.text(&wording)));
     }

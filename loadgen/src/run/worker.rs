@@ -7,13 +7,13 @@ mod inbound;
 mod sender;
 mod viewer;
 
-use self::crowd::Crowd;
+use self::crowd::GroupShare;
 use self::sender::{Schedule, What};
-use self::viewer::{State, Viewer};
+use self::viewer::{Viewer, ViewerState};
 use crate::clock::now_ns;
 use crate::proc::ThreadTimes;
 use crate::run::ledger::book::Book;
-use crate::run::messages::{Command, OwnLoad, Progress, Report, Tally, Times, WorkerPlan, WorkerResult, bump};
+use crate::run::messages::{OwnLoad, Progress, Report, Tally, Times, WorkerCommand, WorkerPlan, WorkerResult, bump};
 use crate::wire::inflate::Inflater;
 use crate::wire::line::{Masker, READ_BYTES};
 use crate::wire::upgrade::Upgrade;
@@ -63,7 +63,6 @@ enum Phase {
     Over,
 }
 
-/// One worker.
 pub struct Worker<'a> {
     plan: WorkerPlan,
     upgrade: Upgrade,
@@ -77,7 +76,7 @@ pub struct Worker<'a> {
     times: Times,
     schedule: Option<Schedule>,
     /// By group.
-    crowds: Vec<Crowd>,
+    crowds: Vec<GroupShare>,
     /// Comments without an answer: number → who said it.
     pending: HashMap<u64, usize>,
     targets: Vec<Offset>,
@@ -97,18 +96,18 @@ pub struct Worker<'a> {
 }
 
 /// Runs a worker until it has reported [`Report::Done`] or its conductor is gone.
-pub fn run(commands: &Receiver<Command>, report: &mut dyn FnMut(Report)) {
-    let Ok(Command::Connect(plan)) = commands.recv() else { return };
+pub fn run(commands: &Receiver<WorkerCommand>, report: &mut dyn FnMut(Report)) {
+    let Ok(WorkerCommand::Connect(plan)) = commands.recv() else { return };
     match Worker::new(*plan, report) {
         Ok(mut worker) => worker.run(commands),
         Err((error, report)) => report(Report::Failed(format!("cannot poll sockets: {error}"))),
     }
 }
 
-type Refused<'a> = (std::io::Error, &'a mut dyn FnMut(Report));
+type NoPoll<'a> = (std::io::Error, &'a mut dyn FnMut(Report));
 
 impl<'a> Worker<'a> {
-    fn new(plan: WorkerPlan, report: &'a mut dyn FnMut(Report)) -> Result<Self, Refused<'a>> {
+    fn new(plan: WorkerPlan, report: &'a mut dyn FnMut(Report)) -> Result<Self, NoPoll<'a>> {
         let poll = match Poll::new() {
             Ok(poll) => poll,
             Err(error) => return Err((error, report)),
@@ -119,7 +118,7 @@ impl<'a> Worker<'a> {
             let first = viewers.len();
             let viewer = |n| Viewer::new(plan.viewer_first + first + n, group, share.room_of(n), &plan);
             viewers.extend((0..share.viewers).map(viewer));
-            crowds.push(Crowd::new(first..viewers.len(), plan.worker, plan.workers));
+            crowds.push(GroupShare::new(first..viewers.len(), plan.worker, plan.workers));
         }
         Ok(Self {
             upgrade: Upgrade::new(&plan.host, plan.encoding.subprotocol()).with_compression(plan.compression),
@@ -154,7 +153,7 @@ impl<'a> Worker<'a> {
         })
     }
 
-    fn run(&mut self, commands: &Receiver<Command>) {
+    fn run(&mut self, commands: &Receiver<WorkerCommand>) {
         let mut events = Events::with_capacity(EVENTS_PER_CYCLE);
         while self.phase != Phase::Over {
             match commands.try_recv() {
@@ -197,16 +196,16 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn obey(&mut self, command: WorkerCommand) {
         match command {
-            Command::Connect(_) => {} // Only the first command is one.
-            Command::Begin(times) => {
+            WorkerCommand::Connect(_) => {} // Only the first command is one.
+            WorkerCommand::Begin(times) => {
                 self.times = times;
                 self.crowds.iter_mut().for_each(|crowd| crowd.histograms.set_times(times));
                 self.schedule = Some(Schedule::new(&self.plan, times));
                 self.phase = Phase::Sending;
             }
-            Command::Drain { targets } => {
+            WorkerCommand::Drain { targets } => {
                 self.targets = targets;
                 self.phase = Phase::Draining(now_ns() + DRAIN_NS_MAX);
             }
@@ -288,7 +287,7 @@ impl<'a> Worker<'a> {
             let dial = viewer.dial(number, &self.plan);
             match viewer.line.connect(&dial, self.poll.registry(), Token(index)) {
                 Ok(()) => {
-                    (viewer.state, viewer.since_ns) = (State::Arriving, now);
+                    (viewer.state, viewer.since_ns) = (ViewerState::Arriving, now);
                     self.on_the_way += 1;
                 }
                 Err(error) => self.drop_viewer(index, &io_cause(&error)),
@@ -310,7 +309,7 @@ impl<'a> Worker<'a> {
         }
         for index in 0..self.connect_next {
             let viewer = &self.viewers[index];
-            if viewer.state == State::Arriving && now > viewer.since_ns + HANDSHAKE_NS_MAX {
+            if viewer.state == ViewerState::Arriving && now > viewer.since_ns + HANDSHAKE_NS_MAX {
                 self.drop_viewer(index, "handshake took over 15 s");
             }
         }
@@ -339,11 +338,11 @@ impl<'a> Worker<'a> {
         let Self { crowds, viewers, .. } = self;
         let crowd = &mut crowds[group];
         if is_hogs {
-            return Some(crowd.viewers.start).filter(|index| viewers[*index].state == State::Live);
+            return Some(crowd.viewers.start).filter(|index| viewers[*index].state == ViewerState::Live);
         }
         (0..crowd.viewers.len()).map(|_| crowd.next_speaker()).find(|index| {
             let viewer = &viewers[*index];
-            viewer.state == State::Live && !viewer.stalls
+            viewer.state == ViewerState::Live && !viewer.stalls
         })
     }
 
@@ -374,7 +373,7 @@ impl<'a> Worker<'a> {
 
     /// Everybody who is connected has everything, and the likes' total has come.
     fn is_drained(&self, now: u64) -> bool {
-        let behind = |v: &Viewer| v.state == State::Live && v.place.at < *self.targets.get(v.room).unwrap_or(&0);
+        let behind = |v: &Viewer| v.state == ViewerState::Live && v.place.at < *self.targets.get(v.room).unwrap_or(&0);
         // Counters alone come once a second; nothing that this worker can see tells when the last has come.
         now >= self.times.end_ns + 1_500_000_000 && !self.viewers.iter().any(behind)
     }
@@ -390,11 +389,11 @@ impl<'a> Worker<'a> {
         }
         for index in 0..self.viewers.len() {
             let viewer = &mut self.viewers[index];
-            if viewer.state == State::Live {
+            if viewer.state == ViewerState::Live {
                 self.books[viewer.room].leave(&viewer.place, false);
-                viewer.state = State::Closing;
+                viewer.state = ViewerState::Closing;
                 self.send_frame(index, Kind::Close, &1000u16.to_be_bytes());
-            } else if viewer.state == State::Arriving {
+            } else if viewer.state == ViewerState::Arriving {
                 self.drop_viewer(index, "still on the way at the end");
             }
         }
@@ -404,23 +403,23 @@ impl<'a> Worker<'a> {
     fn drop_viewer(&mut self, index: usize, cause: &str) {
         let viewer = &mut self.viewers[index];
         let was = viewer.state;
-        viewer.state = State::Gone;
+        viewer.state = ViewerState::Gone;
         viewer.line.hang_up(self.poll.registry());
         match was {
-            State::Gone => {}
-            State::Waiting => bump(&mut self.tally.failed, cause, 1),
-            State::Arriving => {
+            ViewerState::Gone => {}
+            ViewerState::Waiting => bump(&mut self.tally.failed, cause, 1),
+            ViewerState::Arriving => {
                 self.on_the_way -= 1;
                 bump(&mut self.tally.failed, cause, 1);
             }
-            State::Live => {
+            ViewerState::Live => {
                 self.live -= 1;
                 self.tally.likes_unsure += viewer.likes;
                 self.books[viewer.room].leave(&viewer.place, true);
                 let counts = if viewer.stalls { &mut self.tally.lost_stalled } else { &mut self.tally.lost };
                 bump(counts, cause, 1);
             }
-            State::Closing => {
+            ViewerState::Closing => {
                 self.live -= 1;
                 self.tally.closed_clean += u64::from(viewer.close_code == Some(1000));
             }

@@ -8,7 +8,6 @@ use flate2::{Decompress, FlushDecompress};
 /// What a sync flush ends with and a message leaves out (RFC 7692, 7.2.1).
 const FLUSHED: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// See the module's page.
 #[derive(Debug)]
 pub struct Inflater {
     raw: Decompress,

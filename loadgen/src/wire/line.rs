@@ -1,7 +1,7 @@
-//! A client's connection, as everything in this program that plays a client has it: a socket, how far its upgrade is,
-//! the begin of a frame whose end has not come, and what the kernel did not take yet.
+//! A client's connection, shared by the measured run and the chaos scenarios: a socket, the state of its upgrade, the
+//! beginning of a frame whose end has not arrived, and bytes that the kernel has not accepted yet.
 //!
-//! Does not know: when to connect or to come back, what messages mean, who is at its end.
+//! Does not know: when to connect or reconnect, what messages mean.
 
 use super::upgrade::Upgrade;
 use super::ws::{self, Kind, Split, WsError};
@@ -32,7 +32,6 @@ pub enum Stage {
 /// How to connect.
 #[derive(Clone, Copy, Debug)]
 pub struct Dial {
-    /// Where to.
     pub server: SocketAddr,
     /// Where from; the kernel chooses otherwise.
     pub source: Option<SocketAddr>,
@@ -52,7 +51,6 @@ impl Dial {
 /// What a read gave.
 #[derive(Debug)]
 pub enum Received<'b> {
-    /// Bytes.
     Bytes(Bytes<'b>),
     /// There is nothing to read now, or no socket.
     Nothing,
@@ -100,12 +98,10 @@ impl Line {
         Self { stream: None, stage: Stage::Away, partial: Vec::new(), unsent: Vec::new(), unsent_bytes_max }
     }
 
-    /// How far it is.
     pub fn stage(&self) -> Stage {
         self.stage
     }
 
-    /// The socket's options.
     pub fn socket(&self) -> Option<SockRef<'_>> {
         self.stream.as_ref().map(SockRef::from)
     }

@@ -51,9 +51,7 @@ pub enum WsError {
 /// One whole frame at the start of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Split<'a> {
-    /// What it is.
     pub kind: Kind,
-    /// Its payload.
     pub payload: &'a [u8],
     /// Whether that is compressed.
     pub is_packed: bool,
@@ -117,7 +115,7 @@ pub fn split_agreed(buffer: &[u8], compression: bool) -> Result<Option<Split<'_>
     Ok(buffer.get(header..bytes).map(|payload| Split { kind, payload, is_packed, bytes }))
 }
 
-/// Bytes of the header before a server's payload of so many bytes.
+/// Bytes of the header before a server's payload of `payload` bytes.
 pub fn header_bytes(payload: usize) -> usize {
     match payload {
         0..126 => 2,

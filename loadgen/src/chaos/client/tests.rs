@@ -1,14 +1,14 @@
 //! What a client writes down, and what it says after it lost its connection.
 
 use super::*;
-use crate::history::Line;
+use crate::history::HistoryLine;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A client, and the history that it writes.
 struct Rig {
     client: Client,
-    counts: Counts,
+    counts: ClientCounts,
     recorder: Recorder,
     rooms: Vec<String>,
     path: PathBuf,
@@ -21,7 +21,7 @@ impl Rig {
         let path = std::env::temp_dir().join(name);
         let recorder = Recorder::new(&path).unwrap();
         let client = Client::new("c0".into(), "k".repeat(16), 0);
-        Self { client, counts: Counts::default(), recorder, rooms: vec!["demo".into()], path }
+        Self { client, counts: ClientCounts::default(), recorder, rooms: vec!["demo".into()], path }
     }
 
     fn with<T>(&mut self, call: impl FnOnce(&mut Client, &mut Desk<'_>) -> T) -> T {
@@ -50,7 +50,7 @@ impl Rig {
     fn written(self) -> Vec<String> {
         let mut reader = crate::history::Reader::new(self.recorder.into_reader().unwrap());
         let mut kinds = Vec::new();
-        while let Some(Line { event, .. }) = reader.read().unwrap() {
+        while let Some(HistoryLine { event, .. }) = reader.read().unwrap() {
             kinds.push(match event.unwrap() {
                 Event::Send(sent) => format!("send {} {}", sent.id.unwrap_or_default(), sent.attempt.unwrap_or(0)),
                 Event::Ok(ok) => match ok.into {
@@ -178,7 +178,7 @@ fn a_frame_is_written_down_with_its_raises_kinds_and_what_is_left_of_a_deleted_c
     assert!(rig.with(|client, desk| client.vote(3, desk)).unwrap().contains(r#""option":1"#));
     let mut reader = crate::history::Reader::new(rig.recorder.into_reader().unwrap());
     let mut frames = Vec::new();
-    while let Some(Line { event, .. }) = reader.read().unwrap() {
+    while let Some(HistoryLine { event, .. }) = reader.read().unwrap() {
         if let Event::Frame(frame) = event.unwrap() {
             let items =
                 frame.items.iter().map(|item| (item.times, item.kind.clone(), item.lane.clone(), item.hash.is_some()));

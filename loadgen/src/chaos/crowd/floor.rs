@@ -2,12 +2,12 @@
 //!
 //! Does not know: what a message means, which fault is on.
 
-use super::{Habits, Order, Plan, Shown, WAKER};
-use crate::chaos::client::{Client, Counts, Desk, Wish};
+use super::{CrowdOrder, CrowdPlan, CrowdShown, Habits, WAKER};
+use crate::chaos::client::{Client, ClientCounts, Desk, Wish};
 use crate::chaos::dice::Dice;
 use crate::chaos::record::Recorder;
 use crate::clock::now_ns;
-use crate::run::wording::Writer as Words;
+use crate::run::wording::TextWriter as Words;
 use crate::wire::line::{Bytes, Dial, Line, LineError, Masker, READ_BYTES, Received, Stage};
 use crate::wire::upgrade::Upgrade;
 use crate::wire::ws::{self, Kind};
@@ -75,16 +75,16 @@ impl Beat {
     }
 }
 
-pub(super) struct Floor {
+pub(super) struct CrowdThread {
     server: SocketAddr,
     rooms: Vec<String>,
     clients: Vec<Client>,
     seats: Vec<Seat>,
     recorder: Recorder,
     poll: Poll,
-    inbox: Receiver<Order>,
-    shown: Arc<Shown>,
-    counts: Counts,
+    inbox: Receiver<CrowdOrder>,
+    shown: Arc<CrowdShown>,
+    counts: ClientCounts,
     upgrade: Upgrade,
     dice: Dice,
     buffer: Vec<u8>,
@@ -100,8 +100,14 @@ pub(super) struct Floor {
     masker: Masker,
 }
 
-impl Floor {
-    pub(super) fn new(plan: &Plan, recorder: Recorder, poll: Poll, inbox: Receiver<Order>, shown: Arc<Shown>) -> Self {
+impl CrowdThread {
+    pub(super) fn new(
+        plan: &CrowdPlan,
+        recorder: Recorder,
+        poll: Poll,
+        inbox: Receiver<CrowdOrder>,
+        shown: Arc<CrowdShown>,
+    ) -> Self {
         let mut dice = Dice::new(plan.seed);
         let clients = (0..plan.clients).map(|n| {
             let client = Client::new(format!("{}{n}", plan.name), dice.key(), n % plan.rooms.len());
@@ -116,7 +122,7 @@ impl Floor {
             poll,
             inbox,
             shown,
-            counts: Counts::default(),
+            counts: ClientCounts::default(),
             upgrade: Upgrade::new(&plan.server.to_string(), "volley.v1.json"),
             dice,
             buffer: vec![0; READ_BYTES],
@@ -175,7 +181,7 @@ impl Floor {
     fn orders(&mut self, now: u64) {
         while let Ok(order) = self.inbox.try_recv() {
             match order {
-                Order::Pace { comments, likes, cuts } => {
+                CrowdOrder::Pace { comments, likes, cuts } => {
                     self.comments.set(comments, now);
                     self.likes.set(likes, now);
                     self.cuts.set(cuts, now);
@@ -185,7 +191,7 @@ impl Floor {
                     self.lull = (false, if is_silent { u64::MAX } else { 0 });
                     self.read_slow();
                 }
-                Order::Leave => self.is_leaving = true,
+                CrowdOrder::Leave => self.is_leaving = true,
             }
         }
     }
@@ -257,8 +263,8 @@ impl Floor {
         self.sent(at, sent);
     }
 
-    /// A server that does not read for so long loses the client. Another error is found out when the socket is read: what
-    /// came before the end must still be heard.
+    /// A server that reads nothing until the limit is reached loses the client. Every other error shows when the socket is
+    /// read, because what came before the end must still be heard.
     fn sent(&mut self, at: usize, sent: io::Result<()>) {
         if sent.is_err_and(|error| error.kind() == ErrorKind::OutOfMemory) {
             self.hang_up(at, None);

@@ -2,7 +2,7 @@
 //!
 //! Does not know: who looks at it, which scenario is on.
 
-use super::{Habit, Order, Plan, Shown};
+use super::{Habit, MassOrder, MassPlan, MassShown};
 use crate::chaos::dice::Dice;
 use crate::clock::now_ns;
 use crate::wire::line::{Bytes, Dial, Line, Masker, READ_BYTES, Received, Stage};
@@ -22,17 +22,16 @@ use volley::protocol::message::ServerMessage;
 const SOCKETS_PER_ADDRESS: usize = 4_000;
 /// Pongs that may wait for one socket.
 const UNSENT_BYTES_MAX: usize = 4 * 1024;
-/// `SO_RCVBUF` of those who stop reading: full within seconds. With half of it their kernel drops small segments in it without a
-/// word to the sender, who then takes a stalled reader for one that is gone.
+/// `SO_RCVBUF` of viewers that stop reading: full within seconds. With half of it the kernel silently drops small segments,
+/// and the server takes a stalled viewer for a lost one.
 pub const SLOW_RCVBUF_BYTES: usize = 8 * 1024;
-/// Connects in one cycle.
 const CONNECTS_PER_CYCLE: usize = 256;
 /// A handshake that takes longer is given up.
 const HANDSHAKE_NS_MAX: u64 = 20_000_000_000;
 /// The back-off of `volley-client.js`: so much, and a random part of twice as much for every failure, up to the most.
 const BACKOFF_NS: (u64, u64) = (500_000_000, 20_000_000_000);
 
-struct Viewer {
+struct MassViewer {
     line: Line,
     /// The welcome has come.
     is_live: bool,
@@ -46,13 +45,13 @@ struct Viewer {
     failures: u32,
 }
 
-pub(super) struct Floor {
-    plan: Plan,
+pub(super) struct MassThread {
+    plan: MassPlan,
     poll: Poll,
-    inbox: Receiver<Order>,
-    out: Arc<Mutex<Shown>>,
-    shown: Shown,
-    viewers: Vec<Viewer>,
+    inbox: Receiver<MassOrder>,
+    out: Arc<Mutex<MassShown>>,
+    shown: MassShown,
+    viewers: Vec<MassViewer>,
     upgrade: Upgrade,
     dice: Dice,
     buffer: Vec<u8>,
@@ -64,11 +63,11 @@ pub(super) struct Floor {
     shown_ns: u64,
 }
 
-impl Floor {
-    pub(super) fn new(plan: Plan, poll: Poll, inbox: Receiver<Order>, out: Arc<Mutex<Shown>>) -> Self {
+impl MassThread {
+    pub(super) fn new(plan: MassPlan, poll: Poll, inbox: Receiver<MassOrder>, out: Arc<Mutex<MassShown>>) -> Self {
         let now = now_ns();
         let habits = plan.viewers.iter().flat_map(|(habit, count)| std::iter::repeat_n(*habit, *count));
-        let viewer = |(n, habit): (usize, Habit)| Viewer {
+        let viewer = |(n, habit): (usize, Habit)| MassViewer {
             line: Line::new(UNSENT_BYTES_MAX),
             is_live: false,
             habit,
@@ -87,7 +86,7 @@ impl Floor {
             buffer: vec![0; READ_BYTES],
             masker: Masker::default(),
             latency: Histogram::new(2).expect("two digits are allowed"),
-            shown: Shown::default(),
+            shown: MassShown::default(),
             is_stalling: false,
             churn: 0,
             dripped_ns: now,
@@ -105,15 +104,15 @@ impl Floor {
             let now = now_ns();
             while let Ok(order) = self.inbox.try_recv() {
                 match order {
-                    Order::Cut { habit, jitter } => self.cut(habit, jitter, now),
-                    Order::Stall(on) => self.stall(on),
-                    Order::Vanish(habit) => self.vanish(habit)?,
-                    Order::Mark => {
+                    MassOrder::Cut { habit, jitter } => self.cut(habit, jitter, now),
+                    MassOrder::Stall(on) => self.stall(on),
+                    MassOrder::Vanish(habit) => self.vanish(habit)?,
+                    MassOrder::Mark => {
                         self.latency.reset();
                         self.shown.pause_max_ms = 0;
                         self.viewers.iter_mut().for_each(|viewer| viewer.heard_ns = now);
                     }
-                    Order::Leave => return Ok(()),
+                    MassOrder::Leave => return Ok(()),
                 }
             }
             self.connect_due(now);
@@ -233,7 +232,7 @@ impl Floor {
         while self.read(at, READ_BYTES) {}
     }
 
-    /// One byte for each of those who read so slowly.
+    /// Reads one byte for each viewer that drips.
     fn drip(&mut self) {
         for at in 0..self.viewers.len() {
             if self.viewers[at].habit == Habit::Drips && self.viewers[at].is_live {

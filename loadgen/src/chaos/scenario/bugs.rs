@@ -1,7 +1,7 @@
 //! Builds with a planted bug: the checker has to see each.
 
 use super::crowds::in_a_crowd;
-use super::{LIKES_PER_S, LOAD, Scenario, examples, note, under_load};
+use super::{ChaosScenario, LIKES_PER_S, LOAD, examples, note, under_load};
 use crate::chaos::ground::{Ground, Trouble, fail};
 use crate::check::Rule;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ const CAUGHT_WITHIN: Duration = Duration::from_secs(60);
 
 macro_rules! bug {
     ($name:literal, $plant:literal, $rules:expr, $load:expr) => {
-        Scenario {
+        ChaosScenario {
             name: concat!("bug-", $name),
             inject: concat!("a build with a planted bug: ", $name),
             shows: "the checker catches it within 60 s",
@@ -21,7 +21,7 @@ macro_rules! bug {
     };
 }
 
-pub(super) const ALL: &[Scenario] = &[
+pub(super) const ALL: &[ChaosScenario] = &[
     bug!("ack-before-append", "ack_before_append", &[Rule::S5], under_load),
     bug!("retry-stored-twice", "retry_stored_twice", &[Rule::S7], under_load),
     bug!("silent-skip", "silent_skip", &[Rule::S13], under_load),

@@ -1,12 +1,12 @@
 //! A crowded room: it merges, chooses and counts, while people resume, lag, vote and are deleted.
 
-use super::{LIKES_PER_S, LOAD, Scenario, must_be_good};
+use super::{ChaosScenario, LIKES_PER_S, LOAD, must_be_good};
 use crate::chaos::crowd::Habits;
 use crate::chaos::ground::{Ground, Trouble, fail};
-use crate::chaos::posts::{self, Plan, Posts};
+use crate::chaos::posts::{self, OwnerPlan, Posts};
 use serde_json::json;
 
-pub(super) const ALL: &[Scenario] = &[Scenario {
+pub(super) const ALL: &[ChaosScenario] = &[ChaosScenario {
     name: "crowd",
     inject: "near-duplicates at 2,000/s into 3 rooms that show 60/s; slow readers; gifts, polls, deletions; two kills",
     shows: "merged, chosen and counted without a hole; nothing guaranteed is left out; what is deleted is shown no more",
@@ -41,7 +41,7 @@ fn rooms() -> Vec<String> {
 fn crowd(ground: &mut Ground) -> Result<(), Trouble> {
     in_a_crowd(ground)?;
     let plan =
-        Plan { addresses: ground.recipe.addresses, rooms: rooms(), per_s: POSTS_PER_S, seed: ground.dice.next() };
+        OwnerPlan { addresses: ground.recipe.addresses, rooms: rooms(), per_s: POSTS_PER_S, seed: ground.dice.next() };
     let owner = Posts::start(plan, &ground.recorder);
     // One lull of the slow readers and the time after it; then the same with kills in it.
     ground.a_moment(11_000, 12_000);

@@ -1,6 +1,6 @@
 //! A disk that is full, and files that are not what they were.
 
-use super::{Scenario, must_be_good, under_load};
+use super::{ChaosScenario, must_be_good, under_load};
 use crate::chaos::dice::Dice;
 use crate::chaos::ground::{Ground, Trouble, fail};
 use std::fs::{self, File, OpenOptions};
@@ -10,36 +10,36 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-pub(super) const ALL: &[Scenario] = &[
-    Scenario {
+pub(super) const ALL: &[ChaosScenario] = &[
+    ChaosScenario {
         name: "disk-full",
         inject: "the filesystem (ext4 on a loop device) is full for 5 s, then has space again",
         shows: "sends are answered `storage_unavailable`, nobody is dropped, it heals within 5 s without a restart",
         is_short: true,
         run: disk_full,
     },
-    Scenario {
+    ChaosScenario {
         name: "bit-flips",
         inject: "while stopped, one bit of the database is flipped, eight times",
         shows: "the longest valid beginning of the rooms that it hit is served in a new epoch, or a loud refusal",
         is_short: false,
         run: |ground| damaged(ground, "corruption", "volley.db", true, flip),
     },
-    Scenario {
+    ChaosScenario {
         name: "wal-bit-flips",
         inject: "after a SIGKILL, one bit of the write-ahead log is flipped, eight times",
         shows: "the same: a tail that is lost is never lost silently",
         is_short: true,
         run: |ground| damaged(ground, "corruption", "volley.db-wal", false, flip),
     },
-    Scenario {
+    ChaosScenario {
         name: "truncation",
         inject: "while stopped, the database is cut somewhere, eight times",
         shows: "the same",
         is_short: false,
         run: |ground| damaged(ground, "truncation", "volley.db", true, cut),
     },
-    Scenario {
+    ChaosScenario {
         name: "wal-truncation",
         inject: "after a SIGKILL, the write-ahead log is cut somewhere, eight times",
         shows: "the same",

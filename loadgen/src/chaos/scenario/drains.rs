@@ -1,6 +1,6 @@
 //! SIGTERM under load.
 
-use super::{Scenario, must_be_good, under_load};
+use super::{ChaosScenario, must_be_good, under_load};
 use crate::chaos::ground::{Ground, Trouble, fail};
 use crate::wire::upgrade::Upgrade;
 use socket2::{Domain, Socket, Type};
@@ -8,7 +8,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
-pub(super) const ALL: &[Scenario] = &[Scenario {
+pub(super) const ALL: &[ChaosScenario] = &[ChaosScenario {
     name: "sigterm",
     inject: "SIGTERM three times under load, with one client that never reads",
     shows: "exit within 25 s, each client told when to come back, nobody has a hole after resuming",

@@ -1,24 +1,24 @@
 //! SIGKILL at random moments, and none at all.
 
-use super::{Scenario, must_be_good, under_load};
+use super::{ChaosScenario, must_be_good, under_load};
 use crate::chaos::ground::{Ground, Longest, Trouble, fail};
 
-pub(super) const ALL: &[Scenario] = &[
-    Scenario {
+pub(super) const ALL: &[ChaosScenario] = &[
+    ChaosScenario {
         name: "calm",
         inject: "nothing but clients that cut their own connections, 10 s",
         shows: "the clients, the history and the checker agree with a server that is well",
         is_short: true,
         run: calm,
     },
-    Scenario {
+    ChaosScenario {
         name: "sigkill-10",
         inject: "SIGKILL 10 times at random moments, 300 clients, 2,000 comments/s",
         shows: "acknowledged means kept, once, in one order; every client continues where it was",
         is_short: true,
         run: |ground| sigkill(ground, 10),
     },
-    Scenario {
+    ChaosScenario {
         name: "sigkill-200",
         inject: "SIGKILL 200 times at random moments, 300 clients, 2,000 comments/s",
         shows: "the same, 200 times",

@@ -1,8 +1,8 @@
 //! Thousands of viewers that misbehave together.
 
-use super::{Scenario, must_be_good};
+use super::{ChaosScenario, must_be_good};
 use crate::chaos::ground::{Ground, Trouble, fail};
-use crate::chaos::mass::{Habit, Mass, Plan, SLOW_RCVBUF_BYTES, Shown};
+use crate::chaos::mass::{Habit, Mass, MassPlan, MassShown, SLOW_RCVBUF_BYTES};
 use crate::proc::ProcessUse;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use volley::config::Config;
 
 macro_rules! scenario {
     ($name:literal, $short:literal, $run:expr, $inject:literal, $shows:literal) => {
-        Scenario { name: $name, inject: $inject, shows: $shows, is_short: $short, run: $run }
+        ChaosScenario { name: $name, inject: $inject, shows: $shows, is_short: $short, run: $run }
     };
 }
 
-pub(super) const ALL: &[Scenario] = &[
+pub(super) const ALL: &[ChaosScenario] = &[
     scenario!(
         "storm-small",
         true,
@@ -127,7 +127,7 @@ fn gather(ground: &mut Ground, comments_per_s: f64, viewers: &[(Habit, usize)]) 
     }
     ground.invite(TALKERS, 1)?;
     ground.pace(comments_per_s, 1.0, 0.0)?;
-    Ok(Mass::start(Plan {
+    Ok(Mass::start(MassPlan {
         server: ground.recipe.addresses[0],
         rooms: vec!["room-0".into()],
         viewers: viewers.to_vec(),
@@ -142,10 +142,10 @@ fn await_mass(
     mass: &Mass,
     patience_s: u64,
     what: &str,
-    is_so: impl Fn(&Shown) -> bool,
+    is_so: impl Fn(&MassShown) -> bool,
 ) -> Result<Duration, Trouble> {
     let instead = || {
-        let Shown { live, open, ends, .. } = mass.shown();
+        let MassShown { live, open, ends, .. } = mass.shown();
         format!("{what} did not come: {} live, {open} open, ends {ends:?}", live[0] + live[1])
     };
     ground.wait(Duration::from_secs(patience_s), || is_so(&mass.shown()), instead)
@@ -204,7 +204,7 @@ fn storm(ground: &mut Ground, crowd: usize, jitter: bool, within_s: u64) -> Resu
     ground.recorder.fault("cut", None, true, None);
     let began = Instant::now();
     mass.cut(Habit::Stalls, jitter);
-    let all_back = |shown: &Shown| shown.welcomes >= before + crowd as u64 && shown.live[1] == crowd;
+    let all_back = |shown: &MassShown| shown.welcomes >= before + crowd as u64 && shown.live[1] == crowd;
     await_mass(ground, &mass, within_s, "everybody", all_back)?;
     let took = began.elapsed();
     ground.recorder.fault("cut", None, false, None);
@@ -307,7 +307,7 @@ fn mutes(ground: &mut Ground) -> Result<(), Trouble> {
     await_mass(ground, &mass, 30, "everybody", |shown| shown.live == [100, 0])?;
     ground.a_moment(2_000, 2_001);
     let before = (rss_bytes(ground)?, ground.server()?.descriptors());
-    let silent = Mass::start(Plan {
+    let silent = Mass::start(MassPlan {
         server: ground.recipe.addresses[0],
         rooms: vec!["room-0".into()],
         viewers: vec![(Habit::Mute, MUTES)],
@@ -315,7 +315,7 @@ fn mutes(ground: &mut Ground) -> Result<(), Trouble> {
         seed: 1,
     })?;
     let began = Instant::now();
-    let ended = |shown: &Shown| shown.ends.values().sum::<u64>() >= MUTES as u64;
+    let ended = |shown: &MassShown| shown.ends.values().sum::<u64>() >= MUTES as u64;
     let mut most = 0;
     while !ended(&silent.shown()) {
         most = most.max(rss_bytes(ground)?);
@@ -375,7 +375,7 @@ fn few_descriptors(ground: &mut Ground) -> Result<(), Trouble> {
     await_mass(ground, &mass, 30, "everybody", |shown| shown.live == [300, 0])?;
     mass.mark();
     let lines_before = fs::read_to_string(&ground.recipe.log)?.lines().count();
-    let pushing = Mass::start(Plan {
+    let pushing = Mass::start(MassPlan {
         server: ground.recipe.addresses[0],
         rooms: vec!["room-0".into()],
         viewers: vec![(Habit::Stalls, 2_000)],
@@ -394,7 +394,7 @@ fn few_descriptors(ground: &mut Ground) -> Result<(), Trouble> {
     ground.figure("of the 2,000 live", outside.live[0] + outside.live[1]);
     ground.figure("server CPU", format!("{:.0} % of a core", share * 100.0));
     ground.figure("log lines in 15 s", lines);
-    ground.figure("longest pause of those who are in", format!("{} ms", inside.pause_max_ms));
+    ground.figure("longest pause of the connected viewers", format!("{} ms", inside.pause_max_ms));
     if share > 0.5 {
         return fail(format!("{:.0} % of a core while nobody can come in", share * 100.0));
     }
@@ -420,7 +420,7 @@ fn hot_room(ground: &mut Ground) -> Result<(), Trouble> {
     let opened = ground.invite_within(QUIET_ROOMS, QUIET_ROOMS, Duration::from_secs(60))?;
     ground.figure("1,000 new rooms opened in", format!("{:.1} s", opened.as_secs_f64()));
     ground.pace(200.0, 0.0, 0.0)?;
-    let mass = Mass::start(Plan {
+    let mass = Mass::start(MassPlan {
         server: ground.recipe.addresses[0],
         rooms: (0..QUIET_ROOMS).map(|n| format!("room-{n}")).collect(),
         viewers: vec![(Habit::Reads, QUIET_ROOMS)],
@@ -460,7 +460,7 @@ fn churn(ground: &mut Ground, habit: Habit, seconds: u64) -> Result<(), Trouble>
     };
     ground.a_moment(2_000, 2_001);
     let before = state(ground)?;
-    let churning = Mass::start(Plan {
+    let churning = Mass::start(MassPlan {
         server: ground.recipe.addresses[0],
         rooms: (0..100).map(|n| format!("churn-{n}")).collect(),
         viewers: vec![(habit, 2_000)],

@@ -1,6 +1,6 @@
 //! SIGKILL at each step of a comment's way.
 
-use super::{Scenario, must_be_good, under_load};
+use super::{ChaosScenario, must_be_good, under_load};
 use crate::chaos::ground::{Ground, Longest, Trouble, fail};
 use crate::chaos::server::Server;
 use std::path::Path;
@@ -13,7 +13,7 @@ const REACHED_WITHIN: Duration = Duration::from_secs(20);
 
 macro_rules! at {
     ($name:literal, $point:literal, $hits:expr, $shows:literal) => {
-        Scenario {
+        ChaosScenario {
             name: concat!("kill-", $name),
             inject: concat!("SIGKILL three times: ", $name),
             shows: $shows,
@@ -23,7 +23,7 @@ macro_rules! at {
     };
 }
 
-pub(super) const ALL: &[Scenario] = &[
+pub(super) const ALL: &[ChaosScenario] = &[
     at!("received", "received", 2_000, "before the ack a comment may appear or not, once"),
     at!("admitted", "admitted", 2_000, "before the ack a comment may appear or not, once"),
     at!("batched", "batched", 2_000, "before the ack a comment may appear or not, once"),
@@ -33,7 +33,7 @@ pub(super) const ALL: &[Scenario] = &[
     at!("synced-not-acked", "synced_not_acked", 120, "it is there afterwards; the retry is told where"),
     at!("acked-not-broadcast", "acked_not_broadcast", 200, "what was acknowledged reaches everybody after the restart"),
     at!("in-broadcast", "in_broadcast", 2_000, "who got the frame and who did not agree afterwards"),
-    Scenario {
+    ChaosScenario {
         name: "kill-in-retention",
         inject: "SIGKILL three times: in retention, with logs of 100 events a room",
         shows: "what is kept is whole, what is dropped stays dropped",
@@ -44,7 +44,7 @@ pub(super) const ALL: &[Scenario] = &[
             die_at(ground, "in_retention", 100)
         },
     },
-    Scenario {
+    ChaosScenario {
         name: "kill-in-recovery",
         inject: "SIGKILL during recovery, three times in a row, each time a step later",
         shows: "recovery can be begun again and again",

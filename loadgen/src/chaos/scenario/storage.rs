@@ -1,7 +1,7 @@
 //! The disk lets the server down: power losses, failing and slow syncs, SIGKILL between write and sync, a full disk,
 //! damaged files.
 
-use super::{LIKES_PER_S, LOAD, Scenario, examples, must_be_good, note, under_load};
+use super::{ChaosScenario, LIKES_PER_S, LOAD, examples, must_be_good, note, under_load};
 use crate::chaos::ground::{Ground, Longest, Trouble, broken, fail};
 use crate::chaos::posts;
 use crate::chaos::shim::Shim;
@@ -13,57 +13,57 @@ use std::time::Duration;
 /// What the rooms of the clock's jumps show.
 const BUDGET_PER_S: f64 = 60.0;
 
-pub(super) const ALL: &[Scenario] = &[
-    Scenario {
+pub(super) const ALL: &[ChaosScenario] = &[
+    ChaosScenario {
         name: "kill-before-sync",
         inject: "SIGKILL three times between a write and its sync",
         shows: "appended but not synced: may appear or not, once",
         is_short: false,
         run: kill_before_sync,
     },
-    Scenario {
+    ChaosScenario {
         name: "power-loss",
         inject: "five power losses: only what was synced remains; durability fsync",
         shows: "no acknowledged comment is lost",
         is_short: true,
         run: |ground| power_loss(ground, false),
     },
-    Scenario {
+    ChaosScenario {
         name: "power-loss-torn",
         inject: "five power losses: of what was not synced every sector remains by chance; durability fsync",
         shows: "no acknowledged comment is lost, no half of a batch appears",
         is_short: false,
         run: |ground| power_loss(ground, true),
     },
-    Scenario {
+    ChaosScenario {
         name: "power-loss-write",
         inject: "five power losses with durability write",
         shows: "the check finds the losses that this setting allows: it can see",
         is_short: true,
         run: power_loss_write,
     },
-    Scenario {
+    ChaosScenario {
         name: "fsync-fails",
         inject: "one sync fails, three times, and the process is killed and loses power soon after",
         shows: "nothing is acknowledged that the failed sync should have kept; it heals by itself",
         is_short: true,
         run: fsync_fails,
     },
-    Scenario {
+    ChaosScenario {
         name: "fsync-200ms",
         inject: "every sync takes 200 ms",
         shows: "acks stretch, everybody stays live, nothing is refused",
         is_short: false,
         run: |ground| fsync_slow(ground, 200),
     },
-    Scenario {
+    ChaosScenario {
         name: "fsync-2s",
         inject: "every sync takes 2 s",
         shows: "sends are answered `overloaded`, nobody is dropped, it heals within 5 s",
         is_short: false,
         run: |ground| fsync_slow(ground, 2_000),
     },
-    Scenario {
+    ChaosScenario {
         name: "clock-jumps",
         inject: "the wall clock jumps +1 h, -1 h, +1 d and back, in rooms that show 60/s and get half of it",
         shows: "offsets, frames, timers and the display budget do not notice",

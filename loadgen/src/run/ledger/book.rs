@@ -2,7 +2,7 @@
 //!
 //! Does not know: sockets, clocks, what other processes saw.
 
-use super::{Acked, Evidence, FrameFacts, Stretch};
+use super::{AckedComment, Evidence, FrameFacts, Stretch};
 use crate::clock::{CommentId, run_tag};
 use crate::run::poster;
 use std::collections::VecDeque;
@@ -17,14 +17,13 @@ const KEPT_FRAMES: usize = 256;
 
 /// Where one viewer is in its room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct ViewerPlace {
     /// Everything up to here was received, announced as a gap, or booked as a hole.
     pub at: Offset,
     /// Index of the frame that it is expected to receive next: a guess that makes recognition O(1).
     next: usize,
     /// The newest hole, in case the missing frame comes after all.
     hole: Option<Stretch>,
-    /// What it is sent.
     pub rendition: Rendition,
 }
 
@@ -63,8 +62,7 @@ impl Book {
         self.evidence
     }
 
-    /// A viewer was welcomed.
-    pub fn welcome(&mut self, welcome: &Welcome) -> Place {
+    pub fn welcome(&mut self, welcome: &Welcome) -> ViewerPlace {
         let e = &mut self.evidence;
         if *e.epoch.get_or_insert(welcome.epoch.0) != welcome.epoch.0 {
             e.epoch_changes += 1;
@@ -73,11 +71,11 @@ impl Book {
         e.likes_first = Some(e.likes_first.map_or(likes, |first| first.min(likes)));
         e.likes_last = e.likes_last.max(likes);
         *e.starts.entry(welcome.last).or_default() += 1;
-        Place { at: welcome.last, next: e.frames.len(), hole: None, rendition: Rendition::Viewer }
+        ViewerPlace { at: welcome.last, next: e.frames.len(), hole: None, rendition: Rendition::Viewer }
     }
 
     /// Finds a frame by its bytes: first the one that `place` expects, then the newest ones.
-    pub fn recognise(&self, place: &Place, payload: &[u8]) -> Option<usize> {
+    pub fn recognise(&self, place: &ViewerPlace, payload: &[u8]) -> Option<usize> {
         let first = self.evidence.frames.len() - self.kept.len();
         if place.next.checked_sub(first).and_then(|i| self.kept.get(i)).is_some_and(|kept| kept == payload) {
             return Some(place.next);
@@ -86,7 +84,7 @@ impl Book {
     }
 
     /// Books a distinct frame that the viewer at `place` received, to be recognised from now on; returns its index.
-    pub fn record(&mut self, place: &Place, payload: &[u8], frame: &Frame) -> usize {
+    pub fn record(&mut self, place: &ViewerPlace, payload: &[u8], frame: &Frame) -> usize {
         let mut facts = FrameFacts {
             prev: frame.prev,
             last: frame.last,
@@ -129,7 +127,7 @@ impl Book {
         self.evidence.frames.len() - 1
     }
 
-    /// The newest frame has so many bytes as uncompressed JSON on the wire.
+    /// How many bytes the newest frame has on the wire as uncompressed JSON.
     pub fn set_json_bytes(&mut self, bytes: usize) {
         self.json_bytes.resize(self.evidence.frames.len() - 1, 0);
         self.json_bytes.push(u32::try_from(bytes).unwrap_or(u32::MAX));
@@ -141,7 +139,7 @@ impl Book {
     }
 
     /// A viewer at `place` received frame `index`.
-    pub fn take(&mut self, place: &mut Place, index: usize) -> Met {
+    pub fn take(&mut self, place: &mut ViewerPlace, index: usize) -> Met {
         let e = &mut self.evidence;
         let frame = &mut e.frames[index];
         place.next = index + 1;
@@ -189,7 +187,7 @@ impl Book {
     }
 
     /// The server told a viewer that it was not sent a stretch.
-    pub fn gap(&mut self, place: &mut Place, gap: &Gap) {
+    pub fn gap(&mut self, place: &mut ViewerPlace, gap: &Gap) {
         let e = &mut self.evidence;
         if gap.from != place.at || gap.to < gap.from {
             e.order_violations += 1;
@@ -207,7 +205,7 @@ impl Book {
     }
 
     /// A heartbeat says where the room is: a viewer behind it has lost frames.
-    pub fn heartbeat(&mut self, place: &mut Place, last: Offset) {
+    pub fn heartbeat(&mut self, place: &mut ViewerPlace, last: Offset) {
         if last > place.at {
             *self.evidence.holes.entry((place.at, last)).or_default() += 1;
             self.evidence.order_violations += 1;
@@ -218,11 +216,11 @@ impl Book {
 
     /// A comment of ours is in the log.
     pub fn ack(&mut self, number: u64, ack: &Ack) {
-        self.evidence.acks.push(Acked { number, offset: ack.offset, outcome: ack.outcome, into: ack.into });
+        self.evidence.acks.push(AckedComment { number, offset: ack.offset, outcome: ack.outcome, into: ack.into });
     }
 
     /// A viewer's stretch ends.
-    pub fn leave(&mut self, place: &Place, lost: bool) {
+    pub fn leave(&mut self, place: &ViewerPlace, lost: bool) {
         let ends = if lost { &mut self.evidence.ends_lost } else { &mut self.evidence.ends_live };
         *ends.entry(place.at).or_default() += 1;
     }

@@ -17,7 +17,7 @@ use volley::protocol::message::Outcome;
 
 /// What is true of a room, or of all rooms together. Counts of comments count each viewer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
+pub struct LedgerVerdict {
     /// Comments in the stretches of all viewers.
     pub expected: u64,
     /// Received, once each.
@@ -56,7 +56,6 @@ pub struct Verdict {
     pub gaps: u64,
     /// Breaks of a chain that nobody announced.
     pub holes: u64,
-    /// Distinct frames.
     pub frames_distinct: u64,
     /// Comments of others in the rooms.
     pub foreign: u64,
@@ -68,7 +67,7 @@ pub struct Verdict {
     pub likes_gained: u64,
 }
 
-impl Verdict {
+impl LedgerVerdict {
     /// Adds another room's.
     pub fn add(&mut self, other: &Self) {
         self.expected += other.expected;
@@ -131,8 +130,8 @@ fn weighed(offsets: &[Offset], stretches: &BTreeMap<Stretch, u64>) -> u64 {
 
 /// Judges one room by the evidence of all processes, and by where guaranteed events were posted. Every viewer was waited for until
 /// it had all up to `target`, and to what is acknowledged; of what others say after that, some have a frame more than others.
-pub fn judge(evidence: &[Evidence], posted: &[Offset], target: Offset) -> Verdict {
-    let mut v = Verdict::default();
+pub fn judge(evidence: &[Evidence], posted: &[Offset], target: Offset) -> LedgerVerdict {
+    let mut v = LedgerVerdict::default();
     let frames: Vec<&FrameFacts> = evidence.iter().flat_map(|e| &e.frames).collect();
     for e in evidence {
         v.delivered += e.delivered;
@@ -228,7 +227,7 @@ fn likes_fell(frames: &[&FrameFacts]) -> u64 {
 }
 
 /// Every comment that must have been seen in the room, in order.
-fn truth(evidence: &[Evidence], frames: &[&FrameFacts], v: &mut Verdict) -> Vec<Offset> {
+fn truth(evidence: &[Evidence], frames: &[&FrameFacts], v: &mut LedgerVerdict) -> Vec<Offset> {
     let shown = |frames: &mut dyn Iterator<Item = &&FrameFacts>| {
         let mut shown: Vec<(Offset, u64)> = frames.flat_map(|f| f.events.iter().copied()).collect();
         shown.sort_unstable();

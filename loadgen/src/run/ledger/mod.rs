@@ -25,7 +25,6 @@ pub struct FrameFacts {
     pub last: Offset,
     /// Checksum over the log up to `last`.
     pub digest: u64,
-    /// Likes in all.
     pub likes: u64,
     /// Comments left out, of all classes.
     pub shed: u64,
@@ -51,7 +50,7 @@ pub struct FrameFacts {
 
 /// An acknowledged comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acked {
+pub struct AckedComment {
     /// Our number for it.
     pub number: u64,
     /// Where it is in the log.
@@ -72,7 +71,7 @@ pub struct Evidence {
     /// Every distinct frame, in order of first receipt.
     pub frames: Vec<FrameFacts>,
     /// Every acknowledgement of a comment that this process sent.
-    pub acks: Vec<Acked>,
+    pub acks: Vec<AckedComment>,
     /// Comments sent and neither acknowledged nor refused, at the end.
     pub unsettled: u64,
     /// Holes that viewers found (`prev` beyond their position), each with how many viewers.
@@ -107,7 +106,7 @@ pub struct Evidence {
     pub likes_first: Option<u64>,
     /// The highest likes total seen.
     pub likes_last: u64,
-    /// The log's incarnation as the first welcome named it; another one later is counted in `epoch_changes`.
+    /// The log's incarnation as the first welcome named it; a different one later is counted in `epoch_changes`.
     pub epoch: Option<u64>,
     /// Welcomes with another epoch.
     pub epoch_changes: u64,

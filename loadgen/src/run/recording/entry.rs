@@ -86,7 +86,7 @@ pub const TIME_S_MAX: f64 = 30.0 * 86_400.0;
 
 /// The fields of `p` that a replay uses.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Fields {
+pub struct EntryFields {
     /// Position in the show.
     pub at_ms: u64,
     /// The recording's mode number.
@@ -98,7 +98,7 @@ pub struct Fields {
 }
 
 /// Reads `p`. Other attributes are other programs' and are left alone.
-pub(super) fn fields(tag: &BytesStart<'_>) -> Result<Fields, Reason> {
+pub(super) fn fields(tag: &BytesStart<'_>) -> Result<EntryFields, Reason> {
     let mut p = None;
     for attribute in tag.attributes() {
         let attribute = attribute.map_err(|_| Reason::Attributes)?; // Duplicates too.
@@ -122,7 +122,7 @@ pub(super) fn fields(tag: &BytesStart<'_>) -> Result<Fields, Reason> {
         return Err(Reason::Identity);
     }
     let mode = mode.trim().parse().map_err(|_| Reason::ModeNumber)?;
-    Ok(Fields { at_ms: (time * 1_000.0).round() as u64, mode, size, color })
+    Ok(EntryFields { at_ms: (time * 1_000.0).round() as u64, mode, size, color })
 }
 
 /// How a recorded mode moves; `None` for the modes that are not replayed.
@@ -136,7 +136,7 @@ pub(super) fn replayed(mode: u8) -> Option<Mode> {
     }
 }
 
-/// The nearest size that the server takes, and whether it is another one.
+/// The nearest size that the server takes, and whether it differs from the recorded one.
 pub(super) fn size(recorded: u8) -> (u8, bool) {
     let size = recorded.clamp(*Style::SIZES.start(), *Style::SIZES.end());
     (size, size != recorded)

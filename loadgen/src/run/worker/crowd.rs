@@ -7,8 +7,7 @@ use crate::run::messages::GroupResult;
 use crate::run::timing::Histograms;
 use std::ops::Range;
 
-/// See the module's page.
-pub(super) struct Crowd {
+pub(super) struct GroupShare {
     /// Indices into the worker's viewers.
     pub(super) viewers: Range<usize>,
     pub(super) histograms: Histograms,
@@ -16,7 +15,7 @@ pub(super) struct Crowd {
     speaker: usize,
 }
 
-impl Crowd {
+impl GroupShare {
     /// Worker `worker` of `workers` begins that far round, so that not all of them speak in the same room.
     pub(super) fn new(viewers: Range<usize>, worker: usize, workers: usize) -> Self {
         let speaker = viewers.start + viewers.len() * worker / workers.max(1);

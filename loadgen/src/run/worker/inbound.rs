@@ -2,7 +2,7 @@
 //!
 //! Does not know: schedules, commands.
 
-use super::viewer::State;
+use super::viewer::ViewerState;
 use super::{Worker, io_cause};
 use crate::clock::{CommentId, now_ns};
 use crate::run::ledger::book::Met;
@@ -105,7 +105,7 @@ impl Worker<'_> {
             Kind::Close => {
                 let code = ws::close_code(frame.payload);
                 self.viewers[index].close_code = Some(code);
-                if self.viewers[index].state != State::Closing {
+                if self.viewers[index].state != ViewerState::Closing {
                     self.send_frame(index, Kind::Close, frame.payload.get(..2).unwrap_or(&[]));
                 }
                 Err(Stop::Closed(code))
@@ -120,11 +120,11 @@ impl Worker<'_> {
             return Err(Stop::Cause("message of the other encoding".into()));
         }
         let viewer = &mut self.viewers[index];
-        if viewer.state != State::Live && viewer.state != State::Arriving {
+        if viewer.state != ViewerState::Live && viewer.state != ViewerState::Arriving {
             return Ok(()); // What comes after our close frame belongs to nobody's stretch.
         }
         let book = &mut self.books[viewer.room];
-        if viewer.state == State::Live
+        if viewer.state == ViewerState::Live
             && let Some(known) = book.recognise(&viewer.place, frame.payload)
         {
             self.took(index, known, frame.bytes, now);
@@ -150,7 +150,7 @@ impl Worker<'_> {
         let viewer = &mut self.viewers[index];
         let book = &mut self.books[viewer.room];
         match (viewer.state, message) {
-            (State::Arriving, ServerMessage::Welcome(welcome)) => {
+            (ViewerState::Arriving, ServerMessage::Welcome(welcome)) => {
                 if welcome.room.as_str() != self.plan.rooms[viewer.room] {
                     return Err(Stop::Cause("welcome to another room".into()));
                 }
@@ -159,12 +159,12 @@ impl Worker<'_> {
                 for name in held(&welcome.snapshot) {
                     bump(&mut self.tally.welcomes, name, 1);
                 }
-                viewer.state = State::Live;
+                viewer.state = ViewerState::Live;
                 self.on_the_way -= 1;
                 self.live += 1;
                 self.tally.connected += 1;
             }
-            (State::Arriving, _) => return Err(Stop::Cause("first message is not a welcome".into())),
+            (ViewerState::Arriving, _) => return Err(Stop::Cause("first message is not a welcome".into())),
             (_, ServerMessage::Frame(frame)) => {
                 let known = book.record(&viewer.place, split.payload, &frame);
                 let json = serde_json::to_vec(&ServerMessage::Frame(frame)).map_or(0, |json| json.len());
@@ -217,7 +217,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// A viewer received frame `known` of its room, in so many bytes.
+    /// A viewer received frame `known` of its room, as `bytes` bytes on the wire.
     fn took(&mut self, index: usize, known: usize, bytes: usize, now: u64) {
         let viewer = &mut self.viewers[index];
         let book = &mut self.books[viewer.room];

@@ -5,7 +5,7 @@
 
 use crate::clock::{CommentId, numbering};
 use crate::run::messages::{Comments, GroupPlan, Times, WorkerPlan};
-use crate::run::wording::Writer;
+use crate::run::wording::TextWriter;
 use serde::Serialize;
 use volley::protocol::encode::{self, Encoding};
 use volley::protocol::event::{Mode, Style};
@@ -15,7 +15,7 @@ use volley::protocol::message::{CommentRequest, LikeRequest, StyleRequest};
 /// What a client says, as it travels.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Said<'a> {
+enum ClientRequest<'a> {
     Comment(&'a CommentRequest),
     Like(LikeRequest),
 }
@@ -29,18 +29,15 @@ pub struct Due {
     pub group: usize,
     /// The one who says most says this too.
     pub is_hogs: bool,
-    /// What it is.
     pub what: What,
     /// The message's payload.
     pub payload: Vec<u8>,
 }
 
-/// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// A comment, by its number.
     Comment(u64),
-    /// Likes.
     Likes(u64),
 }
 
@@ -51,7 +48,7 @@ pub struct Schedule {
     encoding: Encoding,
     pace: Pace,
     number: u64,
-    writer: Writer,
+    writer: TextWriter,
 }
 
 /// What is said in one group of rooms.
@@ -117,7 +114,7 @@ impl Schedule {
             encoding: plan.encoding,
             pace: Pace { worker: plan.worker as u64, workers: plan.workers.max(1) as u64, times },
             number: numbering(plan.run_tag, plan.worker),
-            writer: Writer::new(plan.worker as u64 + 1),
+            writer: TextWriter::new(plan.worker as u64 + 1),
         }
     }
 
@@ -144,7 +141,7 @@ impl Schedule {
         let stream = &mut self.streams[group];
         stream.like_next += 1;
         let count = stream.likes_per_message;
-        let payload = encode::value(&Said::Like(LikeRequest { count }), self.encoding);
+        let payload = encode::value(&ClientRequest::Like(LikeRequest { count }), self.encoding);
         Due { at_ns, group, is_hogs: false, what: What::Likes(count), payload }
     }
 
@@ -170,7 +167,7 @@ impl Schedule {
                 CommentRequest { id, text: self.writer.text(wording), ..CommentRequest::default() }
             }
         };
-        let payload = encode::value(&Said::Comment(&request), self.encoding);
+        let payload = encode::value(&ClientRequest::Comment(&request), self.encoding);
         let is_hogs = stream.hog > 0.0 && self.writer.chance(stream.hog);
         Due { at_ns, group, is_hogs, what: What::Comment(number), payload }
     }
@@ -184,7 +181,7 @@ fn style(mode: Mode, color: u32, size: u8) -> Option<StyleRequest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::messages::Line;
+    use crate::run::messages::RecordedComment;
     use crate::run::wording::Wording;
     use volley::protocol::encode::Rendition;
     use volley::protocol::message::{ClientMessage, parse};
@@ -274,7 +271,13 @@ mod tests {
 
     #[test]
     fn a_recording_plays_at_its_speed_with_its_looks() {
-        let line = |at_ms, text: &str| Line { at_ms, mode: Mode::Top, color: 0xff0000, size: 18, text: text.into() };
+        let line = |at_ms, text: &str| RecordedComment {
+            at_ms,
+            mode: Mode::Top,
+            color: 0xff0000,
+            size: 18,
+            text: text.into(),
+        };
         let comments =
             Comments::Recording { lines: vec![line(0, "a"), line(8_000, "b"), line(80_000, "c")], speed: 8.0 };
         let mut quiet = plan(0, 1, comments);

@@ -2,14 +2,14 @@
 //!
 //! Does not know: other viewers, what messages mean.
 
-use crate::run::ledger::book::Place;
+use crate::run::ledger::book::ViewerPlace;
 use crate::run::messages::WorkerPlan;
 use crate::wire::line::{Dial, Line};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// How far a viewer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ViewerState {
     /// Not begun.
     Waiting,
     /// It has a socket; the welcome has not come.
@@ -18,7 +18,6 @@ pub enum State {
     Live,
     /// Our close frame is sent.
     Closing,
-    /// Gone.
     Gone,
 }
 
@@ -27,8 +26,7 @@ pub enum State {
 pub struct Viewer {
     /// Its connection.
     pub line: Line,
-    /// How far it is.
-    pub state: State,
+    pub state: ViewerState,
     /// Whether it stops reading in the stall.
     pub stalls: bool,
     /// Index of its group of rooms.
@@ -36,7 +34,7 @@ pub struct Viewer {
     /// Index of its room.
     pub room: usize,
     /// Where it is in its room.
-    pub place: Place,
+    pub place: ViewerPlace,
     /// When its connection began.
     pub since_ns: u64,
     /// Likes that left on it.
@@ -47,7 +45,7 @@ pub struct Viewer {
     pub close_code: Option<u16>,
 }
 
-/// Bytes that may wait for one viewer's socket: 30 comments. A server that does not read for so long
+/// Bytes that may wait for one viewer's socket: 30 comments. A server that does not read them
 /// makes the sends fail, and they are counted.
 const UNSENT_BYTES_MAX: usize = 16 * 1024;
 
@@ -58,11 +56,11 @@ impl Viewer {
         let passed = |i: usize| (i as f64 * plan.stall_share).floor();
         Self {
             line: Line::new(UNSENT_BYTES_MAX),
-            state: State::Waiting,
+            state: ViewerState::Waiting,
             stalls: passed(index + 1) > passed(index),
             group,
             room,
-            place: Place::default(),
+            place: ViewerPlace::default(),
             since_ns: 0,
             likes: 0,
             said: (0, 0),

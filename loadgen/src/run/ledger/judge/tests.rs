@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::clock::{CommentId, numbering};
-use crate::run::ledger::Acked;
-use crate::run::ledger::book::{Book, Met, Place};
+use crate::run::ledger::AckedComment;
+use crate::run::ledger::book::{Book, Met, ViewerPlace};
 use volley::protocol::encode::Rendition;
 use volley::protocol::event::{Comment, Role, User};
 use volley::protocol::frame::{Frame, FrameEvent, Raise, ShedClass, What};
@@ -68,7 +68,7 @@ enum Sent {
     Heartbeat(Offset),
 }
 
-fn deliver(book: &mut Book, place: &mut Place, sent: &Sent) -> Option<Met> {
+fn deliver(book: &mut Book, place: &mut ViewerPlace, sent: &Sent) -> Option<Met> {
     match sent {
         Sent::Frame(frame) => {
             let payload = serde_json::to_vec(frame).unwrap();
@@ -103,7 +103,7 @@ fn welcome(last: Offset) -> Welcome {
 
 /// Runs the history; `mutate` changes what the very first viewer is sent. The third viewer of each process
 /// joins at the fourth frame.
-fn verdict(mutate: impl Fn(&mut Vec<Sent>)) -> Verdict {
+fn verdict(mutate: impl Fn(&mut Vec<Sent>)) -> LedgerVerdict {
     let mut books = [Book::new(TAG), Book::new(TAG)];
     for (b, book) in books.iter_mut().enumerate() {
         for viewer in 0..3u64 {
@@ -131,7 +131,7 @@ fn verdict(mutate: impl Fn(&mut Vec<Sent>)) -> Verdict {
             (9, Outcome::Merged, Some(grown)),
         ] {
             let offset = n * 10 + i;
-            evidence[1].acks.push(Acked { number: numbering(TAG, 0) + offset, offset, outcome, into });
+            evidence[1].acks.push(AckedComment { number: numbering(TAG, 0) + offset, offset, outcome, into });
         }
     }
     // As it travels between processes.
@@ -147,7 +147,7 @@ fn raise(frame: &mut Frame) -> &mut Raise {
     raises.expect("each frame has one")
 }
 
-/// The frame's merged comment stands for so many.
+/// The frame's merged comment stands for `times` comments.
 fn times(frame: &mut Frame, times: u64) {
     let merged = frame.events.iter_mut().find_map(|e| match &mut e.what {
         What::Comment(shown) if shown.times > 1 => Some(shown),
