@@ -37,6 +37,7 @@ pub mod protocol;
 pub mod bell;
 pub mod clock;
 pub mod console;
+pub mod explain;
 pub mod faults;
 pub mod host;
 pub mod limits;

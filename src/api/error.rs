@@ -1,11 +1,13 @@
 //! Errors of the API: `{"error":{"code","message"}}`.
 
-use axum::Json;
+use crate::explain::Refused;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 
 pub(super) fn error(status: StatusCode, code: &'static str, message: &'static str) -> Response {
-    (status, Json(serde_json::json!({ "error": { "code": code, "message": message } }))).into_response()
+    let body = Json(serde_json::json!({ "error": { "code": code, "message": message } }));
+    (status, Extension(Refused { code, message: message.into() }), body).into_response()
 }
 
 pub(super) async fn not_found(method: Method) -> Response {

@@ -97,6 +97,7 @@ pub fn public(state: Arc<State>) -> Router {
     let router = Router::new()
         .route("/", get(pages::index))
         .route("/rooms/{room}", get(pages::watch))
+        .route("/rooms/{room}/", get(pages::watch_without_slash))
         .route("/assets/{*path}", get(pages::asset))
         .route("/v1/rooms", get(move || async move { rooms::top(&state, &list) }))
         .route("/v1/rooms/{room}/events", get(history::events).with_state(history))

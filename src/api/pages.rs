@@ -2,9 +2,9 @@
 
 use super::error::no_such_page;
 use crate::protocol::ids::RoomId;
-use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::extract::{Path, RawQuery};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -60,6 +60,17 @@ pub(super) async fn watch(room: Named, headers: HeaderMap) -> Response {
     match room {
         Ok(Path(room)) if RoomId::new(&room).is_ok() => send(File::find("watch.html"), &headers),
         _ => no_such_page(),
+    }
+}
+
+/// The page's own address, with the same query. Relative, so that it is right below any path that a proxy puts in front.
+pub(super) async fn watch_without_slash(room: Named, RawQuery(query): RawQuery) -> Response {
+    let Some(room) = room.ok().and_then(|Path(room)| RoomId::new(&room).ok()) else { return no_such_page() };
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    // A query that no header can hold was in no address either.
+    match HeaderValue::try_from(format!("../{}{query}", room.as_str())) {
+        Ok(address) => (StatusCode::PERMANENT_REDIRECT, [(LOCATION, address)]).into_response(),
+        Err(_) => no_such_page(),
     }
 }
 

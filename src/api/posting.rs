@@ -1,15 +1,16 @@
 //! What posting needs of the node, why it may fail, and how that is answered: one table, documented in `docs/api.md`.
 
 use super::key::KeyError;
+use crate::explain;
 use crate::limits::{POST_BODY_MS, POST_BYTES_MAX};
 use crate::policy::posts::{Fault, FaultKind};
 use crate::protocol::ids::{BadRoomId, RoomId};
 use crate::room::posting::{PostError, PostRequest, Posted};
 use crate::room::registry::RoomHandle;
-use axum::Json;
 use axum::http::header::{CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -213,7 +214,9 @@ impl IntoResponse for PostRefused {
         if let Some((name, value)) = self.detail() {
             error[name] = value;
         }
-        let mut response = (status, [(CACHE_CONTROL, "no-store")], Json(json!({ "error": error }))).into_response();
+        let explain = Extension(explain::Refused { code, message: message.into() });
+        let mut response =
+            (status, explain, [(CACHE_CONTROL, "no-store")], Json(json!({ "error": error }))).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_s() {
             headers.insert(RETRY_AFTER, seconds.into());

@@ -1,12 +1,13 @@
 //! Why history is not given: one table of answers for pages and exports.
 
+use crate::explain;
 use crate::limits::{EXPORTS_MAX, PAGES_MAX};
 use crate::log::ReadError;
 use crate::protocol::ids::{BadRoomId, Epoch, Offset};
-use axum::Json;
 use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 /// A refusal; documented in `docs/api.md`.
@@ -116,7 +117,9 @@ impl IntoResponse for Refused {
         if let Some((name, value)) = self.detail() {
             error[name] = value;
         }
-        let mut response = (status, [(CACHE_CONTROL, "no-store")], Json(json!({ "error": error }))).into_response();
+        let explain = Extension(explain::Refused { code, message: message.into() });
+        let mut response =
+            (status, explain, [(CACHE_CONTROL, "no-store")], Json(json!({ "error": error }))).into_response();
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }

@@ -7,9 +7,12 @@ use super::connection;
 use super::front::{Desk, Names};
 use super::journal::Journal;
 use super::permit::{Full, Permits};
-use crate::limits::{ACCEPT_PAUSE_MS_MAX, ADMIN_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, LINGER_MS};
+use crate::explain::Reader;
+use crate::limits::{ACCEPT_PAUSE_MS_MAX, ADMIN_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, LINGER_MS};
 use crate::metrics::{GatewayMetrics, Refusal};
 use axum::Router;
+use http::header::{ACCEPT, ACCEPT_LANGUAGE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,9 +88,24 @@ async fn tell(mut stream: TcpStream, answer: &Answer) {
             _ => return,
         }
     }
-    if stream.write_all(&answer.bytes()).await.is_ok() {
+    if stream.write_all(&answer.bytes(reader(&head).as_ref())).await.is_ok() {
         connection::linger(stream).await;
     }
+}
+
+/// The person behind a request head, if it is one and a page was asked for.
+fn reader(head: &[u8]) -> Option<Reader> {
+    let mut lines = [httparse::EMPTY_HEADER; HTTP_HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut lines);
+    request.parse(head).ok()?;
+    let mut headers = HeaderMap::new();
+    for line in request.headers.iter() {
+        if [ACCEPT.as_str(), ACCEPT_LANGUAGE.as_str()].iter().any(|name| line.name.eq_ignore_ascii_case(name)) {
+            headers
+                .append(HeaderName::from_bytes(line.name.as_bytes()).ok()?, HeaderValue::from_bytes(line.value).ok()?);
+        }
+    }
+    Reader::of(&request.path?.parse().ok()?, &headers, true)
 }
 
 /// Keeps a listener that cannot accept from burning CPU and from flooding the log.

@@ -1,6 +1,7 @@
 //! Refusals over HTTP: one shape, `{"error":{"code","message"}}`; the code for programs, the message for
 //! people, with what to do.
 
+use crate::explain::{Reader, Refused};
 use crate::metrics::Refusal;
 use axum::body::Body;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
@@ -93,6 +94,7 @@ impl Answer {
     pub(super) fn response(&self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.body()));
         *response.status_mut() = self.status;
+        response.extensions_mut().insert(self.refused());
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some((name, value)) = &self.header {
@@ -104,16 +106,29 @@ impl Answer {
         response
     }
 
-    /// As bytes, for connections that are not worth a hyper.
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        let body = self.body();
+    /// What the JSON says, for a page.
+    fn refused(&self) -> Refused {
+        Refused { code: self.code, message: self.message.clone() }
+    }
+
+    /// As bytes, for connections that are not worth a hyper; a page if a person reads it.
+    pub(super) fn bytes(&self, reader: Option<&Reader>) -> Vec<u8> {
+        let (body, kind) = match reader {
+            Some(reader) => {
+                (reader.page(self.status.as_u16(), &self.refused()).into_bytes(), reader.headers().to_vec())
+            }
+            None => (self.body(), vec![(CONTENT_TYPE, "application/json")]),
+        };
         let mut out = format!(
-            "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n",
+            "HTTP/1.1 {} {}\r\ncontent-length: {}\r\nconnection: close\r\n",
             self.status.as_str(),
             self.status.canonical_reason().unwrap_or_default(),
             body.len(),
         )
         .into_bytes();
+        for (name, value) in kind {
+            out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
         if let Some((name, value)) = &self.header {
             out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }

@@ -7,6 +7,7 @@ use super::handshake;
 use super::inquiry;
 use super::journal::Journal;
 use super::progress::Progress;
+use crate::explain::Reader;
 use crate::host::Hosts;
 use crate::metrics::GatewayMetrics;
 use axum::Router;
@@ -84,12 +85,17 @@ impl Service<Request<Incoming>> for Front {
     fn call(&self, request: Request<Incoming>) -> Reply {
         self.progress.head_seen.store(true, Ordering::Relaxed);
         let answering = self.progress.answering();
+        let reader = Reader::of(request.uri(), request.headers(), matches!(self.side, Side::Public(_)));
+        let for_reader = move |response| match reader {
+            Some(reader) => reader.explained(response),
+            None => response,
+        };
         let response = match self.answer(&request) {
             Ok(None) => {
                 let page = TowerToHyperService::new(self.pages.clone()).call(request);
                 let progress = self.progress.clone();
                 return Reply::Routed(Box::pin(async move {
-                    let response = page.await?;
+                    let response = for_reader(page.await?);
                     if response.body().size_hint().exact().is_none() {
                         progress.streams.store(true, Ordering::Relaxed);
                     }
@@ -104,7 +110,7 @@ impl Service<Request<Incoming>> for Front {
                 };
                 metrics.refused(answer.counted);
                 journal.request(&answer, &request, self.peer);
-                answer.response()
+                for_reader(answer.response())
             }
         };
         Reply::Now(ready(Ok(response)))

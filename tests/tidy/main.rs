@@ -31,6 +31,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("protocol", 1),
     ("config", 1),
     ("health", 1),
+    ("explain", 0),
     ("host", 0),
     ("limits", 0),
     ("clock", 0),
