@@ -1,6 +1,24 @@
-//! Close codes and error codes: one table each, with what the client does next.
+//! Close codes and error codes: one table each, with what the client does next. `docs/protocol.md` is made of them.
 
 use serde::{Deserialize, Serialize};
+
+/// The rows of the table of error codes in `docs/protocol.md`.
+pub fn error_table() -> String {
+    let row = |code: &ErrorCode| {
+        let ([meaning, advice], soft) = (code.words(), if code.is_protocol_error() { "yes" } else { "no" });
+        format!("| `{}` | {soft} | {meaning} | {advice} |\n", code.as_str())
+    };
+    ErrorCode::ALL.iter().map(row).collect()
+}
+
+/// The rows of the table of close codes there.
+pub fn close_table() -> String {
+    let row = |close: &Close| {
+        let ([meaning, advice], next) = (close.words(), close.next().as_str());
+        format!("| {} | `{}` | {meaning} | {next} | {advice} |\n", close.code(), close.reason())
+    };
+    Close::ALL.iter().map(row).collect()
+}
 
 /// What a client does after a close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +31,19 @@ pub enum Next {
     Stop,
 }
 
+impl Next {
+    /// Its name in the documentation.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Reconnect => "reconnect",
+            Self::Stop => "stop",
+        }
+    }
+}
+
 macro_rules! close_codes {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $next:ident, $reason:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $next:ident, $reason:literal, $meaning:literal, $advice:literal;)*) => {
         /// Why the server closes a connection.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u16)]
@@ -29,57 +58,59 @@ macro_rules! close_codes {
             pub const fn next(self) -> Next { match self { $(Self::$name => Next::$next,)* } }
             /// The reason that travels with it: short, stable, in English.
             pub const fn reason(self) -> &'static str { match self { $(Self::$name => $reason,)* } }
+            /// What it means and what the client does next, for the documentation.
+            pub const fn words(self) -> [&'static str; 2] { match self { $(Self::$name => [$meaning, $advice],)* } }
         }
     };
 }
 
 close_codes! {
     /// Closed in good order.
-    Normal = 1000, Done, "bye";
+    Normal = 1000, Done, "bye", "closed in good order", "nothing";
     /// The peer goes away.
-    GoingAway = 1001, Done, "going away";
+    GoingAway = 1001, Done, "going away", "the peer goes away", "nothing";
     /// A violation of RFC 6455.
-    Protocol = 1002, Stop, "websocket protocol error";
+    Protocol = 1002, Stop, "websocket protocol error", "a violation of RFC 6455, a length in a longer form than needed among them", "correct the program";
     /// A text message in a binary session or the other way round.
-    Unsupported = 1003, Stop, "wrong message type for this subprotocol";
+    Unsupported = 1003, Stop, "wrong message type for this subprotocol", "text in a binary session or the other way round", "correct the program";
     /// Text that is not UTF-8, or a compressed message that does not inflate.
-    InvalidText = 1007, Stop, "not UTF-8, or does not inflate";
+    InvalidText = 1007, Stop, "not UTF-8, or does not inflate", "a text message that is not UTF-8, or a compressed one that is no whole DEFLATE stream", "correct the program";
     /// Fragments, control frames or pace beyond the limits.
-    Policy = 1008, Reconnect, "limit exceeded";
+    Policy = 1008, Reconnect, "limit exceeded", "fragments, control frames or pace beyond the limits", "send less";
     /// A message over the size limit.
-    TooBig = 1009, Stop, "message too big";
+    TooBig = 1009, Stop, "message too big", "a message over the size limit", "send less at once";
     /// A bug in the server.
-    Bug = 1011, Reconnect, "internal error";
+    Bug = 1011, Reconnect, "internal error", "a bug in the server", "resume";
     /// The server drains; resume after the hint.
-    Drain = 1012, Reconnect, "server restarts";
+    Drain = 1012, Reconnect, "server restarts", "the server drains", "resume after the hint";
     /// The server is full; retry later.
-    Overload = 1013, Reconnect, "server overloaded";
+    Overload = 1013, Reconnect, "server overloaded", "the server is full", "come later, after the hint";
     /// Did not read fast enough.
-    Slow = 4001, Reconnect, "slow consumer";
+    Slow = 4001, Reconnect, "slow consumer", "did not read fast enough", "read faster, or show less";
     /// What it was promised is no longer kept; a resume says from where it is.
-    Resync = 4002, Reconnect, "resync";
+    Resync = 4002, Reconnect, "resync", "what it was to get is no longer kept", "resume, or begin anew without `epoch` and `after`";
     /// Nothing heard for too long.
-    HeartbeatMissed = 4003, Reconnect, "heartbeat missed";
+    HeartbeatMissed = 4003, Reconnect, "heartbeat missed", "nothing was heard of the client for too long", "resume";
     /// Get a new token first.
-    TokenExpired = 4010, Reconnect, "token expired";
+    TokenExpired = 4010, Reconnect, "token expired", "the token's time is over", "get a new token first";
     /// No token came in time.
-    AuthTimeout = 4011, Reconnect, "too slow to authenticate";
+    AuthTimeout = 4011, Reconnect, "too slow to authenticate", "no token came in time", "send it at once";
     /// One user, too many sockets.
-    TooManyConnections = 4013, Reconnect, "too many connections";
+    TooManyConnections = 4013, Reconnect, "too many connections", "one user, too many sockets", "close others first";
     /// Far over the rate limit.
-    RateLimited = 4029, Reconnect, "rate limited";
+    RateLimited = 4029, Reconnect, "rate limited", "far over the rate limit", "send slower";
     /// Repeated nonsense.
-    BadProtocol = 4500, Stop, "too many bad messages";
+    BadProtocol = 4500, Stop, "too many bad messages", "three protocol errors within 10 s", "correct the program";
     /// The token is not valid.
-    BadToken = 4501, Stop, "bad token";
+    BadToken = 4501, Stop, "bad token", "the token is not valid", "log in again";
     /// Not allowed (any more).
-    Forbidden = 4503, Stop, "forbidden";
+    Forbidden = 4503, Stop, "forbidden", "not allowed, or not any more", "tell the user";
     /// There is no such room.
-    NoSuchRoom = 4504, Stop, "no such room";
+    NoSuchRoom = 4504, Stop, "no such room", "there is no such room", "tell the user";
 }
 
 macro_rules! error_codes {
-    ($($(#[$doc:meta])* $name:ident, $soft:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident, $soft:literal, $meaning:literal, $advice:literal;)*) => {
         /// Why something was refused on a connection that stays open.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
@@ -91,43 +122,45 @@ macro_rules! error_codes {
             /// Whether it is a protocol error of the client's program; three within 10 s close
             /// the connection with 4500.
             pub const fn is_protocol_error(self) -> bool { match self { $(Self::$name => $soft,)* } }
+            /// What it means and what the client does next, for the documentation.
+            pub const fn words(self) -> [&'static str; 2] { match self { $(Self::$name => [$meaning, $advice],)* } }
         }
     };
 }
 
 error_codes! {
     /// Not JSON or MessagePack, wrong types, out of range.
-    BadPayload, true;
+    BadPayload, true, "not JSON or MessagePack, a wrong type, out of range; `message` names the field", "correct the program; do not send the same again";
     /// A key that the server does not know.
-    UnknownOp, true;
+    UnknownOp, true, "a message of a kind that this server does not know", "do not use it with this server";
     /// Nothing is left of the text after normalisation.
-    Empty, false;
+    Empty, false, "nothing visible is left of the text", "let the user write something";
     /// More than 512 characters or 2 KiB of text, or more than the room takes.
-    TooLong, false;
+    TooLong, false, "more than 512 characters or 2,048 bytes of text, or more than the room's `text_max`", "let the user shorten it";
     /// Too fast; see `retry_after_ms`.
-    RateLimited, false;
+    RateLimited, false, "too fast", "send again after `retry_after_ms`";
     /// The server cannot take it now; see `retry_after_ms`.
-    Overloaded, false;
+    Overloaded, false, "the server cannot take it now", "send again after `retry_after_ms`, or in some seconds";
     /// The log cannot take it now.
-    StorageUnavailable, false;
+    StorageUnavailable, false, "the log cannot take it now; it is surely not stored", "send again in some seconds";
     /// This server does not offer that.
-    NotAvailable, false;
+    NotAvailable, false, "this server does not offer that", "go on without it";
     /// The author has used this id for another text.
-    IdConflict, false;
+    IdConflict, false, "you used this `id` for another text; nothing is stored", "take a new `id`";
     /// The id is older than what the room remembers; it may be in the log already.
-    StaleId, false;
+    StaleId, false, "the `id` is older than what the room remembers: the comment may be in the log or not; nothing is stored now", "look for it in the room; to say it all the same, take a new `id`";
     /// Only moderators and the host may comment now.
-    Muted, false;
+    Muted, false, "only moderators and the host may comment now", "wait for a `settings` event with `\"mute_all\":false`";
     /// The room does not take that now.
-    NotAllowed, false;
+    NotAllowed, false, "the room takes no comments, likes or votes now, whichever it was", "wait for a `settings` event that allows it";
     /// There is no such poll, or it takes no more votes.
-    PollClosed, false;
+    PollClosed, false, "there is no such poll, or it takes no more votes; a vote on its way when the poll was closed does not count", "show the poll as closed";
     /// The poll does not have that option.
-    NoSuchOption, false;
+    NoSuchOption, false, "the poll does not have that option", "fix the program";
     /// As many people have voted as one poll can count.
-    PollFull, false;
+    PollFull, false, "200,000 people have voted in this poll: it counts no more", "tell the user";
     /// What it is about is not there.
-    NotFound, false;
+    NotFound, false, "what it is about is not there", "nothing";
 }
 
 impl ErrorCode {
