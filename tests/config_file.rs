@@ -110,3 +110,21 @@ fn a_key_that_others_can_read_is_said_at_the_start_and_not_shown() {
         assert!(!said.contains(secret), "{said}");
     }
 }
+
+#[test]
+fn what_editors_put_before_a_text_is_skipped_and_another_encoding_is_named() {
+    let scratch = Scratch::new("encoding");
+    let path = scratch.file("\u{feff}tick_ms = 50\r\n[room]\r\nidle_s = 60\r\n", 0o600);
+    let (code, said) = shown(&path);
+    assert!(code == 0 && said.contains("50"), "{code}: {said}");
+    let (code, said) = shown(&scratch.file("\u{feff}tick = 50\n", 0o600));
+    assert!(code == 78 && said.contains(":1:1"), "{code}: {said}");
+    for (bytes, told) in [
+        ("\u{feff}tick_ms = 50".encode_utf16().flat_map(u16::to_le_bytes).collect(), "UTF-16; save it as UTF-8"),
+        (b"name = \"\xe9\"".to_vec(), "not UTF-8"),
+    ] {
+        std::fs::write(&path, bytes).expect("written");
+        let (code, said) = shown(&path);
+        assert!(code == 78 && said.contains(told), "{code}: {said}");
+    }
+}

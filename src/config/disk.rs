@@ -26,12 +26,16 @@ pub(super) fn read_bounded(path: &Path) -> io::Result<String> {
     if !is_inherited {
         check(path, &file.metadata()?)?;
     }
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 KiB, surely no configuration"));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| {
+        let is_wide = matches!(error.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+        let why = if is_wide { "it is UTF-16; save it as UTF-8" } else { "it is not UTF-8; save it as UTF-8" };
+        io::Error::new(io::ErrorKind::InvalidData, why)
+    })
 }
 
 fn check(path: &Path, found: &Metadata) -> io::Result<()> {

@@ -96,7 +96,8 @@ fn apply_file(
         Problem::Relation(slip.into())
     } else {
         match read_file(&path) {
-            Ok(text) => return file::apply(state, &path, &text),
+            // A byte order mark, as some editors write it, is no part of the text.
+            Ok(text) => return file::apply(state, &path, text.strip_prefix('\u{feff}').unwrap_or(&text)),
             Err(error) => Problem::Unreadable(error.to_string()),
         }
     };

@@ -19,8 +19,10 @@ impl Query {
     pub(super) fn parse(query: &str) -> Result<Self, Answer> {
         let (mut rendition, mut epoch, mut after, mut history) = (None, None, None, None);
         for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let slot = match name {
+            let (raw, value) = pair.split_once('=').unwrap_or((pair, ""));
+            // A name that is encoded is the same name; one that cannot be decoded is none of ours.
+            let Some(name) = percent_decode(raw) else { continue };
+            let slot = match &*name {
                 "rendition" => &mut rendition,
                 "epoch" => &mut epoch,
                 "after" => &mut after,
@@ -75,12 +77,12 @@ pub(super) fn bad_payload(message: impl Into<Cow<'static, str>>) -> Answer {
 pub(super) fn once<'a>(query: &'a str, wanted: &str) -> Result<Option<Cow<'a, str>>, Answer> {
     let mut found = None;
     for (name, value) in query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
-        if name != wanted {
+        if percent_decode(name).as_deref() != Some(wanted) {
             continue;
         }
-        let value = percent_decode(value).ok_or_else(|| bad_payload(format!("{name}: broken percent-encoding")))?;
+        let value = percent_decode(value).ok_or_else(|| bad_payload(format!("{wanted}: broken percent-encoding")))?;
         if found.replace(value).is_some() {
-            return Err(bad_payload(format!("{name} is there twice")));
+            return Err(bad_payload(format!("{wanted} is there twice")));
         }
     }
     Ok(found)

@@ -7,7 +7,7 @@ mod object;
 mod tests;
 
 use super::codes::ErrorCode;
-use super::encode::Encoding;
+use super::encode::{BYTE_ORDER_MARK, Encoding};
 use super::ids::ClientId;
 use super::message::{
     AuthRequest, ClientMessage, CommentRequest, ErrorMessage, LikeRequest, StyleRequest, VoteRequest,
@@ -70,7 +70,9 @@ fn read(payload: &[u8], encoding: Encoding, notes: &Notes, lenient: bool) -> Res
     let root = match encoding {
         Encoding::Json => {
             let mut de = serde_json::Deserializer::from_slice(payload);
-            root.deserialize(&mut de).and_then(|root| de.end().map(|()| root)).map_err(|e| json_fault(&e, notes))?
+            root.deserialize(&mut de)
+                .and_then(|root| de.end().map(|()| root))
+                .map_err(|e| json_fault(&e, payload, notes))?
         }
         Encoding::Msgpack => {
             // Over a reader, whose `get_ref` is what remains; that of `from_read_ref` is the whole payload.
@@ -87,9 +89,10 @@ fn read(payload: &[u8], encoding: Encoding, notes: &Notes, lenient: bool) -> Res
     Ok(root.message)
 }
 
-fn json_fault(error: &serde_json::Error, notes: &Notes) -> String {
+fn json_fault(error: &serde_json::Error, payload: &[u8], notes: &Notes) -> String {
     use serde_json::error::Category;
     match error.classify() {
+        _ if payload.starts_with(BYTE_ORDER_MARK) => "it begins with a byte order mark (U+FEFF); leave that out".into(),
         Category::Data => notes.fault(),
         Category::Eof => "not JSON: it ends too early".into(),
         // serde_json's syntax messages name what the grammar wants, never what was there.
@@ -121,6 +124,12 @@ pub(super) struct Notes {
 impl Notes {
     fn fault(&self) -> String {
         if self.depth.get() { TOO_DEEP.into() } else { self.place.get().into() }
+    }
+
+    /// Notes that an object of free JSON has a key twice.
+    pub(super) fn twice<E: de::Error>(&self) -> E {
+        self.place.set("comment.ext has a key twice in one object; give each once");
+        E::custom("twice")
     }
 
     /// Notes that the nesting is too deep.

@@ -4,6 +4,7 @@
 use super::parse::Notes;
 use crate::limits::MESSAGE_DEPTH_MAX;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
 use std::fmt;
@@ -146,7 +147,9 @@ impl<'de> Visitor<'de> for Ext<'_> {
         let deeper = self.0.deeper()?;
         let mut out = Map::new();
         while let Some(key) = key(&mut map)? {
-            out.insert(key.into_owned(), map.next_value_seed(Json(deeper))?);
+            // As it reads once unescaped. Which of two would count depends on the reader.
+            let Entry::Vacant(place) = out.entry(key) else { return Err(deeper.notes.twice()) };
+            place.insert(map.next_value_seed(Json(deeper))?);
         }
         Ok(out)
     }

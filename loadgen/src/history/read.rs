@@ -63,7 +63,10 @@ impl<R: BufRead> Reader<R> {
             }
         }
         let number = self.number;
-        let (t_ns, event) = fields::parse(&self.line).map_err(|why| Broken { line: number, why })?;
+        // An editor may have put a byte order mark before the first line.
+        let mark = if number == 1 { "\u{feff}".as_bytes() } else { b"" };
+        let line = self.line.strip_prefix(mark).unwrap_or(&self.line);
+        let (t_ns, event) = fields::parse(line).map_err(|why| Broken { line: number, why })?;
         Ok(Some(HistoryLine { number, t_ns, event }))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Fault;
 use crate::limits::MESSAGE_DEPTH_MAX;
+use crate::protocol::encode::BYTE_ORDER_MARK;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::cell::Cell;
@@ -12,7 +13,10 @@ const _: () = assert!(MESSAGE_DEPTH_MAX == 32, "the text above names it");
 const TWICE: &str = "a key stands twice in one object";
 
 /// The one JSON value of `body`. What is below the depth is never read, so that no depth costs a stack.
+///
+/// A byte order mark before it is skipped, as RFC 8259 allows: some programs on Windows write one.
 pub(super) fn parse(body: &[u8]) -> Result<Value, Fault> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let fault = Cell::new("");
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = Tree { depth: 0, fault: &fault }.deserialize(&mut reader);
@@ -20,11 +24,24 @@ pub(super) fn parse(body: &[u8]) -> Result<Value, Fault> {
         use serde_json::error::Category;
         match error.classify() {
             Category::Data => Fault::bad(fault.get()),
+            _ if body.trim_ascii().is_empty() => Fault::bad("the body is empty; send one event or {\"events\":[...]}"),
+            _ if let Some(encoding) = foreign_encoding(body) => {
+                Fault::bad(format!("not UTF-8: {encoding}; send UTF-8"))
+            }
             Category::Eof => Fault::bad("not JSON: it ends too early"),
             // serde_json's syntax messages name what the grammar wants and where, never what was there.
             Category::Syntax | Category::Io => Fault::bad(format!("not JSON: {error}")),
         }
     })
+}
+
+/// What a body that is no UTF-8 is, if its beginning tells.
+fn foreign_encoding(body: &[u8]) -> Option<&'static str> {
+    match body {
+        [0x1f, 0x8b, ..] => Some("the body is packed with gzip"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, b'{', ..] | [b'{', 0, ..] => Some("the body is UTF-16 or UTF-32"),
+        _ => None,
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -67,6 +67,9 @@ fn json_that_is_no_message_is_bad_payload() {
         r#"{"comment":{"text":"a"},"comment":{"text":"b"}}"#,
         r#"{"comment":{"text":"a","text":"b"}}"#,
         r#"{"comment":{"id":"1","id":"2","text":"a"}}"#,
+        r#"{"comment":{"text":"a","ext":{"k":1,"k":1}}}"#,
+        r#"{"comment":{"text":"a","ext":{"k":1,"\u006b":2}}}"#,
+        r#"{"comment":{"text":"a","ext":{"a":[{"b":{"c":1,"d":2,"c":null}}]}}}"#,
         r#"{"comment":{"text":NaN}}"#,
         r#"{"like":{"count":NaN}}"#,
         r#"{"like":{"count":Infinity}}"#,
@@ -214,6 +217,10 @@ fn messagepack_is_as_strict_as_json() {
         ("NaN in ext", comment(&[a(), (string("ext"), map(&[(string("k"), vec![0xca, 0x7f, 0xc0, 0, 0])]))])),
         ("bytes in ext", comment(&[a(), (string("ext"), map(&[(string("k"), vec![0xc4, 1, 0])]))])),
         ("integer key in ext", comment(&[a(), (string("ext"), map(&[(vec![1], nil())]))])),
+        (
+            "a key twice in ext",
+            comment(&[a(), (string("ext"), map(&[(string("k"), vec![1]), (string("k"), vec![1])]))]),
+        ),
         ("extension in ext", comment(&[a(), (string("ext"), map(&[(string("k"), vec![0xd4, 1, 0])]))])),
         ("array of four billion", map(&[(string("comment"), vec![0xdd, 0xff, 0xff, 0xff, 0xff])])),
         ("map of four billion", vec![0xdf, 0xff, 0xff, 0xff, 0xff]),
@@ -385,8 +392,64 @@ fn values() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+/// `value` in both encodings, where the object number `twice`, from 0, has its first key once more; `None` when there are not
+/// as many objects with keys.
+fn with_a_key_twice(value: &serde_json::Value, mut twice: usize) -> Option<(String, Vec<u8>)> {
+    fn write(value: &serde_json::Value, twice: &mut Option<usize>, json: &mut String, packed: &mut Vec<u8>) {
+        match value {
+            serde_json::Value::Object(map) if !map.is_empty() => {
+                let repeats = *twice == Some(0);
+                *twice = if repeats { None } else { twice.map(|left| left - 1) };
+                packed.push(0x80 | u8::try_from(map.len() + usize::from(repeats)).unwrap());
+                let again = map.iter().take(usize::from(repeats));
+                for (n, (key, value)) in map.iter().chain(again).enumerate() {
+                    json.push(if n == 0 { '{' } else { ',' });
+                    // The second one is written in another way and is the same key.
+                    let escaped = key.chars().map(|c| format!("\\u{:04x}", u32::from(c)));
+                    let key_json = if n < map.len() { key.clone() } else { escaped.collect() };
+                    json.push_str(&format!("\"{key_json}\":"));
+                    packed.extend(rmp_serde::to_vec(key).unwrap());
+                    write(value, twice, json, packed);
+                }
+                json.push('}');
+            }
+            serde_json::Value::Array(list) => {
+                packed.push(0x90 | u8::try_from(list.len()).unwrap());
+                json.push('[');
+                for (n, value) in list.iter().enumerate() {
+                    json.push_str(if n == 0 { "" } else { "," });
+                    write(value, twice, json, packed);
+                }
+                json.push(']');
+            }
+            leaf => {
+                json.push_str(&leaf.to_string());
+                packed.extend(rmp_serde::to_vec(leaf).unwrap());
+            }
+        }
+    }
+    // The message and the comment are objects too, and have their own rule.
+    twice += 2;
+    let message = json!({ "comment": { "text": "a", "ext": { "all": value } } });
+    let (mut json, mut packed, mut left) = (String::new(), Vec::new(), Some(twice));
+    write(&message, &mut left, &mut json, &mut packed);
+    left.is_none().then_some((json, packed))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn a_key_counts_once_however_deep_it_stands_and_however_it_is_written(value in values(), at in 0_usize..12) {
+        let whole = json!({ "comment": { "text": "a", "ext": { "all": value } } });
+        let is_fine = json(whole.to_string()).is_ok();
+        let Some((text, packed)) = with_a_key_twice(&value, at) else { return Ok(()) };
+        prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{}", text);
+        for read in [json(&text), msgpack(&packed)] {
+            let Err(ParseError::BadPayload { message, .. }) = read else { panic!("{read:?} out of {text}") };
+            prop_assert!(!is_fine || message.contains("ext has a key twice"), "{}: {}", text, message);
+        }
+    }
 
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

@@ -162,3 +162,12 @@ fn a_broken_line_is_named_with_its_number_and_what_is_wrong() {
         assert!(read[2].is_ok(), "reading goes on after it");
     }
 }
+
+#[test]
+fn a_byte_order_mark_before_the_first_line_and_carriage_returns_are_no_part_of_it() {
+    let line = "{\"t\":1,\"poll\":{\"x\":1}}";
+    let expected = Ok((1, "Err(\"poll\") at 1".into()));
+    assert_eq!(read(&format!("\u{feff}{line}\r\n")), [expected.clone()]);
+    let marked = read(&format!("{line}\n\u{feff}{line}\n"));
+    assert!(marked[0] == expected && marked[1].is_err(), "{marked:?}");
+}
