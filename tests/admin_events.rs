@@ -57,10 +57,15 @@ fn last(server: &Server, room: &str) -> u64 {
     number(&serde_json::from_str(&history(server, room)).expect("JSON"), "last")
 }
 
+/// A wall clock in milliseconds, so far from now.
+fn in_ms(ms: u64) -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64 + ms
+}
+
 fn every_kind() -> Vec<Value> {
     vec![
         json!({"gift": {"user": person(), "name": "玫瑰", "count": 99, "value": 100, "combo": "c1"}}),
-        json!({"announcement": {"text": "back at five", "level": "urgent", "until": 4_000_000_000_000_u64}}),
+        json!({"announcement": {"text": "back at five", "level": "urgent", "until": in_ms(3_600_000)}}),
         json!({"custom": {"type": "shop.product", "data": {"sku": "B-17"}, "sticky": true}}),
         json!({"pin": {"text": "be kind", "user": {"id": "host", "name": "Host", "role": "host"}}}),
         json!({"unpin": {}}),

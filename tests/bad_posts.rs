@@ -40,6 +40,11 @@ fn each_wrong_body_has_its_code_and_leaves_no_trace() {
     let deep = format!(r#"{{"custom":{{"type":"a.b","data":{}{}}}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     let raw: Vec<(&str, Vec<u8>, u16, &str)> = vec![
         ("nothing", b"".to_vec(), 400, "bad_payload"),
+        ("blanks", b" \r\n\t".to_vec(), 400, "bad_payload"),
+        ("UTF-16", utf16("{\"unpin\":{}}", true), 400, "bad_payload"),
+        ("UTF-16 without a mark", utf16("{\"unpin\":{}}", false), 400, "bad_payload"),
+        ("gzip that is not said to be", b"\x1f\x8b\x08\x00\x00".to_vec(), 400, "bad_payload"),
+        ("two byte order marks", b"\xef\xbb\xbf\xef\xbb\xbf{\"unpin\":{}}".to_vec(), 400, "bad_payload"),
         ("half an object", b"{\"unpin\":{}".to_vec(), 400, "bad_payload"),
         ("two documents", b"{\"unpin\":{}}{\"unpin\":{}}".to_vec(), 400, "bad_payload"),
         ("a key twice", b"{\"unpin\":{},\"unpin\":{}}".to_vec(), 400, "bad_payload"),
@@ -72,6 +77,11 @@ fn each_wrong_body_has_its_code_and_leaves_no_trace() {
         ("a type without a dot", json!({"custom": {"type": "product", "data": 1}}), 422, "out_of_range"),
         ("a type with capitals", json!({"custom": {"type": "Shop.P", "data": 1}}), 422, "out_of_range"),
         ("data of 2 KiB", json!({"custom": {"type": "a.b", "data": "x".repeat(2_048)}}), 422, "too_long"),
+        ("a time in seconds", json!({"announcement": {"text": "x", "until": 1_796_083_540}}), 422, "out_of_range"),
+        ("a time in microseconds", until(1_796_083_540_000_000), 422, "out_of_range"),
+        ("a time that is over", until(1_600_000_000_000), 422, "bad_time"),
+        ("a time in 2096", until(4_000_000_000_000), 422, "bad_time"),
+        ("slow mode in seconds", json!({"settings": {"slow_ms": 5}}), 422, "out_of_range"),
         ("an invisible text", json!({"announcement": {"text": "\u{200b}"}}), 422, "empty"),
         ("a poll of one", json!({"poll": {"id": "p", "question": "?", "options": ["a"]}}), 422, "out_of_range"),
         ("an id with spaces", json!({"enter": {"user": {"id": "a b", "name": "x"}}}), 422, "out_of_range"),
@@ -115,8 +125,27 @@ fn each_wrong_body_has_its_code_and_leaves_no_trace() {
     }
     assert_eq!((seen.len(), &seen[0]["comment"]["text"]), (1, &json!("hello")), "{seen:?}");
     assert_eq!(server.metric("volley_panics_total", ""), 0.0);
+    // An answer names the mistake.
+    let said = |body: &[u8]| ask(server.admin, PATH, &json_lines(body, ""), body).body;
+    assert!(said(b"").contains("the body is empty"));
+    assert!(said(&utf16("{\"unpin\":{}}", true)).contains("UTF-16"));
+    assert!(said(b"\x1f\x8b\x08").contains("gzip"));
+    assert!(post(server.admin, PATH, "", &until(1_796_083_540)).body.contains("multiply by 1,000"));
+    // A byte order mark is no mistake, and neither are Windows' line ends.
+    for body in ["\u{feff}{\"unpin\":{}}", "\u{feff}\r\n{\r\n\"unpin\":{}}\r\n"] {
+        let answer = ask(server.admin, PATH, &json_lines(body.as_bytes(), ""), body.as_bytes());
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
     // And what is right is still taken on the same room.
     taken(server.admin, "show", "", &fine);
+}
+
+fn until(ms: u64) -> Value {
+    json!({"announcement": {"text": "x", "until": ms}})
+}
+
+fn utf16(text: &str, mark: bool) -> Vec<u8> {
+    mark.then_some(0xfeff).into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
 }
 
 fn announcement(bytes: usize) -> Vec<u8> {
@@ -128,6 +157,17 @@ fn what_is_no_json_body_is_refused_before_it_is_read() {
     let server = Server::start(|_| ());
     let body = br#"{"unpin":{}}"#;
     let length = format!("Content-Length: {}\r\n", body.len());
+    for (lines, told) in [
+        ("", "Content-Type is missing"),
+        (
+            "Content-Type: application/x-www-form-urlencoded\r\n",
+            "a form, as curl -d does by itself; send -H 'Content-Type",
+        ),
+        ("Content-Type: application/json\r\nContent-Encoding: gzip\r\n", "Content-Encoding"),
+    ] {
+        let answer = ask(server.admin, PATH, &format!("{length}{lines}"), body);
+        assert!(answer.body.contains(told), "{answer:?}");
+    }
     for (what, lines) in [
         ("no type", String::new()),
         ("a form's type", "Content-Type: application/x-www-form-urlencoded\r\n".into()),

@@ -2,6 +2,7 @@
 
 use super::posting::PostRefused;
 use super::query;
+use crate::clock;
 use crate::limits::{CLIENT_ID_BYTES_MAX, POST_BODY_MS, POST_BYTES_MAX};
 use crate::log::digest::fnv1a;
 use crate::policy::posts::{self, Submission};
@@ -48,7 +49,7 @@ pub(super) async fn request(headers: &HeaderMap, query: Option<&str>, body: Body
         }
         None => None,
     };
-    Ok(PostRequest { events, epoch, other_shape, targets: None })
+    Ok(PostRequest { events, now_ms: clock::wall_ms(), epoch, other_shape, targets: None })
 }
 
 /// The key of event number `at` of a batch; `None` when it would be too long.
@@ -97,11 +98,22 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, PostRefused> {
     };
     // Anything else a page may send without asking first: that is what keeps forms of foreign pages out.
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(Ok(kind)), None) = (types.next().map(|value| value.to_str()), types.next()) else {
-        return Err(PostRefused::NotJson);
+    let kind = match (types.next(), types.next()) {
+        (None, _) => return Err(PostRefused::NotJson("Content-Type is missing")),
+        (Some(kind), None) => kind.to_str().unwrap_or_default(),
+        (Some(_), Some(_)) => return Err(PostRefused::NotJson("Content-Type is there twice")),
     };
-    if !is_json(kind) || headers.contains_key(CONTENT_ENCODING) {
-        return Err(PostRefused::NotJson);
+    if !is_json(kind) {
+        let is_form = kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded");
+        let why = if is_form {
+            "Content-Type says a form, as curl -d does by itself"
+        } else {
+            "Content-Type says another type"
+        };
+        return Err(PostRefused::NotJson(why));
+    }
+    if headers.contains_key(CONTENT_ENCODING) {
+        return Err(PostRefused::NotJson("Content-Encoding is there, and packed bodies are not read: leave it out"));
     }
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > POST_BYTES_MAX as u64) {

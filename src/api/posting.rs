@@ -57,8 +57,8 @@ pub(super) enum PostRefused {
     BadKey(&'static str),
     /// A query parameter is wrong or unknown; the message begins with its name.
     BadQuery(String),
-    /// The body is not said to be JSON.
-    NotJson,
+    /// The body is not said to be plain JSON; why.
+    NotJson(&'static str),
     /// More than [`POST_BYTES_MAX`].
     TooLarge,
     /// The body did not come in time, or not whole.
@@ -102,9 +102,9 @@ impl PostRefused {
             Self::BadRoom => (StatusCode::BAD_REQUEST, "bad_room", BadRoomId.to_string()),
             Self::BadKey(message) => (StatusCode::BAD_REQUEST, "bad_key", (*message).into()),
             Self::BadQuery(message) => (StatusCode::BAD_REQUEST, "bad_payload", message.clone()),
-            Self::NotJson => {
-                let message = "Content-Type must be application/json, without Content-Encoding";
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message.into())
+            Self::NotJson(why) => {
+                let message = format!("{why}; send -H 'Content-Type: application/json' and plain JSON");
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
             }
             Self::TooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("a body has at most {POST_BYTES_MAX} bytes"))
@@ -137,6 +137,7 @@ impl PostRefused {
             Self::Failed(PostFailure::Room(
                 PostError::Conflict { index }
                 | PostError::Stale { index }
+                | PostError::BadTime { index, .. }
                 | PostError::NotFound { index }
                 | PostError::PollOpen { index }
                 | PostError::PollUsed { index }
@@ -188,6 +189,7 @@ impl PostFailure {
                 PostError::Unavailable => because(StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", error),
                 PostError::Conflict { .. } => because(StatusCode::CONFLICT, "id_conflict", error),
                 PostError::Stale { .. } => because(StatusCode::CONFLICT, "stale_id", error),
+                PostError::BadTime { .. } => because(StatusCode::UNPROCESSABLE_ENTITY, "bad_time", error),
                 PostError::NotFound { .. } => because(StatusCode::NOT_FOUND, "no_such_event", error),
                 PostError::PollOpen { .. } => because(StatusCode::CONFLICT, "poll_open", error),
                 PostError::PollUsed { .. } => because(StatusCode::CONFLICT, "poll_used", error),
@@ -247,7 +249,7 @@ mod tests {
             PostRefused::Origin,
             PostRefused::BadRoom,
             PostRefused::BadKey("Idempotency-Key"),
-            PostRefused::NotJson,
+            PostRefused::NotJson("Content-Type is missing"),
             PostRefused::TooLarge,
             PostRefused::TooSlow,
             fault(FaultKind::BadPayload),
@@ -267,6 +269,7 @@ mod tests {
             room(PostError::NotFound { index: 3 }),
             room(PostError::PollOpen { index: 3 }),
             room(PostError::PollUsed { index: 3 }),
+            room(PostError::BadTime { index: 3, now_ms: 1 }),
             room(PostError::EpochChanged { epoch: Hex64(1) }),
             PostRefused::BadQuery("epoch is there twice".into()),
             room(PostError::NoPoll { index: 3 }),

@@ -2,7 +2,7 @@
 //!
 //! Does not know: idempotency keys, who asks.
 
-use super::request::{Known, PostError, PostRequest};
+use super::request::{Known, PostError, PostRequest, is_in_time};
 use crate::protocol::event::Event;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::kind::Kind;
@@ -30,6 +30,9 @@ impl<'a, K: Known> Coming<'a, K> {
     /// Takes event number `index` of `request` too, if it can be done.
     pub(super) fn add(&mut self, event: &'a Event, index: usize, request: &PostRequest) -> Result<(), PostError> {
         let Some(kind) = kind(event) else { return Ok(()) };
+        if !is_in_time(event, request.now_ms) {
+            return Err(PostError::BadTime { index, now_ms: request.now_ms });
+        }
         match kind {
             Kind::Poll(poll) if self.open_poll == Some(&poll.id) => return Err(PostError::PollOpen { index }),
             Kind::Poll(poll) if self.polls.contains(&poll.id) || self.known.had_poll(&poll.id) => {

@@ -5,7 +5,7 @@
 use super::coming::{self, Coming};
 use super::pending::{SENDERS_MAX, Sender};
 use super::request::Known;
-pub use super::request::{PostError, PostRequest, Posted, Targets};
+pub use super::request::{PostError, PostRequest, Posted, Targets, is_in_time};
 use super::window::{IdKey, Mark, Seen};
 use crate::limits::{BALLOTS_MAX, POSTS_PER_TICK_MAX, VOTES_PER_TICK_MAX};
 use crate::protocol::event::Event;

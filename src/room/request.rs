@@ -5,12 +5,15 @@
 use super::window::{IdKey, Mark, Seen};
 use crate::protocol::event::Event;
 use crate::protocol::ids::{ClientId, Epoch, Offset};
+use crate::protocol::kind::Kind;
 
 /// Events of the show's owner, to be stored all or none. Each is a post or a comment of somebody with a role, valid as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PostRequest {
     /// In the order in which they shall stand; at least one.
     pub events: Vec<Event>,
+    /// The wall clock in milliseconds when the request came; 0 says nothing.
+    pub now_ms: u64,
     /// The log that is meant, if the request says so.
     pub epoch: Option<Epoch>,
     /// The idempotency key under which the first event of a request of the other shape (one event, or a batch) would be
@@ -23,8 +26,18 @@ pub struct PostRequest {
 impl PostRequest {
     /// These events, without a key.
     pub fn of(events: Vec<Event>) -> Self {
-        Self { events, epoch: None, other_shape: None, targets: None }
+        Self { events, now_ms: 0, epoch: None, other_shape: None, targets: None }
     }
+}
+
+/// How far away the end of an announcement may be, in milliseconds: a year and a day. What lies further was computed wrong.
+const UNTIL_MS_MAX: u64 = 366 * 86_400_000;
+
+/// Whether `event`, asked for at `now_ms` (0: nobody said when), is to stand until a moment that can be meant.
+pub fn is_in_time(event: &Event, now_ms: u64) -> bool {
+    let Event::Post(post) = event else { return true };
+    let Kind::Announcement(announcement) = &post.kind else { return true };
+    now_ms == 0 || announcement.until.is_none_or(|until| until > now_ms && until - now_ms <= UNTIL_MS_MAX)
 }
 
 /// Which deletions of a request have no comment to delete, as the log says. Whoever looked may wait for a device; the room
@@ -69,6 +82,14 @@ pub enum PostError {
     Stale {
         /// Which event, from 0.
         index: usize,
+    },
+    /// Event number `index` is for newcomers until a moment that is over, or so far away that it cannot be meant.
+    #[error("event {index}: announcement.until must lie between now ({now_ms}) and a year from now")]
+    BadTime {
+        /// Which event, from 0.
+        index: usize,
+        /// The wall clock in milliseconds when the request came.
+        now_ms: u64,
     },
     /// Event number `index` is about a comment that is not there.
     #[error("event {index}: the log has no comment at this offset, or it is deleted already")]

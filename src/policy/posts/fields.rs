@@ -18,6 +18,9 @@ const QUOTED_CHARS_MAX: usize = 40;
 /// Bytes of UTF-8 that a character takes at most.
 const CHAR_BYTES_MAX: usize = 4;
 
+/// Wall clocks in milliseconds: from 1973, below which are the seconds of the next thousand years, to 5138, above which are microseconds since 1973.
+const MOMENTS: RangeInclusive<u64> = 100_000_000_000..=99_999_999_999_999;
+
 /// See the module's page.
 pub(super) struct Fields {
     place: String,
@@ -121,6 +124,40 @@ impl Fields {
     /// A position or a time.
     pub(super) fn position(&mut self, name: &str) -> Result<Option<u64>, Fault> {
         self.number(name, 0..=OFFSET_MAX)
+    }
+
+    /// A moment: milliseconds of the wall clock, if it is there. Another unit is told by its size.
+    pub(super) fn moment(&mut self, name: &str) -> Result<Option<u64>, Fault> {
+        let guess = match self.peek(name) {
+            Some(0) | None => None,
+            Some(value) if value < *MOMENTS.start() => Some((value, "seconds: multiply by 1,000")),
+            Some(value) if value <= *MOMENTS.end() => None,
+            Some(value) if value / 1_000 <= *MOMENTS.end() => Some((value, "microseconds: divide by 1,000")),
+            Some(value) => Some((value, "nanoseconds: divide by 1,000,000")),
+        };
+        if let Some((value, guess)) = guess {
+            let path = self.path(name);
+            return Err(Fault::range(format!("{path} is in milliseconds since 1970, and {value} looks like {guess}")));
+        }
+        self.number(name, MOMENTS)
+    }
+
+    /// A duration in milliseconds, if it is there: none at all, or one in `range`.
+    pub(super) fn duration(&mut self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, Fault> {
+        match self.peek(name) {
+            Some(0) => self.number(name, 0..=0),
+            Some(value) if value < *range.start() => {
+                let (path, least) = (self.path(name), range.start());
+                let message = format!("{path} is in milliseconds, 0 or at least {least}; {value} looks like seconds");
+                Err(Fault::range(message))
+            }
+            _ => self.number(name, range),
+        }
+    }
+
+    /// A field that is a whole number, without taking it.
+    fn peek(&self, name: &str) -> Option<u64> {
+        self.map.get(name).and_then(Value::as_u64)
     }
 
     /// `true` or `false`, if it is there.

@@ -23,6 +23,8 @@ const GIFT_COUNT_MAX: u64 = 1_000_000;
 const GIFT_VALUE_MAX: u64 = 1_000_000_000_000;
 const TYPE_BYTES_MAX: usize = 64;
 const BONUS_MAX: u64 = 10;
+/// Slow mode below this is none that anybody notices: whoever asks for 5 means seconds.
+const SLOW_MS_MIN: u64 = 100;
 
 /// Reads the fields of one kind.
 type Read = fn(&mut Fields) -> Result<Event, Fault>;
@@ -130,7 +132,7 @@ fn announcement(fields: &mut Fields) -> Result<Announcement, Fault> {
     Ok(Announcement {
         text: fields.text("text", TEXT_CHARS_MAX)?,
         level: fields.word("level", &[("info", Level::Info), ("urgent", Level::Urgent)])?.unwrap_or_default(),
-        until: fields.position("until")?,
+        until: fields.moment("until")?,
     })
 }
 
@@ -195,7 +197,7 @@ fn settings(fields: &mut Fields) -> Result<SettingsPatch, Fault> {
     let mut patch = SettingsPatch {
         budget: fields.number("budget", 0..=1_000)?.and_then(|budget| u32::try_from(budget).ok()),
         tick_ms: fields.number("tick_ms", 5..=2_000)?,
-        slow_ms: fields.number("slow_ms", 0..=3_600_000)?,
+        slow_ms: fields.duration("slow_ms", SLOW_MS_MIN..=3_600_000)?,
         merge: fields.word("merge", MERGES)?,
         text_max: fields.number("text_max", 1..=512)?.and_then(|chars| u16::try_from(chars).ok()),
         mute_all: fields.flag("mute_all")?,

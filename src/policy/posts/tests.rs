@@ -55,9 +55,9 @@ fn every_kind_is_read_with_its_texts_normalised() {
     let Kind::Gift(gift) = gift else { panic!("{gift:?}") };
     assert_eq!((&*gift.user.name, gift.user.role, &*gift.name), ("小明", Role::Vip, "玫瑰"));
     assert_eq!((gift.count, gift.value, gift.total), (99, 0, None));
-    let said = kind(json!({"announcement": {"text": " a\r\nb ", "level": "urgent", "until": 5}}));
+    let said = kind(json!({"announcement": {"text": " a\r\nb ", "level": "urgent", "until": 1_796_083_540_000_u64}}));
     let Kind::Announcement(said) = said else { panic!("{said:?}") };
-    assert_eq!((&*said.text, said.level, said.until), ("a b", Level::Urgent, Some(5)));
+    assert_eq!((&*said.text, said.level, said.until), ("a b", Level::Urgent, Some(1_796_083_540_000)));
     let custom =
         kind(json!({"custom": {"type": "shop.product", "data": {"b": [1, 2.5, null], "a": " x "}, "sticky": true}}));
     let Kind::Custom(custom) = custom else { panic!("{custom:?}") };
@@ -130,7 +130,6 @@ fn what_is_no_post_is_named() {
         "{\"unpin\":7}",
         "{\"delete\":{\"offset\":NaN}}",
         "{\"delete\":{\"offset\":1e999}}",
-        "\u{feff}{\"unpin\":{}}",
         "{\"unpin\":{},\"delete\":{\"offset\":1}}",
         "{\"unpin\":{},\"unpin\":{}}",
         "{\"delete\":{\"offset\":1,\"offset\":1}}",
@@ -207,11 +206,34 @@ fn numbers_outside_of_their_range_are_told_the_range() {
     faulty(json!({"delete": {"offset": 0}}), FaultKind::OutOfRange, "delete.offset");
     faulty(json!({"delete": {"offset": 1_u64 << 53}}), FaultKind::OutOfRange, "delete.offset");
     faulty(json!({"announcement": {"text": "x", "until": -1}}), FaultKind::OutOfRange, "announcement.until");
+    for (until, hint) in [
+        (1_796_083_540_u64, "and 1796083540 looks like seconds: multiply by 1,000"),
+        (1, "looks like seconds"),
+        (1_796_083_540_000_000, "looks like microseconds: divide by 1,000"),
+        (1_796_083_540_000_000_000, "looks like nanoseconds: divide by 1,000,000"),
+        (u64::MAX, "looks like nanoseconds"),
+        (0, "must be a whole number from 100000000000 to 99999999999999"),
+    ] {
+        let body = json!({"announcement": {"text": "x", "until": until}});
+        faulty(body, FaultKind::OutOfRange, "announcement.until ");
+        let fault = read(json!({"announcement": {"text": "x", "until": until}}).to_string().as_bytes()).unwrap_err();
+        assert!(fault.message.contains(hint), "{fault}");
+    }
+    for bad in [json!(1_796_083_540.5), json!("1796083540000"), json!("tomorrow")] {
+        faulty(json!({"announcement": {"text": "x", "until": bad}}), FaultKind::BadPayload, "announcement.until");
+    }
+    for ms in [1, 5, 99] {
+        let hint = format!("settings.slow_ms is in milliseconds, 0 or at least 100; {ms} looks like seconds");
+        faulty(json!({"settings": {"slow_ms": ms}}), FaultKind::OutOfRange, &hint);
+    }
+    for ms in [0, 100, 3_600_000] {
+        assert!(matches!(kind(json!({"settings": {"slow_ms": ms}})), Kind::Settings(_)), "{ms}");
+    }
     let settings = |name: &str, value: Value| json!({"settings": {name: value}});
     for (name, low, high) in [
         ("budget", None, 1_001),
         ("tick_ms", Some(4), 2_001),
-        ("slow_ms", None, 3_600_001),
+        ("slow_ms", None, 3_600_001), // From 1 to 99 it looks like seconds: see below.
         ("text_max", Some(0), 513),
         ("question_bonus", None, 11),
         ("word_bonus", None, 11),

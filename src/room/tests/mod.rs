@@ -9,6 +9,7 @@ mod joins;
 mod lagging;
 mod pages;
 mod posts;
+mod requests;
 mod retries;
 mod rig;
 mod settings;

@@ -11,9 +11,9 @@ use crate::protocol::ids::{ClientId, Hex64, Offset};
 use crate::protocol::kind::{Delete, Kind, Pin, Poll, PollClose, Post, PostKey, Tally};
 use crate::protocol::message::{Snapshot, VoteRequest};
 use crate::room::actor::Effect;
-use crate::room::posting::{PostError, PostRequest, Posted, Targets};
+use crate::room::posting::{PostError, PostRequest, Posted};
 
-fn id(text: &str) -> ClientId {
+pub(super) fn id(text: &str) -> ClientId {
     ClientId::new(text).unwrap()
 }
 
@@ -84,7 +84,7 @@ impl Rig {
     }
 
     /// The same room in the next process.
-    fn restarted(self, settings: crate::room::actor::Settings) -> Self {
+    pub(super) fn restarted(self, settings: crate::room::actor::Settings) -> Self {
         let log = self.log.clone();
         self.actor.close();
         Self::new(log, settings)
@@ -386,91 +386,6 @@ fn a_restart_in_the_midst_of_a_poll_keeps_its_tally_and_refuses_second_votes() {
         let last = rig.snapshot();
         assert_eq!((last.poll, last.tally, last.pinned), (None, None, before.pinned));
     }
-}
-
-#[test]
-fn a_request_that_means_another_log_or_deletes_twice_is_refused_and_its_repetition_is_not() {
-    let mut rig = Rig::watched(LaggingLog::new(), settings());
-    let epoch = rig.log.head(&rig.handle.id).unwrap().unwrap().epoch;
-    rig.actor.comment(conn(1), comment("u", "x"), rig.now_us, &mut rig.out);
-    rig.run_for(TICK_US);
-    rig.log.release();
-    rig.run();
-    let delete = |key: &str| post(Some((key, 1)), Kind::Delete(Delete { offset: 1 }));
-    let send = |rig: &mut Rig, ticket, epoch, events, targets| {
-        let request = PostRequest { epoch, targets, ..PostRequest::of(events) };
-        rig.actor.post(ticket, request, rig.now_us, &mut rig.out);
-    };
-    let found = |missing: Vec<usize>| Some(Targets { epoch: Some(epoch), missing });
-    send(&mut rig, 1, Some(Hex64(epoch.0 ^ 1)), vec![delete("a")], found(vec![]));
-    assert_eq!(rig.posted(), [(1, Err(PostError::EpochChanged { epoch }))]);
-    for targets in [found(vec![0]), Some(Targets::default()), Some(Targets { epoch: Some(Hex64(1)), missing: vec![] })]
-    {
-        send(&mut rig, 2, None, vec![delete("a")], targets);
-        assert_eq!(rig.posted(), [(2, Err(PostError::NotFound { index: 0 }))]);
-    }
-    send(&mut rig, 3, Some(epoch), vec![delete("a"), delete("b")], found(vec![]));
-    assert_eq!(rig.posted(), [(3, Err(PostError::NotFound { index: 1 }))], "twice in one request");
-    send(&mut rig, 4, Some(epoch), vec![delete("a")], found(vec![]));
-    for when in ["in the open tick", "in flight"] {
-        send(&mut rig, 5, None, vec![delete("b")], found(vec![]));
-        assert_eq!(rig.posted(), [(5, Err(PostError::NotFound { index: 0 }))], "{when}");
-        rig.run_for(TICK_US);
-    }
-    rig.log.release();
-    rig.run();
-    // By now nothing is there to delete, and the repetition is told what became of the first.
-    send(&mut rig, 6, Some(epoch), vec![delete("a")], found(vec![0]));
-    assert_eq!(rig.posted(), [(4, Ok(vec![2])), (6, Ok(vec![2]))]);
-}
-
-#[test]
-fn one_key_is_one_request_of_one_shape() {
-    let mut rig = Rig::watched(LaggingLog::new(), settings());
-    let send = |rig: &mut Rig, ticket, key: &str, other: &str| {
-        let request = PostRequest { other_shape: Some(id(other)), ..PostRequest::of(vec![pin(key, 1)]) };
-        rig.actor.post(ticket, request, rig.now_us, &mut rig.out);
-    };
-    send(&mut rig, 1, "single", "single.0");
-    send(&mut rig, 2, "batch.0", "batch");
-    for when in ["in the open tick", "in flight", "in the log"] {
-        send(&mut rig, 3, "single.0", "single");
-        send(&mut rig, 4, "batch", "batch.0");
-        let conflict = Err(PostError::Conflict { index: 0 });
-        assert_eq!(rig.posted(), [(3, conflict.clone()), (4, conflict)], "{when}");
-        rig.run_for(TICK_US);
-        if when == "in flight" {
-            rig.log.release();
-            rig.run();
-            assert_eq!(rig.posted(), [(1, Ok(vec![1])), (2, Ok(vec![2]))]);
-        }
-    }
-}
-
-#[test]
-fn a_posted_comment_is_compared_by_everything_that_it_says_also_after_a_restart_and_its_deletion() {
-    let mut rig = Rig::new(LaggingLog::instant(), settings());
-    let said = |author: &str, text: &str, sum| {
-        Event::Comment(Comment { id: Some(id("k")), posted: Some(Hex64(sum)), ..comment(author, text) })
-    };
-    rig.post(1, vec![said("host", "hello", 1)]);
-    rig.run_for(TICK_US);
-    for life in 0..2 {
-        // The second answer of the first life came with the first append.
-        rig.posted();
-        rig.post(2, vec![said("host", "hello", 1)]);
-        rig.post(3, vec![said("somebody-else", "hello", 2)]);
-        rig.post(4, vec![pin("k", 3)]);
-        let conflict = || Err(PostError::Conflict { index: 0 });
-        assert_eq!(rig.posted(), [(2, Ok(vec![1])), (3, conflict()), (4, conflict())], "life {life}");
-        rig.post(5, vec![post(None, Kind::Delete(Delete { offset: 1 }))]);
-        rig.run_for(TICK_US);
-        rig = rig.restarted(settings());
-    }
-    // A viewer's id is a name of its own.
-    rig.actor.comment(conn(1), Comment { id: Some(id("k")), ..comment("host", "mine") }, rig.now_us, &mut rig.out);
-    rig.run_for(TICK_US);
-    assert_eq!(rig.acks().len(), 1);
 }
 
 #[test]
