@@ -34,6 +34,7 @@ pub mod config;
 pub mod health;
 pub mod protocol;
 
+pub mod base_path;
 pub mod bell;
 pub mod clock;
 pub mod console;

@@ -18,20 +18,19 @@ mod posting;
 mod query;
 mod refused;
 mod rooms;
+mod site;
 mod targets;
 
 pub use key::Key;
 pub use pages::File;
 pub use posting::{PostFailure, PostFuture, Posts};
+pub use site::Site;
 
 use crate::log::Log;
 use crate::metrics::Exporter;
 use crate::room::registry::RoomHandle;
 use crate::shutdown::Shutdown;
 use axum::Router;
-use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use axum::response::Response;
 use axum::routing::{get, post};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,7 +89,7 @@ impl Listening {
 }
 
 /// For everybody: pages, the room list, histories. Admin paths are not here.
-pub fn public(state: Arc<State>) -> Router {
+pub fn public(state: Arc<State>, site: Site) -> Router {
     let list = Arc::new(rooms::List::default());
     let history = Arc::new(history::History::new(state.log.clone()));
     let exports = Arc::new(export::Exports::new(history.clone()));
@@ -102,7 +101,7 @@ pub fn public(state: Arc<State>) -> Router {
         .route("/v1/rooms", get(move || async move { rooms::top(&state, &list) }))
         .route("/v1/rooms/{room}/events", get(history::events).with_state(history))
         .route("/v1/rooms/{room}/export", get(export::export).with_state(exports));
-    finish(router)
+    site::public(finish(router), site)
 }
 
 /// For operators.
@@ -117,27 +116,9 @@ pub fn admin(state: Arc<State>) -> Router {
         .route("/readyz", get(ops::readyz))
         .route("/v1/rooms", get(rooms::all))
         .with_state(state);
-    finish(router)
+    site::admin(finish(router))
 }
 
 fn finish(router: Router) -> Router {
-    router
-        .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(axum::middleware::map_response(with_safe_headers))
-}
-
-/// Scripts and styles come from this server only, pictures (of product cards) from anywhere over TLS, WebSockets may go to other nodes, and nobody
-/// frames the pages: a hole in a page's escaping still runs nothing.
-const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' https: data: blob:; \
-                      object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
-
-async fn with_safe_headers(mut response: Response) -> Response {
-    let mut put = |name: HeaderName, value: &'static str| {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    };
-    put(CONTENT_SECURITY_POLICY, POLICY);
-    put(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    put(REFERRER_POLICY, "same-origin");
-    response
+    router.fallback(error::not_found).method_not_allowed_fallback(error::method_not_allowed)
 }

@@ -183,7 +183,7 @@ impl Node {
         });
         let vital = |name, serving| runtime.spawn(vital_task(health.clone(), name, serving));
         vital("admin", Box::pin(gateway.admin.serve(api::admin(api_state.clone()))) as Serving);
-        vital("public", Box::pin(gateway.public.serve(state, api::public(api_state))));
+        vital("public", Box::pin(gateway.public.serve(state, api::public(api_state, api::Site::of(&config)))));
         vital("upkeep", Box::pin(upkeep(exporter, admission, health.pulse("public HTTP", STUCK_US))));
         listening.begin();
         Ok(Self {

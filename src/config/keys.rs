@@ -75,6 +75,7 @@ const DAY_S: u64 = 86_400;
 
 keys! {
     listen, Kind::Address, "Public address: pages and WebSockets. Port 0 takes a free one.";
+    public_path, Kind::BasePath, "Below which path the pages and the API are for browsers, when a proxy hands requests on with it: `/chat/`. A proxy that strips it needs no setting, and may stay when there is one.";
     admin, Kind::Address, "Admin address: metrics, health, and the events of the show's owner. Keep it off the internet.";
     admin_hosts, Kind::Hosts, "Names by which programs may ask the admin address while there is no `admin_key`, besides `localhost`, loopback addresses and the address that a connection came in on: a service's name in Docker or Kubernetes. Any port. Others get 421, because a web page can point a name of its own at this machine; `/healthz` and `/readyz` answer all.";
     admin_key, Kind::Secret, "When set, each `POST` to the admin address needs `Authorization: Bearer` and this key. Rather in a file or the environment than on the command line, which others on the machine can see. It is never printed.";
@@ -87,6 +88,8 @@ keys! {
 
     log.format, Kind::Word(&["text", "json"]), "How log lines are written: for people, or one JSON object a line.";
     log.filter, Kind::Filter, "What is logged: a level, or levels by module such as `warn,volley::shard=debug`.";
+
+    pages.frame_ancestors, Kind::Origins, "Foreign origins whose pages may show ours in an `<iframe>`, such as `https://shop.example`; at most 2 KiB together. The server's own pages always may. `*`: any, so that anybody's page can lay something over ours and steer a viewer's clicks.";
 
     admission.connections_max, count(0, 10_000_000), "Connections in all; 0: as many as the descriptor limit allows. More are answered 503.";
     admission.connections_per_address_max, count(1, 10_000_000), "Connections from one address. More are answered 429.";

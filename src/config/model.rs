@@ -2,6 +2,7 @@
 //!
 //! Every field has its row in [`super::keys`]; a test proves it.
 
+use crate::base_path::BasePath;
 use crate::host::Hosts;
 use crate::origin::Origins;
 use std::fmt;
@@ -14,6 +15,8 @@ use std::path::PathBuf;
 pub struct Config {
     /// Public address: pages and WebSockets.
     pub listen: SocketAddr,
+    /// Below which path a proxy hands requests on.
+    pub public_path: BasePath,
     /// Admin address: metrics, health, and the show's owner's events.
     pub admin: SocketAddr,
     /// Names beside loopback and its own addresses under which the admin address answers without a key.
@@ -34,6 +37,8 @@ pub struct Config {
     pub drain_ms: u64,
     /// Logging.
     pub log: LogConfig,
+    /// Where the pages are shown.
+    pub pages: Pages,
     /// Who may come, and how many.
     pub admission: Admission,
     /// Rooms.
@@ -44,6 +49,14 @@ pub struct Config {
     pub connection: Connection,
     /// Compressed messages.
     pub compression: Compression,
+}
+
+/// Where the pages are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Pages {
+    /// Foreign origins whose pages may show ours in a frame.
+    pub frame_ancestors: Origins,
 }
 
 /// A value that is never shown. Empty: not set.
@@ -255,6 +268,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_path: BasePath::default(),
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
             admin_hosts: Hosts::default(),
             admin_key: Secret::default(),
@@ -265,6 +279,7 @@ impl Default for Config {
             no_rate_limits: false,
             drain_ms: 10_000,
             log: LogConfig::default(),
+            pages: Pages::default(),
             admission: Admission::default(),
             room: Room::default(),
             rates: Rates::default(),

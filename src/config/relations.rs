@@ -5,6 +5,9 @@ use super::keys::KEYS;
 use super::source::Source;
 use super::state::State;
 
+/// Most bytes of origins in one header: proxies refuse answers whose headers have more than 4 to 8 KiB.
+const FRAME_ANCESTORS_BYTES_MAX: usize = 2_048;
+
 /// Notes every relation that does not hold.
 pub(super) fn check(state: &mut State) {
     let config = state.config().clone();
@@ -37,6 +40,13 @@ pub(super) fn check(state: &mut State) {
     }
     if config.room.snapshot_events > config.room.log_events_max {
         state.conflict(["room.snapshot_events", "room.log_events_max"], "at most");
+    }
+    let ancestors: usize = config.pages.frame_ancestors.texts().map(|origin| origin.len() + 1).sum();
+    if ancestors > FRAME_ANCESTORS_BYTES_MAX {
+        let why = format!(
+            "all of them stand in a header of every answer: at most {FRAME_ANCESTORS_BYTES_MAX} bytes together"
+        );
+        state.reject("pages.frame_ancestors", why);
     }
     let (listen, admin) = (config.listen, config.admin);
     let overlaps = listen.ip() == admin.ip() || listen.ip().is_unspecified() || admin.ip().is_unspecified();

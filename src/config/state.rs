@@ -120,6 +120,13 @@ impl State {
         });
     }
 
+    /// Notes that a setting is wrong as a whole though each part of it is right.
+    pub(super) fn reject(&mut self, path: &str, why: String) {
+        let at = KEYS.iter().position(|key| key.path == path).expect("a key of the table");
+        let (value, source) = (Some((KEYS[at].get)(&self.config).to_string()), self.sources[at].clone());
+        self.errors.push(ConfigError { key: path.into(), value, source, problem: Problem::Relation(why) });
+    }
+
     pub(super) fn finish(self) -> Result<Loaded, ConfigErrors> {
         if self.errors.is_empty() {
             Ok(Loaded { config: self.config, sources: Provenance(self.sources), warnings: Vec::new() })

@@ -4,6 +4,7 @@ use super::error::Problem;
 use super::model::{Data, Durability, LogFormat, Merge, Secret};
 use super::quoted::SECRET_BYTES_MIN;
 use super::slips::{self, slip};
+use crate::base_path::BasePath;
 use crate::host::Hosts;
 use crate::origin::Origins;
 use std::fmt;
@@ -32,6 +33,8 @@ pub enum Kind {
     Data,
     /// A `tracing` filter.
     Filter,
+    /// A path before our addresses.
+    BasePath,
     /// Page origins.
     Origins,
     /// Names of hosts.
@@ -64,7 +67,7 @@ pub enum Value {
     Flag(bool),
     /// See [`Kind::Number`].
     Number(u64),
-    /// See [`Kind::Word`], [`Kind::Data`] and [`Kind::Filter`].
+    /// See [`Kind::Word`], [`Kind::Data`], [`Kind::Filter`] and [`Kind::BasePath`].
     Text(String),
     /// See [`Kind::Origins`].
     Origins(Origins),
@@ -175,6 +178,10 @@ impl Kind {
                 None => Ok(Value::Text(text.into())),
             },
             Self::Filter => read_filter(text).map(Value::Text),
+            Self::BasePath => {
+                let read = BasePath::parse(text);
+                read.map(|path| Value::Text(path.to_string())).map_err(|why| Wrong::Text(why.to_string()))
+            }
             Self::Secret if text.is_empty() => Ok(Value::Secret(Secret::default())),
             // As it has to fit into a header, where white space is cut off.
             Self::Secret if !text.bytes().all(|b| b.is_ascii_graphic()) => {
@@ -196,9 +203,10 @@ impl Kind {
     /// Reads a value of a TOML file. A number's text must carry a unit: `"100"` is a text.
     pub(super) fn read_toml(&self, value: &DeValue<'_>) -> Result<Value, Wrong> {
         match (self, value) {
-            (Self::Address | Self::Word(_) | Self::Data | Self::Filter | Self::Secret, DeValue::String(text)) => {
-                self.read_text(text)
-            }
+            (
+                Self::Address | Self::Word(_) | Self::Data | Self::Filter | Self::BasePath | Self::Secret,
+                DeValue::String(text),
+            ) => self.read_text(text),
             (Self::Flag, DeValue::Boolean(flag)) => Ok(Value::Flag(*flag)),
             (Self::Number { .. }, DeValue::Integer(number)) => {
                 // What is negative or beyond 128 bits is a number all the same, outside every range.
@@ -347,6 +355,7 @@ impl fmt::Display for Kind {
             }
             Self::Data => f.write_str("a directory, or \"memory\""),
             Self::Filter => f.write_str("a log filter, such as \"info\" or \"warn,volley=debug\""),
+            Self::BasePath => f.write_str("a path, such as \"/chat/\""),
             Self::Hosts => f.write_str("a list of host names, such as [\"volley\", \"volley.internal\"]"),
             Self::Origins => f.write_str("a list of origins, such as [\"https://shop.example\"]"),
             Self::Secret => f.write_str("16 to 256 printable ASCII characters"),
@@ -437,6 +446,8 @@ field!(SocketAddr, it => Value::Address(*it), Value::Address(address) => address
 field!(bool, it => Value::Flag(*it), Value::Flag(flag) => flag);
 field!(String, it => Value::Text(it.clone()), Value::Text(text) => text);
 field!(Origins, it => Value::Origins(it.clone()), Value::Origins(origins) => origins);
+field!(BasePath, it => Value::Text(it.to_string()),
+    Value::Text(text) => BasePath::parse(&text).expect("it was read before"));
 field!(Hosts, it => Value::Hosts(it.clone()), Value::Hosts(hosts) => hosts);
 field!(LogFormat, it => Value::Text(match it { LogFormat::Text => "text", LogFormat::Json => "json" }.into()),
     Value::Text(text) => if text == "json" { LogFormat::Json } else { LogFormat::Text });

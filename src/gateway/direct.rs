@@ -21,7 +21,7 @@ pub(super) fn agree(context: &Context, bytes: &[u8]) -> Option<(Agreed, usize)> 
     if context.state.shutdown.has_begun() {
         return None;
     }
-    let target = handshake::target(request.uri().path())?;
+    let target = handshake::target(context.settings.base.inner(request.uri().path()))?;
     let agreed = agree::upgrade(context, &request, &target).ok()?;
     Some((agreed, taken))
 }

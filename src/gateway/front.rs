@@ -135,7 +135,7 @@ impl Front {
             if context.state.shutdown.has_begun() {
                 return Err(Answer::draining());
             }
-            if let Some(target) = handshake::target(request.uri().path()) {
+            if let Some(target) = handshake::target(context.settings.base.inner(request.uri().path())) {
                 if inquiry::is_one(request) && request.body().is_end_stream() {
                     return Ok(Some(inquiry::answer(context, request, &target)));
                 }

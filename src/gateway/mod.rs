@@ -29,6 +29,7 @@ pub use handover::{Claim, HandOver, Purpose, Rooms, RoomsFull, Upgraded};
 pub use listener::BindError;
 pub use permit::{Full, Permit, Permits};
 
+use crate::base_path::BasePath;
 use crate::config::Config;
 use crate::health::Health;
 use crate::host::Hosts;
@@ -76,6 +77,7 @@ impl Gateway {
         let settings = Settings {
             handshake: Duration::from_millis(config.admission.handshake_ms),
             origins: config.admission.origins.clone(),
+            base: config.public_path.clone(),
             compression: config.compression.enabled,
         };
         // A key keeps foreign pages from posting; without one, what they call this machine has to.
@@ -89,6 +91,8 @@ impl Gateway {
 struct Settings {
     handshake: Duration,
     origins: Origins,
+    /// What may stand before our addresses.
+    base: BasePath,
     compression: bool,
 }
 

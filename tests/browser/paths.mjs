@@ -20,11 +20,12 @@ await server.start();
 const browser = await launch();
 
 /** A viewer whose page comes by way of `origin`. */
-async function viewer(url) {
+async function viewer(url, prepare) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: "en-US" });
   const page = await context.newPage();
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(`error: ${error.stack}`));
+  if (prepare) await page.addInitScript(prepare);
   await page.addInitScript(() => {
     globalThis.welcomes = 0;
     const Native = globalThis.WebSocket;
@@ -171,6 +172,64 @@ const ok = await run({
       await leave();
       front.close();
     }
+  },
+
+  async pages_work_below_a_path_that_a_proxy_keeps() {
+    const kept = new Server(binary, ...(await freePorts(2)), ["--set", "public_path=/chat"]);
+    await kept.start();
+    for (const strips of [false, true]) { // The setting may stay with a proxy of the other kind.
+      const front = await proxy(kept.port, { prefix: "/chat/", strips });
+      const { page, leave } = await viewer(`${front.origin}/chat${strips ? "/" : ""}`);
+      assert.equal(page.url(), front.home, "without the slash it leads to the list, too");
+      await page.click("#open-demo");
+      await connected(page);
+      assert.equal(page.url(), `${front.home}rooms/demo`);
+      await say(page, `hello ${strips}`);
+      await own(page, `hello ${strips}`).waitFor();
+      await leave();
+      front.close();
+    }
+    await kept.stop();
+  },
+
+  async page_in_a_shops_frame_works_where_the_shop_is_listed() {
+    const shop = (src, attributes = "") => `<!doctype html><meta charset=utf-8><style>body{margin:0}iframe{border:0}</style>
+      <iframe src="${src}" width="360" height="420" ${attributes}></iframe>`;
+    const pages = {};
+    const front = await proxy(server.port, { prefix: "/none/", pages });
+    const listed = new Server(binary, ...(await freePorts(2)), ["--set", `pages.frame_ancestors=${front.origin}/`]);
+    await listed.start();
+    Object.assign(pages, {
+      "/shop": shop(`${listed.origin}/rooms/framed`),
+      "/other": shop(`${server.origin}/rooms/framed`),
+      "/sandbox": shop(`${listed.origin}/rooms/framed`, "sandbox=\"allow-scripts allow-same-origin allow-forms\""),
+    });
+    for (const path of ["/shop", "/sandbox"]) {
+      // Storage of third parties is blocked, as many browsers do.
+      const { page, leave } = await viewer(front.origin + path, () => {
+        if (top === self) return;
+        for (const name of ["localStorage", "sessionStorage"]) {
+          Object.defineProperty(globalThis, name, { get() { throw new DOMException("denied", "SecurityError"); } });
+        }
+      });
+      const frame = page.frameLocator("iframe");
+      await frame.locator('body[data-state="connected"]').waitFor();
+      await frame.locator("#text").fill(`from ${path}`);
+      await frame.locator("#text").press("Enter");
+      await frame.locator("#chat .own", { hasText: `from ${path}` }).waitFor();
+      await page.screenshot({ path: `${SHOTS}/framed${path.replace("/", "-")}.png`, clip: { x: 0, y: 0, width: 360, height: 420 } });
+      const { width, content } = await page.frames()[1].evaluate(() => ({ width: innerWidth, content: document.documentElement.scrollWidth }));
+      assert.ok(content <= width, `${content} px of content in ${width} px`);
+      for (const id of ["text", "send", "chat"]) assert.ok(await frame.locator(`#${id}`).isVisible(), id);
+      await leave();
+    }
+    // A page that is not listed gets nothing to see.
+    const { page, leave } = await viewer(`${front.origin}/other`);
+    await page.waitForLoadState();
+    assert.equal(await page.frames()[1].evaluate(() => document.getElementById("text") === null).catch(() => true), true);
+    await leave();
+    front.close();
+    await listed.stop();
   },
 
   async proxy_that_changes_the_host_is_named_as_the_reason() {

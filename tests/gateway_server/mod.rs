@@ -136,7 +136,7 @@ impl Server {
             health: Default::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let (pages, done) = (api::public(resources.clone()), ended.clone());
+        let (pages, done) = (api::public(resources.clone(), api::Site::of(config)), ended.clone());
         runtime.spawn(async move {
             gateway.public.serve(state, pages).await.unwrap();
             done.fetch_add(1, Ordering::SeqCst);

@@ -32,6 +32,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("config", 1),
     ("health", 1),
     ("explain", 0),
+    ("base_path", 0),
     ("host", 0),
     ("limits", 0),
     ("clock", 0),

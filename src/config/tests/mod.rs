@@ -49,6 +49,7 @@ fn other_value(key: &keys::Key) -> Value {
         }
         (Kind::Secret, _) => Value::Secret(Secret::new("0123456789abcdef")),
         (Kind::Data, _) => Value::Text("/srv/volley".into()),
+        (Kind::BasePath, _) => Value::Text("/chat/".into()),
         (Kind::Filter, _) => Value::Text("volley=debug,warn".into()),
         (Kind::Origins, _) => Value::Origins(
             crate::origin::Origins::read(["https://a.example", "tauri://localhost"].into_iter()).expect("origins"),
