@@ -65,7 +65,15 @@ fn check(path: &Path, found: &Metadata) -> io::Result<()> {
 
 /// What to tell the operator of a file with a secret in it; `None`: its owner alone can read it.
 pub(super) fn exposure(path: &Path) -> Option<String> {
-    let mode = fs::metadata(path).ok().filter(Metadata::is_file)?.mode();
+    let found = fs::metadata(path).ok().filter(Metadata::is_file)?;
+    let mode = found.mode();
+    let shown = super::quoted::quoted(&path.display().to_string());
+    if ![0, rustix::process::geteuid().as_raw()].contains(&found.uid()) {
+        return Some(format!(
+            "{shown}, which has a key in it, belongs to user {}, who can read and change it",
+            found.uid()
+        ));
+    }
     let who = if mode & 0o004 != 0 { "every user" } else { "its group" };
     let what = match mode & 0o060 {
         _ if mode & 0o004 != 0 => "can read",
@@ -74,8 +82,7 @@ pub(super) fn exposure(path: &Path) -> Option<String> {
         _ => "can read",
     };
     Some(format!(
-        "{who} {what} {}, which has a key in it: chmod it to 600, and take a new key if somebody may have read it",
-        super::quoted::quoted(&path.display().to_string())
+        "{who} {what} {shown}, which has a key in it: chmod it to 600, and take a new key if somebody may have read it"
     ))
 }
 
@@ -112,6 +119,12 @@ mod tests {
         fs::set_permissions(&dir, Permissions::from_mode(0o1777)).unwrap();
         assert!(read_bounded(&path).is_ok(), "sticky: others cannot replace it");
         fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
+        // Only root can give files away.
+        if std::os::unix::fs::chown(&path, Some(54_321), None).is_ok() {
+            assert!(exposure(&path).unwrap().contains("belongs to user 54321"));
+            assert!(read_bounded(&path).is_ok(), "as containers have it that mount a file of their host");
+            std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+        }
         let link = dir.join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(read_bounded(&link).is_ok(), "a link is how secrets are mounted");

@@ -7,7 +7,7 @@ use super::schema::{APPLICATION_ID, FORMAT};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const DATABASE: &str = "volley.db";
@@ -25,6 +25,11 @@ pub enum DiskError {
         "the data directory {0} cannot be made: its parent does not exist; is a disk not mounted? Otherwise make the parent"
     )]
     NoParent(PathBuf),
+    /// A link without an end.
+    #[error(
+        "the data directory {0} is a link that leads nowhere; is a disk not mounted? Otherwise make what it leads to"
+    )]
+    Dangling(PathBuf),
     /// Every user may put files into it.
     #[error(
         "every user may write into the data directory {0}, and could replace the log; chmod it to 700, or give --data a \
@@ -126,11 +131,13 @@ impl Directory {
             Ok(found) if found.mode() & 0o002 != 0 => return Err(DiskError::Open(path.into())),
             Ok(_) => check_format(path)?,
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
-                match fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+                let made = fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path);
+                match made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE))) {
                     Ok(()) => tracing::info!(directory = %path.display(), "made the data directory: the log is empty"),
                     Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
                         return Err(DiskError::NoParent(path.into()));
                     }
+                    Err(_) if path.is_symlink() => return Err(DiskError::Dangling(path.into())),
                     // Two that start at the same time.
                     Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => {}
                     Err(refused) => return Err(error("make it", &refused)),
@@ -149,6 +156,8 @@ impl Directory {
             .truncate(false)
             .open(path.join(LOCK))
             .map_err(|refused| error("make the lock file", &refused))?;
+        // Refused when it is somebody else's, who lets us write it.
+        let _ = files::set_mode(&lock, FILE_MODE);
         let locked = [&lock, &whole].map(|file| flock(file, FlockOperation::NonBlockingLockExclusive));
         if locked.contains(&Err(rustix::io::Errno::WOULDBLOCK)) {
             return Err(DiskError::Locked { directory: path.into(), owner: owner(&mut lock) });
@@ -200,7 +209,7 @@ fn ours(directory: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 /// Refuses names of ours that lead elsewhere, before anything is opened.
-fn check_files(directory: &Path) -> Result<(), DiskError> {
+pub(super) fn check_files(directory: &Path) -> Result<(), DiskError> {
     ours(directory).try_for_each(|path| check_file(&path))
 }
 
@@ -212,12 +221,19 @@ pub(super) fn check_file(path: &Path) -> Result<(), DiskError> {
     }
 }
 
-/// Takes what others may read away from them. The directory itself stays as it is when it holds more than a log: then it may
+fn is_regular(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
+}
+
+/// Takes what others may read away from them, from databases that were put aside too. The directory itself stays as it is when it holds more than a log: then it may
 /// be somebody's home, or a mount that others need.
 fn make_private(directory: &Path) -> Result<(), DiskError> {
     let refused = |error: io::Error| system(directory, "take the rights of others away", &error);
     let mut narrowed = 0;
-    for path in ours(directory) {
+    let entries = fs::read_dir(directory).map_err(refused)?;
+    let names: Vec<_> = entries.map_while(Result::ok).map(|entry| entry.file_name()).collect();
+    let is_ours = |name: &&std::ffi::OsString| name.to_str().is_some_and(|name| name.starts_with("volley."));
+    for path in names.iter().filter(is_ours).map(|name| directory.join(name)).filter(|path| is_regular(path)) {
         match files::make_private(&path, FILE_MODE) {
             Ok(was_wide) => narrowed += u32::from(was_wide),
             // They belong to somebody else, who lets us write them.
@@ -227,12 +243,12 @@ fn make_private(directory: &Path) -> Result<(), DiskError> {
     if narrowed > 0 {
         tracing::warn!(directory = %directory.display(), files = narrowed, "others could read the log's files; now its owner alone can");
     }
-    let is_ours =
-        |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.starts_with("volley.") || name == "lost+found");
-    let entries = fs::read_dir(directory).map_err(refused)?;
-    let is_all_ours = entries.map_while(Result::ok).all(|entry| is_ours(&entry.file_name()));
+    let is_all_ours = names.iter().all(|name| is_ours(&name) || name == "lost+found");
     // The owner's own rights, and the group's if the operator gave it some on purpose (a set-group-id directory).
     let found = fs::metadata(directory).map_err(refused)?;
+    if ![0, rustix::process::geteuid().as_raw()].contains(&found.uid()) {
+        tracing::warn!(directory = %directory.display(), uid = found.uid(), "the data directory belongs to a different user, who can replace the log");
+    }
     let is_shared_on_purpose = found.mode() & 0o2000 != 0;
     if is_all_ours && !is_shared_on_purpose {
         match files::make_private(directory, DIRECTORY_MODE) {

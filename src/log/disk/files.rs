@@ -44,8 +44,31 @@ pub(super) fn fault(path: &Path) -> io::Result<Option<&'static str>> {
         () if found.mode() & 0o002 != 0 => {
             Some("a file that every user may write; if its content is right, chmod it to 600")
         }
+        // What is written would be written under that name too, be it a backup or something else entirely.
+        () if found.nlink() > 1 + put_aside(path, &found) => Some(
+            "a file with a second name (a hard link), which would be written too; copy it and put the copy in its place",
+        ),
         () => None,
     })
+}
+
+/// Names `PATH.damaged-…` of the same file: a start that was killed while it put a damaged database aside leaves one.
+fn put_aside(path: &Path, file: &Metadata) -> u64 {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return 0 };
+    let prefix = format!("{name}.damaged-");
+    let is_same = |entry: &fs::DirEntry| {
+        entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix))
+            && entry.metadata().is_ok_and(|found| identity(&found) == identity(file))
+    };
+    fs::read_dir(folder).map_or(0, |entries| entries.map_while(Result::ok).filter(is_same).count() as u64)
+}
+
+/// Gives a file or directory that was just made exactly the rights of `mode`: the umask cuts what it is made with.
+///
+/// # Errors
+/// When the system refuses.
+pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    if file.metadata()?.mode() & 0o777 == mode { Ok(()) } else { file.set_permissions(Permissions::from_mode(mode)) }
 }
 
 /// Takes every right of others away from `path`. Says whether there was one.
@@ -58,7 +81,8 @@ pub(super) fn make_private(path: &Path, mode: u32) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    let is_wide = found.mode() & 0o777 & !mode != 0;
+    // The rights of what a link leads to are not ours to change.
+    let is_wide = !found.is_symlink() && found.mode() & 0o777 & !mode != 0;
     if is_wide {
         fs::set_permissions(path, Permissions::from_mode(found.mode() & mode))?;
     }
@@ -70,23 +94,26 @@ pub(super) fn make_private(path: &Path, mode: u32) -> io::Result<bool> {
 /// # Errors
 /// When there is one, or the system refuses.
 pub(super) fn make(path: &Path) -> io::Result<()> {
-    let file = options().write(true).create_new(true).open(path)?;
-    // The mode of a new file is cut by the umask; ours is not too narrow for its owner.
-    file.set_permissions(Permissions::from_mode(FILE_MODE))
+    set_mode(&options().write(true).create_new(true).open(path)?, FILE_MODE)
 }
 
 /// Which file stands at a name: two descriptors of one file have the same.
-type Identity = (u64, u64);
+pub(super) type Identity = (u64, u64);
 
 fn identity(found: &Metadata) -> Identity {
     (found.dev(), found.ino())
+}
+
+/// The regular file at `path`; `None` when there is none.
+pub(super) fn identity_at(path: &Path) -> Option<Identity> {
+    fs::symlink_metadata(path).ok().filter(Metadata::is_file).map(|found| identity(&found))
 }
 
 /// Looks whether the open files are still where they were.
 #[derive(Debug)]
 pub(super) struct Watch {
     files: [Watched; 4],
-    /// Set for good once the database was seen to be shorter than before: what was cut does not come back.
+    /// Set for good once a file was seen to be shorter than before: what was cut does not come back.
     cut: Option<String>,
 }
 
@@ -95,18 +122,20 @@ struct Watched {
     path: PathBuf,
     /// Known from the first look that finds it.
     identity: Option<Identity>,
-    /// The longest that it was, for one that never becomes shorter; otherwise `None`.
-    bytes: Option<u64>,
+    /// The longest that it was.
+    bytes: u64,
+    /// Up to this length it never becomes shorter by itself.
+    kept: u64,
     is_made_anew: bool,
 }
 
 impl Watch {
-    /// Of a database that is open and never becomes shorter, of a file that stays, and of files that whoever opens the database
-    /// may make anew.
-    pub(super) fn new(database: PathBuf, stays: PathBuf, made_anew: [PathBuf; 2]) -> Self {
-        let [first, second] = made_anew;
-        let files = [(database, Some(0), false), (stays, None, false), (first, None, true), (second, None, true)];
-        let files = files.map(|(path, bytes, is_made_anew)| Watched { path, identity: None, bytes, is_made_anew });
+    /// Of a database that is open, of the side file, and of the write-ahead log and its index, which whoever opens the
+    /// database may make anew. `wal_kept`: what the write-ahead log is at most shortened to while it is open.
+    pub(super) fn new(database: PathBuf, heads: PathBuf, wal: PathBuf, index: PathBuf, wal_kept: u64) -> Self {
+        let files = [(database, u64::MAX, false), (heads, u64::MAX, false), (wal, wal_kept, true), (index, 0, true)];
+        let files =
+            files.map(|(path, kept, is_made_anew)| Watched { path, identity: None, bytes: 0, kept, is_made_anew });
         let mut watch = Self { files, cut: None };
         // What is missing now is not missed later: SQLite makes some of them when it needs them.
         let _ = watch.look();
@@ -115,7 +144,9 @@ impl Watch {
 
     /// The database was opened anew: what stands beside it now is what was made with that.
     pub(super) fn renew(&mut self) {
-        self.files.iter_mut().filter(|file| file.is_made_anew).for_each(|file| file.identity = None);
+        for file in self.files.iter_mut().filter(|file| file.is_made_anew) {
+            (file.identity, file.bytes) = (None, 0);
+        }
     }
 
     /// A few system calls.
@@ -139,13 +170,12 @@ impl Watch {
             if *file.identity.get_or_insert(identity(&found)) != identity(&found) {
                 return Err(format!("{path} is a different file than the one that the server opened"));
             }
-            if let Some(bytes) = &mut file.bytes {
-                if found.len() < *bytes {
-                    let cut = format!("{path} was cut from {bytes} to {} bytes while the server runs", found.len());
-                    return Err(self.cut.insert(cut).clone());
-                }
-                *bytes = found.len();
+            // A write behind the cut would leave a hole, at which the next start stops reading.
+            if found.len() < file.bytes.min(file.kept) {
+                let cut = format!("{path} was cut from {} to {} bytes while the server runs", file.bytes, found.len());
+                return Err(self.cut.insert(cut).clone());
             }
+            file.bytes = found.len();
         }
         Ok(())
     }
@@ -167,7 +197,7 @@ mod tests {
         let dir = scratch("watch");
         let (database, wal) = (dir.join("db"), dir.join("wal"));
         fs::write(&database, "12345").unwrap();
-        let watch = || Watch::new(database.clone(), dir.join("heads"), [wal.clone(), dir.join("shm")]);
+        let watch = || Watch::new(database.clone(), dir.join("heads"), wal.clone(), dir.join("shm"), 4);
         let mut watch_this = watch();
         assert_eq!(watch_this.look(), Ok(()), "the second one was never there");
         fs::write(&wal, "").unwrap();

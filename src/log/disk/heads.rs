@@ -61,6 +61,7 @@ impl Heads {
     /// Makes an empty file, in place of one that may be there.
     pub(super) fn create(path: &Path, instance: u64) -> io::Result<Self> {
         let file = files::options().write(true).create(true).truncate(true).open(path)?;
+        files::set_mode(&file, files::FILE_MODE)?;
         file.write_all_at(&Self::header(instance), 0)?;
         file.sync_all()?;
         Ok(Self { file })

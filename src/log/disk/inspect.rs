@@ -5,7 +5,7 @@
 //!
 //! Does not know: how anything is healed, how it is printed.
 
-use super::directory::{DiskError, check_format, database_of, system};
+use super::directory::{DiskError, check_files, check_format, database_of, system};
 use super::recovery::walk::{Claim, Walk};
 use super::row::{Belief, Damage, EVENT_COLUMNS, EventRow, ROOM_COLUMNS, RoomRow};
 use super::schema;
@@ -53,7 +53,8 @@ impl Inspector {
         match std::fs::metadata(directory) {
             Ok(found) if !found.is_dir() => return Err(DiskError::NotADirectory(directory.into())),
             Ok(_) if path.symlink_metadata().is_err() => return Err(DiskError::Empty(directory.into())),
-            Ok(_) => check_format(directory)?,
+            // Even a reader writes the index of the write-ahead log.
+            Ok(_) => check_files(directory).and_then(|()| check_format(directory))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(DiskError::Empty(directory.into()));
             }

@@ -213,8 +213,13 @@ impl DiskLog {
             readers: Readers::new(directory.database(), options.vfs.clone()),
             metrics,
         });
-        let watch =
-            Watch::new(directory.database(), directory.heads(), [directory.beside("-wal"), directory.beside("-shm")]);
+        let watch = Watch::new(
+            directory.database(),
+            directory.heads(),
+            directory.beside("-wal"),
+            directory.beside("-shm"),
+            schema::WAL_BYTES_KEPT,
+        );
         let writer = writer::Writer::new(stored, watch, shared.clone(), commands, directory.database(), options);
         let thread = thread::vital(&options.health, "log", move || writer.run())
             .map_err(|error| directory.error("start the storage thread", &error))?;

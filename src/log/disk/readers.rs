@@ -5,8 +5,10 @@
 //!
 //! Does not know: who is open, the storage thread.
 
+use super::files::{self, Identity};
 use super::row::{EVENT_COLUMNS, EventRow, RoomRow, cost};
 use super::schema;
+use crate::clock;
 use crate::log::{Head, Limit, ReadError, Record};
 use crate::protocol::ids::{Offset, RoomId};
 use parking_lot::{Condvar, Mutex};
@@ -17,6 +19,9 @@ use std::sync::LazyLock;
 /// Connections at one time; more readers wait. Reads are served from few threads, and each connection holds a cache.
 const CONNECTIONS_MAX: usize = 4;
 
+/// At most one line a second says that the log cannot be read.
+const COMPLAIN_US: u64 = 1_000_000;
+
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     format!("SELECT {EVENT_COLUMNS} FROM events WHERE room = ?1 AND offset > ?2 ORDER BY offset LIMIT ?3")
 });
@@ -24,6 +29,8 @@ static SELECT: LazyLock<String> = LazyLock::new(|| {
 /// See the module's page.
 pub(super) struct Readers {
     path: PathBuf,
+    /// The database that the log is in, whatever stands at its name later.
+    database: Option<Identity>,
     vfs: Option<String>,
     pool: Mutex<Pool>,
     changed: Condvar,
@@ -36,11 +43,12 @@ struct Pool {
     lent: usize,
     /// None is lent while the storage thread sets up anew.
     is_paused: bool,
+    complained_us: Option<u64>,
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf, vfs: Option<String>) -> Self {
-        Self { path, vfs, pool: Mutex::default(), changed: Condvar::new() }
+        Self { database: files::identity_at(&path), path, vfs, pool: Mutex::default(), changed: Condvar::new() }
     }
 
     /// The records after `after`.
@@ -68,6 +76,14 @@ impl Readers {
         self.changed.notify_all();
     }
 
+    /// A pipe in the database's place would stop the reader, and a copy of it would tell an old story.
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        if files::identity_at(&self.path) != self.database {
+            return Err(schema::cannot_open(format!("{} is not the file that the server opened", self.path.display())));
+        }
+        schema::reader(&self.path, self.vfs.as_deref())
+    }
+
     fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, ReadError> {
         let mut pool = self.pool.lock();
         while pool.is_paused || pool.lent >= CONNECTIONS_MAX {
@@ -76,7 +92,7 @@ impl Readers {
         pool.lent += 1;
         let idle = pool.idle.pop();
         drop(pool);
-        let done = idle.map_or_else(|| schema::reader(&self.path, self.vfs.as_deref()), Ok).and_then(|conn| {
+        let done = idle.map_or_else(|| self.connect(), Ok).and_then(|conn| {
             conn.execute_batch("BEGIN")?;
             let found = work(&conn);
             conn.execute_batch("ROLLBACK")?;
@@ -91,7 +107,11 @@ impl Readers {
             }
             // The connection goes too: what is wrong with it may stay with it.
             Err(error) => {
-                tracing::error!(%error, "the log cannot be read");
+                let now_us = clock::now_us();
+                if pool.complained_us.is_none_or(|us| now_us.saturating_sub(us) >= COMPLAIN_US) {
+                    pool.complained_us = Some(now_us);
+                    tracing::error!(%error, "the log cannot be read");
+                }
                 Err(ReadError::Unavailable)
             }
         };

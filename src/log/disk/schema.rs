@@ -27,7 +27,7 @@ const WRITER_CACHE_KIB: i64 = 8_192;
 const READER_CACHE_KIB: i64 = 1_024;
 
 /// What the WAL file shrinks to when it begins anew.
-const WAL_BYTES_KEPT: i64 = 64 << 20;
+pub(super) const WAL_BYTES_KEPT: u64 = 64 << 20;
 
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -98,7 +98,7 @@ pub(super) fn writer(path: &Path, vfs: Option<&str>, sync: bool) -> rusqlite::Re
     Ok(conn)
 }
 
-fn cannot_open(why: String) -> rusqlite::Error {
+pub(super) fn cannot_open(why: String) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), Some(why))
 }
 
