@@ -47,10 +47,12 @@ pub(super) fn slip(text: &str, kind: Kind) -> Option<&'static str> {
         return Some("it begins or ends with a quotation mark, which is a part of it here; remove it");
     }
     if kind == Kind::List {
-        let is_bracketed = inner.starts_with('[') && !inner.contains("]:");
+        // An IPv6 address stands in brackets of its own.
+        let is_bracketed = inner.strip_prefix('[').is_some_and(|rest| {
+            rest.split_once(']').is_none_or(|(inside, _)| inside.parse::<std::net::Ipv6Addr>().is_err())
+        });
         return (is_bracketed || inner.contains('"')).then_some(
-            "a list stands without brackets and quotes here: its items, separated by commas, such as \
-             https://a.example,https://b.example",
+            "a list stands without brackets and quotes here: its items, separated by commas, such as one,two",
         );
     }
     if text.ends_with('\r') {
@@ -161,6 +163,7 @@ mod tests {
         assert_eq!(slip(" https://a.example , https://b.example\r", Kind::List), None);
         assert_eq!(slip("http://[::1]:80,", Kind::List), None);
         assert_eq!(slip("[::1]:80,https://a.example", Kind::List), None);
+        assert_eq!(slip("[fd00::1],[fd00::2]", Kind::List), None);
         for list in ["[\"https://a.example\"]", "[https://a.example]", "https://a.example\",\"https://b.example"] {
             assert!(slip(list, Kind::List).is_some_and(|said| said.contains("without brackets")), "{list}");
         }
