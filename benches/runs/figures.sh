@@ -43,9 +43,9 @@ measure "10000-viewers-10%-stalled" "$memory" --viewers 10000 --comments 20 --li
 floor() { # RATE
   local rate=$1 round
   is_wanted "floor-$rate" || return 0
-  cargo build --release --quiet --example bare_handshake
+  [ -n "${BIN:-}" ] || cargo build --release --quiet --example bare_handshake
   for round in $(seq "$rounds"); do
-    taskset -c 0 ./target/release/examples/bare_handshake "$public" &
+    taskset -c 0 "$bin/examples/bare_handshake" "$public" &
     server=$!
     pause 0.3
     # It sends no frames, which loadgen counts as nothing missing.

@@ -1,7 +1,7 @@
 # What the runs in this folder share: the programs, one server on core 0, the load generator on core 1, and a folder for
 # what they say. Sourced by a run that has set `name` and `port`; leaves the shell in the repository's root.
 #
-#   BIN=FOLDER benches/runs/….sh    takes `volley` and `loadgen` from there, and builds nothing
+#   BIN=FOLDER benches/runs/….sh    takes `volley`, `loadgen` and examples from there, and builds nothing
 #
 # shellcheck shell=bash
 set -euo pipefail
