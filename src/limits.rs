@@ -64,8 +64,17 @@ pub const HTTP_DISCARD_BYTES_MAX: usize = 1 << 20;
 /// Over-cap connections that are being told so at one time; more are closed without a word.
 pub const OVER_CAP_ANSWERS_MAX: usize = 64;
 
-/// Connections to the admin address.
+/// Connections to the admin address. When all are taken the longest idle one is closed…
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+
+/// …and when all are busy, so many more are answered about health, readiness and metrics, the newest first.
+pub const ADMIN_RESERVE_MAX: usize = 32;
+
+/// Connections that are being told that they had to make room for others there; more are closed without a word.
+pub const ADMIN_FAREWELLS_MAX: usize = 32;
+
+/// Descriptors that are kept free for the admin address when everything else has used up the rest.
+pub const ADMIN_SPARE_DESCRIPTORS: usize = 8;
 
 /// The longest pause between two tries to accept when there are no descriptors.
 pub const ACCEPT_PAUSE_MS_MAX: u64 = 500;

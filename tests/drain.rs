@@ -399,7 +399,7 @@ fn what_cannot_start_says_why_with_its_exit_code() {
         (["--listen", "nowhere"], "listen", "nowhere"),
         (["--set", "room.idel_s=5"], "room.idel_s", "room.idle_s"),
         (["--log-format", "xml"], "log.format", "xml"),
-        (["--config", "/nonexistent/volley.toml"], "/nonexistent/volley.toml", "cannot be read"),
+        (["--config", "/nonexistent/volley.toml"], "/nonexistent/volley.toml", "cannot be used"),
     ] {
         let (code, said) = ends(&arguments);
         assert_eq!(code, Some(78), "{arguments:?}: {said}");

@@ -10,9 +10,15 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::sync::Mutex;
+
+static SCRAPING: Mutex<()> = Mutex::const_new(());
 
 /// Everything for Prometheus.
 pub(super) async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {
+    // Scrapes cost milliseconds with many rooms. One at a time: health checks have their turn between two of them.
+    let _turn = SCRAPING.lock().await;
+    tokio::task::yield_now().await;
     let mut text = state.exporter.render();
     scrape::admission(&mut text, (state.verdicts)().into_iter());
     let rooms = (state.rooms)();

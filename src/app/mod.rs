@@ -5,6 +5,7 @@
 //!
 //! Does not know: a room's rules, a frame's bytes, a request's meaning; it only joins those who do.
 
+mod admin;
 mod desk;
 mod homes;
 mod library;

@@ -1,5 +1,6 @@
 //! One node, started and stopped: also how tests run a whole server in their own process.
 
+use super::admin::AdminThread;
 use super::library::{Librarians, Library, Tools};
 use super::mail::Mail;
 use super::posts::Mailroom;
@@ -74,6 +75,7 @@ pub enum StartError {
 /// A running server.
 pub struct Node {
     runtime: Runtime,
+    admin_thread: AdminThread,
     shards: Shards<Tenant>,
     threads: Vec<JoinHandle<()>>,
     librarians: Librarians,
@@ -182,12 +184,14 @@ impl Node {
             listening: listening.clone(),
         });
         let vital = |name, serving| runtime.spawn(vital_task(health.clone(), name, serving));
-        vital("admin", Box::pin(gateway.admin.serve(api::admin(api_state.clone()))) as Serving);
-        vital("public", Box::pin(gateway.public.serve(state, api::public(api_state, api::Site::of(&config)))));
+        let admin_thread = AdminThread::start(&health, gateway.admin, api::admin(api_state.clone()))?;
+        let serving = gateway.public.serve(state, api::public(api_state, api::Site::of(&config)));
+        vital("public", Box::pin(serving) as Serving);
         vital("upkeep", Box::pin(upkeep(exporter, admission, health.pulse("public HTTP", STUCK_US))));
         listening.begin();
         Ok(Self {
             runtime,
+            admin_thread,
             shards,
             threads,
             librarians,
@@ -233,7 +237,7 @@ impl Node {
             }
         }
         self.say_goodbye();
-        let Self { runtime, shards, threads, librarians, stopped, store, .. } = self;
+        let Self { runtime, admin_thread, shards, threads, librarians, stopped, store, .. } = self;
         for thread in threads {
             // A panic ends the process where it happens.
             let _ = thread.join();
@@ -243,6 +247,8 @@ impl Node {
         // Nobody reads or appends any more.
         store.stop();
         runtime.shutdown_timeout(Duration::from_millis(500));
+        // Last: whoever watches the drain may ask until now.
+        admin_thread.stop();
         shards.connections()
     }
 

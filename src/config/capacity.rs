@@ -6,10 +6,11 @@ use super::error::ConfigErrors;
 use super::relations::unfit;
 use super::state::Loaded;
 
-/// Descriptors that are not viewers', whatever the number of shards: standard streams, two listeners, the
-/// HTTP runtime's poll, timers and signals, the data's files (about 30), and as much again for
-/// scrapes and page requests that are open at the same moment.
-pub const RESERVED_DESCRIPTORS: u64 = 96;
+/// Descriptors that are not viewers', whatever the number of shards: standard streams, two listeners, the runtimes'
+/// polls, timers and signals (20), the data's files (30), connections to the admin address with its reserve (96), and
+/// those who are told that they are too many, about as many as are told at one moment. When more come together, the
+/// admin address still has spare ones of its own.
+pub const RESERVED_DESCRIPTORS: u64 = 184;
 
 /// Descriptors of one shard: its poll, its waker, and one accepted socket on its way there.
 pub const RESERVED_DESCRIPTORS_PER_SHARD: u64 = 4;
@@ -68,7 +69,7 @@ pub fn capacity(loaded: &Loaded, hard: u64, shards: usize) -> Result<Capacity, C
 const CONNECTIONS_MAX: u64 = 10_000_000;
 
 impl Capacity {
-    /// The sentence for the start: `room for 19,900 connections (descriptor limit 20,000)`.
+    /// The sentence for the start: `room for 19,812 connections (descriptor limit 20,000)`.
     pub fn sentence(&self) -> String {
         let connections = grouped(self.connections_max as u64);
         if self.is_configured {
@@ -100,42 +101,42 @@ mod tests {
     #[test]
     fn zero_takes_all_descriptors_that_are_not_reserved() {
         let capacity = capacity(&loaded("").unwrap(), 20_000, 1).unwrap();
-        assert_eq!(capacity.connections_max, 19_900);
+        assert_eq!(capacity.connections_max, 19_812);
         assert_eq!(capacity.descriptors, 20_000);
-        assert_eq!(capacity.sentence(), "room for 19,900 connections (descriptor limit 20,000)");
+        assert_eq!(capacity.sentence(), "room for 19,812 connections (descriptor limit 20,000)");
     }
 
     #[test]
     fn unlimited_descriptors_are_not_an_overflow() {
         let capacity = capacity(&loaded("").unwrap(), u64::MAX, 256).unwrap();
         assert_eq!(capacity.connections_max, 10_000_000);
-        assert_eq!(capacity.sentence(), "room for 10,000,000 connections (descriptor limit 10,001,120)");
+        assert_eq!(capacity.sentence(), "room for 10,000,000 connections (descriptor limit 10,001,208)");
     }
 
     #[test]
     fn a_configured_number_asks_for_no_more_descriptors_than_it_needs() {
         let loaded = loaded("admission.connections_max = 1000").unwrap();
         let capacity = capacity(&loaded, 20_000, 2).unwrap();
-        assert_eq!((capacity.connections_max, capacity.descriptors), (1_000, 1_104));
+        assert_eq!((capacity.connections_max, capacity.descriptors), (1_000, 1_192));
         assert_eq!(capacity.sentence(), "room for 1,000 connections (admission.connections_max)");
     }
 
     #[test]
     fn too_few_descriptors_say_what_to_do() {
         let loaded = loaded("\nadmission.connections_max = 20_000").unwrap();
-        let error = capacity(&loaded, 20_099, 1).unwrap_err().to_string();
+        let error = capacity(&loaded, 20_187, 1).unwrap_err().to_string();
         assert_eq!(
             error,
-            "volley.toml:2:11: admission.connections_max = 20000: the process's limit of 20,099 descriptors has room for \
-             19,999 connections (100 are its own); raise the limit (`ulimit -n 20100`, or `LimitNOFILE=` in the \
+            "volley.toml:2:11: admission.connections_max = 20000: the process's limit of 20,187 descriptors has room for \
+             19,999 connections (188 are its own); raise the limit (`ulimit -n 20188`, or `LimitNOFILE=` in the \
              service's unit) or lower the key"
         );
-        assert!(capacity(&loaded, 20_100, 1).is_ok(), "what the message asks for must be enough");
+        assert!(capacity(&loaded, 20_188, 1).is_ok(), "what the message asks for must be enough");
     }
 
     #[test]
     fn no_room_for_one_connection_is_an_error() {
-        assert!(capacity(&loaded("").unwrap(), 100, 1).unwrap_err().to_string().contains("no room for a single"));
-        assert_eq!(capacity(&loaded("").unwrap(), 101, 1).unwrap().connections_max, 1);
+        assert!(capacity(&loaded("").unwrap(), 188, 1).unwrap_err().to_string().contains("no room for a single"));
+        assert_eq!(capacity(&loaded("").unwrap(), 189, 1).unwrap().connections_max, 1);
     }
 }

@@ -1,58 +1,24 @@
-//! What happens to sockets that are too many, when none can be accepted, and the admin side's accept loop. The public
-//! side's is in `door`.
+//! What happens to sockets that are too many, and when none can be accepted.
 
 use super::Context;
 use super::answer::Answer;
 use super::connection;
-use super::front::{Desk, Names};
-use super::journal::Journal;
-use super::permit::{Full, Permits};
+use super::permit::Full;
 use crate::explain::Reader;
-use crate::limits::{ACCEPT_PAUSE_MS_MAX, ADMIN_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, LINGER_MS};
-use crate::metrics::{GatewayMetrics, Refusal};
-use axum::Router;
+use crate::limits::{ACCEPT_PAUSE_MS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, LINGER_MS};
+use crate::metrics::Refusal;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tracing::warn;
-
-/// Accepts until it is dropped.
-pub(super) async fn admin(listener: TcpListener, pages: Router, names: Option<Names>) {
-    let (metrics, journal) = (Arc::new(GatewayMetrics::new()), Arc::<Journal>::default());
-    let permits = Permits::new(ADMIN_CONNECTIONS_MAX, None);
-    let mut errors = AcceptErrors::default();
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                errors.none();
-                // Beyond the bound: closed without a word, the next scrape comes soon.
-                let Ok(permit) = permits.take(peer.ip()) else {
-                    metrics.refused(Refusal::Unanswered);
-                    continue;
-                };
-                let desk = Desk { names: names.clone(), metrics: metrics.clone(), journal: journal.clone() };
-                let pages = pages.clone();
-                tokio::spawn(async move {
-                    connection::admin(stream, pages, desk).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                metrics.accept_errors.increment(1);
-                if let Some(pause) = errors.pause(&error) {
-                    sleep(pause).await;
-                }
-            }
-        }
-    }
-}
 
 /// Says why, if not too many are being told so already.
 pub(super) fn turn_away(
@@ -71,26 +37,44 @@ pub(super) fn turn_away(
     match (answers.clone().try_acquire_owned(), TcpStream::from_std(stream)) {
         (Ok(place), Ok(stream)) => {
             tokio::spawn(async move {
-                let _ = timeout(Duration::from_millis(LINGER_MS), tell(stream, &answer)).await;
+                tell(stream, &answer).await;
                 drop(place);
             });
         }
-        _ => context.metrics.refused(Refusal::Unanswered),
+        (Err(_), Ok(stream)) => {
+            context.metrics.refused(Refusal::Unanswered);
+            tell_at_once(&stream, &answer);
+        }
+        (_, Err(_)) => context.metrics.refused(Refusal::Unanswered),
     }
 }
 
-/// Waits for the request's head, so that the answer is not lost to a reset, and answers whatever it was.
+/// Without waiting for anything: the answer gets through unless the peer says more meanwhile.
+pub(super) fn tell_at_once(stream: &TcpStream, answer: &Answer) {
+    // What was said and not read would reset the connection under the answer.
+    let mut head = [0; 4096];
+    let said = stream.try_read(&mut head).unwrap_or(0);
+    // An empty send buffer takes these few bytes. A peer that is gone does not need them.
+    let _ = SockRef::from(stream).send(&answer.bytes(reader(&head[..said]).as_ref()));
+    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
+}
+
+/// Waits a moment for the request's head, so that the answer is not lost to a reset, and answers whatever it was.
 async fn tell(mut stream: TcpStream, answer: &Answer) {
     let mut head = Vec::with_capacity(1024);
-    while head.len() < HTTP_HEAD_BYTES_MAX && !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        match stream.read_buf(&mut head).await {
-            Ok(1..) => {}
-            _ => return,
+    let whole = async {
+        while head.len() < HTTP_HEAD_BYTES_MAX && !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            let Ok(1..) = stream.read_buf(&mut head).await else { return };
         }
-    }
-    if stream.write_all(&answer.bytes(reader(&head).as_ref())).await.is_ok() {
-        connection::linger(stream).await;
-    }
+    };
+    // One that says nothing hears it too.
+    let _ = timeout(Duration::from_millis(LINGER_MS), whole).await;
+    let answering = async {
+        if stream.write_all(&answer.bytes(reader(&head).as_ref())).await.is_ok() {
+            connection::linger(stream).await;
+        }
+    };
+    let _ = timeout(Duration::from_millis(LINGER_MS), answering).await;
 }
 
 /// The person behind a request head, if it is one and a page was asked for.

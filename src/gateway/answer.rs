@@ -72,6 +72,17 @@ impl Answer {
             .and_close()
     }
 
+    pub(super) fn admin_busy() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "as many requests as the admin address serves at one time are under way; try again when some have ended",
+        )
+        .with(RETRY_AFTER, "1")
+        .counted_as(Refusal::Connections)
+        .and_close()
+    }
+
     pub(super) fn address_full() -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,

@@ -7,6 +7,7 @@ use super::front::{Desk, Front, Side};
 use super::handover::Upgraded;
 use super::permit::Permit;
 use super::progress::Progress;
+use super::seats::Seat;
 use super::strict::Watched;
 use crate::clock;
 use crate::limits::{
@@ -54,6 +55,8 @@ enum End {
     TimedOut,
     /// It would not end.
     Overstayed,
+    /// Its seat was wanted, and it does not get to finish.
+    Evicted(TcpStream),
 }
 
 /// A socket of the public side that was accepted and is not upgraded.
@@ -116,7 +119,7 @@ async fn public(newcomer: Newcomer, said: Bytes, context: Arc<Context>, pages: R
     let metrics = &context.metrics;
     match end {
         End::TimedOut => metrics.refused(Refusal::HandshakeTimeout),
-        End::Overstayed => metrics.refused(Refusal::Lifetime),
+        End::Overstayed | End::Evicted(_) => metrics.refused(Refusal::Lifetime),
         End::Done { stream, leftover, clean } => {
             let agreed = progress.agreed.lock().take();
             let Some(agreed) = agreed else {
@@ -144,16 +147,29 @@ fn hand_over(upgraded: Upgraded, context: &Context, began_us: u64) {
     }
 }
 
-/// Serves one socket of the admin side.
-pub(super) async fn admin(stream: TcpStream, pages: Router, desk: Desk) {
-    let progress = Arc::<Progress>::default();
+/// Serves one socket of the admin side. Gives it back when its seat was wanted for another.
+pub(super) async fn admin(
+    stream: TcpStream,
+    pages: &Router,
+    desk: Desk,
+    seat: Seat,
+    progress: &Arc<Progress>,
+) -> Option<TcpStream> {
     let ip = |address: std::io::Result<SocketAddr>| address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
     let (local, peer) = (ip(stream.local_addr()), ip(stream.peer_addr()));
-    let front = Front { side: Side::Admin { desk, local }, peer, pages, progress: progress.clone() };
+    let side = Side::Admin { desk, local, seat };
+    let front = Front { side, peer, pages: pages.clone(), progress: progress.clone() };
     let patience = Duration::from_secs(5);
-    if let End::Done { stream, .. } = drive(stream, Bytes::new(), front, &progress, Instant::now(), patience).await {
-        linger(stream).await;
+    match drive(stream, Bytes::new(), front, progress, Instant::now(), patience).await {
+        // Even that long only while nobody else wants the seat: else a flood of quick requests would pile up.
+        End::Done { stream, .. } => tokio::select! {
+            () = linger(stream) => {}
+            () = progress.until_evicted() => {}
+        },
+        End::Evicted(stream) => return Some(stream),
+        End::TimedOut | End::Overstayed => {}
     }
+    None
 }
 
 #[allow(clippy::cast_precision_loss)] // A handshake's microseconds are far below 2^52.
@@ -207,6 +223,14 @@ async fn drive(
                     head_due = head.map(|_| Instant::now() + patience);
                 }
             },
+            () = progress.until_evicted(), if !closing => {
+                if progress.must_leave_at_once() {
+                    return End::Evicted(conn.into_parts().io.into_inner().into_inner());
+                }
+                closing = true;
+                Pin::new(&mut conn).graceful_shutdown();
+                life_due = Instant::now() + Duration::from_millis(LINGER_MS);
+            }
             () = &mut deadline => {
                 let now = Instant::now();
                 if awaited.is_none() && progress.head_seen.load(Ordering::Relaxed) {
@@ -296,7 +320,12 @@ mod tests {
             let progress = Arc::<Progress>::default();
             let desk = Desk { names: None, metrics: Arc::default(), journal: Arc::default() };
             let (local, peer) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST));
-            let front = Front { side: Side::Admin { desk, local }, peer, pages, progress: progress.clone() };
+            let front = Front {
+                side: Side::Admin { desk, local, seat: Seat::Ordinary },
+                peer,
+                pages,
+                progress: progress.clone(),
+            };
             let mut reader = client.try_clone().unwrap();
             let reader = reads.then(|| std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink())));
             let end = drive(stream, Bytes::new(), front, &progress, Instant::now() - age, PATIENCE).await;

@@ -7,12 +7,14 @@ use super::handshake;
 use super::inquiry;
 use super::journal::Journal;
 use super::progress::Progress;
+use super::seats::Seat;
 use crate::explain::Reader;
 use crate::host::Hosts;
 use crate::metrics::GatewayMetrics;
 use axum::Router;
 use axum::body::Body;
-use http::{Method, Request, Response, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -40,10 +42,16 @@ pub(super) enum Side {
         desk: Desk,
         /// Where the connection came in.
         local: IpAddr,
+        /// What it may ask for.
+        seat: Seat,
     },
 }
 
+/// What a reserved seat is for.
+const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 /// What the connections of the admin side share.
+#[derive(Clone)]
 pub(super) struct Desk {
     /// Any name will do if there are none.
     pub(super) names: Option<Names>,
@@ -94,8 +102,12 @@ impl Service<Request<Incoming>> for Front {
             Ok(None) => {
                 let page = TowerToHyperService::new(self.pages.clone()).call(request);
                 let progress = self.progress.clone();
+                let is_last = matches!(self.side, Side::Admin { seat: Seat::Reserved, .. });
                 return Reply::Routed(Box::pin(async move {
-                    let response = for_reader(page.await?);
+                    let mut response = for_reader(page.await?);
+                    if is_last {
+                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
                     if response.body().size_hint().exact().is_none() {
                         progress.streams.store(true, Ordering::Relaxed);
                     }
@@ -125,7 +137,7 @@ impl Front {
             return Err(agree::bad_request(message));
         }
         agree::proper(request)?;
-        if let Side::Admin { desk: Desk { names: Some(names), .. }, local } = &self.side
+        if let Side::Admin { desk: Desk { names: Some(names), .. }, local, .. } = &self.side
             && !matches!(request.uri().path(), "/healthz" | "/readyz")
             && !names.hosts.admit(handshake::host(request.headers()), &[names.bound, *local])
         {
@@ -144,6 +156,11 @@ impl Front {
                 *self.progress.agreed.lock() = Some(agreed);
                 return Ok(Some(response));
             }
+        }
+        if matches!(self.side, Side::Admin { seat: Seat::Reserved, .. })
+            && !RESERVED_PATHS.contains(&request.uri().path())
+        {
+            return Err(Answer::admin_busy());
         }
         // On the admin side a POST brings one; who takes it bounds it.
         let takes_body = matches!(self.side, Side::Admin { .. }) && request.method() == Method::POST;

@@ -7,6 +7,7 @@
 //! Does not know: shards, frames, what the pages are, or what happens on a socket after the hand-over.
 
 mod accept;
+mod admin;
 mod agree;
 mod answer;
 mod connection;
@@ -23,6 +24,7 @@ mod listener;
 mod parameters;
 mod permit;
 mod progress;
+mod seats;
 mod strict;
 
 pub use handover::{Claim, HandOver, Purpose, Rooms, RoomsFull, Upgraded};
@@ -143,14 +145,15 @@ impl Admin {
         self.listener.address
     }
 
-    /// Accepts and serves until this future is dropped: whoever watches a drain needs its answers.
+    /// Accepts and serves until this future is dropped: whoever watches a drain needs its answers. On a runtime that
+    /// serves nothing else, so that it can say how the others are.
     ///
     /// # Errors
     /// Only if the runtime does not take the socket.
     pub async fn serve(self, pages: Router) -> std::io::Result<()> {
         let bound = self.listener.address.ip();
         let listener = self.listener.into_tokio()?;
-        accept::admin(listener, pages, self.hosts.map(|hosts| front::Names { hosts, bound })).await;
+        admin::serve(listener, pages, self.hosts.map(|hosts| front::Names { hosts, bound })).await;
         Ok(())
     }
 }

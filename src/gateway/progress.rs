@@ -1,6 +1,7 @@
 //! How far a connection's HTTP is, looked at from outside while hyper owns the service.
 
 use super::agree::Agreed;
+use crate::clock;
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
@@ -10,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use tokio::sync::Notify;
 
 /// What is known of one connection.
 #[derive(Default)]
@@ -28,9 +30,54 @@ pub(super) struct Progress {
     pub(super) streams: AtomicBool,
     /// Bytes that the socket took.
     pub(super) written: AtomicU64,
+    /// When it came, or the last answer was given; monotonic microseconds.
+    idle_since_us: AtomicU64,
+    /// The connection's seat is wanted for another.
+    evicted: Notify,
+    is_evicted: AtomicBool,
+    is_reserved: AtomicBool,
 }
 
 impl Progress {
+    /// Of a connection that was accepted just now.
+    pub(super) fn begun_now() -> Arc<Self> {
+        Arc::new(Self { idle_since_us: clock::now_us().into(), ..Self::default() })
+    }
+
+    /// Since when nothing was asked or answered; `None` while something is.
+    pub(super) fn idle_since_us(&self) -> Option<u64> {
+        (self.answering.load(Ordering::Relaxed) == 0).then(|| self.idle_since_us.load(Ordering::Relaxed))
+    }
+
+    /// It has a reserved seat: when that is wanted, it does not get to finish what it does.
+    pub(super) fn is_on_reserve(&self) {
+        self.is_reserved.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an eviction waits for nothing. One with an ordinary seat was idle when it was chosen; what it has been
+    /// asked since is answered.
+    pub(super) fn must_leave_at_once(&self) -> bool {
+        self.is_reserved.load(Ordering::Relaxed) || self.idle_since_us().is_some()
+    }
+
+    /// Asks the connection to end.
+    pub(super) fn evict(&self) {
+        self.is_evicted.store(true, Ordering::Relaxed);
+        self.evicted.notify_one();
+    }
+
+    /// Completes when the connection was asked to end, at once if that is past.
+    pub(super) async fn until_evicted(&self) {
+        while !self.is_evicted.load(Ordering::Relaxed) {
+            self.evicted.notified().await;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_evicted(&self) -> bool {
+        self.is_evicted.load(Ordering::Relaxed)
+    }
+
     /// Counts what a write took, and passes it on.
     pub(super) fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = outcome {
@@ -57,6 +104,7 @@ pub(super) struct Answering(Arc<Progress>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        self.0.idle_since_us.store(clock::now_us(), Ordering::Relaxed);
         self.0.answering.fetch_sub(1, Ordering::Relaxed);
     }
 }

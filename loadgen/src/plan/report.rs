@@ -7,6 +7,7 @@ use super::machine::Machine;
 use super::show::{Show, Traffic};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
+use volley::config::capacity::{RESERVED_DESCRIPTORS, RESERVED_DESCRIPTORS_PER_SHARD};
 use volley::protocol::encode::Encoding;
 
 /// Columns of the table, on a terminal or not.
@@ -98,7 +99,11 @@ pub fn table(show: &Show, t: &Traffic, machine: &Machine, f: &Forecast) -> Strin
             bytes(f.kernel.stalled)
         ),
     );
-    row("descriptors", grouped(f.descriptors), "viewers, and for each node 96 and 4 a shard".into());
+    row(
+        "descriptors",
+        grouped(f.descriptors),
+        format!("viewers, and for each node {RESERVED_DESCRIPTORS} and {RESERVED_DESCRIPTORS_PER_SHARD} a shard"),
+    );
     let bounds: Vec<String> = f.bounds.iter().map(|bound| format!("{} {:.2}", bound.by, bound.nodes)).collect();
     row("nodes", grouped(f.nodes), format!("the most of: {}", bounds.join(", ")));
     format!("{}\n{table}\n{}", head(show, machine), notes(show, t, machine, f))

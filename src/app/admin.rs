@@ -1,0 +1,45 @@
+//! The admin address on a thread and runtime of its own: it answers while the public side is busy, or stuck.
+
+use crate::gateway;
+use crate::health::{Health, thread};
+use crate::shutdown::Shutdown;
+use axum::Router;
+use std::io;
+use std::thread::JoinHandle;
+
+/// The running thread.
+pub(super) struct AdminThread {
+    end: Shutdown,
+    thread: JoinHandle<()>,
+}
+
+impl AdminThread {
+    /// Serves `resources`. A listener that fails ends the process: nobody could ask it how it is.
+    ///
+    /// # Errors
+    /// When the system has no more threads or descriptors.
+    pub(super) fn start(health: &Health, admin: gateway::Admin, resources: Router) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let end = Shutdown::default();
+        let asked = end.clone();
+        let thread = thread::vital(health, "admin", move || {
+            runtime.block_on(async {
+                // A task among the others: what is blocked on goes before them.
+                let serving = tokio::spawn(admin.serve(resources));
+                tokio::select! {
+                    served = serving => served.expect("no bug").expect("the runtime takes the admin address"),
+                    () = asked.begun() => {}
+                }
+            });
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { end, thread })
+    }
+
+    /// Ends it: connections are closed as they are.
+    pub(super) fn stop(self) {
+        self.end.begin();
+        // A panic ends the process where it happens.
+        let _ = self.thread.join();
+    }
+}
