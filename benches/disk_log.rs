@@ -86,6 +86,7 @@ fn comment(n: usize) -> Event {
         first: false,
         deleted: false,
         posted: None,
+        left: None,
     })
 }
 

@@ -76,6 +76,7 @@ fn comments(count: u32) -> Vec<(ConnRef, Comment)> {
                 first: false,
                 deleted: false,
                 posted: None,
+                left: None,
             };
             (ConnRef { shard: 0, index: n, generation: 1 }, comment)
         })

@@ -224,6 +224,10 @@ pub const BALLOTS_MAX: usize = 1_000;
 /// by default. The runs of as many older ones are remembered by their highest number.
 pub const IDS_MAX: usize = 100_000;
 
+/// Comments of which a room remembers what stood for them, so that a deletion takes all that was said as one: 1.5 MiB in a room as
+/// crowded as this, and minutes of one.
+pub const FOLDS_MAX: usize = 65_536;
+
 /// Authors that a room remembers, to know whose comment is a first one: 16 bytes each, and twice that for the table.
 pub const SPEAKERS_MAX: usize = IDS_MAX;
 

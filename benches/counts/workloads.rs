@@ -126,6 +126,7 @@ fn comment(n: u32, id: Option<ClientId>) -> Comment {
         first: false,
         deleted: false,
         posted: None,
+        left: None,
     }
 }
 

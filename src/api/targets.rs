@@ -11,7 +11,7 @@ use crate::room::posting::{PostError, Targets};
 
 /// Which deletions of `events` have nothing to delete; `None` when there are no deletions.
 pub(super) async fn look(archive: &Archive, room: &RoomId, events: &[Event]) -> Result<Option<Targets>, PostFailure> {
-    let numbered = events.iter().enumerate().filter_map(|(index, event)| Some((index, deletes(event)?)));
+    let numbered = events.iter().enumerate().filter_map(|(index, event)| Some((index, deletes(event).next()?.0)));
     let targets: Vec<(usize, Offset)> = numbered.collect();
     if targets.is_empty() {
         return Ok(None);
@@ -58,7 +58,7 @@ mod tests {
     }
 
     fn delete(offset: Offset) -> Event {
-        Event::Post(Box::new(Post { key: None, kind: Kind::Delete(Delete { offset }) }))
+        Event::Post(Box::new(Post { key: None, kind: Kind::Delete(Delete::new(offset)) }))
     }
 
     #[tokio::test]

@@ -254,6 +254,7 @@ impl Homes {
         self.metrics.ticks_late.increment(home.actor.ticks_late());
         self.metrics.log_append_failures.increment(home.actor.append_failures());
         self.refusals.slow_forgotten.increment(home.actor.slow_forgotten());
+        self.refusals.deletions_in_part.increment(home.actor.deletions_in_part());
         let (dropped, combos) = home.actor.dropped();
         self.dropped.count([dropped.announcements, dropped.sticky, dropped.tallies, combos]);
         if home.told.frames != frames {

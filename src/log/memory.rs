@@ -7,7 +7,7 @@ use super::{
     deleted, deletes, digest,
 };
 use crate::limits::{LOG_DELIVERIES_MAX, OFFSET_MAX, RETAIN_EVENTS_MAX};
-use crate::protocol::event::Event;
+use crate::protocol::event::{Event, Left};
 use crate::protocol::ids::{Digest, Epoch, Hex64, Offset, RoomId};
 use crate::protocol::kind::{Ballot, Post};
 use dashmap::DashMap;
@@ -171,8 +171,8 @@ impl Room {
             self.bytes += records.iter().map(|record| bytes(&record.event)).sum::<usize>();
             self.batches.push_back(Arc::clone(&records));
         }
-        for offset in records.iter().filter_map(|record| deletes(&record.event)) {
-            self.delete(offset);
+        for (offset, left) in records.iter().flat_map(|record| deletes(&record.event)) {
+            self.delete(offset, left);
         }
         self.waiting.push_back(Delivery::Appended { ticket: Some(ticket), records });
         self.deliver_waiting();
@@ -180,13 +180,16 @@ impl Room {
     }
 
     /// Takes a comment's text away. The batch is copied: who got it keeps what they got.
-    fn delete(&mut self, offset: Offset) {
+    fn delete(&mut self, offset: Offset, left: Left) {
         let at = self.batches.partition_point(|batch| batch.last().is_none_or(|record| record.offset < offset));
         let skip = if at == 0 { self.skip } else { 0 };
         let Some(batch) = self.batches.get_mut(at) else { return };
         let Ok(found) = batch.binary_search_by_key(&offset, |record| record.offset) else { return };
         let Event::Comment(comment) = &batch[found].event else { return };
-        let gone = Event::Comment(deleted(comment));
+        if comment.deleted {
+            return;
+        }
+        let gone = Event::Comment(deleted(comment, left));
         if found >= skip {
             self.bytes = self.bytes - bytes(&batch[found].event) + bytes(&gone);
         }

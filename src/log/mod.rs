@@ -8,9 +8,9 @@ pub mod memory;
 #[cfg(test)]
 pub mod suite;
 
-use crate::protocol::event::{Comment, Event, Style};
+use crate::protocol::event::{Comment, Event, Left, Style};
 use crate::protocol::ids::{Digest, Epoch, Offset, RoomId};
-use crate::protocol::kind::Kind;
+use crate::protocol::kind::{Delete, Kind};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -29,22 +29,24 @@ pub struct Record {
     pub event: Event,
 }
 
-/// What stays of a comment that was deleted: whose it was, and its id, so that a retry of it is known.
-pub fn deleted(comment: &Comment) -> Comment {
+/// What stays of a comment that was deleted: whose it was, its id, so that a retry of it is known, and what is `left` of it.
+pub fn deleted(comment: &Comment, left: Left) -> Comment {
     let Comment { user, id, first, posted, .. } = comment.clone();
+    let left = (left != Left::default()).then(|| Box::new(left));
     let (text, style) = ("".into(), Style::default());
-    Comment { user, id, text, style, media_ms: None, ext: None, first, deleted: true, posted }
+    Comment { user, id, text, style, media_ms: None, ext: None, first, deleted: true, posted, left }
 }
 
-/// The comment that `event` deletes, if it deletes one.
-pub fn deletes(event: &Event) -> Option<Offset> {
-    match event {
+/// The comments that `event` deletes, with what stays of each.
+pub fn deletes(event: &Event) -> impl Iterator<Item = (Offset, Left)> {
+    let delete = match event {
         Event::Post(post) => match &post.kind {
-            Kind::Delete(delete) => Some(delete.offset),
+            Kind::Delete(delete) => Some(delete),
             _ => None,
         },
         Event::Comment(_) | Event::Likes { .. } | Event::Votes(_) => None,
-    }
+    };
+    delete.into_iter().flat_map(Delete::takes)
 }
 
 /// Names one append of one room on this node; chosen by the room's actor.
@@ -199,8 +201,9 @@ pub trait Log: Send + Sync {
     /// [`OpenError`].
     fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Opened, OpenError>;
 
-    /// Appends a batch: all or nothing. A comment that one of its events deletes ([`deletes`]) is from then on read as
-    /// [`deleted`], with the digest that it had; only what was delivered before, and in this batch, still has its text. Returns at once; the outcome is a [`Delivery`] with `ticket`,
+    /// Appends a batch: all or nothing. Comments that one of its events deletes ([`deletes`]) are from then on read as
+    /// [`deleted`], with the digests that they had; only what was delivered before, and in this batch, still has its text. One that was deleted
+    /// before stays as it is. Returns at once; the outcome is a [`Delivery`] with `ticket`,
     /// perhaps before this returns. `at_ms` is
     /// the batch's time ([`Record::at_ms`]) if it is later than the one before it; else it is the millisecond after that.
     ///

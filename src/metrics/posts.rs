@@ -6,6 +6,7 @@ const POSTS: &str = "volley_posts_total";
 const REFUSALS: &str = "volley_post_refusals_total";
 const ROOM_REFUSALS: &str = "volley_room_refusals_total";
 const STANDING_DROPPED: &str = "volley_standing_dropped_total";
+const DELETIONS_IN_PART: &str = "volley_deletions_in_part_total";
 const SLOW_FORGOTTEN: &str = "volley_slow_mode_forgotten_total";
 
 /// Posts to rooms; of an announcement each room's.
@@ -65,13 +66,15 @@ pub struct RoomRefusals {
     by_code: Vec<Counter>,
     /// Users whose last comment slow mode had to forget.
     pub slow_forgotten: Counter,
+    /// Deletions that may have left equal comments in the log.
+    pub deletions_in_part: Counter,
 }
 
 impl RoomRefusals {
     /// The handles, for the codes of these names. Every caller gets the same series.
     pub fn new(codes: impl Iterator<Item = &'static str>) -> Self {
         let by_code = codes.map(|code| counter!(ROOM_REFUSALS, "code" => code)).collect();
-        Self { by_code, slow_forgotten: counter!(SLOW_FORGOTTEN) }
+        Self { by_code, slow_forgotten: counter!(SLOW_FORGOTTEN), deletions_in_part: counter!(DELETIONS_IN_PART) }
     }
 
     /// Counts a comment, like or vote that was answered with the code of this place in the names.
@@ -118,6 +121,10 @@ pub(super) fn describe() {
     describe_counter!(
         SLOW_FORGOTTEN,
         "Users that may comment again too early, because slow mode remembers so many a room."
+    );
+    describe_counter!(
+        DELETIONS_IN_PART,
+        "Deletions of comments so old that their room no longer knew every comment that had been folded into them."
     );
     describe_counter!(POSTS, "Posts that rooms were asked to take, by what came of it: taken or failed.");
     describe_counter!(

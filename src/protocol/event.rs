@@ -1,6 +1,6 @@
 //! Events: what happened in a room. The log stores them, frames carry them.
 
-use super::ids::{ClientId, Hex64};
+use super::ids::{ClientId, Hex64, Offset};
 use super::kind::{Post, Votes};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -125,6 +125,24 @@ pub struct Comment {
     /// alone: viewers and readers of the history are not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posted: Option<Hex64>,
+    /// What stays of a deleted one for those who choose again what was shown; only in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Box<Left>>,
+}
+
+/// What a room's choice needs of a comment whose text is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// The comment that stood for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<Offset>,
+    /// How many turns its text made it come earlier.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bonus: u16,
+}
+
+fn is_zero(bonus: &u16) -> bool {
+    *bonus == 0
 }
 
 impl Comment {
@@ -140,6 +158,7 @@ impl Comment {
             first: false,
             deleted: false,
             posted: None,
+            left: None,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::event::{Comment, Event};
 use super::ids::{ClientId, Epoch, Offset};
-use super::kind::Kind;
+use super::kind::{Delete, Kind};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// One event of the log: the offset, when it was appended, and the event under its kind's name, as in frames.
@@ -48,7 +48,7 @@ pub enum PublicEvent {
 #[serde(rename_all = "snake_case")]
 pub enum Public<'a> {
     /// See [`PublicEvent::Comment`].
-    Comment(#[serde(serialize_with = "without_key")] &'a Comment),
+    Comment(#[serde(serialize_with = "without_what_is_the_logs")] &'a Comment),
     /// See [`PublicEvent::Likes`].
     Likes {
         /// How many were added.
@@ -63,7 +63,17 @@ pub enum Public<'a> {
     },
     /// See [`PublicEvent::Kind`].
     #[serde(untagged)]
-    Kind(&'a Kind),
+    Kind(#[serde(serialize_with = "without_left")] &'a Kind),
+}
+
+/// A deletion as it is read, without what is for the log alone.
+fn without_left<S: Serializer>(kind: &Kind, to: S) -> Result<S::Ok, S::Error> {
+    match kind {
+        Kind::Delete(delete) if !delete.left.is_empty() => {
+            Kind::Delete(Delete { left: Vec::new(), ..delete.clone() }).serialize(to)
+        }
+        kind => kind.serialize(to),
+    }
 }
 
 impl<'a> From<&'a Event> for Public<'a> {
@@ -77,11 +87,11 @@ impl<'a> From<&'a Event> for Public<'a> {
     }
 }
 
-/// A comment as it is read, without the hash beside the owner's key.
-fn without_key<S: Serializer>(comment: &Comment, serializer: S) -> Result<S::Ok, S::Error> {
-    match comment.posted {
-        None => comment.serialize(serializer),
-        Some(_) => Comment { posted: None, ..comment.clone() }.serialize(serializer),
+/// A comment as it is read, without the hash beside the owner's key, and without what is left of a deleted one.
+fn without_what_is_the_logs<S: Serializer>(comment: &Comment, serializer: S) -> Result<S::Ok, S::Error> {
+    match (comment.posted, &comment.left) {
+        (None, None) => comment.serialize(serializer),
+        _ => Comment { posted: None, left: None, ..comment.clone() }.serialize(serializer),
     }
 }
 
@@ -104,7 +114,7 @@ pub struct HistoryPage<E = PublicEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::event::{Role, User};
+    use crate::protocol::event::{Left, Role, User};
     use crate::protocol::ids::Hex64;
     use crate::protocol::kind::{Ballot, Custom, Delete, Gift, Post, PostKey, Unpin, Votes};
     use serde_json::json;
@@ -133,7 +143,11 @@ mod tests {
             "name": "Rose", "count": 3, "value": 1, "combo": "c"}});
         assert_eq!(post(Kind::Gift(gift)), expected);
         assert_eq!(post(Kind::Unpin(Unpin {})), json!({"offset": 5, "at": 7, "unpin": {}}));
-        assert_eq!(post(Kind::Delete(Delete { offset: 2 })), json!({"offset": 5, "at": 7, "delete": {"offset": 2}}));
+        let left = vec![(2, Left { into: None, bonus: 2 })];
+        let delete = Delete { also: vec![3, 4], left, ..Delete::new(2) };
+        let expected = json!({"offset": 5, "at": 7, "delete": {"offset": 2, "also": [3, 4]}});
+        assert_eq!(post(Kind::Delete(delete)), expected, "what is for the log alone is not told");
+        assert_eq!(post(Kind::Delete(Delete::new(2))), json!({"offset": 5, "at": 7, "delete": {"offset": 2}}));
         let custom = Custom { name: "shop.product".into(), data: json!({"likes": {"add": 1}}).into(), sticky: true };
         let expected = json!({"offset": 5, "at": 7,
             "custom": {"type": "shop.product", "data": {"likes": {"add": 1}}, "sticky": true}});

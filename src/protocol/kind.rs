@@ -2,7 +2,7 @@
 //!
 //! Ranges are checked where events come in (`policy`); the log and everything behind it trust them.
 
-use super::event::User;
+use super::event::{Left, User};
 use super::ids::{ClientId, Hex64, Offset};
 use super::settings::SettingsPatch;
 use serde::{Deserialize, Serialize};
@@ -143,11 +143,34 @@ pub struct Pin {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unpin {}
 
-/// A comment is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A comment is gone, and with one that stood for several all that it stood for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delete {
     /// Which.
     pub offset: Offset,
+    /// What it stood for, rising. The room writes it when the deletion goes to the log; frames have it in the full rendition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Offset>,
+    /// What stays of those of which it does not go without saying, by offset; only in the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<(Offset, Left)>,
+}
+
+impl Delete {
+    /// The deletion of one comment.
+    pub fn new(offset: Offset) -> Self {
+        Self { offset, also: Vec::new(), left: Vec::new() }
+    }
+
+    /// Every comment that it takes, with what stays of it.
+    pub fn takes(&self) -> impl Iterator<Item = (Offset, Left)> {
+        let known = |offset| self.left.binary_search_by_key(&offset, |(of, _)| *of).ok().map(|at| self.left[at].1);
+        let first = known(self.offset).unwrap_or_default();
+        // They say the same: so do their bonuses.
+        let usual = Left { into: Some(self.offset), ..first };
+        let also = self.also.iter().map(move |offset| (*offset, known(*offset).unwrap_or(usual)));
+        std::iter::once((self.offset, first)).chain(also)
+    }
 }
 
 /// A poll begins.

@@ -187,7 +187,7 @@ struct WriteComment<'a> {
 impl<'a> WriteComment<'a> {
     fn of(shown: &'a ShownComment) -> Self {
         let ShownComment { comment, times, names } = shown;
-        let Comment { user, id, text, style, media_ms, ext, first, deleted, posted: _ } = comment;
+        let Comment { user, id, text, style, media_ms, ext, first, deleted, posted: _, left: _ } = comment;
         Self {
             user,
             id: id.as_ref(),
@@ -229,7 +229,7 @@ struct ReadComment {
 impl From<ReadComment> for ShownComment {
     fn from(read: ReadComment) -> Self {
         let ReadComment { user, id, text, style, media_ms, ext, first, deleted, times, names } = read;
-        let comment = Comment { user, id, text, style, media_ms, ext, first, deleted, posted: None };
+        let comment = Comment { user, id, text, style, media_ms, ext, first, deleted, posted: None, left: None };
         Self { comment, times: times.unwrap_or(1), names }
     }
 }

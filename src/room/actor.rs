@@ -99,6 +99,8 @@ pub struct Actor {
     tails: Vec<(usize, Arc<WelcomeTail>)>,
     ticks_late: u64,
     append_failures: u64,
+    /// Deletions of what is so old that not all is known that it stood for.
+    deletions_in_part: u64,
     upkeep: Upkeep,
 }
 
@@ -172,6 +174,7 @@ impl Actor {
             tails: Vec::new(),
             ticks_late: 0,
             append_failures: 0,
+            deletions_in_part: 0,
             upkeep: Upkeep::new(settings.retention, now_us),
             handle,
             log,
@@ -376,6 +379,11 @@ impl Actor {
     /// Batches that the log did not take since this was last asked.
     pub fn append_failures(&mut self) -> u64 {
         std::mem::take(&mut self.append_failures)
+    }
+
+    /// Deletions since this was last asked that may have left equal comments in the log.
+    pub fn deletions_in_part(&mut self) -> u64 {
+        std::mem::take(&mut self.deletions_in_part)
     }
 
     fn tick_ms(&self) -> u64 {

@@ -8,6 +8,7 @@
 
 use super::board::{Board, Dropped, SavedBoard};
 use super::combo::Combos;
+use super::folds::Folds;
 pub use super::framed::{Framed, Frames, Wanted};
 use super::recent::Recent;
 use super::select::{Fate, Selection, Told};
@@ -15,7 +16,7 @@ use super::speakers::Speakers;
 use super::window::{IdKey, Mark, Seen, Window};
 use crate::faults::planted;
 use crate::limits::{HISTORY_BYTES_MAX, HISTORY_MAX, IDS_AGE_MS, IDS_MAX, OFFSET_MAX, SNAPSHOT_BYTES_MAX, VOIDS_MAX};
-use crate::log::{Base, Record, digest};
+use crate::log::{Base, Record, deletes, digest};
 use crate::protocol::encode::Rendition;
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::frame::{Frame, FrameEvent};
@@ -94,6 +95,7 @@ pub struct Core {
     recent: Recent,
     speakers: Speakers,
     combos: Combos,
+    folds: Folds,
     /// Whether the open log time counts: not if the base covers it.
     counts: bool,
     /// The ids of the open log time's comments, by their place in it.
@@ -124,6 +126,7 @@ impl Core {
             recent: Recent::new(settings.snapshot_events.max(HISTORY_MAX)),
             speakers: Speakers::default(),
             combos: Combos::default(),
+            folds: Folds::default(),
             counts: true,
             marked: Vec::new(),
             fates: Vec::new(),
@@ -237,6 +240,9 @@ impl Core {
                 by_class[note.counted as usize] += 1;
             }
             self.fates.push((event.offset, note.fate));
+            if event.as_comment().is_some() {
+                self.folds.add(event.offset, note);
+            }
         }
         self.counts = true;
         for (place, key) in self.marked.drain(..) {
@@ -254,8 +260,22 @@ impl Core {
     }
 
     /// Writes into events that go to the log next, at its time `at_ms`, what only the room knows of them.
-    pub fn stamp(&self, events: &mut [Event], at_ms: u64) {
+    /// Says of how many deletions it does not know all that they take.
+    pub fn stamp(&self, events: &mut [Event], at_ms: u64) -> usize {
         self.combos.stamp(events, at_ms);
+        self.folds.stamp(events)
+    }
+
+    /// A batch is about to be applied whose records are `records`: what it takes away stands for nobody who speaks in it or later.
+    pub fn take_away(&mut self, records: &[Record]) {
+        for record in records.iter().filter(|record| record.offset > self.last) {
+            deletes(&record.event).for_each(|(offset, _)| self.selection.take_away(offset));
+        }
+    }
+
+    /// Records up to `offset` are not in the log any more, or not looked at.
+    pub fn begin_after(&mut self, offset: Offset) {
+        self.folds.begin_after(offset);
     }
 
     /// What no longer stands because of a bound, and combos that were cut, since this was last asked.
@@ -320,7 +340,7 @@ impl Core {
     fn post(&mut self, record: &Record, kind: &Kind) {
         if let Kind::Delete(delete) = kind {
             // At once: nobody who comes from now on sees it.
-            self.selection.redact(delete.offset);
+            self.selection.redact(delete);
             self.recent.remove(delete.offset);
         }
         let total = self.combos.apply(record);
@@ -373,7 +393,8 @@ impl Core {
     /// What was applied counts as told, without a frame: for a replay, which nobody watches. An open log time stays open;
     /// a replay ends with [`Core::complete`] and this.
     pub fn settle(&mut self) {
-        let told = self.selection.take(self.framed.last);
+        // What a base covers stands before its position, and is told here for the first time all the same.
+        let told = self.selection.take(0);
         self.remember_shown(told.events);
         self.board.take_tallies();
         self.framed = Framed { last: self.last, digest: self.digest, likes: self.totals.likes, ..self.framed };

@@ -10,6 +10,7 @@ pub mod registry;
 
 pub mod actor;
 mod effect;
+mod folds;
 mod framed;
 mod grid;
 mod guard;

@@ -16,7 +16,7 @@ use crate::log::{Log, Record};
 use crate::protocol::deflate::Deflate;
 use crate::protocol::encode::{Rendition, Variant};
 use crate::protocol::event::Event;
-use crate::protocol::frame::FrameEvent;
+use crate::protocol::frame::{FrameEvent, What};
 use crate::protocol::ids::{ClientId, Offset, RoomId};
 use crate::protocol::kind::Kind;
 use crate::protocol::message::ResumeFailure;
@@ -27,6 +27,9 @@ use std::sync::Arc;
 
 /// What an event takes in a page that is no comment: more than most.
 const KIND_BYTES: usize = 512;
+
+/// What an offset takes in a list, about.
+const OFFSET_BYTES: usize = 10;
 
 /// Which page, and what of the room it takes to make it.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +97,12 @@ impl Space {
 }
 
 fn bytes(event: &FrameEvent) -> usize {
-    event.as_comment().map_or(KIND_BYTES, encoded_bytes)
+    match &event.what {
+        What::Comment(shown) => encoded_bytes(shown),
+        // Consoles are told each comment that went.
+        What::Kind(Kind::Delete(delete)) => KIND_BYTES + delete.also.len() * OFFSET_BYTES,
+        What::Kind(_) | What::Raise(_) | What::Unknown => KIND_BYTES,
+    }
 }
 
 pub(super) fn stretch(

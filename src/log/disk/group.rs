@@ -8,7 +8,7 @@
 use super::ids::Ids;
 use super::retention;
 use super::room::{OpenRoom, RetainOrder};
-use super::row::{RoomRow, cost, delete_comment, insert_event};
+use super::row::{RoomRow, cost, delete_comments, insert_event};
 use super::{Answer, Command, Open};
 use crate::faults::fail_point;
 use crate::limits::{OFFSET_MAX, RETAIN_EVENTS_MAX};
@@ -160,9 +160,8 @@ impl Written {
             bytes += cost(body.len());
             row.last = offset;
             records.push(record);
-            if let Some(target) = deletes(event).filter(|target| (row.first..offset).contains(target)) {
-                freed += delete_comment(conn, row.id, target)?;
-            }
+            let kept = row.first..offset;
+            freed += delete_comments(conn, row.id, deletes(event).filter(|(target, _)| kept.contains(target)))?;
         }
         row.events += events.len();
         row.bytes = (row.bytes + bytes).saturating_sub(freed);

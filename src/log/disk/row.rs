@@ -5,7 +5,7 @@
 //! Does not know: transactions, files, who asks.
 
 use crate::log::{Base, Head, Record, deleted};
-use crate::protocol::event::Event;
+use crate::protocol::event::{Event, Left};
 use crate::protocol::ids::{Digest, Epoch, Hex64, Offset, RoomId};
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
@@ -104,9 +104,27 @@ pub(super) fn insert_event(conn: &Connection, room: i64, record: &Record, body: 
     Ok(())
 }
 
-/// Takes a comment's text away; its digest stays. Says how much less it counts now. What is there no more, no comment, or
-/// damaged is left as it is: the last of these can be read by nobody, and the next start puts it aside.
-pub(super) fn delete_comment(conn: &Connection, room: i64, offset: Offset) -> rusqlite::Result<usize> {
+/// Takes the texts of `comments` away, each with what stays of it. Says how much less they count now.
+pub(super) fn delete_comments(
+    conn: &Connection,
+    room: i64,
+    comments: impl Iterator<Item = (Offset, Left)>,
+) -> rusqlite::Result<usize> {
+    let mut comments = comments.peekable();
+    if comments.peek().is_none() {
+        return Ok(0);
+    }
+    // Pages that a long text had to itself are filled with zeros too, this once: for all that retention drops it would cost
+    // as many writes as the pages that it frees.
+    conn.pragma_update(None, "secure_delete", "ON")?;
+    let freed: rusqlite::Result<usize> = comments.map(|(offset, left)| delete_comment(conn, room, offset, left)).sum();
+    conn.pragma_update(None, "secure_delete", "FAST")?;
+    freed
+}
+
+/// Takes a comment's text away; its digest stays. Says how much less it counts now. What is there no more, no comment,
+/// deleted before, or damaged is left as it is: the last of these can be read by nobody, and the next start puts it aside.
+fn delete_comment(conn: &Connection, room: i64, offset: Offset, left: Left) -> rusqlite::Result<usize> {
     let mut select = conn.prepare_cached(const_str(&SELECT_EVENT))?;
     let mut rows = select.query((room, offset))?;
     let Some(found) = rows.next()? else { return Ok(0) };
@@ -115,8 +133,8 @@ pub(super) fn delete_comment(conn: &Connection, room: i64, offset: Offset) -> ru
         Ok((row.body.len(), row.record()?))
     });
     let (before, record) = match record {
-        Ok((before, Record { offset, at_ms, digest, event: Event::Comment(comment) })) => {
-            (before, Record { offset, at_ms, digest, event: Event::Comment(deleted(&comment)) })
+        Ok((before, Record { offset, at_ms, digest, event: Event::Comment(comment) })) if !comment.deleted => {
+            (before, Record { offset, at_ms, digest, event: Event::Comment(deleted(&comment, left)) })
         }
         Ok(_) => return Ok(0),
         Err(damage) => {
@@ -128,14 +146,12 @@ pub(super) fn delete_comment(conn: &Connection, room: i64, offset: Offset) -> ru
     let body = serde_json::to_string(&record.event)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let sum = event_sum(room, offset, record.at_ms, record.digest, body.as_bytes());
-    // Pages that a long text had to itself are filled with zeros too, this once: for all that retention drops it would cost
-    // as many writes as the pages that it frees.
-    conn.pragma_update(None, "secure_delete", "ON")?;
-    let updated = conn
-        .prepare_cached("UPDATE events SET sum = ?3, body = ?4 WHERE room = ?1 AND offset = ?2")
-        .and_then(|mut update| update.execute((room, offset, sum, body.as_str())));
-    conn.pragma_update(None, "secure_delete", "FAST")?;
-    updated?;
+    conn.prepare_cached("UPDATE events SET sum = ?3, body = ?4 WHERE room = ?1 AND offset = ?2")?.execute((
+        room,
+        offset,
+        sum,
+        body.as_str(),
+    ))?;
     Ok(cost(before).saturating_sub(cost(body.len())))
 }
 

@@ -3,7 +3,9 @@
 use super::*;
 use crate::log::deleted;
 use crate::log::suite::rig::delete;
-use crate::protocol::event::Comment;
+use crate::protocol::event::{Comment, Left};
+use crate::protocol::ids::Offset;
+use crate::protocol::kind::{Delete, Kind, Post};
 
 /// A comment with everything that must go.
 fn secret(text: &str) -> Comment {
@@ -32,7 +34,7 @@ pub(crate) fn a_deleted_comment_is_read_without_its_text(make: &dyn Factory) {
     let mut expected = [first, between, batch, after].map(|records| records.to_vec()).concat();
     for record in &mut expected {
         if [target, own].contains(&record.offset) {
-            record.event = Event::Comment(deleted(&secret("")));
+            record.event = Event::Comment(deleted(&secret(""), Left::default()));
         }
     }
     assert_eq!(all(&*log, &room, 0), expected, "the rest is as it was, digests too");
@@ -45,6 +47,33 @@ pub(crate) fn a_deleted_comment_is_read_without_its_text(make: &dyn Factory) {
     assert_eq!(retained(&*log, &room), 0);
     append(vec![said("c")]);
     assert_eq!(retained(&*log, &room), 1);
+}
+
+pub(crate) fn a_deletion_takes_along_what_it_names(make: &dyn Factory) {
+    let (log, room, sink) = (make(4), room("r"), Collector::new(usize::MAX));
+    log.open(&room, sink.clone()).unwrap();
+    let append = |events: Vec<Event>| {
+        log.append(&room, 1, events, 1).unwrap();
+        sink.next(&*log, &room).1
+    };
+    let said = append((0..5).map(|n| Event::Comment(secret(&format!("text {n}")))).collect());
+    let [first, other, joins, asks, last] = std::array::from_fn(|n| said[n].offset);
+    let left = |into, bonus| Left { into, bonus };
+    let delete = |offset, also: &[Offset], left: &[(Offset, Left)]| {
+        let delete = Delete { offset, also: also.to_vec(), left: left.to_vec() };
+        Event::Post(Box::new(Post { key: None, kind: Kind::Delete(delete) }))
+    };
+    append(vec![delete(first, &[joins, asks], &[(first, left(None, 2)), (asks, left(Some(first), 0))])]);
+    let gone = |left| Event::Comment(deleted(&secret(""), left));
+    let expected = [gone(left(None, 2)), said[1].event.clone(), gone(left(Some(first), 2)), gone(left(Some(first), 0))];
+    let read = || all(&*log, &room, first - 1);
+    assert!(read().iter().zip(&expected).all(|(record, event)| record.event == *event), "{:?}", read());
+    // What is gone stays as it is, and what was not asked for is there.
+    append(vec![delete(joins, &[other], &[])]);
+    let records = read();
+    assert_eq!(records[2].event, expected[2]);
+    assert_eq!(records[1].event, gone(left(Some(joins), 0)));
+    assert_eq!((records[4].offset, &records[4].event), (last, &said[4].event));
 }
 
 pub(crate) fn a_deletion_of_what_is_no_comment_changes_nothing(make: &dyn Factory) {

@@ -52,6 +52,7 @@ macro_rules! log_suite {
             readers_beside_an_appender_see_whole_ranges,
             the_content_comes_back_as_it_went_in,
             a_deleted_comment_is_read_without_its_text,
+            a_deletion_takes_along_what_it_names,
             a_deletion_of_what_is_no_comment_changes_nothing
         );
     };

@@ -93,7 +93,7 @@ pub(crate) fn comment(user: &str, text: &str) -> Comment {
 
 /// The deletion of a comment.
 pub(crate) fn delete(offset: Offset) -> Event {
-    Event::Post(Box::new(Post { key: None, kind: Kind::Delete(Delete { offset }) }))
+    Event::Post(Box::new(Post { key: None, kind: Kind::Delete(Delete::new(offset)) }))
 }
 
 pub(crate) fn said(text: &str) -> Event {

@@ -208,6 +208,7 @@ impl Admission {
             first: false,
             deleted: false,
             posted: None,
+            left: None,
         }))
     }
 

@@ -37,7 +37,7 @@ const KINDS: &[(&str, Read)] = &[
     ("custom", |f| Ok(post(Kind::Custom(custom(f)?)))),
     ("pin", |f| Ok(post(Kind::Pin(Pin { text: f.text("text", TEXT_CHARS_MAX)?, user: f.user("user")? })))),
     ("unpin", |_| Ok(post(Kind::Unpin(Unpin {})))),
-    ("delete", |f| Ok(post(Kind::Delete(Delete { offset: f.needed_number("offset", 1..=OFFSET_MAX)? })))),
+    ("delete", |f| Ok(post(Kind::Delete(Delete::new(f.needed_number("offset", 1..=OFFSET_MAX)?))))),
     ("poll", |f| Ok(post(Kind::Poll(poll(f)?)))),
     ("poll_close", |f| Ok(post(Kind::PollClose(PollClose { id: f.needed_id("id")? })))),
     ("enter", |f| Ok(post(Kind::Enter(Enter { user: f.needed_user()? })))),
@@ -104,6 +104,7 @@ fn comment(fields: &mut Fields) -> Result<Event, Fault> {
         first: false,
         deleted: false,
         posted: None,
+        left: None,
     }))
 }
 

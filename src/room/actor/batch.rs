@@ -18,7 +18,7 @@ impl Actor {
         let comments = self.events.len();
         self.posting.depart(&mut self.events);
         let at_ms = self.log_clock.next_ms(now_us, wall_ms);
-        self.core.stamp(&mut self.events[comments..], at_ms);
+        self.deletions_in_part += self.core.stamp(&mut self.events[comments..], at_ms) as u64;
         self.flying_likes = std::mem::take(&mut self.likes);
         if self.flying_likes > 0 {
             self.events.push(Event::Likes { add: self.flying_likes });
@@ -64,6 +64,7 @@ impl Actor {
         let comments = self.flying.len();
         let flying = if ours { std::mem::take(&mut self.flying) } else { Vec::new() };
         let mut marks = flying.iter();
+        self.core.take_away(records);
         for record in records {
             // Our batch is the comments in the senders' order, then the rest: one entry per comment.
             let waiting = if matches!(record.event, Event::Comment(_)) { marks.next() } else { None };

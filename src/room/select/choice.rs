@@ -4,7 +4,7 @@
 //!
 //! Does not know: time, texts that are alike, frames.
 
-use super::{Candidate, Place};
+use super::{Candidate, Note, Place};
 use crate::policy::text::skeleton::Skeletons;
 use crate::protocol::frame::{FrameEvent, What};
 use crate::protocol::kind::Kind;
@@ -42,10 +42,11 @@ impl People {
     }
 
     /// Marks as shown the `allowed` of `candidates` that come first. `places` says for each of the log time's
-    /// `events` to which candidate it belongs.
+    /// `events` to which candidate it belongs; `notes` take what made it come earlier.
     pub(super) fn choose(
         &mut self,
         events: &[FrameEvent],
+        notes: &mut [Note],
         places: &[Place],
         candidates: &mut [Candidate],
         settings: &RoomSettings,
@@ -53,7 +54,7 @@ impl People {
     ) {
         let mut bonuses = Bonuses::new(settings);
         self.here.clear();
-        for (event, place) in events.iter().zip(places) {
+        for ((event, note), place) in events.iter().zip(notes).zip(places) {
             let Place::Of(candidate) = place else { continue };
             let candidate = &mut candidates[*candidate as usize];
             if candidate.is_guaranteed() {
@@ -66,7 +67,10 @@ impl People {
                 *here += 1;
             }
             // Several say it: it comes as early as the one of them who was heard least.
-            candidate.turn = candidate.turn.min(turn - bonuses.of(event));
+            let first = if event.as_comment().is_some_and(|shown| shown.comment.first) { FIRST_BONUS } else { 0 };
+            let bonus = bonuses.of(event);
+            note.bonus = Some(bonus);
+            candidate.turn = candidate.turn.min(turn - first - i64::from(bonus));
         }
         self.order.clear();
         let ranked = |index: &u32| !candidates[*index as usize].is_guaranteed();
@@ -94,7 +98,7 @@ fn person(event: &FrameEvent) -> Option<&Arc<str>> {
     }
 }
 
-/// What makes a comment come earlier.
+/// What of its text makes a comment come earlier.
 struct Bonuses<'a> {
     settings: &'a RoomSettings,
     words: Vec<String>,
@@ -109,17 +113,20 @@ impl<'a> Bonuses<'a> {
         Self { settings, words, skeletons }
     }
 
-    fn of(&mut self, event: &FrameEvent) -> i64 {
+    fn of(&mut self, event: &FrameEvent) -> u16 {
         let Some(shown) = event.as_comment() else { return 0 };
+        if shown.comment.deleted {
+            return shown.comment.left.as_ref().map_or(0, |left| left.bonus);
+        }
         let text = &*shown.comment.text;
-        let mut bonus = if shown.comment.first { FIRST_BONUS } else { 0 };
+        let mut bonus = 0;
         if self.settings.question_bonus > 0 && is_question(text) {
-            bonus += i64::from(self.settings.question_bonus);
+            bonus += u16::from(self.settings.question_bonus);
         }
         if self.settings.word_bonus > 0 && !self.words.is_empty() {
             let folded = self.skeletons.folded(text);
             if self.words.iter().any(|word| folded.contains(&**word)) {
-                bonus += i64::from(self.settings.word_bonus);
+                bonus += u16::from(self.settings.word_bonus);
             }
         }
         bonus

@@ -21,7 +21,7 @@ use crate::protocol::encode::Rendition;
 use crate::protocol::event::{Comment, Role};
 use crate::protocol::frame::{FrameEvent, ShedClass, What};
 use crate::protocol::ids::Offset;
-use crate::protocol::kind::Kind;
+use crate::protocol::kind::{Delete, Kind};
 use crate::protocol::message::Outcome;
 use crate::protocol::settings::{Class, Classed, RoomSettings};
 use budget::Bucket;
@@ -72,6 +72,8 @@ impl Fate {
 struct Candidate {
     /// Its first event, among those of the log time.
     entry: u32,
+    /// The text of that is gone.
+    gone: bool,
     offset: Offset,
     class: Class,
     is_comment: bool,
@@ -169,15 +171,16 @@ impl Selection {
         let counted = if class == Class::Low { ShedClass::Low } else { ShedClass::Normal };
         let gone = comment.deleted;
         let found = if gone {
-            Found::Alone
+            self.where_it_was(comment)
         } else {
             let may_join = class != Class::Guaranteed && matches!(role, Role::Guest | Role::Viewer);
             self.groups.find(&comment.text, may_join, self.candidates.len())
         };
         let mut note = Note { gone, ..Note::shown(counted, false) };
         let place = match found {
-            Found::Joins { growth, into, nth } => {
-                (note.fate, note.nth) = (Fate::Merged { into }, nth);
+            Found::Joins { growth, into, nth, gone } => {
+                note.fate = if gone { Fate::Shed } else { Fate::Merged { into } };
+                (note.nth, note.part_of, note.later) = (nth, Some(into), true);
                 Place::Grows(growth as u32)
             }
             Found::Says(candidate) => {
@@ -185,9 +188,18 @@ impl Selection {
                 note.nth = self.candidates[candidate].times;
                 Place::Of(candidate as u32)
             }
-            Found::First | Found::Alone => self.candidate(offset, class, true),
+            Found::First | Found::Alone => self.candidate(offset, class, true, gone),
         };
         self.push(FrameEvent::comment(offset, comment.clone()), note, place)
+    }
+
+    /// Where a comment belonged whose text is gone: with what stood for it, whose text may be gone as well.
+    fn where_it_was(&mut self, comment: &Comment) -> Found {
+        let Some(into) = comment.left.as_ref().and_then(|left| left.into) else { return Found::Alone };
+        match self.candidates.iter().rposition(|candidate| candidate.offset == into) {
+            Some(candidate) => Found::Says(candidate),
+            None => self.groups.join(into),
+        }
     }
 
     /// Takes what the show's owner posted, at the open log time. Says its place, too.
@@ -198,18 +210,22 @@ impl Selection {
             Kind::Enter(_) => (self.class(Classed::Enter), ShedClass::Enter),
             _ => (Class::Guaranteed, ShedClass::Normal),
         };
-        let place = self.candidate(offset, class, false);
-        self.push(FrameEvent::new(offset, What::Kind(kind.clone())), Note::shown(counted, false), place)
+        let place = self.candidate(offset, class, false, false);
+        let mut kind = kind.clone();
+        if let Kind::Delete(delete) = &mut kind {
+            delete.left = Vec::new();
+        }
+        self.push(FrameEvent::new(offset, What::Kind(kind)), Note::shown(counted, false), place)
     }
 
     fn class(&self, of: Classed) -> Class {
         self.settings.as_ref().map_or(of.default_class(), |settings| settings.class(of))
     }
 
-    fn candidate(&mut self, offset: Offset, class: Class, is_comment: bool) -> Place {
+    fn candidate(&mut self, offset: Offset, class: Class, is_comment: bool, gone: bool) -> Place {
         let (entry, index) = (self.places.len() as u32, self.candidates.len() as u32);
         let (times, turn, shown, lite) = (1, i64::MAX, false, false);
-        self.candidates.push(Candidate { entry, offset, class, is_comment, times, turn, shown, lite });
+        self.candidates.push(Candidate { entry, gone, offset, class, is_comment, times, turn, shown, lite });
         Place::Of(index)
     }
 
@@ -227,11 +243,14 @@ impl Selection {
         let begin = self.events.len() - count;
         self.choose(begin, at_ms, &settings);
         self.note(begin);
-        let candidates = &self.candidates;
+        let (candidates, notes) = (&self.candidates, &self.notes[begin..]);
         self.groups.close(|index| {
-            let Candidate { offset, times, shown, lite, .. } = candidates[index];
-            shown.then_some((offset, times, lite))
+            let Candidate { entry, offset, times, shown, lite, .. } = candidates[index];
+            (shown && !notes[entry as usize].gone).then_some((offset, times, lite))
         });
+        for candidate in candidates.iter().filter(|candidate| candidate.gone && candidate.shown) {
+            self.groups.stood(candidate.offset, candidate.times, candidate.lite);
+        }
         self.open_at = self.events.len();
         self.places.clear();
         self.candidates.clear();
@@ -253,7 +272,8 @@ impl Selection {
         }
         if is_crowded {
             let events = &self.events[begin..];
-            self.people.choose(events, &self.places, &mut self.candidates, settings, allowed);
+            let notes = &mut self.notes[begin..];
+            self.people.choose(events, notes, &self.places, &mut self.candidates, settings, allowed);
         }
         if settings.budget.is_some() {
             self.bucket.spend(ranked.min(allowed));
@@ -273,11 +293,12 @@ impl Selection {
                     let candidate = &self.candidates[index as usize];
                     note.lite = candidate.lite;
                     note.kept = candidate.is_guaranteed();
+                    note.part_of = (candidate.entry != entry).then_some(candidate.offset);
                     note.fate = match candidate.shown {
                         false => Fate::Shed,
-                        true if note.gone => Fate::Shed,
-                        true if candidate.entry == entry => Fate::Shown,
-                        true => Fate::Merged { into: candidate.offset },
+                        true if candidate.entry != entry && !candidate.gone => Fate::Merged { into: candidate.offset },
+                        true if note.gone || candidate.gone => Fate::Shed,
+                        true => Fate::Shown,
                     };
                 }
             }
@@ -306,12 +327,25 @@ impl Selection {
         self.open_at = count;
     }
 
-    /// A comment's text is gone: no frame that is still to come has it.
-    pub fn redact(&mut self, offset: Offset) {
-        if let Ok(at) = self.events.binary_search_by_key(&offset, |event| event.offset)
-            && matches!(self.events[at].what, What::Comment(_))
-        {
-            (self.notes[at].fate, self.notes[at].gone) = (Fate::Shed, true);
+    /// What is shown at `offset` is about to be taken away, by a batch that is not applied yet: who says the same in it or later
+    /// begins anew. So it is in a page, too, where the text that they would be compared with is gone.
+    pub fn take_away(&mut self, offset: Offset) {
+        self.groups.take_away(offset);
+    }
+
+    /// Texts are gone: no frame that is still to come has them.
+    pub fn redact(&mut self, delete: &Delete) {
+        for offset in std::iter::once(delete.offset).chain(delete.also.iter().copied()) {
+            if let Ok(at) = self.events.binary_search_by_key(&offset, |event| event.offset)
+                && matches!(self.events[at].what, What::Comment(_))
+            {
+                let note = &mut self.notes[at];
+                note.gone = true;
+                // One of several that are still shown goes on being counted with them.
+                if note.fate.into().is_none_or(|into| into == delete.offset) {
+                    note.fate = Fate::Shed;
+                }
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use super::Fate;
 use crate::protocol::encode::Rendition;
 use crate::protocol::frame::{FrameEvent, Raise, ShedClass, ShownComment, What};
 use crate::protocol::ids::Offset;
+use crate::protocol::kind::Kind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,12 +31,28 @@ pub struct Note {
     pub(super) gone: bool,
     /// It is of the guaranteed lane.
     pub(super) kept: bool,
+    /// It joined a comment of an earlier log time.
+    pub(super) later: bool,
+    /// The comment that stands for it, or would.
+    pub part_of: Option<Offset>,
+    /// How many turns its text made it come earlier, where that was looked at.
+    pub bonus: Option<u16>,
 }
 
 impl Note {
     /// An event that is shown, also in the light rendition if it is `lite`.
-    pub(super) fn shown(counted: ShedClass, lite: bool) -> Self {
-        Self { fate: Fate::Shown, nth: 1, lite, counted, gone: false, kept: false }
+    pub(in crate::room) fn shown(counted: ShedClass, lite: bool) -> Self {
+        Self {
+            fate: Fate::Shown,
+            nth: 1,
+            lite,
+            counted,
+            gone: false,
+            kept: false,
+            later: false,
+            part_of: None,
+            bonus: None,
+        }
     }
 
     /// Whether a rendition has the event itself.
@@ -64,7 +81,9 @@ pub struct Told {
 /// The guaranteed ones of `events`: all renditions tell them.
 pub(super) fn kept(events: &[FrameEvent], notes: &[Note]) -> Vec<FrameEvent> {
     let is_kept = |(_, note): &(_, &Note)| note.kept && note.is_told(Rendition::Viewer);
-    events.iter().zip(notes).filter(is_kept).map(|(event, _)| event.clone()).collect()
+    let mut events: Vec<_> = events.iter().zip(notes).filter(is_kept).map(|(event, _)| event.clone()).collect();
+    forget_folded(&mut events);
+    events
 }
 
 /// What `rendition` says of `events`, each with its note, of a stretch that begins after `prev`.
@@ -91,8 +110,20 @@ pub(super) fn tell(rendition: Rendition, mut events: Vec<FrameEvent>, notes: &[N
         events.retain(|_| is_told.next().unwrap_or(true));
         events.extend(raises);
     }
+    if rendition != Rendition::Full {
+        forget_folded(&mut events);
+    }
     told.events = events;
     told
+}
+
+/// What a deleted comment stood for is on the screens of consoles alone.
+fn forget_folded(events: &mut [FrameEvent]) {
+    for event in events {
+        if let What::Kind(Kind::Delete(delete)) = &mut event.what {
+            delete.also = Vec::new();
+        }
+    }
 }
 
 /// Each event with what became of it.
@@ -118,7 +149,7 @@ fn fold(
             Some(first) => {
                 let (before, after) = events.split_at_mut(at);
                 if let (What::Comment(first), What::Comment(joins)) = (&mut before[first].what, &after[0].what) {
-                    join(first, joins);
+                    join(first, joins, !notes[at].later);
                 }
             }
             None => {
@@ -131,8 +162,12 @@ fn fold(
     raises.into_values().map(|raise| FrameEvent::new(raise.offset, What::Raise(raise))).collect()
 }
 
-fn join(first: &mut ShownComment, joins: &ShownComment) {
+/// Names are those of the same log time alone: a raise has none, and it is chance whether a frame or a page holds both.
+fn join(first: &mut ShownComment, joins: &ShownComment, is_named: bool) {
     first.times += 1;
+    if !is_named {
+        return;
+    }
     let name: &Arc<str> = &joins.comment.user.name;
     let is_new = joins.comment.user.id != first.comment.user.id && !first.names.contains(name);
     if first.names.len() < NAMES_MAX && is_new {

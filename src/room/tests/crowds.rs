@@ -1,6 +1,8 @@
 //! Crowded rooms with random people, texts, roles, kinds and settings: what each rendition says adds up, and is the same
 //! live, in pages of any cut, after a restart and in a plain replay.
 
+mod deletions;
+
 use super::lagging::LaggingLog;
 use super::rig::{Rig, TICK_US, decode, settings};
 use super::{comment, conn};
@@ -10,7 +12,9 @@ use crate::protocol::encode::{Encoding, Rendition, Variant};
 use crate::protocol::event::{Comment, Event, Role, User};
 use crate::protocol::frame::{Frame, FrameEvent, ShedClass, What};
 use crate::protocol::ids::{ClientId, Offset};
-use crate::protocol::kind::{Ballot, Custom, Enter, Gift, Kind, Pin, Poll, PollClose, Post, Tally, Unpin, Votes};
+use crate::protocol::kind::{
+    Ballot, Custom, Delete, Enter, Gift, Kind, Pin, Poll, PollClose, Post, Tally, Unpin, Votes,
+};
 use crate::protocol::message::{Ack, Outcome, ServerMessage, VoteRequest};
 use crate::protocol::settings::{Class, Classed, Merge, RoomSettings, SettingsPatch};
 use crate::room::actor::{Effect, Settings};
@@ -32,6 +36,8 @@ enum Step {
     /// Another node's comments, the same as ours.
     Foreign(Vec<(u8, u8)>),
     Change(SettingsPatch),
+    /// One of the newest comments is deleted, or two at once.
+    Delete(u8, Option<u8>),
     Pass(u64),
     Restart,
 }
@@ -68,6 +74,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => prop::collection::vec(any::<u8>(), 1..6).prop_map(Step::Kinds),
         2 => prop::collection::vec(any::<u8>(), 1..6).prop_map(Step::Own),
         1 => patches().prop_map(Step::Change),
+        3 => (any::<u8>(), prop::option::of(any::<u8>())).prop_map(|(one, other)| Step::Delete(one, other)),
         5 => (1..4_u64).prop_map(|ticks| Step::Pass(ticks * TICK_US)),
         1 => (1_000_000..7_000_000_u64).prop_map(Step::Pass),
         1 => Just(Step::Restart),
@@ -146,7 +153,8 @@ impl Show {
                 {
                     continue;
                 }
-                Effect::Posted { .. } => continue, // Polls that are open, or not, are refused.
+                // Polls that are open, or not, are refused.
+                Effect::Posted { .. } | Effect::Redacted => continue,
                 other => panic!("{other:?}"),
             };
             for rendition in Rendition::ALL {
@@ -197,6 +205,22 @@ impl Show {
                         rig.actor.vote(conn(2), &voter, vote, rig.now_us, &mut rig.out);
                     }
                 }
+                Step::Delete(one, other) => {
+                    let all = rig.log.read(&rig.handle.id, 0, Limit::events(usize::MAX)).unwrap();
+                    let comments: Vec<_> = all.iter().filter(|r| matches!(r.event, Event::Comment(_))).collect();
+                    // Mostly what was just said, sometimes what was said long ago.
+                    let among = |pick: u8| comments.len().min(if pick < 200 { 12 } else { 200 });
+                    let target = |pick: u8| comments.iter().rev().nth(usize::from(pick) % among(pick).max(1));
+                    let targets = std::iter::once(one).chain(other).filter_map(target);
+                    let delete = |record: &&Record| {
+                        let kind = Kind::Delete(Delete::new(record.offset));
+                        Event::Post(Box::new(Post { key: None, kind }))
+                    };
+                    let events: Vec<_> = targets.map(delete).collect();
+                    if !events.is_empty() {
+                        rig.post(0, events);
+                    }
+                }
                 Step::Change(patch) => {
                     let kind = Kind::Settings(patch);
                     rig.log.foreign(vec![Event::Post(Box::new(Post { key: None, kind }))]);
@@ -221,6 +245,20 @@ impl Show {
     fn records(&self) -> Vec<Record> {
         self.rig.log.read(&self.rig.handle.id, 0, Limit::events(usize::MAX)).unwrap()
     }
+}
+
+/// The comments whose text is gone.
+fn gone(records: &[Record]) -> BTreeSet<Offset> {
+    let is_gone = |record: &&Record| matches!(&record.event, Event::Comment(comment) if comment.deleted);
+    records.iter().filter(is_gone).map(|record| record.offset).collect()
+}
+
+/// Without comments that were deleted since, whose place is still counted.
+fn without(said: Said, gone: &BTreeSet<Offset>) -> (Vec<Offset>, BTreeMap<Offset, u64>, BTreeMap<&'static str, u64>) {
+    let (mut shown, mut times, _, sums) = said;
+    shown.retain(|offset| !gone.contains(offset));
+    times.retain(|offset, _| !gone.contains(offset));
+    (shown, times, sums)
 }
 
 /// The settings in force at each log time.
@@ -321,7 +359,7 @@ proptest! {
     fn every_frame_of_every_rendition_adds_up_and_has_the_guaranteed_lane(steps in steps(), most in 3..40_usize) {
         let show = Show::play(steps, most);
         let records = show.records();
-        let settings = in_force(&records);
+        let (settings, gone) = (in_force(&records), gone(&records));
         for (rendition, frames) in &show.frames {
             for frame in frames {
                 let inside = records.iter().filter(|record| record.offset > frame.prev && record.offset <= frame.last);
@@ -330,7 +368,8 @@ proptest! {
                 for record in inside {
                     let Some((name, class)) = counted(&record.event, &settings[&record.at_ms]) else { continue };
                     *there.entry(name).or_default() += 1;
-                    prop_assert!(class != Class::Guaranteed || shown.contains(&record.offset), "S14 in {rendition}");
+                    let is_told = shown.contains(&record.offset) || gone.contains(&record.offset);
+                    prop_assert!(class != Class::Guaranteed || is_told, "S14 in {rendition}");
                 }
                 prop_assert_eq!(accounted(frame), there, "S13 in {}: {:?}", rendition, frame);
             }
@@ -340,16 +379,21 @@ proptest! {
     #[test]
     fn pages_cut_anywhere_say_what_live_frames_said(steps in steps(), most in 3..40_usize, step in 1..30_usize) {
         let show = Show::play(steps, most);
+        let gone = gone(&show.records());
         for rendition in Rendition::ALL {
             let live = &show.frames[rendition.as_str()];
             for at in (0..live.len()).step_by(3) {
                 for events in [step, usize::MAX] {
                     let pages = show.rig.pages(live[at].prev, events, variant(rendition));
                     let (mut page, mut frames) = (said_by(&pages), said_by(&live[at..]));
+                    if gone.is_empty() {
+                        prop_assert_eq!(&page.2, &frames.2, "{:?} from {}", rendition, live[at].prev);
+                    }
                     if rendition == Rendition::Lite {
                         // On first sight a page counts what this rendition told; a raise tells the whole.
                         (page.1, frames.1) = (BTreeMap::new(), BTreeMap::new());
                     }
+                    let (page, frames) = (without(page, &gone), without(frames, &gone));
                     prop_assert_eq!(page, frames, "{:?} from {} in {}s", rendition, live[at].prev, events);
                     let ((gifts, polls), (live_gifts, live_polls)) = (totals(&pages), totals(&live[at..]));
                     prop_assert_eq!(gifts, live_gifts, "{:?} from {} in {}s", rendition, live[at].prev, events);
@@ -378,7 +422,11 @@ proptest! {
             core.complete();
             fates.extend(batch.iter().filter_map(|record| Some((record.offset, core.fate(record.offset)?))));
         }
+        let gone = gone(&records);
         for event in show.frames["full"].iter().flat_map(|frame| &frame.events) {
+            if gone.contains(&event.offset) {
+                continue;
+            }
             let fate = fates[&event.offset];
             prop_assert_eq!((event.outcome, event.into), (Some(fate.outcome()), fate.into()));
             let role = event.as_comment().map(|shown| shown.comment.user.role);
@@ -387,7 +435,7 @@ proptest! {
         }
         let shown: BTreeSet<_> =
             show.frames["viewer"].iter().flat_map(|frame| &frame.events).map(|event| event.offset).collect();
-        for ack in &show.acks {
+        for ack in show.acks.iter().filter(|ack| !gone.contains(&ack.offset)) {
             let fate = fates[&ack.offset];
             prop_assert_eq!((ack.outcome, ack.into), (fate.outcome(), fate.into()));
             prop_assert_eq!(shown.contains(&ack.offset), ack.outcome == Outcome::Shown);

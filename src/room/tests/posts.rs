@@ -227,7 +227,7 @@ fn what_cannot_be_there_cannot_be_deleted() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     rig.actor.comment(conn(1), comment("u", "x"), rig.now_us, &mut rig.out);
     rig.run_for(TICK_US);
-    let delete = |offset| post(None, Kind::Delete(Delete { offset }));
+    let delete = |offset| post(None, Kind::Delete(Delete::new(offset)));
     rig.post(1, vec![delete(1)]);
     for (ticket, offset) in [(2, 0), (3, 2), (4, u64::MAX)] {
         rig.post(ticket, vec![pin("", 0), delete(offset)]);
@@ -394,7 +394,7 @@ fn a_deleted_comment_is_not_in_the_log_any_more() {
     let said = Comment { media_ms: Some(1), id: Some(id("c1")), ..comment("u", "secret") };
     rig.actor.comment(conn(1), said, rig.now_us, &mut rig.out);
     rig.run_for(TICK_US);
-    rig.post(1, vec![post(None, Kind::Delete(Delete { offset: 1 }))]);
+    rig.post(1, vec![post(None, Kind::Delete(Delete::new(1)))]);
     rig.run_for(TICK_US);
     let Event::Comment(gone) = &rig.logged()[0] else { panic!("no comment") };
     assert_eq!((&*gone.text, gone.deleted, gone.media_ms, &*gone.user.id), ("", true, None, "u"));

@@ -26,6 +26,7 @@ fn comment(offset: Offset) -> FrameEvent {
         first: false,
         deleted: false,
         posted: None,
+        left: None,
     };
     FrameEvent::comment(offset, comment)
 }
