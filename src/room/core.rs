@@ -95,7 +95,7 @@ pub struct Core {
     recent: Recent,
     speakers: Speakers,
     combos: Combos,
-    folds: Folds,
+    pub(super) folds: Folds,
     /// Whether the open log time counts: not if the base covers it.
     counts: bool,
     /// The ids of the open log time's comments, by their place in it.
@@ -271,11 +271,6 @@ impl Core {
         for record in records.iter().filter(|record| record.offset > self.last) {
             deletes(&record.event).for_each(|(offset, _)| self.selection.take_away(offset));
         }
-    }
-
-    /// Records up to `offset` are not in the log any more, or not looked at.
-    pub fn begin_after(&mut self, offset: Offset) {
-        self.folds.begin_after(offset);
     }
 
     /// What no longer stands because of a bound, and combos that were cut, since this was last asked.

@@ -18,7 +18,7 @@ pub(super) fn replay(core: &mut Core, log: &dyn Log, room: &RoomId, opened: &Ope
     }
     let needed = head.last.saturating_sub(2 * IDS_MAX as u64);
     let mut after = base.as_ref().map_or(0, |base| base.offset).min(needed).max(head.first.saturating_sub(1));
-    core.begin_after(after);
+    core.folds.begin_after(after); // What was said before is not known.
     while after < head.last {
         fail_point!("in_recovery");
         let limit = Limit::events(REPLAY_EVENTS);

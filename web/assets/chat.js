@@ -35,12 +35,14 @@ export class Chat {
   /** A comment stands for more now. Forgotten if it is not in the list any more. @param {number} offset @param {number} times */
   grow(offset, times) { this.#grow(String(offset), times); }
 
-  /** A comment is gone. @param {number} offset */
+  /** A comment is gone, and one's own that went into it. @param {number} offset */
   remove(offset) {
     const key = String(offset);
-    this.#pending = this.#pending.filter((row) => row.offset !== offset);
-    for (const item of [...(this.#byKey.get(key) ?? [])]) {
-      if (item.dataset.offset !== key) continue; // Another's, that went into it.
+    this.#pending = this.#pending.filter((row) => row.offset !== offset && (row.offset === undefined || row.key !== key));
+    // One's own may stand under the key of the one that it went into.
+    const rows = /** @type {HTMLElement[]} */ ([...this.#list.children]);
+    const itself = rows.filter((item) => item.dataset.offset === key);
+    for (const item of new Set([...(this.#byKey.get(key) ?? []), ...itself])) {
       item.remove();
       this.#forget(item);
     }

@@ -29,6 +29,11 @@ export class Own {
   /** @param {{offset: number, times: number}} raise */
   raised({ offset, times }) { remember(this.#times, offset, times); }
 
+  /** A deletion: what was folded into it is not shown any more. @param {number} offset */
+  removed(offset) {
+    for (const [own, { into }] of this.#waiting) if (own === offset || into === offset) this.#waiting.delete(own);
+  }
+
   /** @param {string} text @param {object} style @param {{offset: number, outcome: string, into?: number}} sent */
   acknowledged(text, style, { offset, outcome, into }) {
     if (this.#seen.has(offset)) return;

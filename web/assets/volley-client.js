@@ -23,7 +23,7 @@ export { KEEP_MS, PENDING_MAX } from "./volley-outbox.js";
  * @typedef {{user: User, name: string, count: number, value: number, combo?: string, total?: number}} Gift
  * @typedef {{offset: number, by: number, times: number}} Raise
  * @typedef {{offset: number, comment?: Comment, gift?: Gift, announcement?: import("./volley-board.js").Announcement,
- *   custom?: import("./volley-board.js").Custom, pin?: import("./volley-board.js").Pin, unpin?: {}, delete?: {offset: number},
+ *   custom?: import("./volley-board.js").Custom, pin?: import("./volley-board.js").Pin, unpin?: {}, delete?: {offset: number, also?: number[]},
  *   poll?: import("./volley-board.js").Poll, poll_close?: {id: string}, enter?: {user: User},
  *   settings?: import("./volley-board.js").Settings, outcome?: string, into?: number}} RoomEvent
  * @typedef {{room: string, session: string, you: User, recovered: boolean, reason?: string, epoch: string,

@@ -144,8 +144,11 @@ function happened({ offset, gift, announcement, custom, enter, delete: gone }, o
   if (custom && isNow && !custom.sticky && productOf(custom, location.href)) shelf.offer(custom);
   if (enter && isNow && origin === "live") entrances.enter(enter.user);
   if (gone) {
-    chat.remove(gone.offset);
-    danmaku.remove(gone.offset);
+    for (const offset of [gone.offset, ...gone.also ?? []]) {
+      chat.remove(offset);
+      danmaku.remove(offset);
+    }
+    own.removed(gone.offset);
   }
 }
 

@@ -167,6 +167,20 @@ pub fn newest_comments(address: SocketAddr, room: &str, count: u64) -> Result<Ve
     Ok(comments.map(|item| item.offset).collect())
 }
 
+/// Offsets of the comments that the deletion at `offset` took beside the one that it names.
+///
+/// # Errors
+/// A sentence.
+pub fn taken_along(address: SocketAddr, room: &str, offset: u64) -> Result<Vec<u64>, String> {
+    let path = format!("/v1/rooms/{room}/events?after={}&limit=1", offset - 1);
+    let body = get(address, &path)?;
+    let wrong = || format!("{path}: no deletion: {body}");
+    let page: Value = serde_json::from_str(&body).map_err(|_| wrong())?;
+    let delete = page.pointer("/events/0/delete").ok_or_else(wrong)?;
+    let also = delete.get("also").and_then(Value::as_array);
+    Ok(also.into_iter().flatten().filter_map(Value::as_u64).collect())
+}
+
 /// Reads the whole log of every room and writes it down. Nothing may be written meanwhile.
 ///
 /// # Errors

@@ -31,6 +31,8 @@ pub struct Done {
     pub stored: u64,
     /// Of them, deletions.
     pub deleted: u64,
+    /// What went with those because it had been folded into them.
+    pub taken_along: u64,
     /// Polls opened.
     pub polls: u64,
     /// Posts that were sent again.
@@ -224,10 +226,21 @@ impl Owner {
             return Ok(());
         }
         let offset = comments[self.dice.below(comments.len() as u64) as usize];
-        let (epoch, _) = self.must_post(room, &json!({ "delete": { "offset": offset } }))?;
+        let (epoch, at) = self.must_post(room, &json!({ "delete": { "offset": offset } }))?;
         self.done.deleted += 1;
-        let (room, epoch) = (room.into(), Some(epoch.into()));
-        self.recorder.write(&Event::Deleted(Deleted { room, epoch, offset }));
+        let began = Instant::now();
+        let also = loop {
+            match audit::taken_along(self.plan.addresses[0], room, at) {
+                Ok(also) => break also,
+                Err(error) if began.elapsed() > PATIENCE => return Err(error),
+                Err(_) => std::thread::sleep(AGAIN_AFTER),
+            }
+        };
+        self.done.taken_along += also.len() as u64;
+        for offset in std::iter::once(offset).chain(also) {
+            let (room, epoch) = (room.into(), Some(epoch.as_str().into()));
+            self.recorder.write(&Event::Deleted(Deleted { room, epoch, offset }));
+        }
         Ok(())
     }
 }

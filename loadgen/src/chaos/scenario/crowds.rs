@@ -55,12 +55,14 @@ fn crowd(ground: &mut Ground) -> Result<(), Trouble> {
     ground.figure("posts", done.stored);
     ground.figure("polls", done.polls);
     ground.figure("deletions", done.deleted);
+    ground.figure("taken along", done.taken_along);
     must_be_good(ground)?;
     let nothing = [
         ("merged", counts.merged),
         ("shed", counts.shed),
         ("put on the lighter rendition", counts.slid),
         ("deleted", done.deleted),
+        ("taken along by a deletion", done.taken_along),
         ("resumed", counts.recovered),
     ];
     match nothing.iter().find(|(_, count)| *count == 0) {
