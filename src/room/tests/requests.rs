@@ -18,7 +18,7 @@ fn a_request_that_means_another_log_or_deletes_twice_is_refused_and_its_repetiti
     rig.run_for(TICK_US);
     rig.log.release();
     rig.run();
-    let delete = |key: &str| post(Some((key, 1)), Kind::Delete(Delete { offset: 1 }));
+    let delete = |key: &str| post(Some((key, 1)), Kind::Delete(Delete::new(1)));
     let send = |rig: &mut Rig, ticket, epoch, events, targets| {
         let request = PostRequest { epoch, targets, ..PostRequest::of(events) };
         rig.actor.post(ticket, request, rig.now_us, &mut rig.out);
@@ -114,7 +114,7 @@ fn a_posted_comment_is_compared_by_everything_that_it_says_also_after_a_restart_
         rig.post(4, vec![pin("k", 3)]);
         let conflict = || Err(PostError::Conflict { index: 0 });
         assert_eq!(rig.posted(), [(2, Ok(vec![1])), (3, conflict()), (4, conflict())], "life {life}");
-        rig.post(5, vec![post(None, Kind::Delete(Delete { offset: 1 }))]);
+        rig.post(5, vec![post(None, Kind::Delete(Delete::new(1)))]);
         rig.run_for(TICK_US);
         rig = rig.restarted(settings());
     }
