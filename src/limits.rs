@@ -309,11 +309,21 @@ pub const POST_ANSWER_MS: u64 = 10_000;
 /// fewer connections.
 pub const POSTS_MAX: usize = 256;
 
-/// Rooms that an announcement waits for at one time: with the default tick 10,000 rooms take about a second and a half.
+/// Rooms that announcements wait for at one time, all of them together: with the default tick 10,000 rooms take about a second and
+/// a half, and nineteen of twenty places in the log's queue are left to others.
 pub const ANNOUNCE_IN_FLIGHT: usize = 1_024;
 
-/// How long an announcement's sender waits for all rooms. It goes on without them.
+/// How long rooms that cannot take an announcement are asked again. Then its sender is told which do not have it.
 pub const ANNOUNCE_ANSWER_MS: u64 = 20_000;
+
+/// Announcements under way at one time. They share [`ANNOUNCE_IN_FLIGHT`]; further ones are answered `overloaded`.
+pub const ANNOUNCING_MAX: usize = 4;
+
+/// A room that could not take an announcement is asked again after this long, unless it says when.
+pub const ANNOUNCE_PAUSE_MS: u64 = 250;
+
+/// Rooms that an answer names because they do not have the announcement.
+pub const ANNOUNCE_NAMED_MAX: usize = 100;
 
 /// Largest data of a `custom` event, in bytes of JSON.
 pub const CUSTOM_BYTES_MAX: usize = 1_024;

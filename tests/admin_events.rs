@@ -277,7 +277,14 @@ fn an_announcement_reaches_every_open_room_and_a_repetition_none_twice() {
     let conflict = json!({"announcement": {"text": "another text"}});
     let answer = post(server.admin, "/v1/announce", "Idempotency-Key: closing\r\n", &conflict);
     let tally: Value = serde_json::from_str(&answer.body).unwrap();
-    assert_eq!(tally, json!({"rooms": 0, "failed": 5, "failures": {"id_conflict": 5}}));
+    assert_eq!((answer.status, answer.code().as_str()), (409, "not_everywhere"), "{answer:?}");
+    assert_eq!((&tally["failed"], &tally["failures"]), (&json!(5), &json!({"id_conflict": 5})));
+    assert_eq!((&tally["rooms"], &tally["idempotency_key"]), (&json!(0), &json!("closing")));
+    assert_eq!(tally["failed_rooms"].as_array().map(Vec::len), Some(5));
+    // Nobody hears it in any room, so no room is asked.
+    let over = json!({"announcement": {"text": "too late", "until": 1_600_000_000_000_u64}});
+    let answer = post(server.admin, "/v1/announce", "", &over);
+    assert_eq!((answer.status, answer.code().as_str()), (422, "bad_time"), "{answer:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::archive::Archive;
 use super::pages::Named;
 use super::posting::{PostFailure, PostRefused};
 use super::{Key, Posts, intake, targets};
-use crate::limits::POST_ANSWER_MS;
+use crate::limits::{ANNOUNCING_MAX, POST_ANSWER_MS};
 use crate::metrics::PostRefusals;
 use crate::protocol::ids::RoomId;
 use crate::room::posting::{PostError, PostRequest, Posted};
@@ -25,7 +25,7 @@ pub(super) struct Desk {
     pub(super) posts: Arc<dyn Posts>,
     pub(super) rooms: super::ListRooms,
     pub(super) metrics: PostRefusals,
-    /// One place: who announces.
+    /// A place for each announcement.
     pub(super) announcing: Arc<Semaphore>,
     archive: Archive,
     key: Arc<Key>,
@@ -37,7 +37,7 @@ impl Desk {
             posts: state.posts.clone(),
             rooms: state.rooms.clone(),
             metrics: PostRefusals::new(),
-            announcing: Arc::new(Semaphore::new(1)),
+            announcing: Arc::new(Semaphore::new(ANNOUNCING_MAX)),
             // With places of its own: readers of histories do not make a deletion wait.
             archive: Archive::new(state.log.clone()),
             key: state.key.clone(),

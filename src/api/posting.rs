@@ -2,7 +2,7 @@
 
 use super::key::KeyError;
 use crate::explain;
-use crate::limits::{POST_BODY_MS, POST_BYTES_MAX};
+use crate::limits::{ANNOUNCE_PAUSE_MS, ANNOUNCING_MAX, POST_BODY_MS, POST_BYTES_MAX};
 use crate::policy::posts::{Fault, FaultKind};
 use crate::protocol::ids::{BadRoomId, RoomId};
 use crate::room::posting::{PostError, PostRequest, Posted};
@@ -14,6 +14,7 @@ use axum::{Extension, Json};
 use serde_json::{Value, json};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What becomes of a post. Dropping it changes nothing: the events are on their way.
 pub type PostFuture = Pin<Box<dyn Future<Output = Result<Posted, PostFailure>> + Send>>;
@@ -65,8 +66,8 @@ pub(super) enum PostRefused {
     TooSlow,
     /// The body says something that it may not.
     Fault(Fault),
-    /// Another announcement is under way.
-    AnnouncementRunning,
+    /// [`ANNOUNCING_MAX`] announcements are under way.
+    AnnouncementsRunning,
     /// The room did not take it.
     Failed(PostFailure),
 }
@@ -122,9 +123,10 @@ impl PostRefused {
                 };
                 (status, code, message.clone())
             }
-            Self::AnnouncementRunning => {
-                let message = "another announcement is under way; try again when it has reached all rooms";
-                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", message.into())
+            Self::AnnouncementsRunning => {
+                let message =
+                    format!("{ANNOUNCING_MAX} announcements are under way; try again when one has reached all rooms");
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
             }
             Self::Failed(failure) => failure.parts(),
         };
@@ -158,7 +160,7 @@ impl PostRefused {
     /// Seconds after which a retry may succeed.
     fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::AnnouncementRunning => Some(5),
+            Self::AnnouncementsRunning => Some(5),
             Self::Failed(PostFailure::RoomsFull) => Some(30),
             Self::Failed(PostFailure::Full | PostFailure::Behind | PostFailure::Unknown) => Some(1),
             Self::Failed(PostFailure::Draining | PostFailure::Room(PostError::Unavailable)) => Some(5),
@@ -171,7 +173,7 @@ impl PostRefused {
 
     /// Whether the body, or a part of it, was not read: then nothing can follow on the connection.
     fn leaves_body(&self) -> bool {
-        !matches!(self, Self::Fault(_) | Self::Failed(_) | Self::AnnouncementRunning)
+        !matches!(self, Self::Fault(_) | Self::Failed(_) | Self::AnnouncementsRunning)
     }
 }
 
@@ -201,6 +203,28 @@ impl PostFailure {
                 (StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", message.to_owned())
             }
         }
+    }
+
+    /// Whether the same request may be taken soon: the server was busy, or nobody knows.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::RoomsFull | Self::Full | Self::Behind | Self::Unknown => true,
+            Self::Draining => false,
+            Self::Room(error) => matches!(error, PostError::Overloaded { .. } | PostError::Unavailable),
+        }
+    }
+
+    /// Whether the server is to blame, not the request.
+    pub(super) fn is_the_servers(&self) -> bool {
+        self.parts().0.is_server_error()
+    }
+
+    /// How long to wait before it is asked again.
+    pub(super) fn pause(&self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Room(PostError::Overloaded { retry_ms }) => *retry_ms,
+            _ => ANNOUNCE_PAUSE_MS,
+        })
     }
 
     /// Its code, where many rooms' outcomes are counted.
@@ -256,7 +280,7 @@ mod tests {
             fault(FaultKind::OutOfRange),
             fault(FaultKind::Empty),
             fault(FaultKind::TooLong),
-            PostRefused::AnnouncementRunning,
+            PostRefused::AnnouncementsRunning,
             PostRefused::Failed(PostFailure::RoomsFull),
             PostRefused::Failed(PostFailure::Full),
             PostRefused::Failed(PostFailure::Behind),

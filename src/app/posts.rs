@@ -38,7 +38,7 @@ pub struct Asker {
     answer: oneshot::Sender<Result<Posted, PostError>>,
     held: Held,
     metrics: PostMetrics,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl Asker {
@@ -49,9 +49,12 @@ impl Asker {
 
     /// Answers.
     pub(super) fn answer(self, result: Result<Posted, PostError>) {
-        self.metrics.answered(result.is_ok());
+        let Self { answer, held, metrics, place } = self;
+        metrics.answered(result.is_ok());
+        // First, so that the next request finds the place free.
+        drop((held, place));
         // Whoever asked may have left.
-        let _ = self.answer.send(result);
+        let _ = answer.send(result);
     }
 }
 
@@ -86,7 +89,8 @@ impl Askers {
     }
 }
 
-/// The rooms as the HTTP side posts to them.
+/// The rooms as the HTTP side posts to them. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct Mailroom {
     registry: Arc<Registry>,
     shards: Shards<Node>,
@@ -102,17 +106,17 @@ impl Mailroom {
         Self { registry, shards, shutdown, places, announced, metrics: PostMetrics::new() }
     }
 
-    fn send(&self, room: Arc<RoomHandle>, places: &Arc<Semaphore>, request: PostRequest) -> PostFuture {
-        let held = Held { registry: self.registry.clone(), room };
+    fn held(&self, room: Arc<RoomHandle>) -> Held {
+        Held { registry: self.registry.clone(), room }
+    }
+
+    fn send(&self, held: Held, place: OwnedSemaphorePermit, request: PostRequest) -> PostFuture {
         if self.shutdown.has_begun() {
             return self.refuse(PostFailure::Draining);
         }
-        let Ok(place) = places.clone().try_acquire_owned() else {
-            return self.refuse(PostFailure::Full);
-        };
         let home = held.room.home;
         let (answer, answered) = oneshot::channel();
-        let from = Asker { answer, held, metrics: self.metrics.clone(), _place: place };
+        let from = Asker { answer, held, metrics: self.metrics.clone(), place };
         let letter = Letter { from, request };
         // Never waits: this is the HTTP side's thread.
         if self.shards.send(home, Message::Mail(Mail::Post(Box::new(letter)))).is_err() {
@@ -135,13 +139,23 @@ impl Mailroom {
 
 impl Posts for Mailroom {
     fn post(&self, room: &RoomId, request: PostRequest) -> PostFuture {
-        match self.registry.claim(room) {
-            Ok(room) => self.send(room, &self.places, request),
-            Err(_) => self.refuse(PostFailure::RoomsFull),
+        let Ok(room) = self.registry.claim(room) else { return self.refuse(PostFailure::RoomsFull) };
+        let held = self.held(room);
+        match self.places.clone().try_acquire_owned() {
+            Ok(place) => self.send(held, place, request),
+            Err(_) => self.refuse(PostFailure::Full),
         }
     }
 
     fn announce(&self, room: &Arc<RoomHandle>, request: PostRequest) -> Option<PostFuture> {
-        self.registry.hold(room).then(|| self.send(room.clone(), &self.announced, request))
+        let held = self.registry.hold(room).then(|| self.held(room.clone()))?;
+        let mailroom = self.clone();
+        Some(Box::pin(async move {
+            // A place is free again a moment after the answer that it was for: who waits gets it.
+            match mailroom.announced.clone().acquire_owned().await {
+                Ok(place) => mailroom.send(held, place, request).await,
+                Err(_) => mailroom.refuse(PostFailure::Draining).await,
+            }
+        }))
     }
 }

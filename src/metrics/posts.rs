@@ -4,6 +4,7 @@ use ::metrics::{Counter, counter, describe_counter};
 
 const POSTS: &str = "volley_posts_total";
 const REFUSALS: &str = "volley_post_refusals_total";
+const ANNOUNCED_AGAIN: &str = "volley_announcement_retries_total";
 const ROOM_REFUSALS: &str = "volley_room_refusals_total";
 const STANDING_DROPPED: &str = "volley_standing_dropped_total";
 const DELETIONS_IN_PART: &str = "volley_deletions_in_part_total";
@@ -42,15 +43,22 @@ pub struct PostRefusals {
     pub key: Counter,
     /// Not JSON, too long, too slow, not valid.
     pub bad: Counter,
-    /// Announcements that found another one under way.
+    /// Announcements that found as many under way as may be.
     pub busy: Counter,
+    /// Rooms that could not take an announcement and were asked again.
+    pub announced_again: Counter,
 }
 
 impl PostRefusals {
     /// The handles. Every caller gets the same series.
     pub fn new() -> Self {
         let reason = |reason: &'static str| counter!(REFUSALS, "reason" => reason);
-        Self { key: reason("key"), bad: reason("bad"), busy: reason("busy") }
+        Self {
+            key: reason("key"),
+            bad: reason("bad"),
+            busy: reason("busy"),
+            announced_again: counter!(ANNOUNCED_AGAIN),
+        }
     }
 }
 
@@ -127,8 +135,9 @@ pub(super) fn describe() {
         "Deletions of comments so old that their room no longer knew every comment that had been folded into them."
     );
     describe_counter!(POSTS, "Posts that rooms were asked to take, by what came of it: taken or failed.");
+    describe_counter!(ANNOUNCED_AGAIN, "Times a room was asked again because it could not take an announcement.");
     describe_counter!(
         REFUSALS,
-        "Posts that no room heard of, by reason: key, bad (body or headers), busy (another announcement)."
+        "Posts that no room heard of, by reason: key, bad (body or headers), busy (too many announcements)."
     );
 }
