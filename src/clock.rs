@@ -57,6 +57,11 @@ fn system_ms() -> u64 {
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).min(LAST_MS)
 }
 
+/// Whether the system's clock says a time that HTTP has a date for. Who has no clock sends none (RFC 9110, 6.6.1).
+pub fn has_a_date() -> bool {
+    SystemTime::now().duration_since(UNIX_EPOCH).is_ok_and(|since| since.as_millis() <= u128::from(LAST_MS))
+}
+
 /// A difference that is no jump: what a time server corrects while it runs.
 const JUMP_US: u64 = 1_000_000;
 

@@ -44,6 +44,7 @@ pub(super) fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
     // The deadlines are our own: hyper's would need a boxed timer per connection.
     http.header_read_timeout(None).max_buf_size(HTTP_HEAD_BYTES_MAX).max_headers(HTTP_HEADERS_MAX).half_close(false);
+    http.auto_date_header(clock::has_a_date());
     http
 }
 
