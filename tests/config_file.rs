@@ -1,5 +1,11 @@
 //! The configuration file of a real process: what is read, what is refused, and what the operator is told.
 
+mod common;
+mod program;
+
+use common::http;
+use program::{Program, SERVE};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -126,5 +132,38 @@ fn what_editors_put_before_a_text_is_skipped_and_another_encoding_is_named() {
         std::fs::write(&path, bytes).expect("written");
         let (code, said) = shown(&path);
         assert!(code == 78 && said.contains(told), "{code}: {said}");
+    }
+}
+
+#[test]
+fn a_key_in_use_stands_in_no_log_no_metric_and_no_answer() {
+    const CANARY: &str = "CANARY-0123456789-CANARY";
+    let scratch = Scratch::new("canary");
+    let said = scratch.0.join("log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_volley"));
+    command.args(SERVE).args(["--data", "memory", "--log", "trace"]).env_clear().env("VOLLEY_ADMIN_KEY", CANARY);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&said).expect("a file"));
+    let server = Program::of(&mut command);
+    let post = |key: &str| {
+        let body = r#"{"announcement":{"text":"hello"}}"#;
+        let head = format!("Host: {}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n", server.admin);
+        let head = format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        http(server.admin, &format!("POST /v1/rooms/demo/events?key={key} HTTP/1.1\r\n{head}\r\n{body}"))
+    };
+    let _viewer = server.join("demo");
+    let (right, wrong) = (post(CANARY), post("CANARY-of-somebody-else"));
+    assert_eq!(wrong.0, 401, "{wrong:?}");
+    assert_ne!(right.0, 401, "{right:?}");
+    let get = |path: &str| {
+        let head = format!("Host: {}\r\nAuthorization: Bearer {CANARY}\r\nConnection: close\r\n", server.admin);
+        http(server.admin, &format!("GET {path} HTTP/1.1\r\n{head}\r\n")).1
+    };
+    let mut all = vec![right.1, wrong.1, get("/metrics"), get("/healthz"), get("/v1/rooms"), get("/nowhere")];
+    assert!(server.stop());
+    let log = std::fs::read_to_string(&said).expect("text");
+    assert!(log.contains("ready"), "it logs: {log}");
+    all.push(log);
+    for text in all {
+        assert!(!text.contains("CANARY"), "{text}");
     }
 }

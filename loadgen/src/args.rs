@@ -3,6 +3,7 @@
 //! Does not know: which command a flag belongs to.
 
 use clap::ValueEnum;
+use clap::error::{ContextKind, ContextValue};
 
 /// `--encoding`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -11,6 +12,19 @@ pub enum WireArg {
     Json,
     /// Binary frames.
     Msgpack,
+}
+
+/// A usage error without the words that are no flags: a key in the wrong place would end in a script's log.
+pub fn without_strays(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        let is_stray = |text: &str| !text.starts_with("--") && !text.starts_with('<') && !text.starts_with('[');
+        if matches!(error.get(kind), Some(ContextValue::String(text)) if is_stray(text)) {
+            error.insert(kind, ContextValue::String("(not shown)".into()));
+            // "To pass … as a value": repeats it.
+            error.remove(ContextKind::Suggested);
+        }
+    }
+    error
 }
 
 /// `FEWEST..MOST` characters of a text, or one number for both.

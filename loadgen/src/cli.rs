@@ -11,11 +11,15 @@ use crate::run::messages::RecordedComment;
 use crate::run::recording::{self, OnBroken, Recording};
 use crate::run::scenario::{SOCKETS_PER_ADDRESS, Scenario, Script, Stall, processes_for};
 use crate::run::wording::Wording;
+use crate::secret::Secret;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use volley::protocol::encode::{Encoding, Rendition};
 use volley::protocol::ids::RoomId;
+
+/// The server's own variable of the key.
+const KEY_VARIABLE: &str = "VOLLEY_ADMIN_KEY";
 
 /// Opens real WebSocket viewers against a Volley server, sends comments and likes or replays a recording, and says
 /// what the viewers saw. Without flags: 1,000 viewers, 50 comments/s, 500 likes/s, 15 s, on ws://127.0.0.1:8080.
@@ -102,9 +106,12 @@ pub struct Args {
     /// The server's admin address, for its own counters: http://127.0.0.1:8081
     #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
-    /// The key that the admin address demands of posts
+    /// The file with the key that the admin address demands of posts; or give it as VOLLEY_ADMIN_KEY
+    #[arg(long, value_name = "FILE", requires = "admin", conflicts_with = "admin_key")]
+    pub admin_key_file: Option<PathBuf>,
+    /// The key itself: others on this machine can see it
     #[arg(long, value_name = "KEY", requires = "admin")]
-    pub admin_key: Option<String>,
+    pub admin_key: Option<Secret>,
     /// Worker processes; 0: one per 9,000 viewers
     #[arg(long, default_value_t = 0)]
     pub processes: usize,
@@ -235,7 +242,7 @@ impl Args {
                 RenditionArg::Full => Rendition::Full,
             },
             posts_per_s: self.posts,
-            admin_key: self.admin_key.clone(),
+            admin_key: self.key()?,
             stall,
             pid: self.pid,
             admin: self.admin.clone(),
@@ -244,6 +251,19 @@ impl Args {
             connect_per_s: self.connect_rate,
         };
         Ok((scenario, recording))
+    }
+
+    fn key(&self) -> Result<Option<Secret>, CliError> {
+        let (flag, key) = match (&self.admin_key_file, &self.admin_key, &self.admin) {
+            (Some(path), ..) => ("--admin-key-file", Secret::read(path)),
+            (None, Some(key), _) => ("--admin-key", Ok(key.clone())),
+            (None, None, Some(_)) => match std::env::var(KEY_VARIABLE) {
+                Ok(key) => (KEY_VARIABLE, Ok(key.into())),
+                Err(_) => return Ok(None),
+            },
+            (None, None, None) => return Ok(None),
+        };
+        key.and_then(Secret::check).map(Some).map_err(|why| CliError::Usage(format!("{flag}: {why}")))
     }
 
     fn room_names(&self) -> Result<Vec<String>, CliError> {
@@ -357,6 +377,10 @@ fn not_negative(flag: &str, value: f64) -> Result<(), CliError> {
 }
 
 fn server(url: &str) -> Result<(SocketAddr, String), CliError> {
+    if url.contains('@') {
+        // A password stands there.
+        return usage("--url: it has a user name; give only ws://HOST:PORT".into());
+    }
     let Some(rest) = url.strip_prefix("ws://") else {
         return usage(format!("--url {url}: give ws://HOST:PORT (TLS is not spoken here)"));
     };

@@ -9,7 +9,8 @@
 //! | `check` | `loadgen check` | the rules that a history must keep |
 //! | `chaos` | `loadgen chaos` | faults on purpose, judged by `check` |
 //!
-//! `cli` turns flags into a scenario or a command; `args` holds what flags of several commands share; `clock` and `proc`
+//! `cli` turns flags into a scenario or a command; `args` holds what flags of several commands share; `secret` is the admin
+//! address's key; `clock` and `proc`
 //! read the host. `history` and `check` import nothing of Volley, so that a wrong message type of the server cannot make
 //! the checker agree with it.
 
@@ -25,4 +26,5 @@ pub mod history;
 pub mod plan;
 pub mod proc;
 pub mod run;
+pub mod secret;
 pub mod wire;

@@ -4,6 +4,7 @@
 //! failed · 64 usage · 65 a broken recording.
 
 use clap::Parser;
+use loadgen::args::without_strays;
 use loadgen::cli::{Args, CliError, Command};
 use loadgen::run::progress::ProgressLine;
 use loadgen::run::report::Outcome;
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version are no errors and go to stdout.
             let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
-            let _ = error.print();
+            let _ = without_strays(error).print();
             return code.into();
         }
     };

@@ -64,3 +64,32 @@ fn a_stall_has_time_before_and_after() {
     let (s, _) = parse(&["--stall", "10%"]).unwrap();
     assert_eq!((s.measured_s, s.stall.unwrap().share), (40.0, 0.1));
 }
+
+#[test]
+fn a_key_comes_from_a_file_and_is_never_repeated() {
+    let path = std::env::temp_dir().join(format!("loadgen-key-{}", std::process::id()));
+    std::fs::write(&path, "CANARY-0123456789\r\n").unwrap();
+    let with = |flags: &[&str]| parse(&[&["--admin", "http://127.0.0.1:1"], flags].concat());
+    let (s, _) = with(&["--admin-key-file", path.to_str().unwrap()]).unwrap();
+    assert_eq!(s.admin_key.as_ref().map(Secret::reveal), Some("CANARY-0123456789"));
+    assert!(!format!("{s:?}").contains("CANARY"));
+    std::fs::write(&path, "CANARY 0123456789").unwrap();
+    for flags in [
+        &["--admin-key-file", path.to_str().unwrap()][..],
+        &["--admin-key-file", "CANARY-0123456789"],
+        &["--admin-key-file", "/dev/zero"],
+        &["--admin-key", "CANARY\r\nX-Header: 1"],
+        &["--url", "ws://me:CANARY@127.0.0.1:1"],
+    ] {
+        let error = with(flags).unwrap_err().to_string();
+        assert!(!error.contains("CANARY") && error.contains(flags[0]), "{error}");
+    }
+    std::fs::remove_file(path).unwrap();
+    for stray in [&["CANARY-0123456789"][..], &["check", "x", "CANARY-0123456789"], &["--quiet", "CANARY"]] {
+        let error = Args::try_parse_from(["loadgen"].iter().chain(stray)).unwrap_err();
+        let text = crate::args::without_strays(error).to_string();
+        assert!(!text.contains("CANARY") && text.contains("(not shown)"), "{text}");
+    }
+    let error = crate::wire::admin::scrape("http://me:CANARY@127.0.0.1:1").unwrap_err();
+    assert!(!error.contains("CANARY"), "{error}");
+}

@@ -8,6 +8,7 @@
 
 use crate::clock::{CommentId, now_ns, numbering};
 use crate::run::messages::{Times, bump};
+use crate::secret::Secret;
 use crate::wire::admin;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -68,7 +69,7 @@ pub struct PosterPlan {
     /// The admin address, as `http://HOST:PORT`.
     pub admin: String,
     /// The key that it demands.
-    pub key: Option<String>,
+    pub key: Option<Secret>,
     /// All rooms; one after the other is posted to.
     pub rooms: Vec<String>,
     /// Posts a second, in all rooms.
@@ -142,7 +143,7 @@ fn run_lane(plan: &PosterPlan, times: Times, stopped: &AtomicBool, (lane, of): (
 fn post_until_answered(plan: &PosterPlan, room: &str, id: CommentId, stopped: &AtomicBool) -> Result<Offset, String> {
     let (key, path) = (id.text(), format!("/v1/rooms/{room}/events"));
     let mut headers = vec![("Idempotency-Key", key.as_str())];
-    let bearer = plan.key.as_ref().map(|key| format!("Bearer {key}"));
+    let bearer = plan.key.as_ref().map(|key| format!("Bearer {}", key.reveal()));
     headers.extend(bearer.as_deref().map(|bearer| ("Authorization", bearer)));
     let body = event(id).to_string();
     let mut cause = String::new();

@@ -5,6 +5,7 @@
 pub use crate::run::group::{Group, Script};
 
 use crate::run::messages::WorkerPlan;
+use crate::secret::Secret;
 use std::net::SocketAddr;
 use volley::protocol::encode::{Encoding, Rendition};
 
@@ -39,7 +40,7 @@ pub struct Scenario {
     /// Guaranteed events a second, posted through the admin address.
     pub posts_per_s: f64,
     /// The key of the admin address, if it demands one.
-    pub admin_key: Option<String>,
+    pub admin_key: Option<Secret>,
     /// Who stops reading, for how long.
     pub stall: Option<Stall>,
     /// The server's process.

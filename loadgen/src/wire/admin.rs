@@ -19,8 +19,10 @@ const PAGE_BYTES_MAX: u64 = 16 << 20;
 /// A sentence for people.
 pub fn scrape(url: &str) -> Result<Scrape, String> {
     let host = url.strip_prefix("http://").unwrap_or(url).split('/').next().unwrap_or_default();
+    // What stands before an @ is a password.
+    let shown = host.rsplit('@').next().unwrap_or_default();
     let fail =
-        |what: String| format!("cannot read http://{host}/metrics: {what}. Is --admin the server's admin address?");
+        |what: String| format!("cannot read http://{shown}/metrics: {what}. Is --admin the server's admin address?");
     let address =
         host.to_socket_addrs().map_err(|e| fail(e.to_string()))?.next().ok_or_else(|| fail("no address".into()))?;
     let timeout = Duration::from_secs(3);
