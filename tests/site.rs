@@ -42,6 +42,23 @@ fn every_public_address_is_also_below_the_base_path() {
 }
 
 #[test]
+fn page_of_a_refusal_leads_back_to_the_list_below_the_base_path() {
+    let server = server(|config| config.public_path = BasePath::parse("/live/chat").unwrap());
+    for (path, home) in [
+        ("/live/chat/rooms/a%20b", "../"),
+        ("/rooms/a%20b", "../"),
+        ("/live/chat/x", "./"),
+        ("/live/chat/rooms/a/b", "../../"),
+    ] {
+        let page =
+            server.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\nConnection: close\r\n\r\n"));
+        assert_eq!(page.status, 404);
+        assert!(page.body.contains(&format!("href=\"{home}\">")), "{path}: {}", page.body);
+        assert!(page.body.contains(&format!("href=\"{home}assets/base.css\"")), "{path}: {}", page.body);
+    }
+}
+
+#[test]
 fn base_path_without_its_slash_leads_to_the_one_with_it() {
     let server = server(|config| config.public_path = BasePath::parse("/chat/").unwrap());
     for (path, location) in [("/chat", "/chat/"), ("/chat?lang=zh", "/chat/?lang=zh")] {

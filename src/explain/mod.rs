@@ -59,6 +59,13 @@ impl Reader {
         Some(Self { path: uri.path().to_owned(), language, has_pages })
     }
 
+    /// The same person at `path`: what is left of the address below what a proxy or a setting puts in front of ours.
+    #[must_use]
+    pub fn at(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
     /// The same refusal as a page; anything else as it is.
     pub fn explained(&self, mut response: Response<Body>) -> Response<Body> {
         let Some(refused) = response.extensions_mut().remove::<Refused>() else { return response };

@@ -4,11 +4,12 @@ use super::Context;
 use super::answer::Answer;
 use super::connection;
 use super::permit::Full;
+use crate::base_path::BasePath;
 use crate::explain::Reader;
 use crate::limits::{ACCEPT_PAUSE_MS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, LINGER_MS};
 use crate::metrics::Refusal;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
@@ -34,33 +35,34 @@ pub(super) fn turn_away(
     };
     context.metrics.refused(answer.counted);
     context.journal.connection(&answer, peer.ip());
+    let base = context.settings.base.clone();
     match (answers.clone().try_acquire_owned(), TcpStream::from_std(stream)) {
         (Ok(place), Ok(stream)) => {
             tokio::spawn(async move {
-                tell(stream, &answer).await;
+                tell(stream, &answer, &base).await;
                 drop(place);
             });
         }
         (Err(_), Ok(stream)) => {
             context.metrics.refused(Refusal::Unanswered);
-            tell_at_once(&stream, &answer);
+            tell_at_once(&stream, &answer, &base);
         }
         (_, Err(_)) => context.metrics.refused(Refusal::Unanswered),
     }
 }
 
 /// Without waiting for anything: the answer gets through unless the peer says more meanwhile.
-pub(super) fn tell_at_once(stream: &TcpStream, answer: &Answer) {
+pub(super) fn tell_at_once(stream: &TcpStream, answer: &Answer, base: &BasePath) {
     // What was said and not read would reset the connection under the answer.
     let mut head = [0; 4096];
     let said = stream.try_read(&mut head).unwrap_or(0);
     // An empty send buffer takes these few bytes. A peer that is gone does not need them.
-    let _ = SockRef::from(stream).send(&answer.bytes(reader(&head[..said]).as_ref()));
+    let _ = SockRef::from(stream).send(&answer.bytes(reader(&head[..said], base).as_ref()));
     let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
 }
 
 /// Waits a moment for the request's head, so that the answer is not lost to a reset, and answers whatever it was.
-async fn tell(mut stream: TcpStream, answer: &Answer) {
+async fn tell(mut stream: TcpStream, answer: &Answer, base: &BasePath) {
     let mut head = Vec::with_capacity(1024);
     let whole = async {
         while head.len() < HTTP_HEAD_BYTES_MAX && !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -70,7 +72,7 @@ async fn tell(mut stream: TcpStream, answer: &Answer) {
     // One that says nothing hears it too.
     let _ = timeout(Duration::from_millis(LINGER_MS), whole).await;
     let answering = async {
-        if stream.write_all(&answer.bytes(reader(&head).as_ref())).await.is_ok() {
+        if stream.write_all(&answer.bytes(reader(&head, base).as_ref())).await.is_ok() {
             connection::linger(stream).await;
         }
     };
@@ -78,7 +80,7 @@ async fn tell(mut stream: TcpStream, answer: &Answer) {
 }
 
 /// The person behind a request head, if it is one and a page was asked for.
-fn reader(head: &[u8]) -> Option<Reader> {
+fn reader(head: &[u8], base: &BasePath) -> Option<Reader> {
     let mut lines = [httparse::EMPTY_HEADER; HTTP_HEADERS_MAX];
     let mut request = httparse::Request::new(&mut lines);
     request.parse(head).ok()?;
@@ -89,7 +91,8 @@ fn reader(head: &[u8]) -> Option<Reader> {
                 .append(HeaderName::from_bytes(line.name.as_bytes()).ok()?, HeaderValue::from_bytes(line.value).ok()?);
         }
     }
-    Reader::of(&request.path?.parse().ok()?, &headers, true)
+    let uri: Uri = request.path?.parse().ok()?;
+    Some(Reader::of(&uri, &headers, true)?.at(base.inner(uri.path())))
 }
 
 /// Keeps a listener that cannot accept from burning CPU and from flooding the log.

@@ -6,6 +6,7 @@ use super::connection;
 use super::front::{Desk, Names};
 use super::progress::Progress;
 use super::seats::{Seat, Seats};
+use crate::base_path::BasePath;
 use crate::limits::{ADMIN_FAREWELLS_MAX, ADMIN_RESERVE_MAX, ADMIN_SPARE_DESCRIPTORS, LINGER_MS};
 use crate::metrics::{GatewayMetrics, Refusal};
 use axum::Router;
@@ -93,7 +94,7 @@ impl Shared {
         let answer = Answer::admin_busy();
         let Ok(_place) = self.farewells.try_acquire() else {
             self.desk.metrics.refused(Refusal::Unanswered);
-            return tell_at_once(&stream, &answer);
+            return tell_at_once(&stream, &answer, &BasePath::default());
         };
         self.desk.metrics.refused(answer.counted);
         let telling = async {

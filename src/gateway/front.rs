@@ -93,7 +93,11 @@ impl Service<Request<Incoming>> for Front {
     fn call(&self, request: Request<Incoming>) -> Reply {
         self.progress.head_seen.store(true, Ordering::Relaxed);
         let answering = self.progress.answering();
-        let reader = Reader::of(request.uri(), request.headers(), matches!(self.side, Side::Public(_)));
+        let reader = match &self.side {
+            Side::Public(context) => Reader::of(request.uri(), request.headers(), true)
+                .map(|reader| reader.at(context.settings.base.inner(request.uri().path()))),
+            Side::Admin { .. } => Reader::of(request.uri(), request.headers(), false),
+        };
         let for_reader = move |response| match reader {
             Some(reader) => reader.explained(response),
             None => response,
