@@ -51,11 +51,8 @@ fn the_numbers_are_the_programs() {
         format!("at most {MESSAGE_DEPTH_MAX} levels deep"),
         format!("1\u{2013}{CLIENT_ID_BYTES_MAX} printable ASCII characters (for a batch 61)"),
         format!("did not come whole within {} s", POST_BODY_MS / 1_000),
-        format!(
-            "did not answer within {} s (an announcement's rooms: {} s)",
-            POST_ANSWER_MS / 1_000,
-            ANNOUNCE_ANSWER_MS / 1_000
-        ),
+        format!("the room did not answer within {} s", POST_ANSWER_MS / 1_000),
+        format!("are asked again for {} s", ANNOUNCE_ANSWER_MS / 1_000),
     ] {
         assert!(PAGE.contains(&text), "the page does not say: {text}");
     }
