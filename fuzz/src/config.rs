@@ -175,6 +175,9 @@ fn names_its_place(error: &ConfigError, text: &str) {
     let name = error.key.rsplit('.').next().unwrap_or_default();
     if !error.key.contains(['"', '\'']) && !text.contains('\\') {
         let there: String = rest.chars().skip(column - 1).collect();
-        assert!(there.trim_start_matches(['"', '\'', '\r', '\n']).starts_with(name), "{error:?} at {there:?}");
+        assert!(
+            there.trim_start_matches(['"', '\'', '\r', '\n', '\u{feff}']).starts_with(name),
+            "{error:?} at {there:?}"
+        );
     }
 }
