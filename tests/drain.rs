@@ -405,9 +405,10 @@ fn what_cannot_start_says_why_with_its_exit_code() {
         assert_eq!(code, Some(78), "{arguments:?}: {said}");
         assert!(said.contains(key) && said.contains(value), "{arguments:?}: {said}");
     }
-    for arguments in [["--no-such-flag"], ["frobnicate"]] {
-        let (code, said) = ends(&arguments);
+    // What stands in a wrong place may be a secret, so it is not repeated.
+    for (argument, problem) in [("--no-such-flag", "unexpected argument"), ("frobnicate", "unrecognized subcommand")] {
+        let (code, said) = ends(&[argument]);
         assert_eq!(code, Some(64), "{said}");
-        assert!(said.contains(arguments[0]), "{said}");
+        assert!(said.contains(problem) && said.contains("--help"), "{said}");
     }
 }
