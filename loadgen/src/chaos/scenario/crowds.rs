@@ -62,7 +62,6 @@ fn crowd(ground: &mut Ground) -> Result<(), Trouble> {
         ("shed", counts.shed),
         ("put on the lighter rendition", counts.slid),
         ("deleted", done.deleted),
-        ("taken along by a deletion", done.taken_along),
         ("resumed", counts.recovered),
     ];
     match nothing.iter().find(|(_, count)| *count == 0) {
