@@ -1,11 +1,13 @@
 //! People's text.
 //!
 //! Promises of `normalise`: idempotent; what comes out is NFC, within its limits, and has no character that hides,
-//! reorders or fakes; a refusal says the truth; the quick way for plain text and the whole way agree.
+//! reorders or fakes, and none that is larger than a page can bear; a refusal says the truth; the quick way for plain text and the whole way agree.
 
 use super::cut::Cut;
 use unicode_normalization::is_nfc;
-use volley::policy::text::{TextError, TextLimits};
+use unicode_segmentation::UnicodeSegmentation as _;
+use volley::policy::text::clusters::{CLUSTER_BYTES_MAX, CLUSTER_CHARS_MAX};
+use volley::policy::text::{TextError, TextLimits, length};
 
 pub fn normalise(data: &[u8]) {
     let mut input = Cut(data);
@@ -41,14 +43,12 @@ pub fn normalise(data: &[u8]) {
 /// What holds for every text that viewers get.
 pub fn is_fit_to_show(text: &str, limits: &TextLimits) {
     let shown = || text.escape_unicode().to_string();
-    assert!(
-        !text.is_empty() && text.len() <= limits.bytes_max && text.chars().count() <= limits.chars_max,
-        "{}",
-        shown()
-    );
+    assert!(!text.is_empty() && text.len() <= limits.bytes_max && length(text) <= limits.chars_max, "{}", shown());
     assert!(!text.chars().any(forbidden), "{}", shown());
     assert!(!text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  "), "{}", shown());
     assert!(is_nfc(text), "{}", shown());
+    let fits = |cluster: &str| cluster.len() <= CLUSTER_BYTES_MAX && cluster.chars().count() <= CLUSTER_CHARS_MAX;
+    assert!(text.graphemes(true).all(fits), "{}", shown());
     assert_eq!(volley::policy::text::normalise(text, limits).as_deref(), Ok(text), "{}", shown());
 }
 

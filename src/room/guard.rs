@@ -5,6 +5,7 @@
 //!
 //! Does not know: the log, who waits for an answer, clocks.
 
+use crate::policy::text;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::{Comment, Role};
 use crate::protocol::settings::{Allowed, RoomSettings};
@@ -51,8 +52,7 @@ impl Guard {
             return Err(Forbidden::new(ErrorCode::Muted, "only moderators and the host may comment now"));
         }
         allows(settings, Allowed::Comment)?;
-        // What stands in the text has 512 characters at most: counting is cheap.
-        if comment.text.chars().count() > usize::from(settings.text_max) {
+        if text::is_longer(&comment.text, settings.text_max.into()) {
             return Err(Forbidden::new(ErrorCode::TooLong, "the room takes shorter comments only"));
         }
         if is_slowed(settings, role)

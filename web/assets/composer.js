@@ -1,7 +1,7 @@
 // The comment box: looks, sending, and what the server said about it. A refused text is never lost.
 
 import { has, t } from "./i18n.js";
-import { shorten } from "./text.js";
+import { measure, shorten } from "./text.js";
 
 /** The server's limits, checked here too so that the answer is at hand; a message over 4 KiB would end the connection. A room may allow less. */
 const CHARACTERS_MAX = 512;
@@ -175,7 +175,7 @@ export class Composer {
   }
 
   #measure() {
-    const length = [...asKept(this.#text.value)].length;
+    const length = measure(asKept(this.#text.value));
     const max = this.#charactersMax;
     $("length").textContent = length > max * 0.8 ? `${length}/${max}` : "";
     $("length").classList.toggle("over", this.#isTooLong(this.#text.value));
@@ -183,7 +183,7 @@ export class Composer {
 
   #isTooLong(text) {
     const kept = asKept(text);
-    return [...kept].length > this.#charactersMax || bytes.encode(kept).length > BYTES_MAX;
+    return measure(kept) > this.#charactersMax || bytes.encode(kept).length > BYTES_MAX;
   }
 
   #paintColors() {

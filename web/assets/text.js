@@ -36,6 +36,39 @@ const segmenter = globalThis.Intl?.Segmenter ? new Intl.Segmenter(undefined, { g
  */
 export const graphemes = (text) => (segmenter ? Array.from(segmenter.segment(text), ({ segment }) => segment) : [...text]);
 
+/** Very wide characters: the first, the last, and as many ordinary ones as each is wide. The server's table; a test compares. */
+const WIDE = [
+  [0xFDFD, 0xFDFD, 16],
+  [0x1242B, 0x1242B, 12],
+  [0x12031, 0x12031, 8],
+  [0x12143, 0x12143, 8],
+  [0x12219, 0x12219, 8],
+  [0x12423, 0x12431, 8],
+  [0x12000, 0x1254F, 4],
+  [0xFDFA, 0xFDFB, 4],
+  [0xA9C1, 0xA9C5, 4],
+  [0xBF3, 0xBFA, 4],
+  [0x2E3B, 0x2E3B, 3],
+  [0x102A, 0x102A, 3],
+  [0xD79, 0xD79, 3],
+  [0x2E3A, 0x2E3A, 2],
+  [0xFDF0, 0xFDFC, 2],
+  [0xD74, 0xD74, 2],
+  [0x1029, 0x1029, 2],
+  [0x13000, 0x1467F, 2],
+  [0x16800, 0x16A38, 2],
+];
+
+/** How long the server finds a text that it keeps as it is. @param {string} text */
+export function measure(text) {
+  let length = 0;
+  for (const character of text) {
+    const point = character.codePointAt(0) ?? 0;
+    length += point < 0xBF3 ? 1 : WIDE.find(([first, last]) => first <= point && point <= last)?.[2] ?? 1;
+  }
+  return length;
+}
+
 /** At most `max` characters of a text, an ellipsis included if there are more. @param {string} text @param {number} max */
 export function shorten(text, max) {
   if (text.length <= max) return text;

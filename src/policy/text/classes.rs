@@ -37,9 +37,29 @@ pub(super) const fn is_plain(c: char) -> bool {
         | '\u{3400}'..='\u{4DBF}' // Han, extension A
         | '\u{4E00}'..='\u{9FFF}' // Han
         | '\u{AC00}'..='\u{D7A3}' // Hangul syllables
-        | '\u{FF01}'..='\u{FF9F}' | '\u{FFE0}'..='\u{FFE6}' // Full-width forms, half-width Katakana
+        | '\u{FF01}'..='\u{FF9D}' | '\u{FFE0}'..='\u{FFE6}' // Full-width forms, half-width Katakana without its voice marks
         | '\u{2018}'..='\u{2019}' | '\u{201C}'..='\u{201D}' | '\u{2026}' | '\u{00B7}' // ‘’ “” … ·
     )
+}
+
+/// No character of [`weight`] has more than this for each of its bytes.
+pub(super) const WEIGHT_PER_BYTE_MAX: usize = 6;
+
+/// How many ordinary characters a character is as wide as, rounded up from what common fonts draw. East Asian Width, and the
+/// crates that are made of it, call all of these 1 or 2. What is not here is 1: a full-width character too.
+pub(super) const fn weight(c: char) -> usize {
+    match c {
+        '\0'..='\u{0BF2}' => 1, // Nearly all that people write in alphabets.
+        '\u{FDFD}' => 16,       // BISMILLAH: a sentence in one character
+        '\u{1242B}' => 12,      // CUNEIFORM NUMERIC SIGN NINE SHAR2 and its kin
+        '\u{12031}' | '\u{12143}' | '\u{12219}' | '\u{12423}'..='\u{12431}' => 8,
+        '\u{12000}'..='\u{1254F}' | '\u{FDFA}' | '\u{FDFB}' | '\u{A9C1}'..='\u{A9C5}' => 4, // Cuneiform, ligatures, Javanese
+        '\u{0BF3}'..='\u{0BFA}' => 4,                                                       // Tamil signs of words
+        '\u{2E3B}' | '\u{102A}' | '\u{0D79}' => 3, // three-em dash; Myanmar and Malayalam
+        '\u{2E3A}' | '\u{FDF0}'..='\u{FDF9}' | '\u{FDFC}' | '\u{0D74}' | '\u{1029}' => 2,
+        '\u{13000}'..='\u{1467F}' | '\u{16800}'..='\u{16A38}' => 2, // hieroglyphs, Bamum
+        _ => 1,
+    }
 }
 
 /// What becomes of `c`.

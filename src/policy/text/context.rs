@@ -10,6 +10,10 @@ use super::classes::{
 /// invisible luggage.
 const TAG_FLAGS: [&str; 3] = ["gbeng", "gbsct", "gbwls"];
 
+/// Joiners between the pictures of one emoji: no emoji that exists has more than four pictures (a family, a kiss). A fifth one
+/// stands by itself.
+const JOINERS_MAX: usize = 3;
+
 const TAG_BASE: u32 = 0xE0000;
 const TAG_END: char = '\u{E007F}';
 
@@ -17,8 +21,8 @@ const TAG_END: char = '\u{E007F}';
 pub(super) fn filter(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut prev: Option<char> = None;
-    // Marks on the present letter.
-    let mut marks = 0;
+    // Marks on the present letter, and joiners in the present emoji.
+    let (mut marks, mut joiners) = (0, 0);
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         let next = rest.clone().next();
@@ -41,7 +45,8 @@ pub(super) fn filter(text: &str) -> String {
                     prev = Some(TAG_END);
                     rest = after.chars();
                 }
-            } else if keeps(prev, c, next) {
+            } else if keeps(prev, c, next) && (c != ZWJ || joiners < JOINERS_MAX || prev.is_some_and(is_indic)) {
+                joiners += usize::from(c == ZWJ);
                 out.push(c);
                 prev = Some(c);
             }
@@ -54,6 +59,10 @@ pub(super) fn filter(text: &str) -> String {
             marks += 1;
         } else {
             marks = 0;
+            // A new picture or letter, which nothing joins to the one before.
+            if prev != Some(ZWJ) && !is_skin_tone(c) {
+                joiners = 0;
+            }
         }
         out.push(c);
         prev = Some(c);

@@ -7,7 +7,8 @@
 //! Three steps, repeated until nothing changes, which is what makes it idempotent:
 //! 1. each character by itself is kept, dropped or turned into a space ([`classes::fate`]);
 //! 2. NFC;
-//! 3. characters that depend on their neighbours are kept or dropped ([`context::filter`]).
+//! 3. characters that depend on their neighbours are kept or dropped ([`context::filter`]), and so is what makes a character as
+//!    readers see it too large ([`clusters`]).
 //!
 //! Step 3 may put a letter and an accent together that were kept apart, so 2 and 3 repeat, almost
 //! always once. [`ROUNDS_MAX`] bounds what a hostile text can cost; after it everything that depends on
@@ -16,6 +17,7 @@
 //! Does not know: words, users, rates; markup is not its business either (text is data, pages escape it).
 
 mod classes;
+pub mod clusters;
 mod context;
 pub mod skeleton;
 
@@ -26,7 +28,7 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 /// How long a text may be after normalisation. Both count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextLimits {
-    /// Unicode scalar values.
+    /// Characters, as [`length`] counts them.
     pub chars_max: usize,
     /// Bytes of UTF-8.
     pub bytes_max: usize,
@@ -75,7 +77,7 @@ pub fn normalise<'a>(raw: &'a str, limits: &TextLimits) -> Result<Cow<'a, str>, 
         Some(chars) => (Cow::Borrowed(raw), chars),
         None => {
             let text = slow(raw);
-            let chars = text.chars().count();
+            let chars = length(&text);
             (Cow::Owned(text), chars)
         }
     };
@@ -86,6 +88,16 @@ pub fn normalise<'a>(raw: &'a str, limits: &TextLimits) -> Result<Cow<'a, str>, 
         return Err(TextError::TooLong { chars, bytes: text.len(), limits: *limits });
     }
     Ok(text)
+}
+
+/// How long a text is: its Unicode scalar values, of which very wide ones count as the ordinary ones whose room they take.
+pub fn length(text: &str) -> usize {
+    text.chars().map(classes::weight).sum()
+}
+
+/// Whether a text is longer than so many characters. Short texts, which most are, are not counted.
+pub fn is_longer(text: &str, chars_max: usize) -> bool {
+    text.len() * classes::WEIGHT_PER_BYTE_MAX > chars_max && length(text) > chars_max
 }
 
 /// The fast path: the number of characters if every one is plain (ASCII, Chinese, Japanese, Korean:
@@ -118,7 +130,7 @@ fn slow(raw: &str) -> String {
         .collect();
     let mut text = nfc(kept);
     for _ in 0..ROUNDS_MAX {
-        let filtered = context::filter(&text);
+        let filtered = clusters::bound(context::filter(&text));
         if filtered == text {
             return text;
         }
@@ -130,8 +142,15 @@ fn slow(raw: &str) -> String {
 /// Without anything that depends on neighbours: neither joiners, selectors and tags nor marks. What is
 /// left are characters that stand for themselves, which one more round cannot change.
 fn strict(text: &str) -> String {
-    let bare: String = text.chars().filter(|c| !classes::is_conditional(*c) && !classes::is_mark(*c)).collect();
-    context::filter(&nfc(bare))
+    let mut bare: String = text.chars().filter(|c| !classes::is_conditional(*c) && !classes::is_mark(*c)).collect();
+    loop {
+        let next = clusters::bound(context::filter(&nfc(bare.clone())));
+        // Each round but the first only shortens.
+        if next == bare {
+            return bare;
+        }
+        bare = next;
+    }
 }
 
 fn nfc(text: String) -> String {

@@ -1,7 +1,9 @@
 //! What people write, and what becomes of it.
 
+use super::clusters::{CLUSTER_BYTES_MAX, CLUSTER_CHARS_MAX};
 use super::*;
 use proptest::prelude::*;
+use unicode_segmentation::UnicodeSegmentation as _;
 
 const LIMITS: TextLimits = TextLimits { chars_max: 512, bytes_max: 2_048 };
 
@@ -289,13 +291,85 @@ fn a_hostile_text_needs_bounded_rounds() {
     }
 }
 
+#[test]
+fn what_readers_see_as_one_character_is_bounded_in_every_script() {
+    for text in [
+        "👨🏻\u{200D}👩🏻\u{200D}👧🏻\u{200D}👦🏻",
+        "👩🏻\u{200D}❤\u{FE0F}\u{200D}💋\u{200D}👨🏻",
+        "🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
+        "🇩🇪🇫🇷🇨🇳🇯🇵🇰🇷🇧🇷🇮🇳🇮🇹🇪🇸🇬🇧🇨🇦🇲🇽", // Flags are a character each.
+        "สวัสดีค่ะทุกคนวันนี้เป็นอย่างไรบ้างคะ",
+        "बहुत अच्छा कार्यक्रम है, उत्कृष्ट",
+        "བཀྲ་ཤིས་བདེ་ལེགས་ཧཱུྃ",
+        "ﾊﾞﾝｻﾞｲﾊﾟﾋﾟﾌﾟﾍﾟﾎﾟｶﾞｷﾞｸﾞｹﾞｺﾞ",
+    ] {
+        stays(text);
+    }
+    // 256 pictures are 64 emoji of four.
+    let four = "👨\u{200D}👨\u{200D}👨\u{200D}👨";
+    becomes(&["👨"; 256].join("\u{200D}"), &four.repeat(64));
+    becomes(&["❤"; 9].join("\u{200D}"), &format!("{}❤", "❤\u{200D}❤\u{200D}❤\u{200D}❤".repeat(2)));
+    for (what, start, piece) in [
+        ("skin tones", "👍", "🏽"),
+        ("old Korean", "", "\u{1100}"),
+        ("old Korean vowels", "", "\u{1161}\u{1161}"),
+        ("signs before a digit", "", "\u{600}"),
+        ("Thai vowels that are letters", "ก", "\u{e33}"),
+        ("Lao vowels", "ກ", "\u{eb3}"),
+        ("conjuncts", "", "क\u{94d}"),
+        ("Sinhala with joiners", "", "ක\u{dca}\u{200D}"),
+        ("voice marks of half width", "ｶ", "ﾞ"),
+        ("Tibetan stacks", "ཧ", "\u{f90}\u{fb2}\u{f71}\u{f80}"),
+        ("marks of several scripts", "a", "\u{301}\u{5b0}\u{64e}\u{93c}\u{f71}"),
+    ] {
+        let raw = start.to_owned() + &piece.repeat(500 / piece.chars().count());
+        let got = ok(&raw);
+        assert_eq!(ok(&got), got, "{what}");
+        let largest = got.graphemes(true).map(|cluster| (cluster.chars().count(), cluster.len())).max().unwrap();
+        assert!(largest.0 <= CLUSTER_CHARS_MAX && largest.1 <= CLUSTER_BYTES_MAX, "{what}: {largest:?}");
+    }
+}
+
+#[test]
+fn very_wide_characters_count_by_their_width() {
+    let length_of = |text: &str| normalise(text, &LIMITS).map(|text| length(&text));
+    assert_eq!(length_of(&"\u{FDFD}".repeat(32)), Ok(512));
+    for (wide, fits) in [("\u{FDFD}", 32), ("\u{1242B}", 42), ("\u{12031}", 64), ("\u{A9C5}", 128), ("\u{2E3B}", 170)] {
+        assert!(length_of(&wide.repeat(fits)).is_ok(), "{wide}");
+        assert!(matches!(length_of(&wide.repeat(fits + 1)), Err(TextError::TooLong { chars: 513.., .. })), "{wide}");
+    }
+    for (text, max) in [("\u{FDFD}\u{FDFD}", 32), ("四个字长", 4), ("abc", 3)] {
+        assert!(!is_longer(text, max) && is_longer(text, max - 1), "{text}");
+    }
+    for narrow in ["字", "é", "ж", "م", "क", "字\u{FE00}", "⸺"] {
+        assert!(length(narrow) <= 2, "{narrow}");
+    }
+}
+
+#[test]
+fn the_page_counts_wide_characters_as_the_server_does() {
+    let page = include_str!("../../../web/assets/text.js");
+    let (_, table) = page.split_once("const WIDE = [\n").expect("the page has a table");
+    let number = |text: &str| text.strip_prefix("0x").map_or(text.parse(), |hex| u32::from_str_radix(hex, 16)).unwrap();
+    let row = |line: &str| {
+        let row: Vec<u32> = line.trim().trim_matches(['[', ']', ',']).split(", ").map(number).collect();
+        (row[0]..=row[1], row[2] as usize)
+    };
+    let table: Vec<_> = table.split("\n];").next().unwrap().lines().map(row).collect();
+    for c in '\0'..=char::MAX {
+        let told = table.iter().find(|(range, _)| range.contains(&u32::from(c))).map_or(1, |(_, weight)| *weight);
+        assert_eq!(told, classes::weight(c), "{}", c.escape_unicode());
+        assert!(told <= classes::WEIGHT_PER_BYTE_MAX * c.len_utf8(), "{}", c.escape_unicode());
+    }
+}
+
 /// Characters with a rôle in the rules, so that random texts meet every branch.
 fn tricky() -> impl Strategy<Value = char> {
     let special: Vec<char> = "aé1#* \n\u{3000}你。ｱがﾞ한\u{1100}\u{1161}\u{11a8}\u{200B}\u{200C}\u{200D}\u{FE00}\u{FE0E}\u{FE0F}\u{E0100}\
         \u{301}\u{302}\u{323}\u{338}\u{345}\u{20E3}\u{489}👨👩💻❤☠♂\u{1F3FB}\u{1F1E8}\u{1F1F3}\u{1F3F4}\u{E0067}\u{E0062}\
         \u{E0065}\u{E006E}\u{E007F}میخ\u{64E}\u{651}\u{670}שׁ\u{5B0}\u{5BC}क\u{94D}षর\u{9CD}য\u{9C7}\u{9BE}ന\u{D4D}ක\u{DCA}\
         ก\u{E47}\u{E48}ཧ\u{F90}\u{FB2}\u{F71}\u{F80}မ\u{103B}\u{1039}ᠠ\u{180B}\u{180E}\u{202E}\u{0}\u{1B}\u{E000}\u{FFFE}\u{2800}\u{3164}\
-        \u{115F}\u{1160}\u{FFFC}↔∩\u{212B}\u{958}\u{1D15E}\u{16D67}\u{16D63}\u{113C5}\u{113C2}\u{110BA}\u{11099}\u{FB1D}\u{3099}"
+        \u{115F}\u{1160}\u{FFFC}\u{600}\u{6DD}\u{E33}\u{EB3}\u{1F3FD}\u{11A9}\u{AC00}\u{FDFD}↔∩\u{212B}\u{958}\u{1D15E}\u{16D67}\u{16D63}\u{113C5}\u{113C2}\u{110BA}\u{11099}\u{FB1D}\u{3099}"
         .chars()
         .collect();
     prop_oneof![8 => proptest::sample::select(special), 1 => any::<char>()]
@@ -327,7 +401,7 @@ proptest! {
         let limits = TextLimits { chars_max: 30, bytes_max: 100 };
         match normalise(&raw, &limits) {
             Ok(text) => {
-                prop_assert!(text.chars().count() <= limits.chars_max && text.len() <= limits.bytes_max && !text.is_empty());
+                prop_assert!(length(&text) <= limits.chars_max && text.len() <= limits.bytes_max && !text.is_empty());
                 prop_assert!(!text.chars().any(forbidden), "{}", text.escape_unicode());
                 prop_assert!(!text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  "));
                 prop_assert!(unicode_normalization::is_nfc(&text));
@@ -344,6 +418,22 @@ proptest! {
         if let Some(chars) = plain_chars(&raw) {
             prop_assert_eq!(chars, raw.chars().count());
             prop_assert_eq!(slow(&raw), raw);
+        }
+    }
+
+    #[test]
+    fn no_cluster_is_larger_than_its_bound_and_nothing_is_found_the_second_time(
+        raw in proptest::collection::vec(tricky(), 0..300).prop_map(String::from_iter),
+        piece in proptest::collection::vec(tricky(), 1..4).prop_map(String::from_iter),
+        times in 1_usize..200,
+    ) {
+        for raw in [raw.clone(), format!("{raw}{}", piece.repeat(times))] {
+            let text = slow(&raw);
+            for cluster in text.graphemes(true) {
+                let (chars, bytes) = (cluster.chars().count(), cluster.len());
+                prop_assert!(chars <= CLUSTER_CHARS_MAX && bytes <= CLUSTER_BYTES_MAX, "{}", cluster.escape_unicode());
+            }
+            prop_assert_eq!(slow(&text), text, "{}", raw.escape_unicode());
         }
     }
 
