@@ -1,7 +1,8 @@
 //! Faults on purpose: points at which the process kills itself, and planted bugs, for the chaos runs.
 //!
 //! Both exist only with the cargo feature `faults`; without it the macros expand to nothing and this module is empty.
-//! `FAULT_KILL=point:n` ends the process by SIGKILL the n-th time that it reaches the point; `FAULT_PLANT=name`
+//! `FAULT_KILL=point:n` ends the process by SIGKILL the n-th time that it reaches the point. `FAULT_PANIC=point:n` panics
+//! there instead, and `FAULT_PANIC=name` does so in the vital thread or task of that name when it starts. `FAULT_PLANT=name`
 //! (several: separated by commas) turns planted bugs on. They are no configuration: no release reads them.
 //!
 //! Does not know: who calls it, or what the points mean. `loadgen/src/chaos` knows both.
@@ -36,10 +37,10 @@ pub const PLANTS: &[&str] = &[
 #[cfg(feature = "faults")]
 pub const MARK: &str = "this build of volley can be told to fail";
 
-/// Kills the process the n-th time that the named point is reached, if it was chosen.
+/// Kills the process, or panics, the n-th time that the named point is reached, if it was chosen.
 #[cfg(feature = "faults")]
 macro_rules! fail_point {
-    ($name:literal) => {
+    ($name:expr) => {
         $crate::faults::on::reached($name)
     };
 }
@@ -71,7 +72,7 @@ macro_rules! swapped {
 /// Nothing: this build has no fault hooks.
 #[cfg(not(feature = "faults"))]
 macro_rules! fail_point {
-    ($name:literal) => {};
+    ($name:expr) => {};
 }
 
 /// Never: this build has no fault hooks.
@@ -110,9 +111,24 @@ pub mod on {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{LazyLock, Mutex, PoisonError};
 
-    struct Kill {
+    struct Chosen {
         point: String,
         left: AtomicU64,
+    }
+
+    impl Chosen {
+        /// What `FAULT_…=point:n` says; a name without a count is taken as `:1`.
+        fn read(text: &str) -> Self {
+            let (point, n) = text.split_once(':').unwrap_or((text, "1"));
+            let n = n.parse().ok().filter(|n| *n > 0);
+            let left = AtomicU64::new(n.unwrap_or_else(|| panic!("{text}: not a count")));
+            Self { point: point.to_owned(), left }
+        }
+
+        /// Whether this is the chosen visit to the chosen point.
+        fn is_now(&self, name: &str) -> bool {
+            self.point == name && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "no configuration: src/config must not know of faults")]
@@ -121,14 +137,15 @@ pub mod on {
     }
 
     /// A name that nobody knows would make a run prove nothing, so it ends the process at once.
-    static KILL: LazyLock<Option<Kill>> = LazyLock::new(|| {
+    static KILL: LazyLock<Option<Chosen>> = LazyLock::new(|| {
         let text = variable("FAULT_KILL")?;
-        let (point, n) = text.split_once(':').unwrap_or((&text, "1"));
-        let n = n.parse().ok().filter(|n| *n > 0);
-        assert!(POINTS.contains(&point), "FAULT_KILL={text}: there is no such point");
-        let left = AtomicU64::new(n.unwrap_or_else(|| panic!("FAULT_KILL={text}: not a count")));
-        Some(Kill { point: point.to_owned(), left })
+        let kill = Chosen::read(&text);
+        assert!(POINTS.contains(&&*kill.point), "FAULT_KILL={text}: there is no such point");
+        Some(kill)
     });
+
+    /// Not checked against a list: threads have numbers.
+    static PANIC: LazyLock<Option<Chosen>> = LazyLock::new(|| Some(Chosen::read(&variable("FAULT_PANIC")?)));
 
     static PLANTED: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         let Some(text) = variable("FAULT_PLANT") else { return Vec::new() };
@@ -138,19 +155,17 @@ pub mod on {
 
     /// Reads the environment now, so that a wrong name is seen at the start.
     pub fn check() {
-        let (kill, planted) = (LazyLock::force(&KILL), LazyLock::force(&PLANTED));
-        let point = kill.as_ref().map(|kill| kill.point.as_str());
-        tracing::warn!(point, ?planted, "{}", super::MARK);
+        let (kill, panic, planted) = (LazyLock::force(&KILL), LazyLock::force(&PANIC), LazyLock::force(&PLANTED));
+        let [kill, panic] = [kill, panic].map(|chosen| chosen.as_ref().map(|chosen| chosen.point.as_str()));
+        tracing::warn!(kill, panic, ?planted, "{}", super::MARK);
     }
 
-    /// See `fail_point`.
+    /// See `fail_point`. Vital threads and tasks come here by their names when they start.
     pub fn reached(name: &str) {
-        if let Some(kill) = &*KILL
-            && kill.point == name
-            && kill.left.fetch_sub(1, Ordering::Relaxed) == 1
-        {
+        if KILL.as_ref().is_some_and(|kill| kill.is_now(name)) {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
+        assert!(!PANIC.as_ref().is_some_and(|panic| panic.is_now(name)), "FAULT_PANIC={name}");
     }
 
     /// See `planted`.

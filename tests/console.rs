@@ -24,7 +24,7 @@ struct Program {
 }
 
 impl Program {
-    /// Returns when it is healthy.
+    /// Returns when it is ready.
     fn start(out: Stdio, err: Stdio) -> Self {
         Self::start_by(Command::new(env!("CARGO_BIN_EXE_volley")), out, err)
     }
@@ -36,7 +36,7 @@ impl Program {
         let child = command.env_clear().stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("starts");
         let mut program = Self { child, public, admin };
         let began = Instant::now();
-        while std::net::TcpStream::connect(admin).is_err() {
+        while std::net::TcpStream::connect(admin).is_err() || program.get(admin, "/readyz").0 != 200 {
             assert_eq!(program.child.try_wait().expect("is ours"), None, "it ended at its start");
             assert!(began.elapsed() < PATIENCE, "it does not start");
             std::thread::sleep(Duration::from_millis(20));

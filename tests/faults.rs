@@ -1,5 +1,10 @@
 //! Fault hooks are in the builds that ask for them and in no other.
 
+#[cfg(feature = "faults")]
+mod common;
+#[cfg(feature = "faults")]
+mod program;
+
 use std::fs;
 use std::path::Path;
 
@@ -36,6 +41,63 @@ fn an_unknown_point_or_bug_ends_the_start() {
         assert!(!run.status.success());
         assert!(String::from_utf8_lossy(&run.stderr).contains(value), "{run:?}");
     }
+}
+
+/// What a server wrote to standard error before it ended: by SIGABRT, and in time, or the test fails.
+#[cfg(feature = "faults")]
+fn died(server: &mut std::process::Child, panics: &str) -> String {
+    use std::io::Read;
+    use std::os::unix::process::ExitStatusExt;
+
+    let began = std::time::Instant::now();
+    let status = loop {
+        if let Some(status) = server.try_wait().expect("its state") {
+            break status;
+        }
+        if began.elapsed() > common::PATIENCE {
+            server.kill().expect("killed");
+            panic!("{panics}: a broken server goes on");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    let mut said = String::new();
+    server.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+    assert_eq!(status.signal(), Some(6), "{panics}: {status}; {said}");
+    said.lines().find(|line| line.contains("the process ends with it")).expect(&said).to_owned()
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn the_process_ends_with_any_vital_thread_or_task() {
+    let scratch = program::Scratch::new();
+    for name in ["log", "door", "admin", "public", "upkeep", "opener-0", "librarian-0", "shard-0"] {
+        let mut command = program::volley(&program::SERVE, &scratch.data());
+        let mut server = command.env("FAULT_PANIC", name).stdout(std::process::Stdio::null()).spawn().expect("starts");
+        assert!(died(&mut server, name).contains(name));
+    }
+}
+
+/// A panic over one message costs its connection alone; one that leaves a room or the log half-way costs the process.
+#[cfg(feature = "faults")]
+#[test]
+fn a_panic_in_the_middle_of_a_comment_ends_the_process_and_the_next_one_serves() {
+    let scratch = program::Scratch::new();
+    let hello = |id: &str| serde_json::json!({"comment": {"id": id, "text": "hello"}});
+    let start = |panics: &str| {
+        program::Program::of(program::volley(&program::SERVE, &scratch.data()).env("FAULT_PANIC", panics))
+    };
+    // The first append opens the room.
+    for (point, thread) in [("in_append:2", "log"), ("batched", "shard-0"), ("in_broadcast", "shard-0")] {
+        let mut server = start(point);
+        let _watches = server.join("r");
+        server.join("r").send_value(&hello(point));
+        assert!(died(&mut server.child, point).contains(thread));
+    }
+    let server = start("admitted");
+    let mut bystander = server.join("r");
+    server.join("r").send_value(&hello("admitted"));
+    assert_eq!(bystander.comment("after", "still here")["outcome"], "shown");
+    server.health_becomes(200);
 }
 
 /// With two binaries, `cargo run` has to be told which one is meant.

@@ -4,12 +4,13 @@
 
 use super::Health;
 use crate::console;
+use crate::faults::fail_point;
 use std::fmt::Display;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::thread::{Builder, JoinHandle};
 
 /// Starts a thread that ends the process if it panics. It may end by itself.
@@ -24,6 +25,10 @@ pub fn vital<T: Send + 'static>(
     let (health, name) = (health.clone(), name.into());
     Builder::new().name(name.clone()).spawn(move || {
         let bomb = Bomb;
+        let run = || {
+            fail_point!(&name);
+            run()
+        };
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(value) => {
                 std::mem::forget(bomb);
@@ -37,7 +42,11 @@ pub fn vital<T: Send + 'static>(
 /// The same for a task, and for one that fails. It may end well.
 pub async fn vital_task<E: Display>(health: Health, name: &'static str, run: impl Future<Output = Result<(), E>>) {
     let mut run = pin!(run);
-    let guarded = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(cx))) {
+    let mut poll = |cx: &mut Context<'_>| {
+        fail_point!(name);
+        run.as_mut().poll(cx)
+    };
+    let guarded = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| poll(cx))) {
         Ok(poll) => poll.map(Some),
         Err(_) => Poll::Ready(None),
     });
