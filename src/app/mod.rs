@@ -6,6 +6,7 @@
 //! Does not know: a room's rules, a frame's bytes, a request's meaning; it only joins those who do.
 
 mod admin;
+mod descriptors;
 mod desk;
 mod homes;
 mod library;
@@ -67,7 +68,7 @@ fn serve(args: &Args) -> ExitCode {
     };
     #[cfg(feature = "faults")]
     crate::faults::on::check();
-    let capacity = match node::raise_capacity(&mut loaded) {
+    let capacity = match descriptors::raise(&mut loaded) {
         Ok(sentence) => sentence,
         Err(errors) => return fail(EXIT_CONFIG, &errors.to_string()),
     };

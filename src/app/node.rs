@@ -1,13 +1,14 @@
 //! One node, started and stopped: also how tests run a whole server in their own process.
 
 use super::admin::AdminThread;
+use super::descriptors;
 use super::library::{Librarians, Library, Tools};
 use super::mail::Mail;
 use super::posts::Mailroom;
 use super::tenant::{Hello, Node as Tenant, Shared};
 use crate::api;
 use crate::clock;
-use crate::config::{Config, ConfigErrors, Data, Durability, Loaded, Merge, Rate, capacity};
+use crate::config::{Config, Data, Durability, Merge, Rate, capacity};
 use crate::gateway::{BindError, Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
 use crate::health::thread::vital_task;
 use crate::health::{Health, Pulse};
@@ -88,26 +89,9 @@ pub struct Node {
     drain_ms: u64,
 }
 
-/// Raises the descriptor limit as far as needed and settles how many connections fit; puts that into `loaded`.
-/// Returns the sentence for the operator.
-///
-/// # Errors
-/// The wished number does not fit.
-pub fn raise_capacity(loaded: &mut Loaded) -> Result<String, ConfigErrors> {
-    let (soft, hard) = rlimit::getrlimit(rlimit::Resource::NOFILE).unwrap_or((1_024, 1_024));
-    let shards = usize::from(shard_count(loaded.config.shards));
-    let capacity = capacity::capacity(loaded, hard, shards)?;
-    let capacity = if capacity.descriptors > soft && rlimit::increase_nofile_limit(capacity.descriptors).is_err() {
-        capacity::capacity(loaded, soft, shards)?
-    } else {
-        capacity
-    };
-    loaded.config.admission.connections_max = capacity.connections_max;
-    Ok(capacity.sentence())
-}
-
 impl Node {
-    /// Starts everything; returns when both addresses answer.
+    /// Starts everything; returns when both addresses answer. The limit of descriptors stays as it is; with
+    /// `admission.connections_max = 0`, as many connections are taken as fit into it.
     ///
     /// # Errors
     /// [`StartError`]; then nothing runs.
@@ -124,13 +108,17 @@ impl Node {
     }
 
     fn start_with(
-        config: Config,
+        mut config: Config,
         open_store: impl FnOnce(&Config, &Health) -> Result<Store, DiskError>,
     ) -> Result<Self, StartError> {
         let gateway = Gateway::bind(&config)?;
         let (public, admin) = (gateway.public.address(), gateway.admin.address());
         let exporter = metrics::install()?;
-        let shards_count = shard_count(config.shards);
+        let shards_count = descriptors::shard_count(config.shards);
+        if config.admission.connections_max == 0 {
+            let descriptors = descriptors::limits().0;
+            config.admission.connections_max = capacity::connections_within(descriptors, usize::from(shards_count));
+        }
         let health = Health::default();
         let store = open_store(&config, &health)?;
         let registry = Arc::new(Registry::new(shards_count, config.room.rooms_max));
@@ -337,11 +325,6 @@ fn deliver(shards: Shards<Tenant>, stopped: Arc<AtomicBool>) -> impl Fn(u16, Mai
             std::thread::park_timeout(Duration::from_millis(1));
         }
     }
-}
-
-fn shard_count(configured: usize) -> u16 {
-    let count = if configured == 0 { std::thread::available_parallelism().map_or(1, Into::into) } else { configured };
-    u16::try_from(count).unwrap_or(u16::MAX)
 }
 
 fn room_settings(config: &Config, deflate: Arc<Deflate>) -> RoomSettings {

@@ -32,7 +32,7 @@ pub struct Capacity {
 /// # Errors
 /// `admission.connections_max` does not fit, or nothing fits at all.
 pub fn capacity(loaded: &Loaded, hard: u64, shards: usize) -> Result<Capacity, ConfigErrors> {
-    let reserved = RESERVED_DESCRIPTORS + RESERVED_DESCRIPTORS_PER_SHARD * shards as u64;
+    let reserved = reserved(shards);
     let room = hard.saturating_sub(reserved);
     let wanted = loaded.config.admission.connections_max as u64;
     let refuse = |why: String| {
@@ -63,6 +63,16 @@ pub fn capacity(loaded: &Loaded, hard: u64, shards: usize) -> Result<Capacity, C
         descriptors: if wanted == 0 { hard.min(connections + reserved) } else { connections + reserved },
         is_configured: wanted != 0,
     })
+}
+
+/// Connections for which a limit of `descriptors` has room beside the server's own files and sockets.
+pub fn connections_within(descriptors: u64, shards: usize) -> usize {
+    let connections = descriptors.saturating_sub(reserved(shards)).min(CONNECTIONS_MAX);
+    usize::try_from(connections).unwrap_or(usize::MAX)
+}
+
+fn reserved(shards: usize) -> u64 {
+    RESERVED_DESCRIPTORS + RESERVED_DESCRIPTORS_PER_SHARD * shards as u64
 }
 
 /// Connections when the descriptors are unlimited: what the key itself allows.
