@@ -1,14 +1,14 @@
 //! Without descriptors, the accept loop waits; with them, it goes on. Alone in its process: the limit is
 //! everybody's.
 
-mod gateway_server;
+mod support;
 
-use gateway_server::{PATIENCE, Server, config, wait_until};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
+use support::gateway::{PATIENCE, Server, config, wait_until};
 
 fn cpu_ms() -> i64 {
     let now = clock_gettime(ClockId::ProcessCPUTime);

@@ -1,20 +1,17 @@
 //! What the show's owner posts: seen by everybody, in the log, once.
 
-mod common;
-mod gated;
-mod poster;
-mod viewer;
+mod support;
 
-use common::{Client, Server};
-use gated::{Gate, Gated};
-use poster::{post, taken};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use viewer::{number, text};
+use support::gated::{Gate, Gated};
+use support::poster::{post, taken};
+use support::viewer::{number, text};
+use support::{Client, Server};
 use volley::config::Data;
 
 fn quick() -> Server {
@@ -33,7 +30,7 @@ fn until(client: &mut Client, offset: u64) -> BTreeMap<u64, (String, Value)> {
     let (mut seen, began) = (BTreeMap::new(), Instant::now());
     while seen.last_key_value().is_none_or(|(last, _)| *last < offset) {
         // Counters come for ever: frames alone are no progress.
-        assert!(began.elapsed() < common::PATIENCE, "{offset} was never shown; seen so far: {seen:?}");
+        assert!(began.elapsed() < support::PATIENCE, "{offset} was never shown; seen so far: {seen:?}");
         for event in client.next("frame")["events"].as_array().expect("events") {
             let fields = event.as_object().expect("an event");
             let kind =
@@ -327,7 +324,7 @@ fn glimpse(server: &Server, room: &str) -> Option<u16> {
     let body = r#"{"unpin":{}}"#;
     let mut stream = TcpStream::connect(server.admin).expect("connects");
     stream.set_read_timeout(Some(Duration::from_millis(30))).expect("a timeout");
-    let lines = poster::json_lines(body.as_bytes(), "");
+    let lines = support::poster::json_lines(body.as_bytes(), "");
     write!(stream, "POST /v1/rooms/{room}/events HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n{body}").expect("writes");
     let mut bytes = [0; 1_024];
     let n = stream.read(&mut bytes).ok()?;
@@ -341,7 +338,7 @@ fn posts_that_wait_are_bounded_also_when_their_senders_leave() {
     let server = Server::start_on(log.clone(), |config| (config.tick_ms, config.no_rate_limits) = (10, true));
     let began = Instant::now();
     while glimpse(&server, "stuck") != Some(503) {
-        assert!(began.elapsed() < 3 * common::PATIENCE, "never refused");
+        assert!(began.elapsed() < 3 * support::PATIENCE, "never refused");
     }
     assert_eq!(glimpse(&server, "another"), Some(503), "the bound is the node's");
     log.opening("stuck", Gate::Open);

@@ -1,14 +1,14 @@
 //! The admin address when others hold its connections: health and metrics are answered all the same, and who is refused
 //! hears why.
 
-mod common;
+mod support;
 
-use common::{PATIENCE, Server};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use support::{PATIENCE, Server};
 
 /// More than there are seats of any kind.
 const MANY: usize = 200;
@@ -67,7 +67,7 @@ fn idle_connections_make_room_for_new_ones_of_every_kind() {
     for (what, open) in kinds {
         let mut held: Vec<TcpStream> = (0..MANY).map(|_| open(server.admin)).collect();
         assert_it_answers(&server, what);
-        assert_eq!(common::http(server.admin, POST).0, 200, "{what}: a post is served too");
+        assert_eq!(support::http(server.admin, POST).0, 200, "{what}: a post is served too");
         // Those who had to go were told, and the newest are still there.
         let newest = held.last_mut().unwrap();
         newest.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
@@ -138,7 +138,7 @@ fn a_program_whose_connection_had_to_go_comes_back_on_a_new_one() {
         Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {}
         other => panic!("it is closed: {other:?}"),
     }
-    assert_eq!(common::http(server.admin, POST).0, 200);
+    assert_eq!(support::http(server.admin, POST).0, 200);
 }
 
 /// Descriptors of another process.

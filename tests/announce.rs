@@ -1,17 +1,15 @@
 //! An announcement to the whole house: every room that is open has it, once, however many there are.
 
-mod common;
-mod poster;
-mod viewer;
+mod support;
 
-use common::{PATIENCE, Server};
-use poster::post;
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
+use support::poster::post;
+use support::{PATIENCE, Server};
 use volley::config::Data;
 
 /// Connections that open rooms at one time; the admin address serves 64.
@@ -48,7 +46,7 @@ fn open(admin: SocketAddr, rooms: usize) {
 /// Posts to a room over a connection that stays; `false` when it has been closed.
 fn opened(stream: &mut BufReader<TcpStream>, n: usize) -> bool {
     let body = r#"{"unpin":{}}"#;
-    let lines = poster::json_lines(body.as_bytes(), "");
+    let lines = support::poster::json_lines(body.as_bytes(), "");
     let request = format!("POST /v1/rooms/{}/events HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n{body}", room(n));
     if stream.get_mut().write_all(request.as_bytes()).is_err() {
         return false;

@@ -1,10 +1,10 @@
 //! Broken WebSocket bytes over a real socket: each gets its close code, and costs nobody else anything.
 
-mod common;
+mod support;
 
-use common::{Client, Server, frame};
 use std::io::Read;
 use std::time::{Duration, Instant};
+use support::{Client, Server, frame};
 use tokio_tungstenite::tungstenite::Message;
 
 /// Connects, sends `bytes` raw, and returns the close code.

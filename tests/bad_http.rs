@@ -1,11 +1,11 @@
 //! What is not proper HTTP, or not a proper upgrade: a clear answer, nothing else hurt, everything freed.
 
-mod gateway_server;
+mod support;
 
-use gateway_server::{Client, Server, config, upgrade, wait_until};
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use support::gateway::{Client, Server, config, upgrade, wait_until};
 
 const WS: &str = "/v1/rooms/demo/ws";
 
@@ -229,7 +229,7 @@ fn a_silent_or_slow_connection_is_closed_at_the_deadline() {
     let drip = std::thread::spawn(move || {
         // One byte every 50 ms never makes a head, and each of them is a sign of life.
         while dripping.stream.write_all(b"G").is_ok() {
-            assert!(began.elapsed() < gateway_server::PATIENCE, "a dripping connection lives for ever");
+            assert!(began.elapsed() < support::gateway::PATIENCE, "a dripping connection lives for ever");
             std::thread::sleep(Duration::from_millis(50));
         }
     });

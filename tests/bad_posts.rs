@@ -1,17 +1,14 @@
 //! Posts that are wrong: a clear answer each, nothing stored, nothing broadcast, nobody else notices.
 
-mod common;
-mod gated;
-mod poster;
-mod viewer;
+mod support;
 
-use common::{PATIENCE, Server};
-use gated::{Gate, Gated};
-use poster::{answer, ask, json_lines, post, taken};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::TcpStream;
-use viewer::{Answer, number};
+use support::gated::{Gate, Gated};
+use support::poster::{answer, ask, json_lines, post, taken};
+use support::viewer::{Answer, number};
+use support::{PATIENCE, Server};
 use volley::config::Secret;
 use volley::limits::POST_BYTES_MAX;
 

@@ -1,15 +1,13 @@
 //! Coming back from far behind, and a log that takes its time: whole for who comes back, unnoticed by everybody else.
 
-mod common;
-mod gated;
-mod viewer;
+mod support;
 
-use common::{Client, Server, frame};
-use gated::{Gate, Gated};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use viewer::{ENCODINGS, Seen, enter, number, text};
+use support::gated::{Gate, Gated};
+use support::viewer::{ENCODINGS, Seen, enter, number, text};
+use support::{Client, Server, frame};
 use volley::config::Config;
 
 fn server(log: &Arc<Gated>, change: impl FnOnce(&mut Config)) -> Server {
@@ -323,7 +321,7 @@ fn a_newcomer_gets_the_history_it_asks_for() {
     }
     for query in ["history=-1", "history=x", "history=1&history=2", "history="] {
         let mut stream = std::net::TcpStream::connect(server.public).unwrap();
-        let answer = viewer::refused(&mut stream, &format!("/v1/rooms/history/ws?{query}"));
+        let answer = support::viewer::refused(&mut stream, &format!("/v1/rooms/history/ws?{query}"));
         assert_eq!((answer.status, answer.code().as_str()), (400, "bad_payload"), "{query}");
         assert!(answer.body.contains("history"), "it names the parameter: {}", answer.body);
     }

@@ -1,14 +1,14 @@
 //! `permessage-deflate` over real sockets, by a client that knows only the RFC: what comes compressed says the same, what
 //! goes compressed is understood, and what is wrong with it gets its close code.
 
-mod common;
+mod support;
 
-use common::{Client, PATIENCE, Server, frame};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use support::{Client, PATIENCE, Server, frame};
 use volley::config::Config;
 
 const JSON: &str = "volley.v1.json";

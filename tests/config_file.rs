@@ -1,14 +1,13 @@
 //! The configuration file of a real process: what is read, what is refused, and what the operator is told.
 
-mod common;
-mod program;
+mod support;
 
-use common::http;
-use program::{Program, SERVE};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use support::http;
+use support::program::{Program, SERVE};
 
 /// A directory of the test's own, gone after it.
 struct Scratch(PathBuf);

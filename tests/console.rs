@@ -1,15 +1,15 @@
 //! The real program with standard streams that take nothing: it starts, serves, drains and ends as ever, and what was
 //! dropped is counted and said.
 
-mod common;
+mod support;
 
-use common::{Client, PATIENCE};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use support::{Client, PATIENCE};
 
 /// Two addresses that were free a moment ago: a program that cannot say where it listens has to be told.
 fn free() -> [SocketAddr; 2] {
@@ -45,7 +45,7 @@ impl Program {
     }
 
     fn get(&self, address: SocketAddr, path: &str) -> (u16, String) {
-        common::http(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+        support::http(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
     }
 
     /// At least so many lines of the log: the runtime traces each connection.

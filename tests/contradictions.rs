@@ -1,13 +1,11 @@
 //! Requests of the show's owner that contradict what was asked before, or themselves: refused by name, nothing stored.
 
-mod common;
-mod poster;
-mod viewer;
+mod support;
 
-use common::Server;
-use poster::{post, taken};
 use serde_json::{Value, json};
-use viewer::{Answer, number};
+use support::Server;
+use support::poster::{post, taken};
+use support::viewer::{Answer, number};
 
 fn server() -> Server {
     Server::start(|config| {

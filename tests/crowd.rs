@@ -1,12 +1,11 @@
 //! What a crowd is shown, over real sockets: equal comments become one, the budget holds, and everything is accounted for.
 
-mod common;
-mod viewer;
+mod support;
 
-use common::{Client, Server};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use viewer::{number, text};
+use support::viewer::{number, text};
+use support::{Client, Server};
 use volley::config::Merge;
 
 /// What frames told of comments, by the rule that each one is in a first sight, a raise or a shed.

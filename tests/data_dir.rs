@@ -1,12 +1,11 @@
 //! The data directory of a real process: what it keeps, and what it says when it cannot.
 
-mod common;
-mod program;
+mod support;
 
-use program::{Program, SERVE, Scratch, log, refusal, volley};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
+use support::program::{Program, SERVE, Scratch, log, refusal, volley};
 
 #[test]
 fn a_killed_server_comes_back_with_everything_acknowledged_and_the_same_epoch() {

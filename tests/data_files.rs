@@ -1,13 +1,12 @@
 //! The files of a data directory, as the system sees them: whose they are, where they lead, and what happens when they go.
 
-mod common;
-mod program;
+mod support;
 
-use common::http;
-use program::{Program, SERVE, Scratch, log, refusal};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use support::http;
+use support::program::{Program, SERVE, Scratch, log, refusal};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).expect("it is there").mode() & 0o777

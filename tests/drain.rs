@@ -1,11 +1,7 @@
 //! The real program as a child: how it starts, refuses to start, drains and ends, and what it writes.
 
-mod common;
-mod logging;
-mod viewer;
+mod support;
 
-use common::{Client, PATIENCE};
-use logging::started_logging;
 use rustix::process::Signal;
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read};
@@ -13,7 +9,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-use viewer::{ENCODINGS, Seen, comment, enter_at, message, number, text};
+use support::logged::started_logging;
+use support::viewer::{ENCODINGS, Seen, comment, enter_at, message, number, text};
+use support::{Client, PATIENCE};
 
 /// A running `volley`; killed with the test, if it is still there.
 struct Program {
@@ -237,9 +235,9 @@ fn what_was_acknowledged_before_the_end_was_seen_by_all_and_the_rest_is_answered
 fn what_waits_for_its_tick_is_acknowledged_and_seen_before_the_goodbye() {
     for round in 0..12 {
         // No tick ends by itself between the comment and the end.
-        let mut server = common::Server::start(|config| config.tick_ms = 2_000);
+        let mut server = support::Server::start(|config| config.tick_ms = 2_000);
         let mut clients: Vec<Client> =
-            (0..24).map(|n| viewer::enter(&server, &format!("w{}", n % 6), "", ENCODINGS[n % 2])).collect();
+            (0..24).map(|n| support::viewer::enter(&server, &format!("w{}", n % 6), "", ENCODINGS[n % 2])).collect();
         for (n, client) in clients.iter_mut().enumerate().take(12) {
             client.send_value(&json!({"comment": {"id": format!("c{n}"), "text": format!("{n}")}}));
         }

@@ -1,11 +1,10 @@
 //! Exactly once for senders: a retry is harmless over any connection, by the same guest.
 
-mod common;
-mod viewer;
+mod support;
 
-use common::{Client, Server};
 use serde_json::{Value, json};
-use viewer::{ENCODINGS, enter, number, text};
+use support::viewer::{ENCODINGS, enter, number, text};
+use support::{Client, Server};
 
 const KEY: &str = "0123456789abcdefghij";
 
@@ -106,7 +105,9 @@ fn a_burst_from_one_connection_is_acknowledged_whole_when_rates_are_not_limited(
     let server = server();
     let mut client = guest(&server, ENCODINGS[0], KEY);
     let long = "长".repeat(500);
-    let one = |n: usize| viewer::message(ENCODINGS[0], &viewer::comment(ENCODINGS[0], &format!("c{n}"), &long));
+    let one = |n: usize| {
+        support::viewer::message(ENCODINGS[0], &support::viewer::comment(ENCODINGS[0], &format!("c{n}"), &long))
+    };
     (0..COUNT).for_each(|n| client.raw(&one(n)).expect("writes"));
     // Frames of some megabytes wait before the first answer is read.
     server.eventually("all is in the log", |server| server.metric("volley_comments_total", "") >= COUNT as f64);

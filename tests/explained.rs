@@ -1,8 +1,8 @@
 //! People get a page, programs get JSON: for every refusal that a person can come across.
 
-mod gateway_server;
+mod support;
 
-use gateway_server::{Answer, Client, Server, config, upgrade};
+use support::gateway::{Answer, Client, Server, config, upgrade};
 
 const BROWSER: &str =
     "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\nAccept-Language: zh-CN,zh;q=0.9,en;q=0.8\r\n";

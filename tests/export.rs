@@ -1,12 +1,12 @@
 //! Whole shows as files, over real sockets.
 
-mod common;
+mod support;
 
-use common::{Client, Server};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use support::{Client, Server};
 use volley::limits::EXPORTS_MAX;
 
 fn quick() -> Server {
@@ -22,7 +22,7 @@ fn request(server: &Server, line: &str) -> TcpStream {
     socket.set_recv_buffer_size(4_096).unwrap();
     socket.connect(&server.public.into()).unwrap();
     let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
     stream.write_all(format!("{line}\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
     stream
 }

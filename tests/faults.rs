@@ -1,9 +1,7 @@
 //! Fault hooks are in the builds that ask for them and in no other.
 
 #[cfg(feature = "faults")]
-mod common;
-#[cfg(feature = "faults")]
-mod program;
+mod support;
 
 use std::fs;
 use std::path::Path;
@@ -54,7 +52,7 @@ fn died(server: &mut std::process::Child, panics: &str) -> String {
         if let Some(status) = server.try_wait().expect("its state") {
             break status;
         }
-        if began.elapsed() > common::PATIENCE {
+        if began.elapsed() > support::PATIENCE {
             server.kill().expect("killed");
             panic!("{panics}: a broken server goes on");
         }
@@ -69,9 +67,9 @@ fn died(server: &mut std::process::Child, panics: &str) -> String {
 #[cfg(feature = "faults")]
 #[test]
 fn the_process_ends_with_any_vital_thread_or_task() {
-    let scratch = program::Scratch::new();
+    let scratch = support::program::Scratch::new();
     for name in ["log", "door", "admin", "public", "upkeep", "opener-0", "librarian-0", "shard-0"] {
-        let mut command = program::volley(&program::SERVE, &scratch.data());
+        let mut command = support::program::volley(&support::program::SERVE, &scratch.data());
         let mut server = command.env("FAULT_PANIC", name).stdout(std::process::Stdio::null()).spawn().expect("starts");
         assert!(died(&mut server, name).contains(name));
     }
@@ -81,10 +79,12 @@ fn the_process_ends_with_any_vital_thread_or_task() {
 #[cfg(feature = "faults")]
 #[test]
 fn a_panic_in_the_middle_of_a_comment_ends_the_process_and_the_next_one_serves() {
-    let scratch = program::Scratch::new();
+    let scratch = support::program::Scratch::new();
     let hello = |id: &str| serde_json::json!({"comment": {"id": id, "text": "hello"}});
     let start = |panics: &str| {
-        program::Program::of(program::volley(&program::SERVE, &scratch.data()).env("FAULT_PANIC", panics))
+        support::program::Program::of(
+            support::program::volley(&support::program::SERVE, &scratch.data()).env("FAULT_PANIC", panics),
+        )
     };
     // The first append opens the room.
     for (point, thread) in [("in_append:2", "log"), ("batched", "shard-0"), ("in_broadcast", "shard-0")] {

@@ -1,11 +1,10 @@
 //! Many rooms on one device: what all of them gathered in a tick is stored by one commit.
 
-mod common;
-mod viewer;
+mod support;
 
-use common::{Client, Server};
 use std::path::PathBuf;
-use viewer::{ENCODINGS, enter, number};
+use support::viewer::{ENCODINGS, enter, number};
+use support::{Client, Server};
 use volley::config::Data;
 
 const ROOMS: usize = 300;

@@ -1,10 +1,10 @@
 //! Request heads: what nobody reads, what the server is called, and how long each may take.
 
-mod gateway_server;
+mod support;
 
-use gateway_server::{Client, Server, config, upgrade, wait_until};
 use std::io::Write;
 use std::time::{Duration, Instant};
+use support::gateway::{Client, Server, config, upgrade, wait_until};
 
 const WS: &str = "/v1/rooms/demo/ws";
 
@@ -126,7 +126,7 @@ fn half_a_head_on_a_connection_that_was_used_is_closed_like_a_first_one() {
                 let mut dripping = client.stream.try_clone().unwrap();
                 let drip = std::thread::spawn(move || {
                     while dripping.write_all(b"x").is_ok() {
-                        assert!(began.elapsed() < gateway_server::PATIENCE, "a dripping head lives for ever");
+                        assert!(began.elapsed() < support::gateway::PATIENCE, "a dripping head lives for ever");
                         std::thread::sleep(Duration::from_millis(100));
                     }
                 });

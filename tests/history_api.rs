@@ -1,11 +1,11 @@
 //! A room's log over HTTP: pages that hold every event, and a clear answer to every position that is not there.
 
-mod common;
+mod support;
 
-use common::{Client, Server, http};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use support::{Client, Server, http};
 use volley::limits::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX, PAGES_MAX};
 use volley::protocol::history::HistoryPage;
 

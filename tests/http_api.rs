@@ -1,12 +1,12 @@
 //! Pages, the room list, and what operators see.
 
-mod gateway_server;
+mod support;
 
-use gateway_server::{Client, Server, config, upgrade, wait_until};
 use std::sync::atomic::Ordering;
+use support::gateway::{Client, Server, config, upgrade, wait_until};
 use volley::api::File;
 
-fn get(server: &Server, path: &str) -> gateway_server::Answer {
+fn get(server: &Server, path: &str) -> support::gateway::Answer {
     server.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
 }
 

@@ -1,12 +1,11 @@
 //! How many may come, and that nothing of them stays behind.
 
-mod common;
-mod viewer;
+mod support;
 
-use common::{Client, Server};
 use serde_json::json;
 use std::net::TcpStream;
-use viewer::{ENCODINGS, Seen, enter, refused};
+use support::viewer::{ENCODINGS, Seen, enter, refused};
+use support::{Client, Server};
 
 /// This process's open descriptors.
 fn descriptors() -> usize {
@@ -19,7 +18,7 @@ fn raise_descriptors() {
 }
 
 /// One more connection, which is refused.
-fn one_more(server: &Server) -> viewer::Answer {
+fn one_more(server: &Server) -> support::viewer::Answer {
     let mut stream = TcpStream::connect(server.public).expect("accepted, to be told");
     refused(&mut stream, "/v1/rooms/one-more/ws")
 }

@@ -1,14 +1,12 @@
 //! What the real program writes into its log, and what it never does.
 
-mod common;
-mod logging;
-mod viewer;
+mod support;
 
-use common::PATIENCE;
-use logging::started_logging;
 use rustix::process::Signal;
 use serde_json::Value;
-use viewer::{ENCODINGS, enter_at, text};
+use support::PATIENCE;
+use support::logged::started_logging;
+use support::viewer::{ENCODINGS, enter_at, text};
 
 #[test]
 fn the_log_has_neither_tokens_nor_what_people_said() {
@@ -27,7 +25,7 @@ fn the_log_has_neither_tokens_nor_what_people_said() {
             ("/v1/rooms/log/ws?epoch=CANARY10&after=1", "Origin: https://CANARY11.test"),
         ] {
             let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{header}\r\nConnection: close\r\n\r\n");
-            assert!(common::http(public, &request).0 >= 400);
+            assert!(support::http(public, &request).0 >= 400);
         }
         drop(viewer);
         let pid = rustix::process::Pid::from_child(&child.child);
@@ -51,7 +49,7 @@ fn the_log_says_why_upgrades_are_refused_once_for_each_kind() {
     let (logging, public) = started_logging("json");
     let ask = |head: &str, lines: &str| {
         let request = format!("{head}\r\n{lines}Connection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n");
-        common::http(public, &request).0
+        support::http(public, &request).0
     };
     let head = |version: &str| {
         format!(
@@ -67,7 +65,7 @@ fn the_log_says_why_upgrades_are_refused_once_for_each_kind() {
         426
     );
     let lost = head("13");
-    assert_eq!(common::http(public, &format!("{lost}\r\nConnection: close\r\n\r\n")).0, 426);
+    assert_eq!(support::http(public, &format!("{lost}\r\nConnection: close\r\n\r\n")).0, 426);
     let mut lines = Vec::new();
     while lines.len() < 3 {
         let line = logging.errors.recv_timeout(PATIENCE).expect("a line");

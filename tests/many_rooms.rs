@@ -1,12 +1,11 @@
 //! Many rooms on several shards: what is said in one stays there, and all who watch it see the same, wherever they sit.
 
-mod common;
-mod viewer;
+mod support;
 
-use common::Server;
 use serde_json::json;
 use std::collections::BTreeMap;
-use viewer::{ENCODINGS, Seen, enter, number};
+use support::Server;
+use support::viewer::{ENCODINGS, Seen, enter, number};
 
 const ROOMS: usize = 48;
 const COMMENTS: usize = 10;

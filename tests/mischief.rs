@@ -1,13 +1,13 @@
 //! Many clients that do everything wrong at once, from a seed; two viewers beside them must not notice.
 
-mod common;
+mod support;
 
-use common::{Client, Server, frame};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use support::{Client, Server, frame};
 
 const THREADS: u64 = 6;
 const VISITS: usize = 120;

@@ -1,12 +1,11 @@
 //! What clients say, right and wrong, over a real socket in both encodings.
 
-mod common;
-mod viewer;
+mod support;
 
-use common::{Client, Server};
 use serde_json::{Value, json};
 use std::time::Duration;
-use viewer::{ENCODINGS, Seen, comment, enter, message, number, payload, text};
+use support::viewer::{ENCODINGS, Seen, comment, enter, message, number, payload, text};
+use support::{Client, Server};
 use volley::config::Rate;
 
 /// What is sent, the code of the answer, the id in it.
@@ -447,7 +446,7 @@ fn a_room_too_many_is_refused_until_another_ends() {
     let (one, _two) = (server.join("one"), server.join("two"));
     let third = |server: &Server| {
         let mut stream = std::net::TcpStream::connect(server.public).unwrap();
-        viewer::refused(&mut stream, "/v1/rooms/three/ws")
+        support::viewer::refused(&mut stream, "/v1/rooms/three/ws")
     };
     let answer = third(&server);
     assert_eq!((answer.status, answer.code().as_str()), (503, "rooms_full"));

@@ -1,11 +1,10 @@
 //! What people type, as others get it: over a real socket, in both encodings.
 
-mod common;
-mod viewer;
+mod support;
 
-use common::{Client, Server};
 use serde_json::{Value, json};
-use viewer::{ENCODINGS, enter, text};
+use support::viewer::{ENCODINGS, enter, text};
+use support::{Client, Server};
 
 /// What is sent and what arrives; `None`: it is answered `empty`.
 const TABLE: &[(&str, &str, Option<&str>)] = &[

@@ -1,12 +1,11 @@
 //! Renditions over real sockets: asked for, slid to, climbed back from; told, and nothing lost in between.
 
-mod common;
-mod viewer;
+mod support;
 
-use common::{Client, PATIENCE, Server};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use viewer::{ENCODINGS, enter, number};
+use support::viewer::{ENCODINGS, enter, number};
+use support::{Client, PATIENCE, Server};
 use volley::config::Config;
 
 const NAMES: [&str; 3] = ["viewer", "lite", "full"];

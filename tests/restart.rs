@@ -1,13 +1,11 @@
 //! A restart on the disk log: everybody goes on where they were, whoever was acknowledged is kept.
 
-mod common;
-mod poster;
-mod viewer;
+mod support;
 
-use common::{Client, Server};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use viewer::{ENCODINGS, Seen, enter, number, text};
+use support::viewer::{ENCODINGS, Seen, enter, number, text};
+use support::{Client, Server};
 use volley::config::Data;
 
 /// A directory that is gone after the test.
@@ -130,7 +128,7 @@ fn pages_of_the_past_have_the_combos_and_the_tallies_that_live_frames_had() {
     let begin = number(&viewer.welcome, "last");
     let gift = |count: u64| json!({"gift": {"user": {"id": "u7", "name": "Li"}, "name": "rose", "count": count, "value": 1, "combo": "c"}});
     let poll = |id: &str| json!({"poll": {"id": id, "question": "which", "options": ["a", "b"]}});
-    let post = |server: &Server, event: &Value| poster::taken(server.admin, "life", "", event)[0];
+    let post = |server: &Server, event: &Value| support::poster::taken(server.admin, "life", "", event)[0];
     post(&server, &gift(3));
     post(&server, &poll("p1"));
     viewer.send_value(&json!({"vote": {"id": "v1", "poll": "p1", "option": 1}}));

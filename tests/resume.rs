@@ -1,13 +1,12 @@
 //! Coming back: what was missed comes exactly once, or the welcome says why not.
 
-mod common;
-mod viewer;
+mod support;
 
-use common::{Client, Server};
 use serde_json::{Value, json};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
-use viewer::{ENCODINGS, Seen, enter, number, text};
+use support::viewer::{ENCODINGS, Seen, enter, number, text};
+use support::{Client, Server};
 
 fn server() -> Server {
     Server::start(|config| {
@@ -194,7 +193,10 @@ fn however_far_back_everything_comes() {
     let mut whole = server.join("back");
     let epoch = text(&talker.welcome, "epoch").to_owned();
     let say = |talker: &mut Client, count: u64, said: &str| {
-        let one = viewer::message(ENCODINGS[0], &viewer::payload(ENCODINGS[0], &json!({"comment": {"text": said}})));
+        let one = support::viewer::message(
+            ENCODINGS[0],
+            &support::viewer::payload(ENCODINGS[0], &json!({"comment": {"text": said}})),
+        );
         for n in 0..count / 50 {
             talker.raw(&one.repeat(49)).unwrap();
             talker.comment(&format!("mark-{count}-{n}"), said);
@@ -290,7 +292,7 @@ fn a_position_that_is_none_is_refused_before_the_upgrade() {
         ["epoch=1&after=-1", "epoch=1&after=x", "epoch=1&after=18446744073709551615", "epoch=zz&after=1", "after=1"]
     {
         let mut stream = std::net::TcpStream::connect(server.public).unwrap();
-        let answer = viewer::refused(&mut stream, &format!("/v1/rooms/back/ws?{query}"));
+        let answer = support::viewer::refused(&mut stream, &format!("/v1/rooms/back/ws?{query}"));
         assert_eq!((answer.status, answer.code().as_str()), (400, "bad_payload"), "{query}");
     }
     assert_eq!(server.metric("volley_rooms", ""), 0.0);

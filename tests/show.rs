@@ -1,12 +1,11 @@
 //! The main job: comments and likes in, one frame per tick out, the same for every viewer.
 
-mod common;
-mod viewer;
+mod support;
 
-use common::{Client, Server};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use viewer::{ENCODINGS, Seen, enter, number, text};
+use support::viewer::{ENCODINGS, Seen, enter, number, text};
+use support::{Client, Server};
 
 /// Every write wakes the peer: a newcomer to a room that is open is woken once.
 #[test]
@@ -14,7 +13,7 @@ fn the_answer_and_the_welcome_leave_in_one_write() {
     let server = Server::start(|config| config.shards = 1);
     let _first = server.join("one");
     let mut stream = std::net::TcpStream::connect(server.public).expect("connects");
-    stream.set_read_timeout(Some(common::PATIENCE)).expect("sets");
+    stream.set_read_timeout(Some(support::PATIENCE)).expect("sets");
     let request = "GET /v1/rooms/one/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     std::io::Write::write_all(&mut stream, request.as_bytes()).expect("writes");
@@ -116,7 +115,9 @@ fn what_does_not_fit_into_a_frame_is_counted_in_it() {
     let mut talker = server.join("busy");
     let mut viewer = enter(&server, "busy", "", ENCODINGS[1]);
     let said: Vec<u8> = (0..50)
-        .flat_map(|n| viewer::message(ENCODINGS[0], &viewer::comment(ENCODINGS[0], &format!("c{n}"), "满")))
+        .flat_map(|n| {
+            support::viewer::message(ENCODINGS[0], &support::viewer::comment(ENCODINGS[0], &format!("c{n}"), "满"))
+        })
         .collect();
     talker.raw(&said).unwrap();
     let mut outcomes = std::collections::BTreeMap::<String, u64>::new();
@@ -308,7 +309,7 @@ fn a_room_is_there_as_soon_as_somebody_asks_for_it() {
     for name in ["", "%00", "a%2Fb", "a.b", "ä", &"x".repeat(65)] {
         let path = format!("/v1/rooms/{name}/ws");
         let mut stream = std::net::TcpStream::connect(server.public).unwrap();
-        let answer = viewer::refused(&mut stream, &path);
+        let answer = support::viewer::refused(&mut stream, &path);
         assert!(matches!(answer.status, 400 | 404), "{name:?}: {answer:?}");
     }
     assert_eq!(server.metric("volley_rooms", ""), 1.0, "a name that is none opens nothing");

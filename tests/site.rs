@@ -1,8 +1,8 @@
 //! Where the pages are: below a path that a proxy strips or keeps, and in whose frames.
 
-mod gateway_server;
+mod support;
 
-use gateway_server::{Answer, Server, config, upgrade};
+use support::gateway::{Answer, Server, config, upgrade};
 use volley::base_path::BasePath;
 use volley::config::Config;
 use volley::origin::Origins;

@@ -1,12 +1,10 @@
 //! Slow and stalled viewers: told, or closed; others never notice.
 
-mod common;
-mod poster;
-mod viewer;
+mod support;
 
-use common::{PATIENCE, Server};
 use serde_json::Value;
 use std::time::{Duration, Instant};
+use support::{PATIENCE, Server};
 
 /// A server where comments are not limited and sockets hold little.
 fn server(stalled_ms: u64) -> Server {
@@ -21,7 +19,7 @@ fn server(stalled_ms: u64) -> Server {
 }
 
 /// Fills frames: comments `from..=to` of 1.5 KB each, acknowledged.
-fn talk(talker: &mut common::Client, from: u64, to: u64) {
+fn talk(talker: &mut support::Client, from: u64, to: u64) {
     for n in from..=to {
         let text = format!("{n} {}", "长".repeat(500));
         talker.send_value(&serde_json::json!({"comment": {"id": format!("c{n}"), "text": text}}));
@@ -32,7 +30,7 @@ fn talk(talker: &mut common::Client, from: u64, to: u64) {
 }
 
 /// Fills frames until the one that does not read is closed with 4001.
-fn talk_until_it_is_closed(server: &Server, talker: &mut common::Client) {
+fn talk_until_it_is_closed(server: &Server, talker: &mut support::Client) {
     let began = Instant::now();
     let mut n = 0;
     while server.metric("volley_closes_total", "code=\"4001\"") == 0.0 {
@@ -83,7 +81,7 @@ fn slow_viewer_gets_a_gap_not_a_silence_and_the_others_everything() {
 
 /// Posts an event of the show's owner; returns its offset.
 fn post(server: &Server, event: &Value) -> u64 {
-    poster::taken(server.admin, "kept", "", event)[0]
+    support::poster::taken(server.admin, "kept", "", event)[0]
 }
 
 #[test]
@@ -137,7 +135,7 @@ fn what_is_guaranteed_is_not_in_the_gap_and_comes_once() {
 }
 
 /// Reads every frame up to the comment `n`, without a hole; returns its offset.
-fn other_until(other: &mut common::Client, n: u64) -> u64 {
+fn other_until(other: &mut support::Client, n: u64) -> u64 {
     let mut position = other.welcome["last"].as_u64().unwrap();
     let mut seen = 0;
     loop {
@@ -183,7 +181,7 @@ fn answers_that_pile_up_in_front_of_a_blocked_socket_are_bounded() {
     let mut flood = server.join("answers");
     socket2::SockRef::from(flood.socket.get_ref()).set_recv_buffer_size(4 << 10).unwrap();
     flood.socket.get_ref().set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    let like_of_zero = common::frame(0x81, br#"{"comment":{"id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","text":" "}}"#);
+    let like_of_zero = support::frame(0x81, br#"{"comment":{"id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","text":" "}}"#);
     server.eventually("the flood is closed", |server| {
         let _ = flood.raw(&like_of_zero.repeat(100));
         server.metric("volley_closes_total", "code=\"4001\"") > 0.0

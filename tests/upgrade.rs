@@ -1,11 +1,11 @@
 //! Proper upgrades: what is agreed, what is handed over, what is given back.
 
-mod gateway_server;
+mod support;
 
-use gateway_server::{Server, config, upgrade, wait_until};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
+use support::gateway::{Server, config, upgrade, wait_until};
 use volley::config::cli::{self, Command};
 use volley::gateway::{Purpose, Upgraded};
 use volley::origin::Origins;
@@ -86,7 +86,7 @@ fn listed(origins: &[&str]) -> Origins {
 }
 
 /// What an answer says, without what differs from one to the next: hyper adds the date.
-fn meaning(answer: &gateway_server::Answer) -> (u16, Vec<String>, String) {
+fn meaning(answer: &support::gateway::Answer) -> (u16, Vec<String>, String) {
     let mut lines: Vec<String> =
         answer.head.lines().skip(1).filter(|line| !line.starts_with("date:")).map(str::to_owned).collect();
     lines.sort();

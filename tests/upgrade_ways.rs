@@ -1,11 +1,11 @@
 //! Any request head, by both ways to an upgrade: the short one and hyper's. What nobody reads changes no answer.
 
-mod gateway_server;
+mod support;
 
-use gateway_server::{Answer, Server, config, wait_until};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::sync::OnceLock;
+use support::gateway::{Answer, Server, config, wait_until};
 
 /// What an answer says, without what differs from one to the next: hyper adds the date.
 fn meaning(answer: Answer) -> (u16, Vec<String>, String) {
@@ -143,7 +143,7 @@ proptest! {
         times in 1_usize..4,
     ) {
         let line = [name.as_bytes(), b": ", &value, b"\r\n"].concat().repeat(times);
-        let proper = gateway_server::upgrade("/v1/rooms/demo/ws", "");
+        let proper = support::gateway::upgrade("/v1/rooms/demo/ws", "");
         let head = [&proper.as_bytes()[..proper.len() - 2], &line, b"\r\n"].concat();
         for before in ["", PLAIN] {
             let (_, is_upgrade) = asked(server(), before, &head);

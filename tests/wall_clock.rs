@@ -1,15 +1,15 @@
 //! The real program with a system clock that says what no machine should: it starts, answers and keeps what is said.
 //! A library between the program and libc (`LD_PRELOAD`) sets the clock.
 
-mod common;
+mod support;
 
-use common::{Client, PATIENCE};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use support::{Client, PATIENCE};
 
 /// Adds what `WALL_OFFSET_S` says to every answer about `CLOCK_REALTIME`.
 const SHIM: &str = r#"

@@ -1,7 +1,6 @@
 //! The real program as a process, on a data directory of the test's.
-#![allow(dead_code)] // Each test file uses its part.
 
-use super::common::{Client, PATIENCE, http};
+use super::{Client, PATIENCE, http};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

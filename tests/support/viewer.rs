@@ -1,7 +1,6 @@
 //! Viewers that check what they get, and HTTP answers with their headers.
-#![allow(dead_code)] // Each test file uses its part.
 
-use crate::common::{Client, PATIENCE, Server, frame};
+use super::{Client, PATIENCE, Server, frame};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

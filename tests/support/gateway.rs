@@ -1,7 +1,5 @@
 //! A gateway on free ports, with rooms and a hand-over that only remember, and a client that writes raw bytes.
 
-#![allow(dead_code)] // Each test file uses its part.
-
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,5 +1,4 @@
 //! A log whose device answers when the test says so, and that counts what it was asked.
-#![allow(dead_code)] // Each test file uses its part.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};

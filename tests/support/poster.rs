@@ -1,8 +1,7 @@
 //! A program of the show's owner: posts to the admin address.
-#![allow(dead_code)] // Each test file uses its part.
 
-use crate::common::PATIENCE;
-use crate::viewer::Answer;
+use super::PATIENCE;
+use super::viewer::Answer;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
