@@ -2,11 +2,12 @@
 //!
 //! A batch is stored as it is delivered: one shared slice, so that an append copies nothing.
 
+use super::outbox::Outbox;
 use super::{
     AppendError, Base, Delivery, Head, Limit, Log, OpenError, Opened, ReadError, Record, Retention, Sink, Ticket,
     deleted, deletes, digest,
 };
-use crate::limits::{LOG_DELIVERIES_MAX, OFFSET_MAX, RETAIN_EVENTS_MAX};
+use crate::limits::{OFFSET_MAX, RETAIN_EVENTS_MAX};
 use crate::protocol::event::{Event, Left};
 use crate::protocol::ids::{Digest, Epoch, Hex64, Offset, RoomId};
 use crate::protocol::kind::{Ballot, Post};
@@ -62,11 +63,7 @@ struct Room {
     skip: usize,
     events: usize,
     bytes: usize,
-    sink: Arc<dyn Sink>,
-    /// What the sink has not taken yet, in order; at most [`LOG_DELIVERIES_MAX`].
-    waiting: VecDeque<Delivery>,
-    /// A thread may hold the room while another closes it.
-    is_open: bool,
+    outbox: Outbox,
 }
 
 impl Log for MemoryLog {
@@ -84,9 +81,7 @@ impl Log for MemoryLog {
             skip: 0,
             events: 0,
             bytes: 0,
-            sink,
-            waiting: VecDeque::new(),
-            is_open: true,
+            outbox: Outbox::new(sink),
         };
         let opened = Opened { head: room.head(), digest: digest::EMPTY, base: None };
         entry.insert(Arc::new(Mutex::new(room)));
@@ -114,12 +109,12 @@ impl Log for MemoryLog {
     fn head(&self, room: &RoomId) -> Result<Option<Head>, ReadError> {
         let Some(room) = self.room(room) else { return Ok(None) };
         let room = room.lock();
-        Ok(room.is_open.then(|| room.head()))
+        Ok(room.outbox.is_open().then(|| room.head()))
     }
 
     fn nudge(&self, room: &RoomId) {
         if let Some(room) = self.room(room) {
-            room.lock().deliver_waiting();
+            room.lock().outbox.flush();
         }
     }
 
@@ -133,7 +128,7 @@ impl Log for MemoryLog {
         // The count falls under the entry's lock: who finds the name free must also find its place free.
         let give_back = |_: &RoomId, _: &Arc<Mutex<Room>>| self.count.fetch_sub(1, Ordering::AcqRel) > 0;
         if let Some((_, room)) = self.rooms.remove_if(room, give_back) {
-            room.lock().is_open = false;
+            room.lock().outbox.close();
         }
     }
 }
@@ -145,17 +140,10 @@ impl Room {
     }
 
     fn append(&mut self, ticket: Ticket, events: Vec<Event>, now_ms: u64) -> Result<(), AppendError> {
-        self.deliver_waiting();
-        if !self.is_open {
-            return Err(AppendError::Closed);
-        }
-        if self.waiting.len() >= LOG_DELIVERIES_MAX {
-            return Err(AppendError::Overloaded);
-        }
         let count = events.len();
-        if count as u64 > OFFSET_MAX - self.last {
-            return Err(AppendError::Unavailable); // Offsets are used up: after 285,000 years at 1,000 a second.
-        }
+        // Offsets are used up after 285,000 years at 1,000 a second.
+        let has_offsets = count as u64 <= OFFSET_MAX - self.last;
+        self.outbox.admit(|| if has_offsets { Ok(()) } else { Err(AppendError::Unavailable) })?;
         if count > 0 {
             self.at_ms = if self.last == 0 { now_ms } else { now_ms.max(self.at_ms + 1) };
         }
@@ -174,8 +162,7 @@ impl Room {
         for (offset, left) in records.iter().flat_map(|record| deletes(&record.event)) {
             self.delete(offset, left);
         }
-        self.waiting.push_back(Delivery::Appended { ticket: Some(ticket), records });
-        self.deliver_waiting();
+        self.outbox.deliver(Delivery::Appended { ticket: Some(ticket), records });
         Ok(())
     }
 
@@ -196,23 +183,11 @@ impl Room {
         Arc::make_mut(batch)[found].event = gone;
     }
 
-    /// Under the room's lock, so that deliveries keep their order whoever calls.
-    fn deliver_waiting(&mut self) {
-        while self.is_open
-            && let Some(delivery) = self.waiting.pop_front()
-        {
-            if let Err(refused) = self.sink.deliver(delivery) {
-                self.waiting.push_front(refused);
-                return;
-            }
-        }
-    }
-
     /// The batches that hold the range, and how many records of the first come before it.
     #[expect(clippy::type_complexity)]
     fn range(&mut self, after: Offset, limit: usize) -> Result<(Vec<Arc<[Record]>>, usize), ReadError> {
-        self.deliver_waiting();
-        if !self.is_open {
+        self.outbox.flush();
+        if !self.outbox.is_open() {
             return Err(ReadError::Unknown);
         }
         let Head { first, last, .. } = self.head();
@@ -239,7 +214,7 @@ impl Room {
     }
 
     fn retain(&mut self, retention: &Retention, now_ms: u64, base: Base) {
-        self.deliver_waiting();
+        self.outbox.flush();
         for _ in 0..RETAIN_EVENTS_MAX {
             let Some(record) = self.batches.front().map(|batch| &batch[self.skip]) else { break };
             let is_old = now_ms.saturating_sub(record.at_ms) > retention.age_ms;

@@ -5,6 +5,7 @@
 pub mod digest;
 pub mod disk;
 pub mod memory;
+pub mod outbox;
 #[cfg(test)]
 pub mod suite;
 
