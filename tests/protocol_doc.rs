@@ -274,8 +274,8 @@ fn the_limits_are_the_defaults() {
         ),
         ("comments of a connection", rate(config.rates.comments_per_connection)),
         ("comments of a user", rate(config.rates.comments_per_user)),
-        ("likes of a connection; of a user", rate(config.rates.likes_per_connection)),
-        ("likes of a connection; of a user", rate(config.rates.likes_per_user)),
+        ("likes of a connection", rate(config.rates.likes_per_connection)),
+        ("likes of a user", rate(config.rates.likes_per_user)),
         ("comments of a room", rate(config.rates.comments_per_room)),
         ("likes of a room", rate(config.rates.likes_per_room)),
         (
