@@ -8,7 +8,7 @@ use super::posts::Mailroom;
 use super::tenant::{Hello, Node as Tenant, Shared};
 use crate::api;
 use crate::clock;
-use crate::config::{Config, Data, Durability, Merge, Rate, capacity};
+use crate::config::{Config, Data, Merge, Rate, capacity};
 use crate::gateway::{BindError, Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
 use crate::health::thread::vital_task;
 use crate::health::{Health, Pulse};
@@ -275,10 +275,7 @@ impl Store {
             Data::Memory => Self::Memory(Arc::new(MemoryLog::new(open_max, rand::random()))),
             Data::Directory(directory) => Self::Disk(Arc::new(DiskLog::start(&disk::Options {
                 directory: directory.clone(),
-                durability: match config.durability {
-                    Durability::Fsync => disk::Durability::Fsync,
-                    Durability::Write => disk::Durability::Write,
-                },
+                durability: config.durability,
                 open_max,
                 stored_max: config.room.stored_max + ROOMS_ENDING,
                 age_ms: config.room.log_age_s * 1_000,

@@ -2,9 +2,7 @@
 //!
 //! Does not know: what is brought, where it waits, how the sleeper is woken.
 
-mod atomics {
-    pub(super) use std::sync::atomic::{AtomicBool, Ordering, fence};
-}
+mod atomics;
 mod flag;
 #[cfg(test)]
 mod model;

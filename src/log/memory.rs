@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// See the module's page. At most `rooms_max` rooms; what each keeps is bounded by [`Log::retain`].
 pub struct MemoryLog {
-    rooms: DashMap<RoomId, Arc<Mutex<Room>>>,
+    rooms: DashMap<RoomId, Arc<Mutex<MemoryRoom>>>,
     count: AtomicUsize,
     rooms_max: usize,
     seed: u64,
@@ -35,7 +35,7 @@ impl MemoryLog {
     }
 
     /// Only clones the room out, so that no guard of the map is held over work.
-    fn room(&self, room: &RoomId) -> Option<Arc<Mutex<Room>>> {
+    fn room(&self, room: &RoomId) -> Option<Arc<Mutex<MemoryRoom>>> {
         self.rooms.get(room).map(|found| Arc::clone(&found))
     }
 
@@ -49,7 +49,7 @@ impl MemoryLog {
     }
 }
 
-struct Room {
+struct MemoryRoom {
     epoch: Epoch,
     last: Offset,
     /// Of the newest record.
@@ -71,7 +71,7 @@ impl Log for MemoryLog {
         let Entry::Vacant(entry) = self.rooms.entry(room.clone()) else { return Err(OpenError::AlreadyOpen) };
         let one_more = |count| (count < self.rooms_max).then_some(count + 1);
         self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).map_err(|_| OpenError::Full)?;
-        let room = Room {
+        let room = MemoryRoom {
             epoch: self.epoch(),
             last: 0,
             digest: digest::EMPTY,
@@ -126,14 +126,14 @@ impl Log for MemoryLog {
 
     fn close(&self, room: &RoomId) {
         // The count falls under the entry's lock: who finds the name free must also find its place free.
-        let give_back = |_: &RoomId, _: &Arc<Mutex<Room>>| self.count.fetch_sub(1, Ordering::AcqRel) > 0;
+        let give_back = |_: &RoomId, _: &Arc<Mutex<MemoryRoom>>| self.count.fetch_sub(1, Ordering::AcqRel) > 0;
         if let Some((_, room)) = self.rooms.remove_if(room, give_back) {
             room.lock().outbox.close();
         }
     }
 }
 
-impl Room {
+impl MemoryRoom {
     fn head(&self) -> Head {
         let first = self.batches.front().map_or(self.last + 1, |batch| batch[self.skip].offset);
         Head { epoch: self.epoch, first, last: self.last }

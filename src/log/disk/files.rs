@@ -2,7 +2,7 @@
 //!
 //! A name in the data directory may lead elsewhere: a link, a pipe that blocks whoever opens it, a device. What is written
 //! follows no link and goes into regular files alone. While the log runs, an operator or a script may take its files
-//! away; the open descriptors would go on working, into nowhere. [`Watch`] sees that.
+//! away; the open descriptors would go on working, into nowhere. [`FileWatch`] sees that.
 //!
 //! Does not know: what stands in the files, SQLite.
 
@@ -98,30 +98,30 @@ pub(super) fn make(path: &Path) -> io::Result<()> {
 }
 
 /// Which file stands at a name: two descriptors of one file have the same.
-pub(super) type Identity = (u64, u64);
+pub(super) type FileId = (u64, u64);
 
-fn identity(found: &Metadata) -> Identity {
+fn identity(found: &Metadata) -> FileId {
     (found.dev(), found.ino())
 }
 
 /// The regular file at `path`; `None` when there is none.
-pub(super) fn identity_at(path: &Path) -> Option<Identity> {
+pub(super) fn identity_at(path: &Path) -> Option<FileId> {
     fs::symlink_metadata(path).ok().filter(Metadata::is_file).map(|found| identity(&found))
 }
 
 /// Looks whether the open files are still where they were.
 #[derive(Debug)]
-pub(super) struct Watch {
-    files: [Watched; 4],
+pub(super) struct FileWatch {
+    files: [WatchedFile; 4],
     /// Set for good once a file was seen to be shorter than before: what was cut does not come back.
     cut: Option<String>,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct WatchedFile {
     path: PathBuf,
     /// Known from the first look that finds it.
-    identity: Option<Identity>,
+    identity: Option<FileId>,
     /// The longest that it was.
     bytes: u64,
     /// Up to this length it never becomes shorter by itself.
@@ -129,13 +129,13 @@ struct Watched {
     is_made_anew: bool,
 }
 
-impl Watch {
+impl FileWatch {
     /// Of a database that is open, of the side file, and of the write-ahead log and its index, which whoever opens the
     /// database may make anew. `wal_kept`: what the write-ahead log is at most shortened to while it is open.
     pub(super) fn new(database: PathBuf, heads: PathBuf, wal: PathBuf, index: PathBuf, wal_kept: u64) -> Self {
         let files = [(database, u64::MAX, false), (heads, u64::MAX, false), (wal, wal_kept, true), (index, 0, true)];
         let files =
-            files.map(|(path, kept, is_made_anew)| Watched { path, identity: None, bytes: 0, kept, is_made_anew });
+            files.map(|(path, kept, is_made_anew)| WatchedFile { path, identity: None, bytes: 0, kept, is_made_anew });
         let mut watch = Self { files, cut: None };
         // What is missing now is not missed later: SQLite makes some of them when it needs them.
         let _ = watch.look();
@@ -197,7 +197,7 @@ mod tests {
         let dir = scratch("watch");
         let (database, wal) = (dir.join("db"), dir.join("wal"));
         fs::write(&database, "12345").unwrap();
-        let watch = || Watch::new(database.clone(), dir.join("heads"), wal.clone(), dir.join("shm"), 4);
+        let watch = || FileWatch::new(database.clone(), dir.join("heads"), wal.clone(), dir.join("shm"), 4);
         let mut watch_this = watch();
         assert_eq!(watch_this.look(), Ok(()), "the second one was never there");
         fs::write(&wal, "").unwrap();

@@ -1,7 +1,7 @@
 //! One group commit: what was asked for since the last one, by all rooms of the node, as one transaction.
 //!
 //! Rooms are changed on copies; only when the commit is through do the copies take the place of what the rooms know
-//! ([`Written::publish`]). So a transaction that fails leaves no trace in memory either.
+//! ([`GroupCommit::publish`]). So a transaction that fails leaves no trace in memory either.
 //!
 //! Does not know: when a group begins, what a failed commit means.
 
@@ -9,7 +9,7 @@ use super::ids::Ids;
 use super::retention;
 use super::room::{OpenRoom, RetainOrder};
 use super::row::{RoomRow, cost, delete_comments, insert_event};
-use super::{Answer, Command, Open};
+use super::shared::{LogCommand, OpenOutcome, OpenRequest};
 use crate::faults::fail_point;
 use crate::limits::{OFFSET_MAX, RETAIN_EVENTS_MAX};
 use crate::log::{AppendError, Delivery, OpenError, Opened, Record, Ticket, deletes, digest};
@@ -24,8 +24,8 @@ use std::sync::Arc;
 const GROUP_RETAIN_EVENTS_MAX: usize = RETAIN_EVENTS_MAX;
 
 /// What a transaction has done so far, to be told when it is committed.
-pub(super) struct Written {
-    outcomes: Vec<Outcome>,
+pub(super) struct GroupCommit {
+    outcomes: Vec<CommandOutcome>,
     /// By room number.
     touched: HashMap<i64, Touched>,
     /// Whether there is a transaction at all: a group of empty batches needs none.
@@ -47,13 +47,13 @@ struct Touched {
     is_dirty: bool,
 }
 
-enum Outcome {
+enum CommandOutcome {
     Appended { room: Arc<OpenRoom>, ticket: Ticket, records: Arc<[Record]> },
     Refused { room: Arc<OpenRoom>, ticket: Ticket },
-    Opened { open: Open, answer: Answer },
+    Opened { request: OpenRequest, outcome: OpenOutcome },
 }
 
-impl Written {
+impl GroupCommit {
     pub(super) fn new() -> Self {
         Self {
             outcomes: Vec::new(),
@@ -69,12 +69,14 @@ impl Written {
     }
 
     /// Does one command inside the transaction.
-    pub(super) fn write(&mut self, conn: &Connection, ids: &mut Ids, command: &Command) -> rusqlite::Result<()> {
+    pub(super) fn write(&mut self, conn: &Connection, ids: &mut Ids, command: &LogCommand) -> rusqlite::Result<()> {
         match command {
-            Command::Append { room, ticket, events, now_ms, .. } => self.append(conn, room, *ticket, events, *now_ms),
-            Command::Retain { room } => self.retain(conn, room),
-            Command::Open(open) => self.open(conn, ids, open),
-            Command::Wake => Ok(()),
+            LogCommand::Append { room, ticket, events, now_ms, .. } => {
+                self.append(conn, room, *ticket, events, *now_ms)
+            }
+            LogCommand::Retain { room } => self.retain(conn, room),
+            LogCommand::Open(request) => self.open(conn, ids, request),
+            LogCommand::Wake => Ok(()),
         }
     }
 
@@ -97,13 +99,13 @@ impl Written {
         }
         for outcome in self.outcomes {
             match outcome {
-                Outcome::Appended { room, ticket, records } => {
+                CommandOutcome::Appended { room, ticket, records } => {
                     room.deliver(Delivery::Appended { ticket: Some(ticket), records });
                 }
-                Outcome::Refused { room, ticket } => {
+                CommandOutcome::Refused { room, ticket } => {
                     room.deliver(Delivery::Failed { ticket, error: AppendError::Unavailable });
                 }
-                Outcome::Opened { open, answer } => open.answer(answer),
+                CommandOutcome::Opened { request, outcome } => request.answer(outcome),
             }
         }
     }
@@ -137,8 +139,8 @@ impl Written {
         if events.is_empty() || events.len() as u64 > OFFSET_MAX - last.max(room.row.lock().last) {
             let (room, records) = (Arc::clone(room), Arc::default());
             self.outcomes.push(match events {
-                [] => Outcome::Appended { room, ticket, records },
-                _ => Outcome::Refused { room, ticket },
+                [] => CommandOutcome::Appended { room, ticket, records },
+                _ => CommandOutcome::Refused { room, ticket },
             });
             return Ok(());
         }
@@ -167,7 +169,7 @@ impl Written {
         row.bytes = (row.bytes + bytes).saturating_sub(freed);
         self.events += events.len();
         self.bytes += bytes;
-        self.outcomes.push(Outcome::Appended { room: Arc::clone(room), ticket, records: records.into() });
+        self.outcomes.push(CommandOutcome::Appended { room: Arc::clone(room), ticket, records: records.into() });
         Ok(())
     }
 
@@ -194,22 +196,23 @@ impl Written {
         Ok(())
     }
 
-    fn open(&mut self, conn: &Connection, ids: &mut Ids, open: &Open) -> rusqlite::Result<()> {
+    fn open(&mut self, conn: &Connection, ids: &mut Ids, request: &OpenRequest) -> rusqlite::Result<()> {
         self.begin(conn)?;
         // What this group appended to an earlier opening of the room has to be seen here.
-        for touched in self.touched.values_mut().filter(|touched| touched.is_dirty && touched.room.name == open.name) {
+        for touched in self.touched.values_mut().filter(|touched| touched.is_dirty && touched.room.name == request.name)
+        {
             touched.row.store(conn)?;
             touched.is_dirty = false;
         }
-        let found = match RoomRow::by_name(conn, &open.name)? {
+        let found = match RoomRow::by_name(conn, &request.name)? {
             Some(mut row) => {
-                row.opened_ms = open.now_ms;
+                row.opened_ms = request.now_ms;
                 row.store(conn)?;
                 Some(row)
             }
             None => match ids.take() {
                 Some(id) => {
-                    let row = RoomRow::new(id, open.name.clone(), ids.epoch(), open.now_ms);
+                    let row = RoomRow::new(id, request.name.clone(), ids.epoch(), request.now_ms);
                     row.store(conn)?;
                     self.created.push(id);
                     self.heads.push(row.clone());
@@ -218,11 +221,11 @@ impl Written {
                 None => None,
             },
         };
-        let answer = found.map_or(Err(OpenError::Full), |row| {
+        let outcome = found.map_or(Err(OpenError::Full), |row| {
             let opened = Opened { head: row.head(), digest: row.digest_before, base: row.base.clone() };
             Ok(Box::new((opened, row)))
         });
-        self.outcomes.push(Outcome::Opened { open: open.clone(), answer });
+        self.outcomes.push(CommandOutcome::Opened { request: request.clone(), outcome });
         Ok(())
     }
 

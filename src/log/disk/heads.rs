@@ -26,13 +26,13 @@ const PIECE_ENTRIES: u64 = 2_048;
 
 /// The open side file.
 #[derive(Debug)]
-pub(super) struct Heads {
+pub(super) struct HeadsFile {
     file: File,
 }
 
 /// What the file says of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum NotedHead {
     /// Nothing.
     Nothing,
     /// It reached this offset in this epoch.
@@ -41,7 +41,7 @@ pub(super) enum Known {
     Damaged,
 }
 
-impl Heads {
+impl HeadsFile {
     /// Opens the file that belongs to `instance`; `None` when there is none, or another one's.
     pub(super) fn open(path: &Path, instance: u64) -> io::Result<Option<Self>> {
         let file = match files::options().write(true).open(path) {
@@ -99,15 +99,15 @@ impl Heads {
 
 /// Looks through the file in pieces: ask for rising numbers.
 pub(super) struct HeadsReader<'a> {
-    heads: &'a Heads,
+    heads: &'a HeadsFile,
     from: u64,
     piece: Vec<u8>,
 }
 
 impl HeadsReader<'_> {
     /// What the file says of `room`.
-    pub(super) fn get(&mut self, room: i64) -> io::Result<Known> {
-        let Ok(number) = u64::try_from(room) else { return Ok(Known::Nothing) };
+    pub(super) fn get(&mut self, room: i64) -> io::Result<NotedHead> {
+        let Ok(number) = u64::try_from(room) else { return Ok(NotedHead::Nothing) };
         let from = number - number % PIECE_ENTRIES;
         if self.piece.is_empty() || from != self.from {
             self.from = from;
@@ -125,11 +125,11 @@ impl HeadsReader<'_> {
         let begin = (number - from) as usize * ENTRY_BYTES;
         let found = &self.piece[begin..begin + ENTRY_BYTES];
         if found.iter().all(|byte| *byte == 0) {
-            return Ok(Known::Nothing);
+            return Ok(NotedHead::Nothing);
         }
         let number = |range: std::ops::Range<usize>| u64::from_le_bytes(found[range].try_into().expect("eight bytes"));
         let (epoch, last) = (Hex64(number(0..8)), number(8..16));
-        Ok(if found == entry(room, epoch, last) { Known::Head(epoch, last) } else { Known::Damaged })
+        Ok(if found == entry(room, epoch, last) { NotedHead::Head(epoch, last) } else { NotedHead::Damaged })
     }
 }
 

@@ -6,7 +6,7 @@
 //! Does not know: how anything is healed, how it is printed.
 
 use super::directory::{DiskError, check_files, check_format, database_of, system};
-use super::recovery::walk::{Claim, Walk};
+use super::recovery::walk::{RoomClaim, Walk};
 use super::row::{Belief, Damage, EVENT_COLUMNS, EventRow, ROOM_COLUMNS, RoomRow};
 use super::schema;
 use crate::log::digest;
@@ -140,7 +140,7 @@ fn verify_room(conn: &Connection, row: &RoomRow) -> rusqlite::Result<Option<Stri
     let mut select =
         conn.prepare_cached(&format!("SELECT {EVENT_COLUMNS} FROM events WHERE room = ?1 ORDER BY room, offset"))?;
     let mut rows = select.query([row.id])?;
-    let mut walk = Walk::new(Claim::Whole(row.clone()));
+    let mut walk = Walk::new(RoomClaim::Whole(row.clone()));
     let mut digest = row.digest_before;
     while let Some(found) = rows.next()? {
         let event = EventRow::of(found)?;
@@ -158,6 +158,6 @@ fn verify_room(conn: &Connection, row: &RoomRow) -> rusqlite::Result<Option<Stri
         digest = record.digest;
     }
     // The side file is for the next start.
-    let known = Some(super::heads::Known::Head(row.epoch, row.last));
+    let known = Some(super::heads::NotedHead::Head(row.epoch, row.last));
     Ok(walk.end(known, Epoch::default).err().map(|cure| format!("at offset {}: {}", cure.at, cure.why)))
 }

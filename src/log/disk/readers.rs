@@ -5,7 +5,7 @@
 //!
 //! Does not know: who is open, the storage thread.
 
-use super::files::{self, Identity};
+use super::files::{self, FileId};
 use super::row::{EVENT_COLUMNS, EventRow, RoomRow, cost};
 use super::schema;
 use crate::clock;
@@ -30,7 +30,7 @@ static SELECT: LazyLock<String> = LazyLock::new(|| {
 pub(super) struct Readers {
     path: PathBuf,
     /// The database that the log is in, whatever stands at its name later.
-    database: Option<Identity>,
+    database: Option<FileId>,
     vfs: Option<String>,
     pool: Mutex<Pool>,
     changed: Condvar,

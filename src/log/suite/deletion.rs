@@ -1,11 +1,13 @@
 //! What a log takes back: the text of deleted comments, and nothing else.
 
-use super::*;
-use crate::log::deleted;
-use crate::log::suite::rig::delete;
-use crate::protocol::event::{Comment, Left};
+use super::rig::{
+    Collector, EVERYTHING, Factory, all, comment, delete, filled, numbered, retain, retained, room, said,
+};
+use crate::log::{Limit, Retention, deleted};
+use crate::protocol::event::{Comment, Event, Left, Style};
 use crate::protocol::ids::Offset;
 use crate::protocol::kind::{Delete, Kind, Post};
+use std::sync::Arc;
 
 /// A comment with everything that must go.
 fn secret(text: &str) -> Comment {

@@ -12,17 +12,12 @@ pub(crate) use deletion::*;
 pub(crate) use retention::*;
 pub(crate) use rig::comment;
 
-use super::{AppendError, Head, Limit, Log, OpenError, ReadError, Record, Retention, digest};
-use crate::limits::{LOG_DELIVERIES_MAX, RETAIN_EVENTS_MAX};
+use super::{AppendError, Limit, OpenError, ReadError, Retention, digest};
+use crate::limits::LOG_DELIVERIES_MAX;
 use crate::protocol::event::{Event, Style};
-use crate::protocol::ids::RoomId;
-use rig::{Collector, EVERYTHING, all, base, head, number, numbered, retain, retained, room, said, settle};
+use rig::{Collector, EVERYTHING, Factory, all, base, filled, head, number, numbered, room, said};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Makes an empty log for at most so many rooms.
-pub(crate) trait Factory: Fn(usize) -> Arc<dyn Log> {}
-impl<F: Fn(usize) -> Arc<dyn Log>> Factory for F {}
 
 /// One `#[test]` per promise.
 macro_rules! log_suite {
@@ -64,18 +59,6 @@ macro_rules! log_suite {
     )* };
 }
 pub(crate) use log_suite;
-
-/// A log with one open room and `count` events, appended one batch each at `now_ms` = their number.
-fn filled(make: &dyn Factory, count: u64) -> (Arc<dyn Log>, RoomId, Arc<Collector>, Vec<Record>) {
-    let (log, room, sink) = (make(4), room("r"), Collector::new(usize::MAX));
-    log.open(&room, sink.clone()).unwrap();
-    let mut records = Vec::new();
-    for n in 0..count {
-        log.append(&room, n, numbered(n..n + 1), n).unwrap();
-        records.extend(sink.next(&*log, &room).1.iter().cloned());
-    }
-    (log, room, sink, records)
-}
 
 pub(crate) fn offsets_follow_the_order_of_the_appends(make: &dyn Factory) {
     let (log, room, sink) = (make(4), room("r"), Collector::new(usize::MAX));

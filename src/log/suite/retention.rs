@@ -1,6 +1,10 @@
 //! What a log keeps, and what it lets go.
 
-use super::*;
+use super::rig::{
+    Collector, EVERYTHING, Factory, all, base, filled, head, numbered, retain, retained, room, said, settle,
+};
+use crate::limits::RETAIN_EVENTS_MAX;
+use crate::log::{Head, Limit, ReadError, Retention};
 
 pub(crate) fn retention_by_events_keeps_the_newest(make: &dyn Factory) {
     let (log, room, sink, records) = filled(make, 10);

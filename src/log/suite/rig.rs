@@ -9,6 +9,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Makes an empty log for at most so many rooms.
+pub(crate) trait Factory: Fn(usize) -> Arc<dyn Log> {}
+impl<F: Fn(usize) -> Arc<dyn Log>> Factory for F {}
+
 /// A sink of a given capacity that a test empties.
 #[derive(Default)]
 pub(crate) struct Collector {
@@ -79,6 +83,18 @@ impl Collector {
         }
         assert!(queue.is_empty(), "an unexpected delivery: {:?}", queue.front());
     }
+}
+
+/// A log with one open room and `count` events, appended one batch each at `now_ms` = their number.
+pub(crate) fn filled(make: &dyn Factory, count: u64) -> (Arc<dyn Log>, RoomId, Arc<Collector>, Vec<Record>) {
+    let (log, room, sink) = (make(4), room("r"), Collector::new(usize::MAX));
+    log.open(&room, sink.clone()).unwrap();
+    let mut records = Vec::new();
+    for n in 0..count {
+        log.append(&room, n, numbered(n..n + 1), n).unwrap();
+        records.extend(sink.next(&*log, &room).1.iter().cloned());
+    }
+    (log, room, sink, records)
 }
 
 pub(crate) fn room(name: &str) -> RoomId {

@@ -7,7 +7,7 @@ use crate::log::disk::row::{EVENT_COLUMNS, ROOM_COLUMNS};
 use rusqlite::Connection;
 
 /// Does all of it in one transaction, durable when this returns.
-pub(in crate::log::disk) fn heal(conn: &Connection, cures: &[Cure], now_ms: u64) -> rusqlite::Result<()> {
+pub(crate) fn heal(conn: &Connection, cures: &[Cure], now_ms: u64) -> rusqlite::Result<()> {
     conn.execute_batch("BEGIN IMMEDIATE")?;
     let done = cures.iter().try_for_each(|cure| heal_one(conn, cure, now_ms));
     match done.and_then(|()| conn.execute_batch("COMMIT")) {

@@ -19,15 +19,17 @@ pub(super) mod scan;
 pub(super) mod walk;
 
 use super::directory::{Directory, DiskError};
-use super::heads::Heads;
+use super::heads::HeadsFile;
 use super::ids::Ids;
+use super::options::Options;
 use super::retention::rooms_after;
-use super::{Durability, Options, schema};
+use super::schema;
 use crate::clock;
+use crate::config::Durability;
 use crate::faults::fail_point;
 use crate::protocol::ids::{Epoch, Hex64};
 use rusqlite::Connection;
-use scan::{Found, ScanError, scan};
+use scan::{ScanError, ScanResult, scan};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -44,7 +46,7 @@ const PIECE_ROOMS: usize = 1_000;
 /// A store that was looked through and can be used.
 pub(super) struct Stored {
     pub(super) conn: Connection,
-    pub(super) heads: Heads,
+    pub(super) heads: HeadsFile,
     pub(super) ids: Ids,
 }
 
@@ -152,19 +154,28 @@ fn make_if_new(directory: &Directory, options: &Options) -> Result<(), DiskError
         .map_err(|error| directory.error("make the database", &error))
 }
 
-fn open(directory: &Directory, options: &Options, ids: Ids) -> Result<(Connection, Option<Heads>, Found), ScanError> {
+fn open(
+    directory: &Directory,
+    options: &Options,
+    ids: Ids,
+) -> Result<(Connection, Option<HeadsFile>, ScanResult), ScanError> {
     let sync = options.durability == Durability::Fsync;
     let conn = schema::writer(&directory.database(), options.vfs.as_deref(), sync)?;
     // After a sync that failed before a crash, frames may be in the file and not on the device: they are not built upon.
     schema::checkpoint(&conn, "TRUNCATE")?;
-    let heads = Heads::open(&directory.heads(), schema::instance(&conn)?)?;
+    let heads = HeadsFile::open(&directory.heads(), schema::instance(&conn)?)?;
     let found = scan(&conn, heads.as_ref(), ids, || Hex64(rand::random()))?;
     Ok((conn, heads, found))
 }
 
 /// The side file says what the database says now.
-fn renew_heads(directory: &Directory, conn: &Connection, heads: Option<Heads>, cures: &[Cure]) -> io::Result<Heads> {
-    let note_all = |heads: &Heads| {
+fn renew_heads(
+    directory: &Directory,
+    conn: &Connection,
+    heads: Option<HeadsFile>,
+    cures: &[Cure],
+) -> io::Result<HeadsFile> {
+    let note_all = |heads: &HeadsFile| {
         let mut after = 0;
         loop {
             let (rooms, next) = rooms_after(conn, after, PIECE_ROOMS).map_err(io::Error::other)?;
@@ -190,7 +201,7 @@ fn renew_heads(directory: &Directory, conn: &Connection, heads: Option<Heads>, c
         }
         None => {
             let instance = schema::instance(conn).map_err(io::Error::other)?;
-            let heads = Heads::create(&directory.heads(), instance)?;
+            let heads = HeadsFile::create(&directory.heads(), instance)?;
             note_all(&heads)?;
             heads.sync()?;
             Ok(heads)

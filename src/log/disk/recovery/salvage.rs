@@ -7,11 +7,12 @@
 
 use super::new_epoch;
 use super::scan::doomed;
-use super::walk::{Claim, Cure, Walk};
+use super::walk::{Cure, RoomClaim, Walk};
 use crate::log::disk::directory::{Directory, DiskError};
-use crate::log::disk::heads::Heads;
+use crate::log::disk::heads::HeadsFile;
+use crate::log::disk::options::Options;
 use crate::log::disk::row::{Belief, EVENT_COLUMNS, EventRow, ROOM_COLUMNS, RoomRow};
-use crate::log::disk::{Options, schema};
+use crate::log::disk::schema;
 use crate::protocol::ids::Epoch;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
@@ -20,15 +21,15 @@ use std::io;
 use std::path::PathBuf;
 
 /// What became of a damaged database.
-pub(in crate::log::disk) struct Salvaged {
+pub(crate) struct Salvaged {
     /// Rooms that lost something, or may have.
-    pub(in crate::log::disk) cures: Vec<Cure>,
+    pub(crate) cures: Vec<Cure>,
     /// Where the damaged file is now.
-    pub(in crate::log::disk) kept: PathBuf,
+    pub(crate) kept: PathBuf,
 }
 
 /// Puts a new database in the place of the damaged one.
-pub(in crate::log::disk) fn salvage(directory: &Directory, options: &Options) -> Result<Salvaged, DiskError> {
+pub(crate) fn salvage(directory: &Directory, options: &Options) -> Result<Salvaged, DiskError> {
     let database = directory.database();
     let damaged = |error: &dyn std::fmt::Display| DiskError::Damaged { path: database.clone(), why: error.to_string() };
     let old = open_damaged(directory, options).map_err(|error| damaged(&error))?;
@@ -37,7 +38,7 @@ pub(in crate::log::disk) fn salvage(directory: &Directory, options: &Options) ->
     let new_path = directory.beside(".salvage");
     let failed = |error: &dyn std::fmt::Display| directory.error("write what was salvaged", error);
     schema::create(&new_path, options.vfs.as_deref(), instance).map_err(|error| failed(&error))?;
-    let heads = Heads::open(&directory.heads(), instance).map_err(|error| failed(&error))?;
+    let heads = HeadsFile::open(&directory.heads(), instance).map_err(|error| failed(&error))?;
     let cures = copy(&old, &new_path, options, rooms, heads.as_ref()).map_err(|error| failed(&error))?;
     drop(old);
     let kept = swap(directory).map_err(|error| failed(&error))?;
@@ -61,7 +62,7 @@ fn open_damaged(directory: &Directory, options: &Options) -> rusqlite::Result<Co
 }
 
 /// The rooms that can be read, from both ends of the table, with what is believed of each.
-fn read_rooms(conn: &Connection) -> rusqlite::Result<BTreeMap<i64, Claim>> {
+fn read_rooms(conn: &Connection) -> rusqlite::Result<BTreeMap<i64, RoomClaim>> {
     let doomed = doomed(conn).unwrap_or_default();
     let mut rooms = BTreeMap::new();
     let mut first_error = None;
@@ -71,13 +72,13 @@ fn read_rooms(conn: &Connection) -> rusqlite::Result<BTreeMap<i64, Claim>> {
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
                 let claim = match RoomRow::of(row)? {
-                    Belief::Whole(row) => Claim::Whole(row),
+                    Belief::Whole(row) => RoomClaim::Whole(row),
                     Belief::Name(id, name, base) => {
-                        Claim::Name(RoomRow { base, ..RoomRow::new(id, name, Epoch::default(), 0) })
+                        RoomClaim::Name(RoomRow { base, ..RoomRow::new(id, name, Epoch::default(), 0) })
                     }
                     Belief::Nothing => continue,
                 };
-                let (Claim::Whole(row) | Claim::Name(row)) = &claim;
+                let (RoomClaim::Whole(row) | RoomClaim::Name(row)) = &claim;
                 if !doomed.contains(&row.id) {
                     rooms.entry(row.id).or_insert(claim);
                 }
@@ -102,15 +103,15 @@ fn copy(
     old: &Connection,
     new_path: &std::path::Path,
     options: &Options,
-    rooms: BTreeMap<i64, Claim>,
-    heads: Option<&Heads>,
+    rooms: BTreeMap<i64, RoomClaim>,
+    heads: Option<&HeadsFile>,
 ) -> rusqlite::Result<Vec<Cure>> {
     let new = schema::plain_writer(new_path, options.vfs.as_deref())?;
     new.execute_batch("BEGIN IMMEDIATE")?;
-    let mut known = heads.map(Heads::reader);
+    let mut known = heads.map(HeadsFile::reader);
     let (mut cures, mut names) = (Vec::new(), std::collections::HashSet::new());
     for (id, claim) in rooms {
-        let (Claim::Whole(row) | Claim::Name(row)) = &claim;
+        let (RoomClaim::Whole(row) | RoomClaim::Name(row)) = &claim;
         if !names.insert(row.name.clone()) {
             continue; // Two rows with one name: the table is damaged, and the lower number was there first.
         }

@@ -5,8 +5,8 @@
 //!
 //! Does not know: how anything is healed.
 
-use super::walk::{Claim, Cure, Walk, Why};
-use crate::log::disk::heads::{Heads, HeadsReader, Known};
+use super::walk::{Cure, RoomClaim, Walk, Why};
+use crate::log::disk::heads::{HeadsFile, HeadsReader, NotedHead};
 use crate::log::disk::ids::Ids;
 use crate::log::disk::row::{Belief, Damage, EVENT_COLUMNS, EventRow, ROOM_COLUMNS, RoomRow, damaged};
 use crate::protocol::ids::Epoch;
@@ -16,16 +16,16 @@ use std::collections::BTreeSet;
 use std::io;
 
 /// What a scan found.
-pub(in crate::log::disk) struct Found {
-    pub(in crate::log::disk) cures: Vec<Cure>,
-    pub(in crate::log::disk) ids: Ids,
-    pub(in crate::log::disk) rooms: usize,
-    pub(in crate::log::disk) events: u64,
+pub(crate) struct ScanResult {
+    pub(crate) cures: Vec<Cure>,
+    pub(crate) ids: Ids,
+    pub(crate) rooms: usize,
+    pub(crate) events: u64,
 }
 
 /// A scan that could not go on.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::log::disk) enum ScanError {
+pub(crate) enum ScanError {
     /// SQLite's own structure is damaged, or the store cannot be read.
     #[error("{0}")]
     Sql(#[from] rusqlite::Error),
@@ -35,21 +35,21 @@ pub(in crate::log::disk) enum ScanError {
 }
 
 /// Looks at everything. Without `heads` nobody can know whether a room lost its tail.
-pub(in crate::log::disk) fn scan(
+pub(crate) fn scan(
     conn: &Connection,
-    heads: Option<&Heads>,
+    heads: Option<&HeadsFile>,
     mut ids: Ids,
     epoch: impl Fn() -> Epoch,
-) -> Result<Found, ScanError> {
+) -> Result<ScanResult, ScanError> {
     check_rooms_index(conn)?;
     let doomed = doomed(conn)?;
     let mut rooms = conn.prepare(&format!("SELECT {ROOM_COLUMNS} FROM rooms ORDER BY id"))?;
     // Without `ORDER BY`: in the order in which they stand. That it is the right one is part of the check.
     let mut events = conn.prepare(&format!("SELECT {EVENT_COLUMNS} FROM events NOT INDEXED"))?;
     let mut rooms = rooms.query([])?;
-    let mut side = Side { rows: events.query([])?, place: None, count: 0 };
-    let mut known = heads.map(Heads::reader);
-    let mut found = Found { cures: Vec::new(), ids: Ids::new(0), rooms: 0, events: 0 };
+    let mut side = EventCursor { rows: events.query([])?, place: None, count: 0 };
+    let mut known = heads.map(HeadsFile::reader);
+    let mut found = ScanResult { cures: Vec::new(), ids: Ids::new(0), rooms: 0, events: 0 };
     let mut used = doomed.clone();
     side.advance()?;
     while let Some(row) = rooms.next()? {
@@ -58,9 +58,9 @@ pub(in crate::log::disk) fn scan(
         orphans(&mut side, Some(id), &doomed, &mut found.cures)?;
         used.insert(id);
         let claim = match RoomRow::of(row)? {
-            Belief::Whole(row) => Claim::Whole(row),
+            Belief::Whole(row) => RoomClaim::Whole(row),
             Belief::Name(id, name, base) => {
-                Claim::Name(RoomRow { base, ..RoomRow::new(id, name, Epoch::default(), 0) })
+                RoomClaim::Name(RoomRow { base, ..RoomRow::new(id, name, Epoch::default(), 0) })
             }
             Belief::Nothing => {
                 found.cures.push(Cure { id, row: None, at: 1, why: Why::Row });
@@ -88,13 +88,13 @@ pub(in crate::log::disk) fn scan(
     Ok(found)
 }
 
-fn look(known: Option<&mut HeadsReader<'_>>, id: i64) -> io::Result<Option<Known>> {
+fn look(known: Option<&mut HeadsReader<'_>>, id: i64) -> io::Result<Option<NotedHead>> {
     known.map(|known| known.get(id)).transpose()
 }
 
 /// Events before room `until` that no room claims.
 fn orphans(
-    side: &mut Side<'_>,
+    side: &mut EventCursor<'_>,
     until: Option<i64>,
     doomed: &BTreeSet<i64>,
     cures: &mut Vec<Cure>,
@@ -110,7 +110,7 @@ fn orphans(
     Ok(())
 }
 
-pub(in crate::log::disk) fn doomed(conn: &Connection) -> rusqlite::Result<BTreeSet<i64>> {
+pub(crate) fn doomed(conn: &Connection) -> rusqlite::Result<BTreeSet<i64>> {
     conn.prepare("SELECT room FROM doomed")?.query_map([], |row| row.get(0))?.collect()
 }
 
@@ -121,14 +121,14 @@ fn check_rooms_index(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The events, one ahead.
-struct Side<'a> {
+struct EventCursor<'a> {
     rows: Rows<'a>,
     /// Of the row that is ahead.
     place: Option<(i64, u64)>,
     count: u64,
 }
 
-impl Side<'_> {
+impl EventCursor<'_> {
     /// Goes to the next row. Keys that do not rise are damage to the tree itself.
     fn advance(&mut self) -> rusqlite::Result<()> {
         let before = self.place;

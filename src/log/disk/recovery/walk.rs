@@ -4,13 +4,13 @@
 
 use crate::faults::planted;
 use crate::log::Base;
-use crate::log::disk::heads::Known;
+use crate::log::disk::heads::NotedHead;
 use crate::log::disk::row::{Damage, EventRow, RoomRow, cost};
 use crate::protocol::ids::{Digest, Epoch, Offset};
 
 /// What the store says of a room before its records were looked at.
 #[derive(Debug)]
-pub(in crate::log::disk) enum Claim {
+pub(crate) enum RoomClaim {
     /// The room's row is what was written.
     Whole(RoomRow),
     /// Only its name and number are believed, and perhaps its base; here is a row to fill in.
@@ -19,13 +19,13 @@ pub(in crate::log::disk) enum Claim {
 
 /// What is wrong with a room, and what it is from now on.
 #[derive(Debug)]
-pub(in crate::log::disk) struct Cure {
-    pub(in crate::log::disk) id: i64,
+pub(crate) struct Cure {
+    pub(crate) id: i64,
     /// The room as it goes on, in a new epoch; `None` when nothing of it can be believed.
-    pub(in crate::log::disk) row: Option<RoomRow>,
+    pub(crate) row: Option<RoomRow>,
     /// The first record in question.
-    pub(in crate::log::disk) at: Offset,
-    pub(in crate::log::disk) why: Why,
+    pub(crate) at: Offset,
+    pub(crate) why: Why,
 }
 
 /// What happened to a room.
@@ -53,8 +53,8 @@ pub enum Why {
 
 /// See the module's page.
 #[derive(Debug)]
-pub(in crate::log::disk) struct Walk {
-    claim: Claim,
+pub(crate) struct Walk {
+    claim: RoomClaim,
     next: Option<Offset>,
     /// Of the last record that holds.
     digest: Option<Digest>,
@@ -67,16 +67,16 @@ pub(in crate::log::disk) struct Walk {
 }
 
 impl Walk {
-    pub(in crate::log::disk) fn new(claim: Claim) -> Self {
+    pub(crate) fn new(claim: RoomClaim) -> Self {
         let next = match &claim {
-            Claim::Whole(row) => Some(row.first),
-            Claim::Name(_) => None,
+            RoomClaim::Whole(row) => Some(row.first),
+            RoomClaim::Name(_) => None,
         };
         Self { claim, next, digest: None, at_ms: 0, events: 0, bytes: 0, first: None, bad: None }
     }
 
     /// Looks at the next record. Says whether it belongs to what is kept.
-    pub(in crate::log::disk) fn step(&mut self, found: &Result<EventRow<'_>, Damage>) -> bool {
+    pub(crate) fn step(&mut self, found: &Result<EventRow<'_>, Damage>) -> bool {
         if self.bad.is_some() {
             return false;
         }
@@ -105,7 +105,7 @@ impl Walk {
         let expected = self.next.unwrap_or(event.offset);
         event.check().map_err(|damage| (expected, damage))?;
         let tail = if planted!("lost_tail") { 2 } else { 0 };
-        let is_beyond = matches!(&self.claim, Claim::Whole(row) if event.offset + tail > row.last);
+        let is_beyond = matches!(&self.claim, RoomClaim::Whole(row) if event.offset + tail > row.last);
         if is_beyond || event.offset < expected {
             return Err((expected, Damage::Stray));
         }
@@ -116,23 +116,19 @@ impl Walk {
     }
 
     /// The reading of records came to an end before it should: the rest counts as missing.
-    pub(in crate::log::disk) fn broke_off(&mut self) {
+    pub(crate) fn broke_off(&mut self) {
         let next = self.next.unwrap_or(1);
         self.bad.get_or_insert((next, Damage::Missing));
     }
 
     /// The room, when all is well, or what to make of it. `known` is what the side file says, `None` without one.
-    pub(in crate::log::disk) fn end(
-        mut self,
-        known: Option<Known>,
-        epoch: impl Fn() -> Epoch,
-    ) -> Result<RoomRow, Box<Cure>> {
+    pub(crate) fn end(mut self, known: Option<NotedHead>, epoch: impl Fn() -> Epoch) -> Result<RoomRow, Box<Cure>> {
         let row = match &self.claim {
-            Claim::Name(row) => {
+            RoomClaim::Name(row) => {
                 let row = self.rebuilt(row.clone(), epoch());
                 return Err(Box::new(Cure { id: row.id, at: row.last + 1, row: Some(row), why: Why::Row }));
             }
-            Claim::Whole(row) => row.clone(),
+            RoomClaim::Whole(row) => row.clone(),
         };
         let next = self.next.unwrap_or(row.first);
         if self.bad.is_none() && next <= row.last {
@@ -147,13 +143,13 @@ impl Walk {
             return Err(Box::new(Cure { id: row.id, row: Some(row), at, why: Why::Record(damage) }));
         }
         let why = match known {
-            Some(Known::Head(epoch, last)) if epoch == row.epoch && last <= row.last => return Ok(row),
-            Some(Known::Head(epoch, last)) if epoch == row.epoch => Why::LostTail(last),
+            Some(NotedHead::Head(epoch, last)) if epoch == row.epoch && last <= row.last => return Ok(row),
+            Some(NotedHead::Head(epoch, last)) if epoch == row.epoch => Why::LostTail(last),
             // Either the database lost the healing that began the other epoch, or nobody was told of this one yet.
-            Some(Known::Head(other, _)) => Why::OtherEpoch(other),
+            Some(NotedHead::Head(other, _)) => Why::OtherEpoch(other),
             // Its entry was synced before its opening was answered: without one, either nobody was told of this epoch, or
             // the side file is damaged.
-            Some(Known::Nothing | Known::Damaged) | None => Why::Unknown,
+            Some(NotedHead::Nothing | NotedHead::Damaged) | None => Why::Unknown,
         };
         let at = row.last + 1;
         Err(Box::new(Cure { id: row.id, row: Some(RoomRow { epoch: epoch(), ..row }), at, why }))

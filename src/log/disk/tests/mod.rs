@@ -8,6 +8,8 @@ mod faulty;
 mod upkeep;
 
 use super::*;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 
 /// A directory of its own for each test, gone after it.
 pub(super) struct Scratch(pub(super) PathBuf);

@@ -1,6 +1,7 @@
 //! What goes by itself: events and rooms that are too old, and rooms that make place for others.
 
 use super::*;
+use crate::log::disk::row::RoomRow;
 use crate::log::suite::rig::{Collector, all, base, head, numbered, room, settle};
 use std::time::{Duration, Instant};
 

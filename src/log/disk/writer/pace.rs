@@ -7,7 +7,7 @@
 
 /// See the module's page.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct CommitPace {
     quiet_us: u64,
     pace_us: u64,
     /// When the last commit began; `None` before the first.
@@ -16,7 +16,7 @@ pub(super) struct Pace {
     came_us: Option<(u64, u64)>,
 }
 
-impl Pace {
+impl CommitPace {
     pub(super) fn new(quiet_us: u64, pace_us: u64) -> Self {
         Self { quiet_us, pace_us, began_us: None, came_us: None }
     }
@@ -53,8 +53,8 @@ mod tests {
     const PACE_US: u64 = 10_000;
     const T: u64 = 1_000_000;
 
-    fn pace() -> Pace {
-        Pace::new(QUIET_US, PACE_US)
+    fn pace() -> CommitPace {
+        CommitPace::new(QUIET_US, PACE_US)
     }
 
     #[test]
