@@ -168,17 +168,17 @@ pub const PAGE_LOOKBACK_EVENTS: u64 = 65_536;
 /// On one node there are next to none: a retry is answered before it gets to the log.
 pub const VOIDS_MAX: usize = 4_096;
 
-/// Threads that wait for the log's device in the shards' place. They sleep more than they work: four keep a device's
-/// queue filled, and more would only take CPU from the shards in a storm.
-pub const LIBRARIANS: usize = 4;
+/// Threads that read pages of the past from the log, so that no shard waits for its device. They sleep more than they
+/// work: four keep a device's queue filled, and more would only take CPU from the shards when many viewers come back.
+pub const LOG_READERS: usize = 4;
 
-/// Threads that open rooms: asleep, all but for moments, until the log's next commit. So many opened
-/// 1,954 new rooms a second where four opened 384 (`loadgen chaos churn-rooms`).
-pub const OPENERS: usize = 32;
+/// Threads that open rooms. They sleep nearly all the time, until the log's next commit: 32 threads opened 1,954 new
+/// rooms a second where 4 opened 384 (`loadgen chaos churn-rooms`).
+pub const LOG_OPENERS: usize = 32;
 
-/// Jobs that may wait for a librarian: as many rooms as open at once after a restart. Beyond it joins to rooms that
-/// are not open are closed with 1013.
-pub const LIBRARY_JOBS: usize = 4_096;
+/// Jobs that may wait in each queue of the log's threads: the rooms that open at once after a restart. When a queue is
+/// full, joins to rooms that are not open are closed with 1013.
+pub const LOG_JOBS_MAX: usize = 4_096;
 
 /// Joins, comments and likes that wait on one shard for rooms that are being opened: more than arrive in a second. Beyond
 /// it they are refused.

@@ -68,7 +68,7 @@ fn died(server: &mut std::process::Child, panics: &str) -> String {
 #[test]
 fn the_process_ends_with_any_vital_thread_or_task() {
     let scratch = support::program::Scratch::new();
-    for name in ["log", "door", "admin", "public", "upkeep", "opener-0", "librarian-0", "shard-0"] {
+    for name in ["log", "door", "admin", "public", "upkeep", "log-opener-0", "log-reader-0", "shard-0"] {
         let mut command = support::program::volley(&support::program::SERVE, &scratch.data());
         let mut server = command.env("FAULT_PANIC", name).stdout(std::process::Stdio::null()).spawn().expect("starts");
         assert!(died(&mut server, name).contains(name));

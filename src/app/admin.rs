@@ -1,4 +1,4 @@
-//! The admin address on a thread and runtime of its own: it answers while the public side is busy, or stuck.
+//! The admin address on a thread and runtime of its own: it answers while the public side is busy or stuck.
 
 use crate::gateway;
 use crate::health::{Health, thread};
@@ -7,14 +7,13 @@ use axum::Router;
 use std::io;
 use std::thread::JoinHandle;
 
-/// The running thread.
 pub(super) struct AdminThread {
     end: Shutdown,
     thread: JoinHandle<()>,
 }
 
 impl AdminThread {
-    /// Serves `resources`. A listener that fails ends the process: nobody could ask it how it is.
+    /// Serves `resources`. A listener that fails ends the process, because its health could not be asked for any more.
     ///
     /// # Errors
     /// When the system has no more threads or descriptors.
@@ -24,7 +23,7 @@ impl AdminThread {
         let asked = end.clone();
         let thread = thread::vital(health, "admin", move || {
             runtime.block_on(async {
-                // A task among the others: what is blocked on goes before them.
+                // Spawned rather than blocked on: a future that is blocked on is polled before all tasks.
                 let serving = tokio::spawn(admin.serve(resources));
                 tokio::select! {
                     served = serving => served.expect("no bug").expect("the runtime takes the admin address"),

@@ -9,8 +9,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Prints the rooms; with `verify` it looks at every record. 0 when all is well, 1 when something is damaged or cannot be
-/// read.
+/// Prints the rooms; with `verify` it checks every record. Exits with 0 when the log is whole, 1 when something is damaged
+/// or cannot be read.
 pub(super) fn run(args: &Args, verify: bool) -> ExitCode {
     let loaded = match config::load_process(args) {
         Ok(loaded) => loaded,
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, verify: bool) -> ExitCode {
     }
 }
 
-/// The table, and how many lines of it tell of damage.
+/// The table, and how many of its lines report damage.
 fn report(directory: &Path, verify: bool) -> Result<(String, usize), DiskError> {
     let mut inspector = Inspector::open(directory)?;
     let mut out = String::new();

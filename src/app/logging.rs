@@ -12,16 +12,16 @@ pub fn init(config: &LogConfig) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| console::LogLine)
-        // The library would say by `eprintln!` that it cannot write, and panic when that fails too.
+        // Otherwise the library reports a failed write by `eprintln!`, which panics when that fails too.
         .log_internal_errors(false);
-    // Somebody (a test) may log already: then they want it their way.
+    // A test may have set up logging of its own before.
     let _ = match config.format {
         LogFormat::Text => builder.with_ansi(console::is_terminal()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
 }
 
-/// Panics become log lines. The standard library's own hook writes to standard error itself, and waits for it.
+/// Turns panics into log lines. The standard library's own hook writes to standard error itself, which may block.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(report));
 }
@@ -36,7 +36,7 @@ fn report(panic: &PanicHookInfo<'_>) {
     if tracing::event_enabled!(tracing::Level::ERROR) {
         tracing::error!(thread, at, backtrace, "panicked: {what}");
     } else {
-        // Before logging, or with errors filtered out: a bug is said all the same.
+        // Logging has not started, or its filter drops errors: a panic is written all the same.
         let backtrace = backtrace.unwrap_or_default();
         console::err().line(format!("volley: thread {thread} panicked at {at}: {what}\n{backtrace}").as_bytes());
     }

@@ -1,6 +1,7 @@
-//! What tenants of different shards, and the librarians, tell each other. Small: an inbox holds 65,536 of them.
+//! Messages between the tenants of different shards and the threads that read the log. Small: an inbox holds 65,536 of
+//! them.
 
-use super::posts::Letter;
+use super::post_mail::PostMail;
 use crate::log::OpenError;
 use crate::policy::said::Said;
 use crate::protocol::encode::Variant;
@@ -14,134 +15,100 @@ use crate::room::registry::RoomHandle;
 use crate::room::welcome::WelcomeTail;
 use std::sync::Arc;
 
-/// One message.
+/// Wakes a room's actor when its log delivers a batch from another thread.
+pub(super) type Waker = Arc<dyn Fn(RoomKey) + Send + Sync>;
+
+/// One message. A room's *home* is the shard that runs its actor.
 pub enum Mail {
-    /// To the home: somebody wants to follow the room.
-    Join(Box<Newcomer>),
-    /// To the home: somebody who catches up needs the page after `after`.
+    /// To the home: a connection wants to follow the room.
+    Join(Box<JoinRequest>),
+    /// To the home: a connection that catches up needs the page after `after`.
     Read {
-        /// Who.
         to: ConnRef,
-        /// Where.
         room: RoomKey,
         /// The position that the page continues.
         after: Offset,
-        /// How it reads.
         variant: Variant,
     },
-    /// To the home: answer with [`Mail::Turned`], behind all frames that were sent there before.
-    Turn {
-        /// Whom.
-        to: ConnRef,
-    },
-    /// To a connection's shard: from here on frames have what it turns to.
-    Turned {
-        /// Who.
-        to: ConnRef,
-    },
-    /// To the home: a client said something that admission let through.
+    /// To the home: answer with [`Mail::Turned`], behind all frames that were sent to that shard before.
+    Turn { to: ConnRef },
+    /// To a connection's shard: all later frames have the variant that the connection changes to.
+    Turned { to: ConnRef },
+    /// To the home: an operation of a client that admission let through.
     Said {
-        /// The client's connection.
         from: ConnRef,
         /// The room that it follows.
         room: RoomKey,
-        /// The operation.
         said: Said,
     },
     /// From the HTTP side to the home: events of the show's owner.
-    Post(Box<Letter>),
-    /// To the home: somebody left.
-    Presence {
-        /// Where.
-        room: RoomKey,
-    },
-    /// To the home: the log delivered something.
-    Delivered {
-        /// Where.
-        room: RoomKey,
-    },
-    /// From a librarian to the home: the room is open, or cannot be opened.
-    Opened(Box<Opened>),
-    /// From a librarian to the home: a page, or why there is none.
-    Made(Box<Made>),
-    /// To the shard of somebody who catches up: a page.
+    Post(Box<PostMail>),
+    /// To the home: a connection left the room.
+    Presence { room: RoomKey },
+    /// To the home: the log delivered a batch.
+    Delivered { room: RoomKey },
+    /// From a log thread to the home: the room is open, or cannot be opened.
+    RoomOpened(Box<RoomOpened>),
+    /// From a log thread to the home: a page, or why there is none.
+    PageMade(Box<PageMade>),
+    /// To the shard of a connection that catches up.
     Page {
-        /// Who.
         to: ConnRef,
-        /// It; `None` when there is nothing after the position yet.
+        /// `None` when there is nothing after the position yet.
         page: Result<Option<Arc<EncodedPage>>, ResumeFailure>,
-        /// How many watch the room.
         online: u64,
     },
-    /// To the newcomer's shard: they are in.
+    /// To the shard of a connection that joined.
     Joined(Box<Joined>),
-    /// To a connection's shard: an answer.
-    Reply {
-        /// To whom.
-        to: ConnRef,
-        /// The answer.
-        message: Box<ServerMessage>,
-    },
-    /// To a newcomer's shard: the room cannot be opened.
-    Refused {
-        /// To whom.
-        to: ConnRef,
-    },
+    /// To a connection's shard: a message for it.
+    Reply { to: ConnRef, message: Box<ServerMessage> },
+    /// To the shard of a connection that wanted to join: the room cannot be opened.
+    Refused { to: ConnRef },
 }
 
-/// Somebody on the way in.
-pub struct Newcomer {
-    /// The connection.
+/// A connection that wants to follow a room.
+pub struct JoinRequest {
     pub to: ConnRef,
-    /// The room.
     pub room: Arc<RoomHandle>,
-    /// How it reads.
     pub variant: Variant,
-    /// The connection's public name.
+    /// The name of the connection in the protocol.
     pub session: SessionId,
-    /// Who it is.
     pub user: User,
-    /// Where they left off.
+    /// The position at which the client left off.
     pub resume: Option<(Epoch, Offset)>,
-    /// Why what they missed cannot be brought, if that was found out already.
+    /// Why the missed events cannot be brought, if that is known already.
     pub refused: Option<ResumeFailure>,
-    /// How many of the newest comments they want to see, if they said so.
+    /// How many of the newest comments the client asked for.
     pub history: Option<usize>,
 }
 
-/// What became of the opening of a room.
-pub struct Opened {
-    /// The room.
+/// The result of opening a room.
+pub struct RoomOpened {
     pub room: Arc<RoomHandle>,
-    /// Its actor.
     pub actor: Result<Actor, OpenError>,
 }
 
-/// What became of a page.
-pub struct Made {
-    /// Where.
+/// The result of making a page.
+pub struct PageMade {
     pub room: RoomKey,
-    /// The position that it continues.
+    /// The position that the page continues.
     pub after: Offset,
-    /// How it is written.
     pub variant: Variant,
-    /// It.
     pub page: Result<Arc<EncodedPage>, ResumeFailure>,
 }
 
-/// Somebody is in: everything that their welcome needs.
+/// A connection that joined a room, with everything that its welcome needs.
 pub struct Joined {
-    /// Who.
-    pub who: Newcomer,
-    /// The position that the welcome tells.
+    pub who: JoinRequest,
+    /// The position that the welcome names.
     pub last: Offset,
-    /// Likes up to there.
+    /// The total of likes up to `last`.
     pub likes: u64,
-    /// The position that they come back to, if everything after it is to be brought.
+    /// The position to resume from, if all later events will be brought.
     pub after: Option<Offset>,
-    /// Why not.
+    /// Why later events will not be brought.
     pub reason: Option<ResumeFailure>,
-    /// The welcome's shared part.
+    /// The part of the welcome that all connections share.
     pub tail: Arc<WelcomeTail>,
 }
 

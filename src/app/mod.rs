@@ -3,19 +3,20 @@
 //! Reads as the lifecycle: configuration → addresses → shards → HTTP → announce → wait → drain. Everything that can be
 //! refused is refused before an address is taken.
 //!
-//! Does not know: a room's rules, a frame's bytes, a request's meaning; it only joins those who do.
+//! Does not know: a room's rules, a frame's bytes, a request's meaning; it joins the parts that do.
 
 mod admin;
 mod descriptors;
-mod desk;
-mod homes;
-mod library;
 mod log_command;
+mod log_pool;
 pub mod logging;
 mod mail;
 pub mod node;
-mod openings;
-mod posts;
+mod opening_rooms;
+mod page_cache;
+mod post_mail;
+mod post_router;
+mod shard_rooms;
 mod signals;
 mod tenant;
 
@@ -28,7 +29,7 @@ use signals::Signals;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// The `volley` command: does what the command line says.
+/// Runs the `volley` command with these arguments.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     logging::report_panics();
     let _last_words = LastWords;
@@ -46,7 +47,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// When the process ends, even by a panic, what it said is written first, if anybody takes it.
+/// Writes what is still queued for the standard streams when the process ends, even by a panic.
 struct LastWords;
 
 impl Drop for LastWords {
@@ -86,21 +87,21 @@ fn serve(args: &Args) -> ExitCode {
     let warnings = [
         no_limits.then_some("rate limits and the display budget are off (--no-rate-limits): for benchmarks only"),
         (no_key && !node.admin_address().ip().is_loopback()).then_some(
-            "whoever reaches the admin address may post as the host: set admin_key, or keep the address on loopback",
+            "anyone who can reach the admin address may post as the host: set admin_key, or keep the address on loopback",
         ),
     ];
     let warnings: Vec<String> = warnings.into_iter().flatten().map(Into::into).chain(exposed).collect();
     announce(&node, &capacity, &warnings, json);
     signals.until_asked_to_stop();
-    tracing::info!("draining: no new connections; everybody is told when to come back");
+    tracing::info!("draining: no new connections; each client gets a time to come back");
     let Some(left) = signals.while_draining(|| node.drain()) else {
-        return fail(1, "the drain ended by a bug");
+        return fail(1, "the drain ended by a panic; the log has the details");
     };
     tracing::info!(left, "stopped");
     ExitCode::SUCCESS
 }
 
-/// One line per address, when it is ready, and what the operator must not overlook.
+/// Prints the addresses of a node that is ready, and the warnings.
 fn announce(node: &Node, capacity: &str, warnings: &[String], json: bool) {
     let (public, admin) = (node.public_address(), node.admin_address());
     tracing::info!(%public, %admin, capacity, "ready");
@@ -126,7 +127,7 @@ fn say(text: &str) -> ExitCode {
     }
 }
 
-/// Says what is wrong on standard error.
+/// Writes an error to standard error.
 fn fail(code: u8, what: &str) -> ExitCode {
     console::err().line(format!("volley: {what}\n").as_bytes());
     ExitCode::from(code)

@@ -2,10 +2,10 @@
 
 use super::admin::AdminThread;
 use super::descriptors;
-use super::library::{Librarians, Library, Tools};
+use super::log_pool::{LogPool, LogThreads, Tools};
 use super::mail::Mail;
-use super::posts::Mailroom;
-use super::tenant::{Hello, Node as Tenant, Shared};
+use super::post_router::PostRouter;
+use super::tenant::{Hello, RoomTenant, Shared};
 use crate::api;
 use crate::clock;
 use crate::config::{Config, Data, Merge, Rate, capacity};
@@ -73,14 +73,14 @@ pub enum StartError {
     Metrics(#[from] metrics::AlreadyTaken),
 }
 
-/// A running server.
+/// A whole server that runs in this process, until [`Node::drain`].
 pub struct Node {
     runtime: Runtime,
     admin_thread: AdminThread,
-    shards: Shards<Tenant>,
+    shards: Shards<RoomTenant>,
     threads: Vec<JoinHandle<()>>,
-    librarians: Librarians,
-    /// The shards have ended: nobody takes mail any more.
+    log_threads: LogThreads,
+    /// Set when the shards have ended and take no more mail.
     stopped: Arc<AtomicBool>,
     store: Store,
     shutdown: Shutdown,
@@ -91,7 +91,7 @@ pub struct Node {
 
 impl Node {
     /// Starts everything; returns when both addresses answer. The limit of descriptors stays as it is; with
-    /// `admission.connections_max = 0`, as many connections are taken as fit into it.
+    /// `admission.connections_max = 0`, it decides how many connections are accepted.
     ///
     /// # Errors
     /// [`StartError`]; then nothing runs.
@@ -124,23 +124,23 @@ impl Node {
         let registry = Arc::new(Registry::new(shards_count, config.room.rooms_max));
         let admission = Arc::new(Admission::new(&config));
         let log = store.log();
-        let (library, vacancy) = Library::new();
+        let (log_pool, queues) = LogPool::new();
         let deflate = Arc::new(Deflate::new(config.compression.threshold_bytes, clock::now_us));
         let shared = Shared {
             registry: registry.clone(),
-            library,
+            log_pool,
             admission: admission.clone(),
             auth: Arc::new(Guests),
             deflate: deflate.clone(),
         };
         let (shards, threads) =
             Shards::start(usize::from(shards_count), shard_settings(&config), &health, move |number, shards| {
-                Tenant::new(number, shards, shared.clone())
+                RoomTenant::new(number, shards, shared.clone())
             })?;
         let stopped = Arc::new(AtomicBool::new(false));
         let deliver = Box::new(deliver(shards.clone(), stopped.clone()));
-        let librarians =
-            vacancy.fill(Tools { log: log.clone(), rooms: room_settings(&config, deflate), deliver }, &health)?;
+        let log_threads =
+            queues.serve(Tools { log: log.clone(), rooms: room_settings(&config, deflate), deliver }, &health)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
         let shutdown = Shutdown::default();
         let state = State {
@@ -165,7 +165,7 @@ impl Node {
                 move || working(&health, shards.oldest_cycle_us())
             }),
             log,
-            posts: Arc::new(Mailroom::new(registry.clone(), shards.clone(), shutdown.clone())),
+            posts: Arc::new(PostRouter::new(registry.clone(), shards.clone(), shutdown.clone())),
             key: Arc::new(api::Key::new(config.admin_key.reveal())),
             exporter: exporter.clone(),
             shutdown: shutdown.clone(),
@@ -182,7 +182,7 @@ impl Node {
             admin_thread,
             shards,
             threads,
-            librarians,
+            log_threads,
             stopped,
             store,
             shutdown,
@@ -192,12 +192,12 @@ impl Node {
         })
     }
 
-    /// Where viewers connect.
+    /// The address of pages and WebSockets, with the port that was taken.
     pub fn public_address(&self) -> SocketAddr {
         self.public
     }
 
-    /// Where operators connect.
+    /// The address of metrics, health and the owner's API, with the port that was taken.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
     }
@@ -207,8 +207,8 @@ impl Node {
         self.runtime.block_on(future)
     }
 
-    /// Stops accepting, ends the open ticks (what was taken is appended, acknowledged and framed), tells everybody
-    /// when to come back, closes, and ends. Returns how many connections did not leave in time.
+    /// Stops accepting, ends the open ticks (admitted operations are appended, acknowledged and framed), gives each
+    /// client a time to come back, closes, and ends. Returns how many connections did not close in time.
     pub fn drain(self) -> usize {
         self.shutdown.begin();
         let (done, flushed) = sync_channel(self.shards.len());
@@ -225,17 +225,17 @@ impl Node {
             }
         }
         self.say_goodbye();
-        let Self { runtime, admin_thread, shards, threads, librarians, stopped, store, .. } = self;
+        let Self { runtime, admin_thread, shards, threads, log_threads, stopped, store, .. } = self;
         for thread in threads {
             // A panic ends the process where it happens.
             let _ = thread.join();
         }
         stopped.store(true, Ordering::Release);
-        librarians.stop(READ_TIMEOUT);
-        // Nobody reads or appends any more.
+        log_threads.stop(READ_TIMEOUT);
+        // After the threads that read and append.
         store.stop();
         runtime.shutdown_timeout(Duration::from_millis(500));
-        // Last: whoever watches the drain may ask until now.
+        // Last, so that the drain can be watched to its end.
         admin_thread.stop();
         shards.connections()
     }
@@ -254,7 +254,7 @@ impl Node {
     }
 
     /// To an inbox that may be full for a moment.
-    fn insist(&self, shard: u16, message: impl Fn() -> Message<Tenant>) {
+    fn insist(&self, shard: u16, message: impl Fn() -> Message<RoomTenant>) {
         while self.shards.send(shard, message()).is_err() {
             std::thread::park_timeout(Duration::from_millis(1));
         }
@@ -303,15 +303,15 @@ impl Store {
     }
 }
 
-/// Between a room's end in the registry and in the log another shard may open a new one: so many may overlap.
+/// How many rooms may have ended in the registry and not in the log yet, while new ones are opened.
 const ROOMS_ENDING: usize = 1_024;
 
-/// HTTP is pages, metrics and what is refused; proper upgrades are agreed to at the gateway's door. One thread took 10,000
-/// upgrades in half a second when it did them all; a second one would only share the cores with the shards.
+/// HTTP serves pages, metrics and refusals; the gateway's door agrees to well-formed upgrades. One thread handled 10,000
+/// upgrades in half a second when it did all of them; a second one would only take CPU from the shards.
 const HTTP_THREADS: usize = 1;
 
 /// To the inbox of a shard, which may be full for a moment.
-fn deliver(shards: Shards<Tenant>, stopped: Arc<AtomicBool>) -> impl Fn(u16, Mail) + Send + Sync {
+fn deliver(shards: Shards<RoomTenant>, stopped: Arc<AtomicBool>) -> impl Fn(u16, Mail) + Send + Sync {
     move |shard, mail| {
         let mut message = Message::Mail(mail);
         while let Err(back) = shards.send(shard, message) {
@@ -344,7 +344,7 @@ fn room_settings(config: &Config, deflate: Arc<Deflate>) -> RoomSettings {
     }
 }
 
-/// What a room begins with, until its owner changes it.
+/// The settings of a new room, until its owner changes them.
 fn owners_settings(config: &Config) -> settings::RoomSettings {
     if config.no_rate_limits {
         return settings::RoomSettings::unlimited(config.tick_ms);
@@ -374,7 +374,7 @@ fn caps(config: &Config) -> Caps {
     Caps {
         message_bytes_max: u32::try_from(config.admission.message_bytes_max).unwrap_or(u32::MAX),
         fragments_max: FRAGMENTS_MAX,
-        // Without limits one connection may send thousands of comments in a tick, and is owed as many acks.
+        // Without limits one connection may send thousands of comments in a tick, and gets an ack for each.
         backlog_bytes_max: if config.no_rate_limits {
             UNLIMITED_BACKLOG_BYTES
         } else {
@@ -434,7 +434,7 @@ impl Rooms for NodeRooms {
 
 /// Upgraded sockets go to their room's shard, or to the one with the fewest.
 struct ToShards {
-    shards: Shards<Tenant>,
+    shards: Shards<RoomTenant>,
     caps: Caps,
 }
 

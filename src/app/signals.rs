@@ -27,8 +27,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From now on no signal ends the process that does not ask for it. SIGTERM and SIGINT still end it at once: while
-    /// it starts there is nobody to drain.
+    /// From now on only SIGTERM and SIGINT, which ask for it, end the process. They end it at once: there is nothing to
+    /// drain before the server is ready.
     ///
     /// # Errors
     /// The system refuses a descriptor or a handler.
@@ -41,7 +41,7 @@ impl Signals {
         Ok(Self { runtime, deaf, stop: Vec::new(), _file_too_large: file_too_large })
     }
 
-    /// From now on SIGTERM and SIGINT ask for a drain. Before anybody is told that the server runs.
+    /// From now on SIGTERM and SIGINT ask for a drain. Called before the server is announced as ready.
     ///
     /// # Errors
     /// The system refuses a handler.

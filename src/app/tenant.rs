@@ -1,11 +1,11 @@
-//! What runs on each shard: sessions of connections, and the homes of rooms.
+//! The tenant of each shard: sessions of connections, and the rooms whose home the shard is.
 //!
-//! This is where the layers meet: admission reads what a connection says, mail takes it to the room's home, effects of
-//! the room become commands to shards.
+//! This is where the layers meet: admission reads a client's message, mail takes the operation to the room's home, and
+//! the room's effects become commands to shards.
 
-use super::homes::{BUSY_RETRY_MS, Homes, Waker, gone};
-use super::library::Library;
-use super::mail::{Joined, Mail, Newcomer};
+use super::log_pool::LogPool;
+use super::mail::{JoinRequest, Joined, Mail, Waker};
+use super::shard_rooms::{BUSY_RETRY_MS, ShardRooms, gone};
 use crate::clock;
 use crate::faults::fail_point;
 use crate::gateway::{Claim, Permit, Purpose};
@@ -28,77 +28,71 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What every shard's tenant shares.
+/// Shared by the tenants of all shards.
 #[derive(Clone)]
 pub struct Shared {
-    /// The node's rooms.
     pub registry: Arc<Registry>,
-    /// Who reads their log.
-    pub library: Library,
-    /// Limits for what clients say.
+    pub log_pool: LogPool,
+    /// Limits and checks of client messages.
     pub admission: Arc<Admission>,
-    /// Who clients are.
     pub auth: Arc<dyn Authenticator>,
-    /// Compresses for those who take it.
     pub deflate: Arc<Deflate>,
 }
 
-/// What the gateway hands over beside the socket.
+/// Handed over by the gateway with the socket.
 pub struct Hello {
-    /// Why the socket came.
     pub purpose: Purpose,
-    /// Counts the connection.
+    /// Counts the connection while it exists.
     pub permit: Permit,
     /// Whether its messages may be compressed.
     pub compressed: bool,
 }
 
-/// What a newcomer asked for.
+/// The wishes in a join's address.
 struct Wish {
     resume: Option<(Epoch, Offset)>,
     history: Option<usize>,
 }
 
-/// What is kept per connection.
+/// The tenant's state of one connection.
 pub enum Session {
-    /// Follows a room.
     Watch(Watch),
-    /// Hears its own words.
+    /// Gets its own messages back: the endpoint of the conformance tests.
     #[cfg(feature = "echo")]
     Echo {
-        /// Counts the connection.
+        /// Counts the connection while it exists.
         _permit: Permit,
         /// Whether its messages may be compressed.
         compressed: bool,
     },
 }
 
-/// A viewer's session.
+/// The session of a connection that follows a room.
 pub struct Watch {
     claim: Claim,
     user: User,
     variant: Variant,
-    /// What it may read soon.
+    /// The variant that it is about to change to.
     stands_by: Option<Variant>,
     meter: SessionMeter,
     _permit: Permit,
 }
 
-/// One shard's tenant.
-pub struct Node {
+/// The tenant of one shard.
+pub struct RoomTenant {
     shared: Shared,
-    homes: Homes,
-    /// Who comes back and waits to be brought what they missed.
+    homes: ShardRooms,
+    /// Connections that resume, until they are welcomed.
     returning: HashMap<ConnRef, Box<Joined>>,
     metrics: ResumeMetrics,
     renditions: RenditionMetrics,
-    /// Set when a wake-up of an actor found the inbox full: then all are looked at.
+    /// Set when the wake-up of an actor found the inbox full: then all actors are run.
     lost_wake: Arc<AtomicBool>,
-    /// Nothing new is taken: the process stops.
+    /// The process stops, and nothing new is taken.
     draining: bool,
 }
 
-impl Node {
+impl RoomTenant {
     /// The tenant of shard `number`.
     pub fn new(number: u16, shards: Shards<Self>, shared: Shared) -> Self {
         let lost_wake = Arc::new(AtomicBool::new(false));
@@ -109,7 +103,7 @@ impl Node {
                 shards.nudge(number);
             }
         });
-        let homes = Homes::new(shared.registry.clone(), shared.library.clone(), waker);
+        let homes = ShardRooms::new(shared.registry.clone(), shared.log_pool.clone(), waker);
         let (returning, metrics, renditions) = (HashMap::new(), ResumeMetrics::new(), RenditionMetrics::new());
         Self { shared, homes, returning, metrics, renditions, lost_wake, draining: false }
     }
@@ -117,10 +111,10 @@ impl Node {
     fn watch(&mut self, cx: &mut Cx<'_, Mail>, to: ConnRef, watch: Watch, wish: Wish) -> Session {
         let room = watch.claim.room().clone();
         let (key, home) = (room.key, room.home);
-        // Before the home hears of the join: from then on it sends frames here.
+        // Before the home gets the join: from then on it sends frames to this shard.
         room.arrive(cx.shard, watch.variant);
         self.renditions.arrived(watch.variant.rendition.index());
-        let who = Newcomer {
+        let who = JoinRequest {
             to,
             room,
             variant: watch.variant,
@@ -164,9 +158,9 @@ impl Node {
 
     fn busy(&self, cx: &Cx<'_, Mail>, home: u16, id: Option<&ClientId>) -> Option<ErrorMessage> {
         let message = if self.draining {
-            "the server restarts; send it again after you reconnected"
+            "the server restarts; reconnect and send it again"
         } else if cx.congested[usize::from(home)] {
-            "the server is behind; send it again later"
+            "the server is overloaded; send it again later"
         } else {
             return None;
         };
@@ -179,7 +173,7 @@ impl Node {
     }
 }
 
-impl Tenant for Node {
+impl Tenant for RoomTenant {
     type Hello = Hello;
     type Session = Session;
     type Mail = Mail;
@@ -258,13 +252,13 @@ impl Tenant for Node {
         match mail {
             Mail::Join(who) => self.homes.join(cx, who),
             Mail::Read { to, room, after, variant } => self.homes.read(cx, to, (room, after, variant)),
-            // Answered here, where frames are sent from: so it comes behind those that were made before.
+            // Answered by the home, which also sends the frames: the answer comes behind all earlier ones.
             Mail::Turn { to } => cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Turned { to } }),
             Mail::Turned { to } => cx.commands.push(Command::Turned { conn: to }),
             Mail::Said { from, room, said } => self.homes.say(cx, from, room, said),
-            Mail::Post(letter) => self.homes.post(cx, letter),
-            Mail::Opened(opened) => self.homes.opened(cx, *opened),
-            Mail::Made(made) => self.homes.made(cx, *made),
+            Mail::Post(post) => self.homes.post(cx, post),
+            Mail::RoomOpened(opened) => self.homes.opened(cx, *opened),
+            Mail::PageMade(made) => self.homes.made(cx, *made),
             Mail::Page { to, page, online } => cx.commands.push(Command::Page { conn: to, page, online }),
             Mail::Presence { room } => self.homes.presence(cx, room),
             Mail::Delivered { room } => self.homes.run(cx, room),
@@ -277,11 +271,11 @@ impl Tenant for Node {
     fn is_answer(mail: &Mail) -> bool {
         match mail {
             Mail::Joined(_) | Mail::Reply { .. } | Mail::Refused { .. } | Mail::Page { .. } => true,
-            // At most one per connection, and it was let in.
+            // At most one per connection, and connections are bounded.
             Mail::Read { .. } | Mail::Turn { .. } | Mail::Turned { .. } => true,
-            // Librarians wait by themselves.
-            Mail::Opened(_) | Mail::Made(_) => true,
-            // From the HTTP side, straight into the inbox.
+            // The log threads wait while the inbox is full.
+            Mail::RoomOpened(_) | Mail::PageMade(_) => true,
+            // Comes from the HTTP side, straight into the inbox.
             Mail::Post(_) => true,
             Mail::Join(_) | Mail::Said { .. } => false,
             Mail::Presence { .. } | Mail::Delivered { .. } => false,
@@ -292,7 +286,7 @@ impl Tenant for Node {
         match mail {
             Mail::Join(who) => cx.commands.push(Command::Close { conn: who.to, close: Close::Overload }),
             Mail::Said { from, said, .. } => say(cx, from, gone(said.id().cloned())),
-            // Told again with the next change.
+            // Sent again with the next change.
             Mail::Presence { room } => {
                 if let Some(room) = self.shared.registry.list().iter().find(|handle| handle.key == room) {
                     room.presence_dirty.store(false, Ordering::Release);
@@ -307,8 +301,8 @@ impl Tenant for Node {
             | Mail::Turn { .. }
             | Mail::Turned { .. }
             | Mail::Post(_)
-            | Mail::Opened(_)
-            | Mail::Made(_) => unreachable!("answers always wait"),
+            | Mail::RoomOpened(_)
+            | Mail::PageMade(_) => unreachable!("answers always wait"),
         }
     }
 
@@ -329,17 +323,18 @@ impl Tenant for Node {
             ResumeSource::Ring => self.metrics.ring.increment(1),
             ResumeSource::Pages => self.metrics.pages.increment(1),
         }
-        let joined = self.returning.remove(&conn).expect("one that resumes is kept until it is welcomed or gone");
+        let joined =
+            self.returning.remove(&conn).expect("a resuming connection is kept until it is welcomed or closed");
         let Joined { who, tail, .. } = *joined;
-        // Without events: small, and so never compressed.
+        // It has no events, so it is too small to be compressed.
         let payload = tail.compose_recovered(who.variant, &who.room.id, who.session, &who.user, likes);
         encode::websocket_frame(&payload, who.variant.encoding)
     }
 
     fn not_resumed(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, why: ResumeFailure) {
         let Some(joined) = self.returning.remove(&conn) else { return };
-        // As a newcomer, and as of now: the room went on meanwhile.
-        let who = Newcomer { resume: None, refused: Some(why), ..joined.who };
+        // Joins again without a position: the room went on meanwhile.
+        let who = JoinRequest { resume: None, refused: Some(why), ..joined.who };
         cx.commands.push(Command::Mail { shard: who.room.home, mail: Mail::Join(Box::new(who)) });
     }
 
@@ -367,7 +362,7 @@ impl Tenant for Node {
         #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
         let Session::Watch(watch) = session else { return };
         let room = watch.claim.room();
-        // In this order: what it goes on standing by for is never without it.
+        // In this order, so that a variant wanted before and after is wanted all the time.
         variant.inspect(|variant| room.want(*variant));
         std::mem::replace(&mut watch.stands_by, variant).inspect(|variant| room.unwant(*variant));
     }

@@ -12,8 +12,8 @@
 mod deflate;
 mod figures;
 mod history;
-mod library;
 mod log;
+mod log_pool;
 mod posts;
 mod renditions;
 pub mod scrape;
@@ -23,8 +23,8 @@ pub use deflate::{DeflateMetrics, InflateMetrics};
 pub use figures::{Closes, Gaps, GatewayMetrics, Refusal, RoomMetrics, Seconds, ShardMetrics, ShedCounters};
 pub use history::HistoryMetrics;
 
-pub use library::{LibraryMetrics, ResumeMetrics};
 pub use log::LogMetrics;
+pub use log_pool::{LogPoolMetrics, ResumeMetrics};
 pub use posts::{PostMetrics, PostRefusals, RoomRefusals, StandingDropped};
 pub use renditions::{ChangeReason, EncodeMetrics, RenditionMetrics};
 
@@ -102,7 +102,7 @@ pub fn install() -> Result<Exporter, AlreadyTaken> {
             history::describe();
             posts::describe();
             log::describe();
-            library::describe();
+            log_pool::describe();
             deflate::describe();
             renditions::describe();
             Ok(Exporter { handle })
@@ -115,8 +115,8 @@ fn builder() -> PrometheusBuilder {
     [
         (figures::PASS_SECONDS, SECONDS_BUCKETS),
         (figures::TICK_SECONDS, SECONDS_BUCKETS),
-        (library::ROOM_OPEN_SECONDS, HANDSHAKE_BUCKETS),
-        (library::PAGE_SECONDS, HANDSHAKE_BUCKETS),
+        (log_pool::ROOM_OPEN_SECONDS, HANDSHAKE_BUCKETS),
+        (log_pool::PAGE_SECONDS, HANDSHAKE_BUCKETS),
         (figures::HANDSHAKE_SECONDS, HANDSHAKE_BUCKETS),
         (deflate::DEFLATE_SECONDS, DEFLATE_BUCKETS),
         (figures::LAG_FRAMES, LAG_BUCKETS),
@@ -152,7 +152,7 @@ mod tests {
         let _posts = (PostMetrics::new(), PostRefusals::new());
         let _log = LogMetrics::new();
         let _deflate = DeflateMetrics::new();
-        let (_library, _resumes) = (LibraryMetrics::new(), ResumeMetrics::new());
+        let (_library, _resumes) = (LogPoolMetrics::new(), ResumeMetrics::new());
         let text = exporter.render();
         let helped: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# HELP ")?.split(' ').next()).collect();
         let typed = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split_once(' '));

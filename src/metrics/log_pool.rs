@@ -6,15 +6,15 @@ use ::metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_g
 pub(super) const ROOM_OPEN_SECONDS: &str = "volley_room_open_seconds";
 pub(super) const PAGE_SECONDS: &str = "volley_page_seconds";
 
-const LIBRARY_JOBS: &str = "volley_library_jobs";
-const LIBRARY_REFUSED: &str = "volley_library_refused_total";
+const LOG_JOBS: &str = "volley_library_jobs";
+const LOG_JOBS_REFUSED: &str = "volley_library_refused_total";
 const PAGE_REQUESTS: &str = "volley_page_requests_total";
 const RESUMES: &str = "volley_resumes_total";
 
-/// What the librarians and those who ask them count.
+/// Counted by the threads that read the log, and by the shards that hand them jobs.
 #[derive(Debug)]
-pub struct LibraryMetrics {
-    /// Jobs that wait for a librarian.
+pub struct LogPoolMetrics {
+    /// Jobs that no thread has taken yet.
     pub jobs: Gauge,
     /// Jobs that found the queue full, and arrivals that found no place to wait for a room's opening.
     pub refused: Counter,
@@ -30,13 +30,13 @@ pub struct LibraryMetrics {
     pub pages_known: Counter,
 }
 
-impl LibraryMetrics {
+impl LogPoolMetrics {
     /// The handles. Every caller gets the same series.
     pub fn new() -> Self {
         let requests = |answer: &'static str| counter!(PAGE_REQUESTS, "answer" => answer);
         Self {
-            jobs: gauge!(LIBRARY_JOBS),
-            refused: counter!(LIBRARY_REFUSED),
+            jobs: gauge!(LOG_JOBS),
+            refused: counter!(LOG_JOBS_REFUSED),
             open_seconds: histogram!(ROOM_OPEN_SECONDS),
             page_seconds: histogram!(PAGE_SECONDS),
             pages_read: requests("read"),
@@ -46,7 +46,7 @@ impl LibraryMetrics {
     }
 }
 
-impl Default for LibraryMetrics {
+impl Default for LogPoolMetrics {
     fn default() -> Self {
         Self::new()
     }
@@ -92,8 +92,8 @@ impl Default for ResumeMetrics {
 
 /// Gives every metric its help text.
 pub(super) fn describe() {
-    describe_gauge!(LIBRARY_JOBS, "Rooms to open and pages to make that wait for a reader of the log.");
-    describe_counter!(LIBRARY_REFUSED, "Arrivals that were refused because too much waited for the log to be read.");
+    describe_gauge!(LOG_JOBS, "Rooms to open and pages to make that wait for a reader of the log.");
+    describe_counter!(LOG_JOBS_REFUSED, "Arrivals that were refused because too much waited for the log to be read.");
     describe_histogram!(ROOM_OPEN_SECONDS, "Time to open a room: its log, and the replay of what is needed of it.");
     describe_histogram!(PAGE_SECONDS, "Time to read and encode a page for viewers that catch up.");
     describe_counter!(PAGE_REQUESTS, "Pages that viewers who catch up asked for, by where the answer came from.");

@@ -1,18 +1,18 @@
 //! The room actors that live on one shard, and when each wants to run.
 //!
-//! Nothing here waits for the log's device: rooms are opened and pages are made by librarians, and who came meanwhile
-//! waits in a bounded line. A room asks when it wants to run: nobody walks over rooms in which nothing happens.
+//! Nothing here waits for the log's device: the log threads open rooms and make pages, and connections that came
+//! meanwhile wait in a bounded line. Each room says when it wants to run, so rooms in which nothing happens cost nothing.
 
 mod arrivals;
 #[cfg(test)]
 mod tests;
 
 use self::arrivals::turn_away;
-use super::desk::{Desk, PageKey};
-use super::library::{Job, Library};
-use super::mail::{Joined, Made, Mail, Newcomer, Opened};
-use super::openings::{Openings, Wait};
-use super::posts::Askers;
+use super::log_pool::{Job, LogPool};
+use super::mail::{JoinRequest, Joined, Mail, PageMade, RoomOpened, Waker};
+use super::opening_rooms::{OpeningRooms, Wait};
+use super::page_cache::{PageCache, PageKey};
+use super::post_mail::PendingPosts;
 use crate::clock;
 use crate::metrics::{RoomMetrics, RoomRefusals, StandingDropped};
 use crate::protocol::codes::ErrorCode;
@@ -27,16 +27,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Wakes a room's actor when its log delivers from another thread.
-pub(super) type Waker = Arc<dyn Fn(RoomKey) + Send + Sync>;
-
-/// One actor, and what is remembered about it here.
+/// One actor, and what this shard remembers about it.
 struct Home {
     actor: Actor,
     room: Arc<RoomHandle>,
     /// Its entry in `due`.
     due_us: Option<u64>,
-    /// What its figures were when they were last added to the metrics.
+    /// The figures that were last added to the metrics.
     told: Figures,
 }
 
@@ -53,54 +50,83 @@ struct Figures {
 }
 
 /// All actors of one shard. Bounded by the registry.
-pub(super) struct Homes {
+pub(super) struct ShardRooms {
     homes: HashMap<RoomKey, Home>,
     due: BTreeSet<(u64, u64, RoomKey)>,
-    openings: Openings,
-    /// Rooms that could not be opened: they leave the registry when nobody claims them any more, which is looked at from
-    /// `sweep_us` on.
-    failed: Vec<Arc<RoomHandle>>,
-    sweep_us: u64,
-    desk: Desk,
-    askers: Askers,
+    openings: OpeningRooms,
+    failed: FailedRooms,
+    pages: PageCache,
+    posts: PendingPosts,
     registry: Arc<Registry>,
-    library: Library,
+    log_pool: LogPool,
     waker: Waker,
-    metrics: RoomMetrics,
-    refusals: RoomRefusals,
-    dropped: StandingDropped,
+    counters: RoomCounters,
     effects: Vec<Effect>,
-    /// What the wall clock said in the cycle of that time.
+    /// The wall clock's reading, and the cycle in which it was read.
     wall: (u64, u64),
     /// How often a room was run, for the tests: the metric cannot be read back.
     #[cfg(test)]
     wakes: u64,
-    /// Nothing new is taken: the process stops.
+    /// The process stops, and nothing new is taken.
     draining: bool,
 }
 
-/// Connections that were refused linger a second until they give up their claim.
+/// Rooms that could not be opened. They leave the registry when no connection claims them any more, which is looked at
+/// from `sweep_us` on.
+#[derive(Default)]
+struct FailedRooms {
+    rooms: Vec<Arc<RoomHandle>>,
+    sweep_us: u64,
+}
+
+impl FailedRooms {
+    fn add(&mut self, room: Arc<RoomHandle>, now_us: u64) {
+        self.rooms.push(room);
+        self.sweep_us = now_us.saturating_add(SWEEP_US);
+    }
+
+    fn due_us(&self) -> Option<u64> {
+        (!self.rooms.is_empty()).then_some(self.sweep_us)
+    }
+
+    /// Looks at each room, if it is time: `is_over` ends the room if it can, or says that it is open again.
+    fn sweep(&mut self, now_us: u64, mut is_over: impl FnMut(&Arc<RoomHandle>) -> bool) {
+        if self.due_us().is_some_and(|due_us| due_us <= now_us) {
+            self.rooms.retain(|room| !is_over(room));
+            self.sweep_us = now_us.saturating_add(SWEEP_US);
+        }
+    }
+}
+
+struct RoomCounters {
+    rooms: RoomMetrics,
+    refusals: RoomRefusals,
+    dropped: StandingDropped,
+}
+
+/// Refused connections keep their claim on the room for a second or so.
 const SWEEP_US: u64 = 1_500_000;
 
-/// The hint with `overloaded` when a room cannot take something now: a few ticks.
+/// The `retry_after_ms` of `overloaded` when a room cannot take an operation now: a few ticks.
 pub(super) const BUSY_RETRY_MS: u64 = 500;
 
-impl Homes {
-    pub(super) fn new(registry: Arc<Registry>, library: Library, waker: Waker) -> Self {
+impl ShardRooms {
+    pub(super) fn new(registry: Arc<Registry>, log_pool: LogPool, waker: Waker) -> Self {
         Self {
             homes: HashMap::new(),
             due: BTreeSet::new(),
-            openings: Openings::default(),
-            failed: Vec::new(),
-            sweep_us: 0,
-            desk: Desk::default(),
-            askers: Askers::default(),
+            openings: OpeningRooms::default(),
+            failed: FailedRooms::default(),
+            pages: PageCache::default(),
+            posts: PendingPosts::default(),
             registry,
-            library,
+            log_pool,
             waker,
-            metrics: RoomMetrics::new(),
-            dropped: StandingDropped::new(),
-            refusals: RoomRefusals::new(ErrorCode::ALL.iter().map(|code| code.as_str())),
+            counters: RoomCounters {
+                rooms: RoomMetrics::new(),
+                refusals: RoomRefusals::new(ErrorCode::ALL.iter().map(|code| code.as_str())),
+                dropped: StandingDropped::new(),
+            },
             effects: Vec::new(),
             wall: (u64::MAX, 0),
             #[cfg(test)]
@@ -109,65 +135,63 @@ impl Homes {
         }
     }
 
-    /// When the first of them wants to run.
+    /// When the first room wants to run.
     pub(super) fn due_us(&self) -> Option<u64> {
         if self.openings.is_due() {
             return Some(0);
         }
-        let sweep = (!self.failed.is_empty()).then_some(self.sweep_us);
-        self.due.first().map(|(due_us, ..)| *due_us).into_iter().chain(sweep).min()
+        self.due.first().map(|(due_us, ..)| *due_us).into_iter().chain(self.failed.due_us()).min()
     }
 
-    /// A librarian has opened a room, or could not.
-    pub(super) fn opened(&mut self, cx: &mut Cx<'_, Mail>, opened: Opened) {
-        let Opened { room, actor } = opened;
+    /// A log thread has opened a room, or could not.
+    pub(super) fn opened(&mut self, cx: &mut Cx<'_, Mail>, opened: RoomOpened) {
+        let RoomOpened { room, actor } = opened;
         let key = room.key;
         match actor {
             Ok(actor) => {
                 let told = figures(&room);
                 self.homes.insert(key, Home { actor, room, due_us: None, told });
-                self.metrics.rooms.increment(1.0);
+                self.counters.rooms.rooms.increment(1.0);
                 self.openings.opened(key);
-                // Also clears what was said of comings and goings while nobody listened.
+                // Also clears the note of viewers who came and left while the room was being opened.
                 self.presence(cx, key);
                 self.play(cx);
             }
             Err(error) => {
-                self.metrics.rooms_refused.increment(1);
+                self.counters.rooms.rooms_refused.increment(1);
                 tracing::error!(room = %room.id, %error, "the room's log cannot be opened");
                 for wait in self.openings.fail(key) {
                     turn_away(cx, wait);
                 }
-                self.failed.push(room);
-                self.sweep_us = cx.now_us.saturating_add(SWEEP_US);
+                self.failed.add(room, cx.now_us);
             }
         }
     }
 
-    /// Somebody who catches up needs a page.
+    /// A connection that catches up needs a page.
     pub(super) fn read(&mut self, cx: &mut Cx<'_, Mail>, to: ConnRef, key: PageKey) {
-        let metrics = self.library.metrics();
-        if let Some(page) = self.desk.find(key) {
+        let metrics = self.log_pool.metrics();
+        if let Some(page) = self.pages.find(key) {
             metrics.pages_known.increment(1);
             return self.hand_out(cx, key.0, vec![to], &Ok(Some(page)));
         }
-        if self.desk.wait(key, to) {
+        if self.pages.wait(key, to) {
             metrics.pages_read.increment(1);
-            self.ask_librarians(cx);
+            self.request_pages(cx);
         } else {
             metrics.pages_joined.increment(1);
         }
     }
 
-    /// A librarian has made a page, or could not.
-    pub(super) fn made(&mut self, cx: &mut Cx<'_, Mail>, made: Made) {
-        let Made { room, after, variant, page } = made;
+    /// A log thread has made a page, or could not.
+    pub(super) fn made(&mut self, cx: &mut Cx<'_, Mail>, made: PageMade) {
+        let PageMade { room, after, variant, page } = made;
         self.arrived(cx, (room, after, variant), &page.map(Some));
-        self.ask_librarians(cx);
+        self.request_pages(cx);
     }
 
-    fn ask_librarians(&mut self, cx: &mut Cx<'_, Mail>) {
-        while let Some(key) = self.desk.next() {
+    fn request_pages(&mut self, cx: &mut Cx<'_, Mail>) {
+        while let Some(key) = self.pages.next() {
             let (room, after, variant) = key;
             let home = self.homes.get(&room);
             let request = home.and_then(|home| Some((home, home.actor.page_request(after, variant)?)));
@@ -175,14 +199,14 @@ impl Homes {
                 self.arrived(cx, key, &Ok(None));
                 continue;
             };
-            if self.library.submit(Job::Page { room: home.room.clone(), request: Box::new(request) }).is_err() {
+            if self.log_pool.submit(Job::Page { room: home.room.clone(), request: Box::new(request) }).is_err() {
                 self.arrived(cx, key, &Err(ResumeFailure::Unavailable));
             }
         }
     }
 
     fn arrived(&mut self, cx: &mut Cx<'_, Mail>, key: PageKey, page: &Page) {
-        let waiting = self.desk.arrived(key, page);
+        let waiting = self.pages.arrived(key, page);
         self.hand_out(cx, key.0, waiting, page);
     }
 
@@ -193,7 +217,7 @@ impl Homes {
         }
     }
 
-    /// Calls the actor of `room`; answers `false` when there is none.
+    /// Calls the actor of `room`, if there is one, and says whether there was.
     pub(super) fn with(
         &mut self,
         cx: &mut Cx<'_, Mail>,
@@ -203,10 +227,10 @@ impl Homes {
         self.call(cx, room, work, &mut None)
     }
 
-    /// Somebody left `room`.
+    /// A connection left `room`.
     pub(super) fn presence(&mut self, cx: &mut Cx<'_, Mail>, room: RoomKey) {
         let Some(home) = self.homes.get(&room) else { return };
-        // Cleared first: whoever leaves after this tells us again.
+        // Cleared first: a connection that leaves after this sends a new mail.
         home.room.presence_dirty.store(false, Ordering::Release);
         let now_us = cx.now_us;
         self.with(cx, room, |actor, _| actor.presence_changed(now_us));
@@ -214,31 +238,30 @@ impl Homes {
 
     /// Runs every actor that is due.
     pub(super) fn run_due(&mut self, cx: &mut Cx<'_, Mail>) {
-        if !self.failed.is_empty() && self.sweep_us <= cx.now_us {
-            let Self { failed, homes, openings, registry, .. } = self;
-            // One that somebody tries again is not ours to end.
-            failed.retain(|room| !homes.contains_key(&room.key) && !openings.holds(room.key) && !registry.expire(room));
-            self.sweep_us = cx.now_us.saturating_add(SWEEP_US);
-        }
+        let Self { failed, homes, openings, registry, .. } = self;
+        failed.sweep(cx.now_us, |room| {
+            // A room that is tried again is not this sweep's to end.
+            homes.contains_key(&room.key) || openings.holds(room.key) || registry.expire(room)
+        });
         while let Some(&(due_us, _, key)) = self.due.first() {
             if due_us > cx.now_us {
                 return;
             }
             self.run(cx, key);
-            // One that is still due (a delivery came meanwhile) has its turn in the next cycle, after the others.
+            // A room that is due again (a delivery came meanwhile) has its turn in the next cycle, after the others.
             if self.due.first().is_some_and(|(.., next)| *next == key) {
                 return;
             }
         }
     }
 
-    /// Runs every actor: which of them was to be woken is not known.
+    /// Runs every actor, because it is not known which of them were to be woken.
     pub(super) fn run_all(&mut self, cx: &mut Cx<'_, Mail>) {
         let keys: Vec<RoomKey> = self.homes.keys().copied().collect();
         keys.into_iter().for_each(|key| self.run(cx, key));
     }
 
-    /// Runs the actor of `key`, and ends it when nobody needs the room any more.
+    /// Runs the actor of `key`, and ends it when the room has no viewers, posts or grace time left.
     pub(super) fn run(&mut self, cx: &mut Cx<'_, Mail>, key: RoomKey) {
         let now_us = cx.now_us;
         let began_us = clock::now_us();
@@ -246,20 +269,20 @@ impl Homes {
         {
             self.wakes += 1;
         }
-        self.metrics.wakes.increment(1);
+        self.counters.rooms.wakes.increment(1);
         let frames = self.homes.get(&key).map_or(0, |home| home.told.frames);
         let wall_ms = self.wall_ms(now_us);
         self.with(cx, key, |actor, out| actor.run(now_us, wall_ms, out));
         let Some(home) = self.homes.get_mut(&key) else { return };
-        self.metrics.ticks_late.increment(home.actor.ticks_late());
-        self.metrics.log_append_failures.increment(home.actor.append_failures());
-        self.refusals.slow_forgotten.increment(home.actor.slow_forgotten());
-        self.refusals.deletions_in_part.increment(home.actor.deletions_in_part());
+        self.counters.rooms.ticks_late.increment(home.actor.ticks_late());
+        self.counters.rooms.log_append_failures.increment(home.actor.append_failures());
+        self.counters.refusals.slow_forgotten.increment(home.actor.slow_forgotten());
+        self.counters.refusals.deletions_in_part.increment(home.actor.deletions_in_part());
         let (dropped, combos) = home.actor.dropped();
-        self.dropped.count([dropped.announcements, dropped.sticky, dropped.tallies, combos]);
+        self.counters.dropped.count([dropped.announcements, dropped.sticky, dropped.tallies, combos]);
         if home.told.frames != frames {
-            self.metrics.ticks.increment(home.told.frames - frames);
-            self.metrics.tick_seconds.record(clock::now_us().saturating_sub(began_us) as f64 / 1e6);
+            self.counters.rooms.ticks.increment(home.told.frames - frames);
+            self.counters.rooms.tick_seconds.record(clock::now_us().saturating_sub(began_us) as f64 / 1e6);
         }
         if home.actor.is_expired(now_us) && self.registry.expire(&home.room) {
             self.end(key);
@@ -280,13 +303,13 @@ impl Homes {
                 self.due.remove(&turn(due_us, key));
             }
             home.actor.close();
-            self.desk.end(key);
-            self.metrics.rooms.decrement(1.0);
+            self.pages.end(key);
+            self.counters.rooms.rooms.decrement(1.0);
         }
     }
 
-    /// The process stops: ends every open tick now, and refuses what waits. Who waits to join is told to come back
-    /// with everybody else.
+    /// The process stops: ends every open tick now, and refuses everything that waits but joins: those connections are
+    /// closed with all others, with a hint when to come back.
     pub(super) fn flush(&mut self, cx: &mut Cx<'_, Mail>) {
         self.draining = true;
         for wait in self.openings.empty() {
@@ -307,19 +330,19 @@ impl Homes {
         cx: &mut Cx<'_, Mail>,
         key: RoomKey,
         work: impl FnOnce(&mut Actor, &mut Vec<Effect>),
-        who: &mut Option<Newcomer>,
+        who: &mut Option<JoinRequest>,
     ) -> bool {
         let Some(home) = self.homes.get_mut(&key) else { return false };
         work(&mut home.actor, &mut self.effects);
         for effect in self.effects.drain(..) {
             match &effect {
-                Effect::Redacted => self.desk.redact(key),
+                Effect::Redacted => self.pages.redact(key),
                 Effect::Reply { message: ServerMessage::Error(error), .. } => {
-                    self.refusals.refused(error.code as usize);
+                    self.counters.refusals.refused(error.code as usize);
                 }
                 _ => {}
             }
-            carry_out(cx, &home.room, effect, who, &mut self.askers);
+            carry_out(cx, &home.room, effect, who, &mut self.posts);
         }
         let due_us = home.actor.due_us();
         if due_us != home.due_us {
@@ -332,26 +355,26 @@ impl Homes {
             home.due_us = due_us;
         }
         let now = figures(&home.room);
-        self.metrics.comments.increment(now.comments - home.told.comments);
-        self.metrics.likes.increment(now.likes - home.told.likes);
+        self.counters.rooms.comments.increment(now.comments - home.told.comments);
+        self.counters.rooms.likes.increment(now.likes - home.told.likes);
         let more = |now: [u64; 5], told: [u64; 5]| std::array::from_fn(|class| now[class] - told[class]);
-        self.metrics.shed.increment(more(now.shed, home.told.shed));
-        self.metrics.merged.increment(more(now.merged, home.told.merged));
-        self.metrics.encodes.add(std::array::from_fn(|n| now.encodes[n] - home.told.encodes[n]));
+        self.counters.rooms.shed.increment(more(now.shed, home.told.shed));
+        self.counters.rooms.merged.increment(more(now.merged, home.told.merged));
+        self.counters.rooms.encodes.add(std::array::from_fn(|n| now.encodes[n] - home.told.encodes[n]));
         home.told = now;
         true
     }
 }
 
-impl Drop for Homes {
-    /// A node that stops takes its rooms with it; the metrics are the process's and stay.
+impl Drop for ShardRooms {
+    /// The gauge belongs to the process and outlives this node.
     fn drop(&mut self) {
-        self.metrics.rooms.decrement(self.homes.len() as f64);
+        self.counters.rooms.rooms.decrement(self.homes.len() as f64);
     }
 }
 
-/// A room's entry in `due`. Rooms tick at the same instants, and who comes last waits for all others: the order within an
-/// instant is another one at each.
+/// A room's entry in `due`. All rooms tick at the same instants, and the last one waits for all others, so the order
+/// within an instant is shuffled from tick to tick.
 fn turn(due_us: u64, key: RoomKey) -> (u64, u64, RoomKey) {
     (due_us, (key.0 ^ due_us).wrapping_mul(0x9e37_79b9_7f4a_7c15), key)
 }
@@ -372,8 +395,8 @@ fn carry_out(
     cx: &mut Cx<'_, Mail>,
     room: &RoomHandle,
     effect: Effect,
-    who: &mut Option<Newcomer>,
-    askers: &mut Askers,
+    who: &mut Option<JoinRequest>,
+    posts: &mut PendingPosts,
 ) {
     match effect {
         Effect::Frame { frame } => {
@@ -384,7 +407,7 @@ fn carry_out(
         }
         Effect::Redacted => {}
         Effect::Reply { to, message } => reply(cx, to, message),
-        Effect::Posted { ticket, result } => askers.answer(ticket, result),
+        Effect::Posted { ticket, result } => posts.answer(ticket, result),
         Effect::Joined { to, last, likes, after, reason, tail } => {
             let Some(who) = who.take() else { return };
             let reason = reason.or(who.refused);
@@ -394,10 +417,9 @@ fn carry_out(
     }
 }
 
-/// A page for somebody; see [`Mail::Page`].
 type Page = Result<Option<Arc<EncodedPage>>, ResumeFailure>;
 
-/// The answer to what came for a room that cannot take it.
+/// The answer to an operation for a room that cannot take it.
 pub(super) fn gone(id: Option<ClientId>) -> ServerMessage {
     ServerMessage::Error(ErrorMessage {
         id,
@@ -407,7 +429,7 @@ pub(super) fn gone(id: Option<ClientId>) -> ServerMessage {
     })
 }
 
-/// Answers a connection on whatever shard.
+/// Sends a message to a connection on any shard.
 pub(super) fn reply(cx: &mut Cx<'_, Mail>, to: ConnRef, message: ServerMessage) {
     cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Reply { to, message: Box::new(message) } });
 }

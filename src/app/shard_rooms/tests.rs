@@ -1,7 +1,7 @@
 //! Rooms on a bench: the test is their shard, and time is a number.
 
 use super::*;
-use crate::app::library::Vacancy;
+use crate::app::log_pool::LogQueues;
 use crate::log::Retention;
 use crate::log::memory::MemoryLog;
 use crate::policy::said::Said;
@@ -17,22 +17,22 @@ const HEARTBEAT_US: u64 = 15_000_000;
 const IDLE_US: u64 = 300_000_000;
 
 struct Bench {
-    homes: Homes,
+    homes: ShardRooms,
     rooms: Vec<Arc<RoomHandle>>,
     now_us: u64,
     commands: Vec<Command<Mail>>,
     /// Keeps the library's queues open.
-    _vacancy: Vacancy,
+    _vacancy: LogQueues,
 }
 
 impl Bench {
     /// `count` rooms that are open, with `viewers` each.
     fn new(count: usize, viewers: usize) -> Self {
         let registry = Arc::new(Registry::new(1, count));
-        let (library, vacancy) = Library::new();
+        let (log_pool, queues) = LogPool::new();
         let log = Arc::new(MemoryLog::new(count, 1));
-        let homes = Homes::new(registry.clone(), library, Arc::new(|_| {}));
-        let mut bench = Self { homes, rooms: Vec::new(), now_us: 1_000_000, commands: Vec::new(), _vacancy: vacancy };
+        let homes = ShardRooms::new(registry.clone(), log_pool, Arc::new(|_| {}));
+        let mut bench = Self { homes, rooms: Vec::new(), now_us: 1_000_000, commands: Vec::new(), _vacancy: queues };
         let settings = Settings {
             tick_us: TICK_US,
             room: crate::protocol::settings::RoomSettings::unlimited(100),
@@ -56,13 +56,13 @@ impl Bench {
             }
             let waker = Arc::new(|_| {});
             let actor = Actor::open(room.clone(), log.clone(), settings.clone(), waker, bench.now_us);
-            bench.with(|homes, cx| homes.opened(cx, Opened { room: room.clone(), actor }));
+            bench.with(|homes, cx| homes.opened(cx, RoomOpened { room: room.clone(), actor }));
             bench.rooms.push(room);
         }
         bench
     }
 
-    fn with<T>(&mut self, call: impl FnOnce(&mut Homes, &mut Cx<'_, Mail>) -> T) -> T {
+    fn with<T>(&mut self, call: impl FnOnce(&mut ShardRooms, &mut Cx<'_, Mail>) -> T) -> T {
         let mut cx = Cx { now_us: self.now_us, shard: 0, commands: &mut self.commands, congested: &[false] };
         call(&mut self.homes, &mut cx)
     }
@@ -72,7 +72,7 @@ impl Bench {
         let (until_us, before) = (self.now_us + us, self.homes.wakes);
         while let Some(due_us) = self.homes.due_us().filter(|due_us| *due_us <= until_us) {
             self.now_us = self.now_us.max(due_us);
-            self.with(Homes::run_due);
+            self.with(ShardRooms::run_due);
         }
         self.now_us = until_us;
         self.homes.wakes - before

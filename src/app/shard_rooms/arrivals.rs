@@ -1,11 +1,11 @@
-//! What comes to the rooms of a shard: newcomers, what clients say, and what the show's owner posts.
-//! What comes before its room is open waits in line.
+//! Everything that comes to the rooms of a shard: joins, operations of clients, and posts of the show's owner. Whatever
+//! comes before its room is open waits in a line.
 
-use super::{BUSY_RETRY_MS, Homes, gone, reply};
-use crate::app::library::Job;
-use crate::app::mail::{Mail, Newcomer};
-use crate::app::openings::Wait;
-use crate::app::posts::Letter;
+use super::{BUSY_RETRY_MS, ShardRooms, gone, reply};
+use crate::app::log_pool::Job;
+use crate::app::mail::{JoinRequest, Mail};
+use crate::app::opening_rooms::Wait;
+use crate::app::post_mail::PostMail;
 use crate::limits::OPENING_PLAY;
 use crate::policy::said::Said;
 use crate::protocol::local::{ConnRef, RoomKey};
@@ -14,20 +14,20 @@ use crate::room::registry::RoomHandle;
 use crate::shard::tenant::{Command, Cx};
 use std::sync::Arc;
 
-impl Homes {
-    /// Lets a newcomer in, opening the room if this is its first one.
-    pub(in crate::app) fn join(&mut self, cx: &mut Cx<'_, Mail>, who: Box<Newcomer>) {
+impl ShardRooms {
+    /// Joins a connection to its room, and opens the room if it is not open.
+    pub(in crate::app) fn join(&mut self, cx: &mut Cx<'_, Mail>, who: Box<JoinRequest>) {
         let room = who.room.clone();
         self.enter(cx, &room, Wait::Join(who));
     }
 
-    /// Takes events of the show's owner to their room, opening it if need be.
-    pub(in crate::app) fn post(&mut self, cx: &mut Cx<'_, Mail>, letter: Box<Letter>) {
-        let room = letter.from.room().clone();
-        self.enter(cx, &room, Wait::Post(letter));
+    /// Takes events of the show's owner to their room, and opens the room if it is not open.
+    pub(in crate::app) fn post(&mut self, cx: &mut Cx<'_, Mail>, post: Box<PostMail>) {
+        let room = post.from.room().clone();
+        self.enter(cx, &room, Wait::Post(post));
     }
 
-    /// What may come first to a room.
+    /// Joins and posts may open a room; operations of clients come after their join.
     fn enter(&mut self, cx: &mut Cx<'_, Mail>, room: &Arc<RoomHandle>, wait: Wait) {
         let key = room.key;
         if !self.openings.holds(key) {
@@ -35,8 +35,8 @@ impl Homes {
                 return self.play_one(cx, key, wait);
             }
             let job = Job::Open { room: room.clone(), waker: self.waker.clone() };
-            if self.library.submit(job).is_err() {
-                self.metrics.rooms_refused.increment(1);
+            if self.log_pool.submit(job).is_err() {
+                self.counters.rooms.rooms_refused.increment(1);
                 return turn_away(cx, wait);
             }
             self.openings.begin(key);
@@ -44,7 +44,7 @@ impl Homes {
         self.wait(cx, key, wait);
     }
 
-    /// Takes what a client said to its room.
+    /// Takes a client's operation to its room.
     pub(in crate::app) fn say(&mut self, cx: &mut Cx<'_, Mail>, from: ConnRef, room: RoomKey, said: Said) {
         if self.openings.holds(room) {
             return self.wait(cx, room, Wait::Said { from, said });
@@ -55,33 +55,33 @@ impl Homes {
         }
     }
 
-    fn take_in(&mut self, cx: &mut Cx<'_, Mail>, room: RoomKey, letter: Letter) {
+    fn take_in(&mut self, cx: &mut Cx<'_, Mail>, room: RoomKey, post: PostMail) {
         if self.draining {
-            return turn_away(cx, Wait::Post(Box::new(letter)));
+            return turn_away(cx, Wait::Post(Box::new(post)));
         }
-        let Letter { from, request } = letter;
-        let (ticket, now_us) = (self.askers.admit(from), cx.now_us);
+        let PostMail { from, request } = post;
+        let (ticket, now_us) = (self.posts.admit(from), cx.now_us);
         self.with(cx, room, |actor, out| actor.post(ticket, request, now_us, out));
     }
 
-    fn let_in(&mut self, cx: &mut Cx<'_, Mail>, who: Newcomer) {
-        let Newcomer { to, resume, history, .. } = who;
+    fn let_in(&mut self, cx: &mut Cx<'_, Mail>, who: JoinRequest) {
+        let JoinRequest { to, resume, history, .. } = who;
         let (key, user, now_us) = (who.room.key, who.user.id.clone(), cx.now_us);
         self.call(cx, key, |actor, out| actor.join(to, &user, resume, history, now_us, out), &mut Some(who));
     }
 
     fn wait(&mut self, cx: &mut Cx<'_, Mail>, room: RoomKey, wait: Wait) {
-        // Who waits to join is told to come back with everybody else.
+        // A connection that waits to join is closed with all others, with a hint when to come back.
         if self.draining && !matches!(wait, Wait::Join(_)) {
             return turn_away(cx, wait);
         }
         if let Err(wait) = self.openings.add(room, wait) {
-            self.library.metrics().refused.increment(1);
+            self.log_pool.metrics().refused.increment(1);
             turn_away(cx, wait);
         }
     }
 
-    /// Plays some of what came for rooms before they were open.
+    /// Plays a part of what waited for rooms that are open now.
     pub(in crate::app) fn play(&mut self, cx: &mut Cx<'_, Mail>) {
         for _ in 0..OPENING_PLAY {
             let Some((key, wait)) = self.openings.next() else { return };
@@ -89,12 +89,12 @@ impl Homes {
         }
     }
 
-    /// Brings something to a room that is open.
+    /// Takes one item to a room that is open.
     fn play_one(&mut self, cx: &mut Cx<'_, Mail>, key: RoomKey, wait: Wait) {
         let now_us = cx.now_us;
         match wait {
             Wait::Join(who) => self.let_in(cx, *who),
-            Wait::Post(letter) => self.take_in(cx, key, *letter),
+            Wait::Post(post) => self.take_in(cx, key, *post),
             Wait::Said { from, said } => {
                 self.with(cx, key, |actor, out| actor.take(from, said, now_us, out));
             }
@@ -102,12 +102,12 @@ impl Homes {
     }
 }
 
-/// Whoever waited for a room is not let in, or has to say it again.
+/// Refuses an item that waited for its room: the connection is closed, or the client has to send it again.
 pub(super) fn turn_away(cx: &mut Cx<'_, Mail>, wait: Wait) {
     match wait {
         Wait::Join(who) => refuse(cx, who.to),
         Wait::Said { from, said } => reply(cx, from, gone(said.id().cloned())),
-        Wait::Post(letter) => letter.from.answer(Err(PostError::Overloaded { retry_ms: BUSY_RETRY_MS })),
+        Wait::Post(post) => post.from.answer(Err(PostError::Overloaded { retry_ms: BUSY_RETRY_MS })),
     }
 }
 

@@ -1,8 +1,9 @@
-//! Where a shard's rooms hand out pages: what is known, what is being read, and who waits for it.
+//! Pages that a shard's rooms hand out: the ones that are known, the ones that are being read, and the connections that
+//! wait for them.
 //!
-//! Thousands come back to one position: the first one's page is read, the others wait for the same, and whoever comes
-//! later gets it at once. What a page says is true for ever, so it is forgotten only for room, when the log has
-//! dropped what follows it, or when something in it was taken back.
+//! Thousands of clients may come back to one position: the page is read for the first, the others wait for the same read,
+//! and later ones get it at once. A page never changes, so it is forgotten only when the cache is full, when the log has
+//! dropped the events that follow it, or when one of its events was deleted.
 //!
 //! Does not know: logs, actors, how a page is made.
 
@@ -15,33 +16,31 @@ use crate::protocol::page::EncodedPage;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-/// Names a page: the room, the position that it continues, how it is written.
+/// Names a page: the room, the position that it continues, and how it is written.
 pub(super) type PageKey = (RoomKey, Offset, Variant);
 
-/// See the module's page.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct PageCache {
     known: HashMap<PageKey, Arc<EncodedPage>>,
     /// The keys of `known`, oldest first.
     order: VecDeque<PageKey>,
     bytes: usize,
-    /// Who waits for what: at most one entry per connection.
+    /// Connections that wait for a page; each waits for one at a time.
     asked: HashMap<PageKey, Vec<ConnRef>>,
-    /// Pages that nobody reads yet.
+    /// Pages that no log thread reads yet.
     line: VecDeque<PageKey>,
-    /// Pages that somebody reads now.
+    /// Pages that a log thread reads now.
     in_flight: HashSet<PageKey>,
-    /// Those of them that may show what was taken back meanwhile: they are read again.
+    /// Pages in flight that may show an event deleted meanwhile; they are read again.
     stale: HashSet<PageKey>,
 }
 
-impl Desk {
-    /// A page that is known.
+impl PageCache {
     pub(super) fn find(&self, key: PageKey) -> Option<Arc<EncodedPage>> {
         self.known.get(&key).cloned()
     }
 
-    /// Lets a connection wait for a page; says whether it is the first that asks for it.
+    /// Lets a connection wait for a page; returns whether it is the first to ask for it.
     pub(super) fn wait(&mut self, key: PageKey, to: ConnRef) -> bool {
         let waiting = self.asked.entry(key).or_default();
         waiting.push(to);
@@ -52,7 +51,7 @@ impl Desk {
         is_first
     }
 
-    /// A page that is to be read now; followed by one [`Desk::arrived`].
+    /// The page to be read next, if one more read may start; followed by one [`PageCache::arrived`].
     pub(super) fn next(&mut self) -> Option<PageKey> {
         if self.in_flight.len() == CATCH_UPS_IN_FLIGHT {
             return None;
@@ -62,7 +61,7 @@ impl Desk {
         Some(key)
     }
 
-    /// What became of a page: remembers it, and returns who waited for it.
+    /// Remembers the result of a read, and returns the connections that waited for it.
     pub(super) fn arrived(
         &mut self,
         key: PageKey,
@@ -75,20 +74,20 @@ impl Desk {
         }
         match page {
             Ok(Some(page)) => self.remember(key, page.clone()),
-            // Whoever was given a page before this one would be let down here too.
+            // Earlier pages lead here, where the log has nothing any more.
             Err(ResumeFailure::TooOld) => self.forget(|(room, after, _)| *room == key.0 && *after <= key.1),
             Ok(None) | Err(_) => {}
         }
         self.asked.remove(&key).unwrap_or_default()
     }
 
-    /// Something that pages of the room show was taken back.
+    /// An event that pages of the room may show was deleted.
     pub(super) fn redact(&mut self, room: RoomKey) {
         self.forget(|(known, ..)| *known == room);
         self.stale.extend(self.in_flight.iter().filter(|(flying, ..)| *flying == room));
     }
 
-    /// The room is over.
+    /// Forgets a room that has ended.
     pub(super) fn end(&mut self, room: RoomKey) {
         self.forget(|(known, ..)| *known == room);
     }
@@ -96,7 +95,7 @@ impl Desk {
     fn remember(&mut self, key: PageKey, page: Arc<EncodedPage>) {
         self.bytes += page.len();
         self.order.push_back(key);
-        self.known.insert(key, page); // Not known before: what is known is not asked for.
+        self.known.insert(key, page); // A known page is never read again.
         while self.known.len() > CATCH_UPS_MAX || self.bytes > CATCH_UP_BYTES_MAX {
             let Some(oldest) = self.order.pop_front() else { return };
             self.bytes -= self.known.remove(&oldest).map_or(0, |page| page.len());
@@ -150,73 +149,73 @@ mod tests {
     }
 
     /// Asks for a page and lets it be read.
-    fn read(desk: &mut Desk, after: Offset, events: usize) {
-        assert!(desk.wait(key(after), conn(0)));
-        assert_eq!(desk.next(), Some(key(after)));
-        assert_eq!(desk.arrived(key(after), &Ok(Some(page(after, events)))), [conn(0)]);
+    fn read(cache: &mut PageCache, after: Offset, events: usize) {
+        assert!(cache.wait(key(after), conn(0)));
+        assert_eq!(cache.next(), Some(key(after)));
+        assert_eq!(cache.arrived(key(after), &Ok(Some(page(after, events)))), [conn(0)]);
     }
 
     #[test]
     fn a_storm_from_one_position_is_one_read() {
-        let mut desk = Desk::default();
-        let firsts = (0..1_000).filter(|n| desk.wait(key(7), conn(*n))).count();
+        let mut cache = PageCache::default();
+        let firsts = (0..1_000).filter(|n| cache.wait(key(7), conn(*n))).count();
         assert_eq!(firsts, 1);
-        assert_eq!((desk.next(), desk.next()), (Some(key(7)), None));
-        assert!(!desk.wait(key(7), conn(1_000)), "it is being read");
-        assert!(desk.wait((ROOM, 7, Encoding::Msgpack.into()), conn(5)), "another encoding is another page");
-        assert!(desk.wait((ROOM, 7, Variant::new(Encoding::Json, true)), conn(6)), "so is a compressed one");
-        assert_eq!(desk.arrived(key(7), &Ok(Some(page(7, 3)))).len(), 1_001);
-        assert!(desk.find(key(7)).is_some() && desk.find(key(8)).is_none());
+        assert_eq!((cache.next(), cache.next()), (Some(key(7)), None));
+        assert!(!cache.wait(key(7), conn(1_000)), "it is being read");
+        assert!(cache.wait((ROOM, 7, Encoding::Msgpack.into()), conn(5)), "another encoding is another page");
+        assert!(cache.wait((ROOM, 7, Variant::new(Encoding::Json, true)), conn(6)), "so is a compressed one");
+        assert_eq!(cache.arrived(key(7), &Ok(Some(page(7, 3)))).len(), 1_001);
+        assert!(cache.find(key(7)).is_some() && cache.find(key(8)).is_none());
     }
 
     #[test]
     fn few_are_read_at_a_time_and_the_others_keep_their_place() {
-        let mut desk = Desk::default();
-        (0..100).for_each(|n| assert!(desk.wait(key(n), conn(0))));
-        let first: Vec<_> = std::iter::from_fn(|| desk.next()).collect();
+        let mut cache = PageCache::default();
+        (0..100).for_each(|n| assert!(cache.wait(key(n), conn(0))));
+        let first: Vec<_> = std::iter::from_fn(|| cache.next()).collect();
         assert_eq!(first.len(), CATCH_UPS_IN_FLIGHT);
-        desk.arrived(key(3), &Err(ResumeFailure::Unavailable));
-        assert_eq!((desk.next(), desk.next()), (Some(key(CATCH_UPS_IN_FLIGHT as u64)), None));
-        assert!(desk.find(key(3)).is_none(), "a failure is not remembered");
-        assert!(desk.wait(key(3), conn(1)), "and can be asked again");
+        cache.arrived(key(3), &Err(ResumeFailure::Unavailable));
+        assert_eq!((cache.next(), cache.next()), (Some(key(CATCH_UPS_IN_FLIGHT as u64)), None));
+        assert!(cache.find(key(3)).is_none(), "a failure is not remembered");
+        assert!(cache.wait(key(3), conn(1)), "and can be asked again");
     }
 
     #[test]
     fn known_pages_are_bounded_by_number_and_bytes_and_the_oldest_goes() {
-        let mut desk = Desk::default();
-        (0..CATCH_UPS_MAX as u64 + 10).for_each(|n| read(&mut desk, n, 1));
-        assert_eq!((desk.known.len(), desk.order.len()), (CATCH_UPS_MAX, CATCH_UPS_MAX));
-        assert!(desk.find(key(9)).is_none() && desk.find(key(10)).is_some());
+        let mut cache = PageCache::default();
+        (0..CATCH_UPS_MAX as u64 + 10).for_each(|n| read(&mut cache, n, 1));
+        assert_eq!((cache.known.len(), cache.order.len()), (CATCH_UPS_MAX, CATCH_UPS_MAX));
+        assert!(cache.find(key(9)).is_none() && cache.find(key(10)).is_some());
         let large = CATCH_UP_BYTES_MAX / 3 / r#"{"offset":1000},"#.len();
-        (1_000..1_005).for_each(|n| read(&mut desk, n, large));
-        assert!(desk.bytes <= CATCH_UP_BYTES_MAX);
-        assert_eq!(desk.bytes, desk.known.values().map(|page| page.len()).sum::<usize>());
-        assert!(desk.find(key(1_004)).is_some() && desk.find(key(1_001)).is_none());
+        (1_000..1_005).for_each(|n| read(&mut cache, n, large));
+        assert!(cache.bytes <= CATCH_UP_BYTES_MAX);
+        assert_eq!(cache.bytes, cache.known.values().map(|page| page.len()).sum::<usize>());
+        assert!(cache.find(key(1_004)).is_some() && cache.find(key(1_001)).is_none());
     }
 
     #[test]
     fn what_was_taken_back_is_forgotten_and_what_was_on_its_way_is_read_again() {
-        let mut desk = Desk::default();
-        read(&mut desk, 0, 1);
-        [5, 9].into_iter().for_each(|after| assert!(desk.wait(key(after), conn(1))));
-        assert_eq!(desk.next(), Some(key(5)));
-        desk.redact(ROOM);
-        assert!(desk.find(key(0)).is_none() && desk.bytes == 0);
-        assert!(desk.arrived(key(5), &Ok(Some(page(5, 1)))).is_empty(), "it may say too much");
-        assert!(desk.find(key(5)).is_none());
-        assert_eq!([desk.next(), desk.next(), desk.next()], [Some(key(9)), Some(key(5)), None]);
-        assert_eq!(desk.arrived(key(5), &Ok(Some(page(5, 1)))), [conn(1)], "who waited is not forgotten");
+        let mut cache = PageCache::default();
+        read(&mut cache, 0, 1);
+        [5, 9].into_iter().for_each(|after| assert!(cache.wait(key(after), conn(1))));
+        assert_eq!(cache.next(), Some(key(5)));
+        cache.redact(ROOM);
+        assert!(cache.find(key(0)).is_none() && cache.bytes == 0);
+        assert!(cache.arrived(key(5), &Ok(Some(page(5, 1)))).is_empty(), "it may say too much");
+        assert!(cache.find(key(5)).is_none());
+        assert_eq!([cache.next(), cache.next(), cache.next()], [Some(key(9)), Some(key(5)), None]);
+        assert_eq!(cache.arrived(key(5), &Ok(Some(page(5, 1)))), [conn(1)], "who waited is not forgotten");
     }
 
     #[test]
     fn what_retention_has_overtaken_is_forgotten_with_what_leads_to_it() {
-        let mut desk = Desk::default();
-        [0, 5, 9].into_iter().for_each(|after| read(&mut desk, after, 1));
-        desk.wait(key(7), conn(1));
-        assert_eq!(desk.next(), Some(key(7)));
-        assert_eq!(desk.arrived(key(7), &Err(ResumeFailure::TooOld)), [conn(1)]);
-        assert_eq!([0, 5, 9].map(|after| desk.find(key(after)).is_some()), [false, false, true]);
-        desk.end(ROOM);
-        assert!(desk.known.is_empty() && desk.order.is_empty() && desk.bytes == 0);
+        let mut cache = PageCache::default();
+        [0, 5, 9].into_iter().for_each(|after| read(&mut cache, after, 1));
+        cache.wait(key(7), conn(1));
+        assert_eq!(cache.next(), Some(key(7)));
+        assert_eq!(cache.arrived(key(7), &Err(ResumeFailure::TooOld)), [conn(1)]);
+        assert_eq!([0, 5, 9].map(|after| cache.find(key(after)).is_some()), [false, false, true]);
+        cache.end(ROOM);
+        assert!(cache.known.is_empty() && cache.order.is_empty() && cache.bytes == 0);
     }
 }

@@ -1,18 +1,17 @@
-//! The librarians: threads that wait for the log's device, so that no shard ever does.
+//! Threads that wait for the log's device, so that no shard does.
 //!
-//! They open rooms and make pages, and mail what they made to the room's home. Openings and pages wait in a bounded queue
-//! each, for librarians of their own: a new room waits for the log's next commit, and many have to wait for the same one; a
-//! page costs work, and few at a time are enough. A job that does not fit is given back, and its asker refuses politely.
+//! They open rooms and make pages, and mail the result to the room's home. Each kind of job has a bounded queue and
+//! threads of its own: opening a room waits for the log's next commit, and many rooms can wait for the same commit; a
+//! page costs work, so a few threads are enough. A job that does not fit is given back, and the shard refuses the client.
 //!
-//! Does not know: who waits for what, or what becomes of it.
+//! Does not know: which connection waits for a job, or how its result is used.
 
-use super::homes::Waker;
-use super::mail::{Made, Mail, Opened};
+use super::mail::{Mail, PageMade, RoomOpened, Waker};
 use crate::clock;
 use crate::health::{Health, thread};
-use crate::limits::{LIBRARIANS, LIBRARY_JOBS, OPENERS};
+use crate::limits::{LOG_JOBS_MAX, LOG_OPENERS, LOG_READERS};
 use crate::log::{Log, OpenError};
-use crate::metrics::LibraryMetrics;
+use crate::metrics::LogPoolMetrics;
 use crate::protocol::message::ResumeFailure;
 use crate::room::actor::{Actor, Settings};
 use crate::room::registry::RoomHandle;
@@ -24,52 +23,46 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What a librarian is asked for.
+/// One job for a log thread.
 pub(super) enum Job {
-    /// To open a room: answered by [`Mail::Opened`].
+    /// Opens a room; answered by [`Mail::RoomOpened`].
     Open {
-        /// Which.
         room: Arc<RoomHandle>,
-        /// Wakes its home when the log delivers.
+        /// Wakes the home when the log delivers.
         waker: Waker,
     },
-    /// To make a page: answered by [`Mail::Made`].
-    Page {
-        /// Of which room.
-        room: Arc<RoomHandle>,
-        /// Which.
-        request: Box<PageRequest>,
-    },
+    /// Makes a page; answered by [`Mail::PageMade`].
+    Page { room: Arc<RoomHandle>, request: Box<PageRequest> },
 }
 
-/// Where jobs are handed in. Cheap to clone.
+/// Takes jobs for the log threads. Cheap to clone.
 #[derive(Clone)]
-pub struct Library {
+pub struct LogPool {
     openings: Sender<Job>,
     pages: Sender<Job>,
-    metrics: Arc<LibraryMetrics>,
+    metrics: Arc<LogPoolMetrics>,
 }
 
-/// The other end of a [`Library`], before anybody works there.
-pub struct Vacancy {
+/// The other end of a [`LogPool`], before its threads are started.
+pub struct LogQueues {
     openings: Receiver<Job>,
     pages: Receiver<Job>,
-    metrics: Arc<LibraryMetrics>,
+    metrics: Arc<LogPoolMetrics>,
 }
 
-impl Library {
-    /// A library without librarians.
-    pub fn new() -> (Self, Vacancy) {
-        let (openings, to_open) = bounded(LIBRARY_JOBS);
-        let (pages, to_page) = bounded(LIBRARY_JOBS);
-        let metrics = Arc::new(LibraryMetrics::new());
-        (Self { openings, pages, metrics: metrics.clone() }, Vacancy { openings: to_open, pages: to_page, metrics })
+impl LogPool {
+    /// A pool without threads; jobs wait until [`LogQueues::serve`].
+    pub fn new() -> (Self, LogQueues) {
+        let (openings, to_open) = bounded(LOG_JOBS_MAX);
+        let (pages, to_page) = bounded(LOG_JOBS_MAX);
+        let metrics = Arc::new(LogPoolMetrics::new());
+        (Self { openings, pages, metrics: metrics.clone() }, LogQueues { openings: to_open, pages: to_page, metrics })
     }
 
-    /// Hands a job in.
+    /// Queues a job.
     ///
     /// # Errors
-    /// Gives it back when as many wait as may.
+    /// Gives the job back when its queue is full.
     pub(super) fn submit(&self, job: Job) -> Result<(), Job> {
         let queue = match &job {
             Job::Open { .. } => &self.openings,
@@ -83,38 +76,37 @@ impl Library {
         submitted
     }
 
-    /// What pages and openings are counted with.
-    pub(super) fn metrics(&self) -> &LibraryMetrics {
+    pub(super) fn metrics(&self) -> &LogPoolMetrics {
         &self.metrics
     }
 }
 
-/// What librarians work with.
+/// Shared by all log threads.
 pub struct Tools {
-    /// The log that they read.
     pub log: Arc<dyn Log>,
-    /// How rooms are opened.
     pub rooms: Settings,
-    /// Takes a mail to a shard; may wait while its inbox is full.
+    /// Sends a mail to a shard; may wait while its inbox is full.
     pub deliver: Box<dyn Fn(u16, Mail) + Send + Sync>,
 }
 
-/// The threads.
-pub struct Librarians {
+/// The running log threads.
+pub struct LogThreads {
     stop: Arc<AtomicBool>,
     /// Disconnected when the last thread has ended.
     working: Receiver<()>,
 }
 
-impl Vacancy {
-    /// Starts the librarians. They end with the last [`Library`].
+impl LogQueues {
+    /// Starts the threads. They end with the last [`LogPool`].
     ///
     /// # Errors
     /// When the system has no more threads.
-    pub fn fill(self, tools: Tools, health: &Health) -> io::Result<Librarians> {
+    pub fn serve(self, tools: Tools, health: &Health) -> io::Result<LogThreads> {
         let (alive, working) = bounded(0);
         let (stop, tools) = (Arc::new(AtomicBool::new(false)), Arc::new(tools));
-        for (name, jobs, count) in [("opener", &self.openings, OPENERS), ("librarian", &self.pages, LIBRARIANS)] {
+        for (name, jobs, count) in
+            [("log-opener", &self.openings, LOG_OPENERS), ("log-reader", &self.pages, LOG_READERS)]
+        {
             for n in 0..count {
                 let (jobs, all) = (jobs.clone(), [self.openings.clone(), self.pages.clone()]);
                 let (tools, stop, alive, metrics) = (tools.clone(), stop.clone(), alive.clone(), self.metrics.clone());
@@ -131,19 +123,19 @@ impl Vacancy {
                 })?;
             }
         }
-        Ok(Librarians { stop, working })
+        Ok(LogThreads { stop, working })
     }
 }
 
-/// After a restart a thousand rooms may be replayed at once: whoever watches already goes first. (On Linux this is the
-/// calling thread's alone.) Without it the work is done all the same.
+/// Lowers the priority of the calling thread (on Linux `nice` concerns one thread): after a restart a thousand rooms may
+/// be replayed at once, and the shards serve connected viewers first. A failure is harmless.
 fn yield_to_shards() {
     let _ = rustix::process::nice(10);
 }
 
-impl Librarians {
-    /// Lets them end, when nobody can hand in jobs any more. One that still waits for its device after `patience` is
-    /// left to the end of the process.
+impl LogThreads {
+    /// Waits until the threads have ended, after the last [`LogPool`] is gone. A thread that still waits for its device
+    /// after `patience` is left to the end of the process.
     pub fn stop(self, patience: Duration) {
         self.stop.store(true, Ordering::Release);
         if self.working.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
@@ -152,10 +144,10 @@ impl Librarians {
     }
 }
 
-fn work(job: Job, tools: &Tools, metrics: &LibraryMetrics) {
+fn work(job: Job, tools: &Tools, metrics: &LogPoolMetrics) {
     let began_us = clock::now_us();
     let seconds = || clock::now_us().saturating_sub(began_us) as f64 / 1e6;
-    // A bug in one room's history must not take the others' readers with it.
+    // A bug that one room's history triggers must not end a thread that serves all rooms.
     match job {
         Job::Open { room, waker } => {
             let (log, settings) = (tools.log.clone(), tools.rooms.clone());
@@ -165,7 +157,7 @@ fn work(job: Job, tools: &Tools, metrics: &LibraryMetrics) {
                 Err(OpenError::Unavailable)
             });
             metrics.open_seconds.record(seconds());
-            (tools.deliver)(room.home, Mail::Opened(Box::new(Opened { room: room.clone(), actor })));
+            (tools.deliver)(room.home, Mail::RoomOpened(Box::new(RoomOpened { room: room.clone(), actor })));
         }
         Job::Page { room, request } => {
             let make = || resume::page(&*tools.log, &room.id, &request, &tools.rooms.deflate).map(Arc::new);
@@ -174,8 +166,8 @@ fn work(job: Job, tools: &Tools, metrics: &LibraryMetrics) {
                 Err(ResumeFailure::Unavailable)
             });
             metrics.page_seconds.record(seconds());
-            let made = Made { room: room.key, after: request.after, variant: request.variant, page };
-            (tools.deliver)(room.home, Mail::Made(Box::new(made)));
+            let made = PageMade { room: room.key, after: request.after, variant: request.variant, page };
+            (tools.deliver)(room.home, Mail::PageMade(Box::new(made)));
         }
     }
 }

@@ -1,53 +1,52 @@
-//! Rooms that are being opened, and who waits for them meanwhile: played in the order of arrival when they are open.
+//! Rooms that are being opened, and the items that wait for them. When a room is open, its items are played in the order
+//! of their arrival.
 //!
-//! Does not know: how a room is opened, or what is done with those who waited.
+//! Does not know: how a room is opened, or how an item is played.
 
-use super::mail::Newcomer;
-use super::posts::Letter;
+use super::mail::JoinRequest;
+use super::post_mail::PostMail;
 use crate::limits::OPENING_WAIT_MAX;
 use crate::policy::said::Said;
 use crate::protocol::local::{ConnRef, RoomKey};
 use std::collections::{HashMap, VecDeque};
 
-/// Something that came for a room before it was open.
+/// An item that came for a room before it was open.
 pub(super) enum Wait {
-    /// Somebody wants to follow it.
-    Join(Box<Newcomer>),
-    /// A client said something.
+    Join(Box<JoinRequest>),
+    /// An operation of a client.
     Said {
-        /// The client's connection.
         from: ConnRef,
-        /// The operation.
         said: Said,
     },
     /// Events of the show's owner.
-    Post(Box<Letter>),
+    Post(Box<PostMail>),
 }
 
-/// All rooms of one shard that are being opened. Bounded by the registry; who waits, by [`OPENING_WAIT_MAX`] together.
+/// All rooms of one shard that are being opened. Bounded by the registry; the items of all rooms together are bounded by
+/// [`OPENING_WAIT_MAX`].
 #[derive(Default)]
-pub(super) struct Openings {
+pub(super) struct OpeningRooms {
     rooms: HashMap<RoomKey, VecDeque<Wait>>,
-    /// Those of them that are open now: what waits is to be played before anything else comes to them.
+    /// The rooms of `rooms` that are open now. Their items are played before anything else reaches them.
     open: VecDeque<RoomKey>,
     waiting: usize,
 }
 
-impl Openings {
+impl OpeningRooms {
     /// The room is being opened from now on.
     pub(super) fn begin(&mut self, room: RoomKey) {
         self.rooms.insert(room, VecDeque::new());
     }
 
-    /// Whether what comes for the room has to wait.
+    /// Whether items for the room have to wait.
     pub(super) fn holds(&self, room: RoomKey) -> bool {
         self.rooms.contains_key(&room)
     }
 
-    /// Lets something wait for a room that [`Openings::holds`].
+    /// Adds an item for a room that [`OpeningRooms::holds`].
     ///
     /// # Errors
-    /// Gives it back when as much waits as may.
+    /// Gives the item back when the limit is reached.
     pub(super) fn add(&mut self, room: RoomKey, wait: Wait) -> Result<(), Wait> {
         match self.rooms.get_mut(&room) {
             Some(line) if self.waiting < OPENING_WAIT_MAX => {
@@ -59,17 +58,17 @@ impl Openings {
         }
     }
 
-    /// The room is open.
+    /// The room is open now; its items come next.
     pub(super) fn opened(&mut self, room: RoomKey) {
         self.open.push_back(room);
     }
 
-    /// Whether somebody waits for a room that is open.
+    /// Whether an open room may have items to play.
     pub(super) fn is_due(&self) -> bool {
         !self.open.is_empty()
     }
 
-    /// The next to be played; `None` when nobody waits for an open room any more.
+    /// The next item to play; `None` when no open room has any.
     pub(super) fn next(&mut self) -> Option<(RoomKey, Wait)> {
         while let Some(&room) = self.open.front() {
             if let Some(wait) = self.rooms.get_mut(&room).and_then(VecDeque::pop_front) {
@@ -82,14 +81,14 @@ impl Openings {
         None
     }
 
-    /// The room cannot be opened: who waited for it.
+    /// The room cannot be opened; returns the items that waited for it.
     pub(super) fn fail(&mut self, room: RoomKey) -> VecDeque<Wait> {
         let line = self.rooms.remove(&room).unwrap_or_default();
         self.waiting -= line.len();
         line
     }
 
-    /// Everything that waits, for a drain; the rooms stay as they are.
+    /// Takes the items of all rooms, for a drain; the rooms are still being opened.
     pub(super) fn empty(&mut self) -> Vec<Wait> {
         self.waiting = 0;
         self.rooms.values_mut().flat_map(std::mem::take).collect()
@@ -107,7 +106,7 @@ mod tests {
         Wait::Said { from: ConnRef { shard: 0, index: 0, generation: 0 }, said: Said::Like(count) }
     }
 
-    fn played(openings: &mut Openings) -> Vec<(RoomKey, u64)> {
+    fn played(openings: &mut OpeningRooms) -> Vec<(RoomKey, u64)> {
         let mut played = Vec::new();
         while let Some((room, Wait::Said { said: Said::Like(count), .. })) = openings.next() {
             played.push((room, count));
@@ -117,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_waited_is_played_in_its_order_and_before_what_comes_later() {
-        let mut openings = Openings::default();
+        let mut openings = OpeningRooms::default();
         openings.begin(A);
         openings.begin(B);
         for n in 0..3 {
@@ -136,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_line_is_bounded_over_all_rooms() {
-        let mut openings = Openings::default();
+        let mut openings = OpeningRooms::default();
         openings.begin(A);
         openings.begin(B);
         assert!((0..OPENING_WAIT_MAX as u64 - 1).all(|n| openings.add(A, like(n)).is_ok()));
