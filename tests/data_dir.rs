@@ -78,9 +78,9 @@ fn a_directory_that_cannot_be_used_is_refused_with_what_to_do() {
     std::fs::write(&file, "a letter").expect("written");
     assert!(refusal(&file).contains("is not a directory; give --data another path"));
     assert!(refusal(&file.join("data")).contains("its parent does not exist"));
-    assert!(refusal(&scratch.0.join("mnt/disk/data")).contains("is a disk not mounted?"));
+    assert!(refusal(&scratch.0.join("mnt/disk/data")).contains("mount the missing disk"));
     // Where not even root makes directories.
-    assert!(refusal(Path::new("/sys/kernel/volley-data")).contains("cannot make it in the data directory"));
+    assert!(refusal(Path::new("/sys/kernel/volley-data")).contains("cannot create it in the data directory"));
     assert_eq!(std::fs::read_dir(&scratch.0).expect("a directory").count(), 1, "nothing was made");
 }
 
@@ -98,7 +98,8 @@ fn a_log_that_is_not_ours_to_change_is_refused_untouched() {
     let whole = std::fs::read(&path).expect("the database");
     let mut newer = whole.clone();
     newer[63] = 200;
-    for (bytes, expected) in [(&newer[..], "has format 200"), (&whole[..50], "no log of Volley's"), (b"", "no log of")]
+    for (bytes, expected) in
+        [(&newer[..], "has format 200"), (&whole[..50], "is not a Volley log"), (b"", "is not a Volley log")]
     {
         std::fs::write(&path, bytes).expect("written");
         let message = refusal(&scratch.data());

@@ -208,7 +208,7 @@ fn a_link_that_leads_nowhere_is_no_data_directory() {
     let scratch = Scratch::new();
     symlink(scratch.0.join("mnt/disk"), scratch.data()).expect("linked");
     let message = refusal(&scratch.data());
-    assert!(message.contains("is a link that leads nowhere; is a disk not mounted?"), "{message}");
+    assert!(message.contains("is a symbolic link to a missing directory; mount the missing disk"), "{message}");
     assert_eq!(log(&["log"], &scratch.data()).0, 1);
 }
 

@@ -1,4 +1,5 @@
-//! A bell between many who bring something and one who sleeps while there is nothing: it rings only for a sleeper.
+//! A bell between many producers and one consumer that sleeps while there is nothing to take. It rings only if the
+//! consumer sleeps.
 //!
 //! Does not know: what is brought, where it waits, how the sleeper is woken.
 

@@ -1,4 +1,4 @@
-//! Every order in which the threads of a small case can meet, under the memory model: nobody sleeps through the bell.
+//! Checks every interleaving of a few threads under the memory model: no consumer sleeps through the bell.
 
 mod atomics {
     pub(super) use loom::sync::atomic::{AtomicBool, Ordering, fence};
@@ -12,11 +12,11 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-/// What is brought is only counted; the count alone orders nothing, as the weakest queue would.
+/// What is brought is only counted. The count is relaxed, so it orders no more than the weakest queue would.
 struct Case {
     bell: Bell,
     brought: AtomicUsize,
-    /// Kept until it is heard, as an eventfd's count; may also go off by itself.
+    /// A notification is kept until the next wait, as an eventfd keeps its count. Waits may also end without one.
     alarm: Notify,
 }
 
@@ -28,7 +28,7 @@ impl Case {
         }
     }
 
-    /// Takes until `all` were brought; the model ends with a deadlock if it sleeps for ever.
+    /// Takes until `all` were brought. If it sleeps forever, the model reports a deadlock.
     fn take(&self, all: usize) {
         while self.brought.load(Ordering::Relaxed) < all {
             self.bell.lie_down();
@@ -40,34 +40,34 @@ impl Case {
     }
 }
 
-fn everybody_is_heard(bringers: usize, each: usize, asleep: bool) {
+fn every_producer_is_heard(producers: usize, each: usize, asleep: bool) {
     let mut builder = loom::model::Builder::new();
-    // A thread is interrupted so often at most; the cases grow as the power of it.
+    // The most preemptions of one run; the number of cases grows exponentially with it.
     builder.preemption_bound = Some(2);
     builder.check(move || {
         let case = Arc::new(Case { bell: Bell::new(asleep), brought: AtomicUsize::new(0), alarm: Notify::new() });
-        let threads: Vec<_> = (0..bringers)
+        let threads: Vec<_> = (0..producers)
             .map(|_| {
                 let case = case.clone();
                 thread::spawn(move || (0..each).for_each(|_| case.bring()))
             })
             .collect();
-        case.take(bringers * each);
+        case.take(producers * each);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
 
 #[test]
-fn one_who_brings_two_things_is_heard() {
-    everybody_is_heard(1, 2, false);
+fn a_producer_of_two_things_is_heard() {
+    every_producer_is_heard(1, 2, false);
 }
 
 #[test]
-fn two_who_bring_at_once_are_heard() {
-    everybody_is_heard(2, 1, false);
+fn two_producers_at_once_are_heard() {
+    every_producer_is_heard(2, 1, false);
 }
 
 #[test]
-fn one_who_was_asleep_from_the_start_is_woken() {
-    everybody_is_heard(1, 1, true);
+fn a_consumer_that_is_asleep_from_the_start_is_woken() {
+    every_producer_is_heard(1, 1, true);
 }

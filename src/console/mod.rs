@@ -1,15 +1,15 @@
-//! Standard output and standard error. Writing a line never fails, blocks or panics, whatever the descriptor is: a full
-//! disk, a closed pipe, a pipe that nobody reads.
+//! Standard output and standard error. Writing a line never fails, blocks or panics, even if the disk is full or the
+//! pipe is closed or not read.
 //!
-//! Lines wait in a bounded queue for a thread that may block ([`stream`]). What does not fit, or cannot be written, is
-//! dropped and counted, and said once lines can be written again. The only module that touches the two descriptors:
-//! `eprintln!` panics when its write fails.
+//! Lines wait in a bounded queue for a thread that may block ([`stream`]). Lines that do not fit or cannot be written
+//! are dropped and counted; a log line gives their number once lines can be written again. No other module uses the two
+//! descriptors, because `eprintln!` panics when its write fails.
 //!
-//! Does not know: what a line says, or who writes it.
+//! Does not know: the content of a line, its author.
 
 mod stream;
 
-pub use stream::{Dropped, Stream};
+pub use stream::{DroppedLines, Stream};
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -17,32 +17,32 @@ use std::os::fd::AsFd;
 static OUT: Stream = Stream::standard(|| Box::new(io::stdout()), |_| {});
 static ERR: Stream = Stream::standard(|| Box::new(io::stderr()), say_what_was_dropped);
 
-/// Standard output, for what a server says beside its log.
+/// Standard output, for a server's messages beside its log.
 pub fn out() -> &'static Stream {
     &OUT
 }
 
-/// Standard error: the log.
+/// Standard error, to which the log goes.
 pub fn err() -> &'static Stream {
     &ERR
 }
 
-/// Waits until both have written what they were given, for 2 s at most. Before the process ends.
+/// Waits until both streams have written their lines, for at most 2 s in total. For the end of the process.
 pub fn flush() {
-    // Standard error first: a standard output that blocks must not use up its time.
+    // Standard error comes first, so that a blocked standard output does not use up its time.
     ERR.flush();
     OUT.flush();
 }
 
-/// Whether a person reads standard error.
+/// Whether standard error is a terminal.
 pub fn is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Prints the whole answer of a command on standard output, however long its reader takes.
+/// Prints the whole output of a command on standard output, and waits for a slow reader.
 ///
 /// # Errors
-/// What the system said. A reader that has left (`volley config | head`) is no error.
+/// The error of the system. A reader that has left (`volley config | head`) is no error.
 pub fn print(text: &str) -> io::Result<()> {
     match stream::write(io::stdout().as_fd(), text.as_bytes()) {
         Err((_, rustix::io::Errno::PIPE)) | Ok(()) => Ok(()),
@@ -50,7 +50,7 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Takes a line of the log library, which hands over each in one piece.
+/// A writer for the log library, which writes each line in one piece.
 #[derive(Debug)]
 pub struct LogLine;
 
@@ -66,5 +66,5 @@ impl Write for LogLine {
 }
 
 fn say_what_was_dropped(lines: u64) {
-    tracing::warn!(lines, "log lines were dropped: standard error did not take them");
+    tracing::warn!(lines, "log lines were dropped because standard error did not accept them");
 }

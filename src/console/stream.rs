@@ -1,4 +1,6 @@
 //! One descriptor, its queue of lines, and the thread that writes them.
+//!
+//! Does not know: which descriptor it is.
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::{Condvar, Mutex};
@@ -10,32 +12,32 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Lines that wait for the descriptor…
+/// The most lines that wait for the descriptor.
 const LINES_MAX: usize = 2_048;
 
-/// …and their bytes. A start, a drain and a burst of faults fit many times; a single longer line still fits into an
-/// empty queue.
+/// The most bytes of waiting lines: many times what a start, a drain or a burst of faults writes. An empty queue also
+/// takes a single longer line.
 const BYTES_MAX: usize = 1 << 20;
 
-/// How long the end of the process waits for a descriptor that takes nothing.
+/// How long the end of the process waits for a blocked descriptor.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Descriptor = Box<dyn AsFd + Send>;
 
-/// See the module's page.
+/// A descriptor to which lines are written without waiting.
 pub struct Stream {
     queue: OnceLock<Queue>,
     open: fn() -> Descriptor,
-    /// Called when lines can be written again, with the number of those that were dropped.
+    /// Called when lines can be written again, with the number of dropped ones.
     regained: fn(u64),
 }
 
-/// Lines that nobody will read.
+/// Numbers of lines that were dropped, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// The queue was full: the descriptor takes nothing, or too slowly.
+pub struct DroppedLines {
+    /// The queue was full, because the descriptor is blocked or too slow.
     pub full: u64,
-    /// The system refused the write: no space, no reader.
+    /// The system refused the write, for lack of space or of a reader.
     pub failed: u64,
 }
 
@@ -44,7 +46,7 @@ impl Stream {
         Self { queue: OnceLock::new(), open, regained }
     }
 
-    /// Takes a line, with its line feed. Returns at once.
+    /// Queues a line, which includes its line feed. Returns at once.
     pub fn line(&self, line: &[u8]) {
         let queue = self.queue.get_or_init(|| Queue::start((self.open)(), self.regained));
         if queue.push(line).is_err() {
@@ -52,16 +54,15 @@ impl Stream {
         }
     }
 
-    /// Waits until every line was written or dropped, for a second at most.
+    /// Waits until every line is written or dropped, for at most 1 s.
     pub fn flush(&self) {
         if let Some(queue) = self.queue.get() {
             queue.shared.flush();
         }
     }
 
-    /// What was dropped so far.
-    pub fn dropped(&self) -> Dropped {
-        self.queue.get().map_or_else(Dropped::default, |queue| queue.shared.dropped())
+    pub fn dropped(&self) -> DroppedLines {
+        self.queue.get().map_or_else(DroppedLines::default, |queue| queue.shared.dropped())
     }
 }
 
@@ -71,18 +72,18 @@ impl std::fmt::Debug for Stream {
     }
 }
 
-/// See [`Queue::push`].
+/// The system had no thread to write the lines.
 struct NoThread;
 
 struct Queue {
     lines: Sender<Box<[u8]>>,
-    shared: Arc<Shared>,
+    shared: Arc<QueueCounts>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct QueueCounts {
     bytes: AtomicUsize,
-    /// Lines that went into the queue, and those of them that left the thread.
+    /// Lines that were queued, and how many of them were written or dropped.
     taken: AtomicU64,
     done: AtomicU64,
     full: AtomicU64,
@@ -94,10 +95,11 @@ struct Shared {
 impl Queue {
     fn start(descriptor: Descriptor, regained: fn(u64)) -> Self {
         let (lines, waiting) = bounded(LINES_MAX);
-        let shared = Arc::<Shared>::default();
-        let mut writer = Writer { descriptor, waiting, shared: shared.clone(), regained, told: 0, is_mid_line: false };
+        let shared = Arc::<QueueCounts>::default();
+        let mut writer =
+            StreamWriter { descriptor, waiting, shared: shared.clone(), regained, told: 0, is_mid_line: false };
         let run = move || {
-            // A bug here must not silence the log for good; each round takes a line, so that this ends.
+            // A bug here must not silence the log permanently. Each round takes a line, so the loop ends.
             while catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {}
         };
         // An error drops the receiver, which `push` sees.
@@ -106,7 +108,7 @@ impl Queue {
     }
 
     /// # Errors
-    /// The system had no thread for the queue.
+    /// [`NoThread`].
     fn push(&self, line: &[u8]) -> Result<(), NoThread> {
         let shared = &self.shared;
         let fits = |bytes: usize| (bytes == 0 || bytes + line.len() <= BYTES_MAX).then_some(bytes + line.len());
@@ -130,9 +132,9 @@ impl Queue {
     }
 }
 
-impl Shared {
-    fn dropped(&self) -> Dropped {
-        Dropped { full: self.full.load(Ordering::Acquire), failed: self.failed.load(Ordering::Acquire) }
+impl QueueCounts {
+    fn dropped(&self) -> DroppedLines {
+        DroppedLines { full: self.full.load(Ordering::Acquire), failed: self.failed.load(Ordering::Acquire) }
     }
 
     fn has_work(&self) -> bool {
@@ -145,19 +147,19 @@ impl Shared {
     }
 }
 
-struct Writer {
+struct StreamWriter {
     descriptor: Descriptor,
     waiting: Receiver<Box<[u8]>>,
-    shared: Arc<Shared>,
+    shared: Arc<QueueCounts>,
     regained: fn(u64),
-    /// Dropped lines that the reader was told of.
+    /// Dropped lines that a log line has reported.
     told: u64,
-    /// The last write broke off inside a line.
+    /// The last write ended inside a line.
     is_mid_line: bool,
 }
 
-impl Writer {
-    /// Until the queue is gone.
+impl StreamWriter {
+    /// Returns when the queue is dropped.
     fn run(&mut self) {
         while let Ok(line) = self.waiting.recv() {
             let done = Done(self.shared.clone(), line.len());
@@ -182,10 +184,11 @@ impl Writer {
         })
     }
 
-    /// Says how many lines are missing. Its own line goes through the queue, and is tried again if it is dropped too.
+    /// Reports the number of dropped lines. Its own line goes through the queue; if it is dropped, the report is
+    /// repeated.
     fn tell(&mut self) {
         let dropped = || {
-            let Dropped { full, failed } = self.shared.dropped();
+            let DroppedLines { full, failed } = self.shared.dropped();
             full + failed
         };
         let lost = dropped();
@@ -199,7 +202,7 @@ impl Writer {
 }
 
 /// A line that left the queue counts as done even if writing it panics.
-struct Done(Arc<Shared>, usize);
+struct Done(Arc<QueueCounts>, usize);
 
 impl Drop for Done {
     fn drop(&mut self) {
@@ -207,25 +210,26 @@ impl Drop for Done {
         shared.bytes.fetch_sub(*bytes, Ordering::AcqRel);
         shared.done.fetch_add(1, Ordering::AcqRel);
         if !shared.has_work() {
-            // Under the lock, so that a flush cannot miss it between its look and its sleep.
+            // Under the lock, so that a flush cannot miss it between its check and its sleep.
             let _idle = shared.idle.lock();
             shared.is_idle.notify_all();
         }
     }
 }
 
-/// Without a thread to wait in: what fits at once. A pipe that is ready takes a line of a page whole.
+/// Writes a line without a thread that may wait, if it fits at once. A pipe that is ready takes a line of one page
+/// whole.
 fn write_if_ready(descriptor: BorrowedFd<'_>, line: &[u8]) {
     let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
     let is_ready = poll(&mut [PollFd::new(&descriptor, PollFlags::OUT)], Some(&now)) == Ok(1);
     if is_ready && line.len() <= 4_096 {
-        // The line counts as dropped already.
+        // The line is already counted as dropped.
         let _ = rustix::io::write(descriptor, line);
     }
 }
 
-/// Writes everything, waiting as long as the descriptor needs, even when it is a non-blocking one. On an error says how
-/// much was written before it.
+/// Writes all bytes and waits for the descriptor, even if it is a non-blocking one. The error comes with the number of
+/// bytes written before it.
 pub(super) fn write(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), (usize, Errno)> {
     let mut written = 0;
     while written < bytes.len() {
@@ -234,9 +238,9 @@ pub(super) fn write(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), (usi
             Ok(n) => written += n,
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
-                // A hung-up reader ends the wait too, and the next write says so.
+                // A reader that hangs up ends the wait too; the next write returns its error.
                 let _ = poll(&mut [PollFd::new(&descriptor, PollFlags::OUT)], None);
-                // Some descriptors count as ready with less space than a write needs.
+                // Some descriptors are ready with less space than a write needs.
                 std::thread::park_timeout(Duration::from_millis(1));
             }
             Err(error) => return Err((written, error)),
@@ -284,11 +288,11 @@ mod tests {
             let queue = Queue::start(Box::new(writer), |_| {});
             put(&queue, number(0).as_bytes());
             while !queue.lines.is_empty() {
-                std::thread::yield_now(); // Until the thread has it in its hands.
+                std::thread::yield_now(); // Until the thread has taken the line.
             }
             (1..10_000).for_each(|n| put(&queue, number(n).as_bytes()));
             queue.shared.flush();
-            let Dropped { full, failed } = queue.shared.dropped();
+            let DroppedLines { full, failed } = queue.shared.dropped();
             let kept = 10_000 - full as usize;
             assert_eq!((kept, failed), (LINES_MAX + 1, 0));
             let mut text = vec![0; filled];
@@ -306,7 +310,7 @@ mod tests {
         let queue = Queue::start(Box::new(writer), |_| {});
         put(&queue, &vec![b'x'; 3 * BYTES_MAX]);
         put(&queue, b"does not fit behind it\n");
-        assert_eq!(queue.shared.dropped(), Dropped { full: 1, failed: 0 });
+        assert_eq!(queue.shared.dropped(), DroppedLines { full: 1, failed: 0 });
     }
 
     #[test]
@@ -317,7 +321,7 @@ mod tests {
             let queue = Queue::start(descriptor, |_| panic!("nothing was written"));
             (0..100).for_each(|n| put(&queue, number(n).as_bytes()));
             queue.shared.flush();
-            assert_eq!(queue.shared.dropped(), Dropped { full: 0, failed: 100 });
+            assert_eq!(queue.shared.dropped(), DroppedLines { full: 0, failed: 100 });
         }
     }
 

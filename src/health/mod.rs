@@ -1,8 +1,8 @@
-//! Whether the node works. Each part reports here when it fails, and `/healthz` answers with what was reported.
+//! Whether the node works. Each part reports its failures here, and `/healthz` answers with them.
 //!
-//! A part that can fail and go on holds a [`Part`]; a thread that must keep turning holds a [`Pulse`].
+//! A part that can fail and recover has a [`Part`]; a thread that must keep running has a [`Pulse`].
 //!
-//! Does not know: the parts, who asks, or what a supervisor does about it.
+//! Does not know: the parts, HTTP, what a supervisor does with the answer.
 
 pub mod thread;
 
@@ -12,60 +12,60 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-/// One node's health. Cheap to clone; a new one belongs to no node.
+/// One node's health. Cheap to clone: all clones are the same node's.
 #[derive(Clone, Default)]
 pub struct Health {
-    /// As many as there are parts; the dropped ones go with the next registration.
-    parts: Arc<Mutex<Vec<Weak<State>>>>,
+    /// Registered parts and pulses. Dropped ones are removed at the next registration.
+    parts: Arc<Mutex<Vec<Weak<Member>>>>,
 }
 
-struct State {
+struct Member {
     name: String,
-    kind: Kind,
+    sign: LifeSign,
 }
 
-enum Kind {
+enum LifeSign {
     Reports(Mutex<Option<String>>),
     Beats { last_us: AtomicU64, limit_us: u64 },
 }
 
-/// A part of the node that says when it fails. It works until it says otherwise, and its report goes with it.
-pub struct Part(Arc<State>);
+/// A part of the node that reports when it fails. A new part works. Dropping the part withdraws its report.
+pub struct Part(Arc<Member>);
 
-/// The life sign of a thread. It counts as stuck when the newest beat is older than its limit.
-pub struct Pulse(Arc<State>);
+/// The life sign of a thread. The thread counts as stuck when its newest beat is older than its limit.
+pub struct Pulse(Arc<Member>);
 
 impl Health {
-    /// Registers a part. The name stands in front of what it reports.
+    /// Registers a part. Its reports begin with the name.
     pub fn part(&self, name: impl Into<String>) -> Part {
-        Part(self.register(name.into(), Kind::Reports(Mutex::default())))
+        Part(self.register(name.into(), LifeSign::Reports(Mutex::default())))
     }
 
-    /// Registers a thread that beats at least every `limit_us`. The first beat is now.
+    /// Registers a thread that promises a beat at least every `limit_us`. The first beat is now.
     pub fn pulse(&self, name: impl Into<String>, limit_us: u64) -> Pulse {
         let last_us = AtomicU64::new(clock::now_us());
-        Pulse(self.register(name.into(), Kind::Beats { last_us, limit_us }))
+        Pulse(self.register(name.into(), LifeSign::Beats { last_us, limit_us }))
     }
 
-    fn register(&self, name: String, kind: Kind) -> Arc<State> {
-        let state = Arc::new(State { name, kind });
+    fn register(&self, name: String, sign: LifeSign) -> Arc<Member> {
+        let state = Arc::new(Member { name, sign });
         let mut parts = self.parts.lock();
         parts.retain(|part| part.strong_count() > 0);
         parts.push(Arc::downgrade(&state));
         state
     }
 
-    /// What fails at `now_us` (monotonic), in the order of registration; empty while everything works.
+    /// The failures at `now_us` (monotonic), in the order of registration; empty while everything works.
     pub fn failures(&self, now_us: u64) -> Vec<String> {
         self.parts.lock().iter().filter_map(Weak::upgrade).filter_map(|part| part.failure(now_us)).collect()
     }
 }
 
-impl State {
+impl Member {
     fn failure(&self, now_us: u64) -> Option<String> {
-        match &self.kind {
-            Kind::Reports(report) => report.lock().as_ref().map(|why| format!("{}: {why}", self.name)),
-            Kind::Beats { last_us, limit_us } => {
+        match &self.sign {
+            LifeSign::Reports(report) => report.lock().as_ref().map(|why| format!("{}: {why}", self.name)),
+            LifeSign::Beats { last_us, limit_us } => {
                 let age_us = now_us.saturating_sub(last_us.load(Ordering::Relaxed));
                 (age_us > *limit_us).then(|| format!("{}: it has not moved for {} s", self.name, age_us / 1_000_000))
             }
@@ -74,25 +74,24 @@ impl State {
 }
 
 impl Part {
-    /// From now on it fails, and why: for the operator.
+    /// Reports that the part fails, and why, until it recovers. `why` is for the operator.
     pub fn fail(&self, why: impl Into<String>) {
-        if let Kind::Reports(report) = &self.0.kind {
+        if let LifeSign::Reports(report) = &self.0.sign {
             *report.lock() = Some(why.into());
         }
     }
 
-    /// It works again.
     pub fn recover(&self) {
-        if let Kind::Reports(report) = &self.0.kind {
+        if let LifeSign::Reports(report) = &self.0.sign {
             *report.lock() = None;
         }
     }
 }
 
 impl Pulse {
-    /// The thread moves. One relaxed store.
+    /// One relaxed store, cheap enough for each cycle of a thread.
     pub fn beat(&self, now_us: u64) {
-        if let Kind::Beats { last_us, .. } = &self.0.kind {
+        if let LifeSign::Beats { last_us, .. } = &self.0.sign {
             last_us.store(now_us, Ordering::Relaxed);
         }
     }

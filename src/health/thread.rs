@@ -1,6 +1,8 @@
-//! The threads and tasks without which the node is broken. Every long-lived one is started here (`tests/tidy.rs`): if it
-//! ends by a panic, its work would never be done again behind a process that looks alive, so the process ends with it.
-//! A supervisor restarts it, clients resume, and what was acknowledged is in the log.
+//! Starts the threads and tasks without which the node does not work. Every long-lived one is started here, which
+//! `tests/tidy/main.rs` checks. If one panics, the process would look alive without doing its work, so the process ends
+//! too. A supervisor restarts it, clients resume, and the log has everything that was acknowledged.
+//!
+//! Does not know: the work of a thread.
 
 use super::Health;
 use crate::console;
@@ -13,7 +15,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::thread::{Builder, JoinHandle};
 
-/// Starts a thread that ends the process if it panics. It may end by itself.
+/// Starts a thread whose panic ends the process. It may return.
 ///
 /// # Errors
 /// When the system has no more threads.
@@ -39,7 +41,7 @@ pub fn vital<T: Send + 'static>(
     })
 }
 
-/// The same for a task, and for one that fails. It may end well.
+/// Runs a task whose panic or error ends the process. It may return `Ok`.
 pub async fn vital_task<E: Display>(health: Health, name: &'static str, run: impl Future<Output = Result<(), E>>) {
     let mut run = pin!(run);
     let mut poll = |cx: &mut Context<'_>| {
@@ -53,14 +55,14 @@ pub async fn vital_task<E: Display>(health: Health, name: &'static str, run: imp
     match guarded.await {
         Some(Ok(())) => {}
         Some(Err(error)) => {
-            tracing::error!(task = name, %error, "cannot go on");
+            tracing::error!(task = name, %error, "a task of the server failed");
             end(&health, name);
         }
         None => end(&health, name),
     }
 }
 
-/// Ends the process even if what says so panics.
+/// Ends the process even if the report of the end panics.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -71,7 +73,7 @@ impl Drop for Bomb {
 
 fn end(health: &Health, name: &str) -> ! {
     let _bomb = Bomb;
-    // For whoever asks while the last lines are written.
+    // Requests to `/healthz` are still answered while the last log lines are written.
     let part = health.part(name);
     part.fail("it has ended, and the process ends with it");
     tracing::error!(part = name, "ended by a bug or an error; the process ends with it");

@@ -1,14 +1,14 @@
 //! The running checksum over a room's log.
 //!
-//! FNV-1a, 64 bits (Fowler, Noll, Vo): `h = (h ^ byte) * prime` for each byte, from the offset basis. The
-//! digest after a record is the hash continued over that record's canonical bytes, so that it depends
-//! on every record before it and on their order, and on nothing else: not on frames, batches or nodes.
+//! FNV-1a, 64 bits (Fowler, Noll, Vo): `h = (h ^ byte) * prime` for each byte, from the offset basis. The digest after
+//! a record is the hash continued over that record's canonical bytes. So it depends on every record before it and on
+//! their order, but not on frames, batches or nodes.
 //!
-//! Canonical bytes: the offset, then the event. Numbers are little-endian of fixed width, strings carry
-//! their length (u32), absent fields are one 0 byte and present ones begin with 1; so no two different
-//! records have the same bytes. `ext` is its JSON without white space, keys sorted; so is what the show's owner posts.
+//! Canonical bytes: the offset, then the event. Numbers are little-endian of fixed width, strings begin with their
+//! length (u32), an absent field is one 0 byte and a present one begins with 1. So two different records never have the
+//! same bytes. `ext` and the owner's events are JSON without white space, with sorted keys.
 //!
-//! It proves agreement between honest nodes; it is no defence against forgery.
+//! Equal digests show that honest nodes agree; they are no defence against forgery.
 
 use crate::protocol::event::{Comment, Event, Mode, Role};
 use crate::protocol::ids::{Digest, Hex64, Offset};
@@ -51,14 +51,14 @@ pub fn extend(digest: Digest, offset: Offset, event: &Event) -> Digest {
         }
         Event::Post(post) => {
             hash.byte(4);
-            // Structs of ours with string keys always serialise.
+            // A post is made of structs with string keys, which always serialise.
             hash.text(&serde_json::to_vec(post).unwrap_or_default());
         }
     }
     Hex64(hash.0)
 }
 
-/// FNV-1a over plain bytes: a hash that is the same in every process.
+/// FNV-1a over plain bytes. Unlike std's hashers it gives the same hash in every process.
 pub fn fnv1a(bytes: &[u8]) -> u64 {
     let mut hash = Fnv(BASIS);
     hash.bytes(bytes);

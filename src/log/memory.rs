@@ -1,6 +1,8 @@
-//! A log that lives in this process and goes with it: for tests, and for `--data memory`.
+//! A log in memory, which ends with its process: for tests, and for `--data memory`.
 //!
-//! A batch is stored as it is delivered: one shared slice, so that an append copies nothing.
+//! A batch is stored as the slice that is delivered, so an append copies no record.
+//!
+//! Does not know: what a record means, except for deletions.
 
 use super::outbox::Outbox;
 use super::{
@@ -18,7 +20,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// See the module's page. At most `rooms_max` rooms; what each keeps is bounded by [`Log::retain`].
+/// Has at most `rooms_max` open rooms. [`Log::retain`] bounds the events of each.
 pub struct MemoryLog {
     rooms: DashMap<RoomId, Arc<Mutex<MemoryRoom>>>,
     count: AtomicUsize,
@@ -28,19 +30,19 @@ pub struct MemoryLog {
 }
 
 impl MemoryLog {
-    /// An empty log. Epochs are drawn from `seed`: give a random one, or clients of an earlier process could
-    /// take this one's log for theirs.
+    /// An empty log. Epochs are derived from `seed`. It must be random, or clients of an earlier process could take
+    /// this log for the one they know.
     pub fn new(rooms_max: usize, seed: u64) -> Self {
         Self { rooms: DashMap::new(), count: AtomicUsize::new(0), rooms_max, seed, epochs: AtomicU64::new(0) }
     }
 
-    /// Only clones the room out, so that no guard of the map is held over work.
+    /// Clones the pointer, so that no guard of the map is held during work on the room.
     fn room(&self, room: &RoomId) -> Option<Arc<Mutex<MemoryRoom>>> {
         self.rooms.get(room).map(|found| Arc::clone(&found))
     }
 
     fn epoch(&self) -> Epoch {
-        // SplitMix64 (Steele, Lea, Flood 2014): a different number for every count.
+        // SplitMix64 (Steele, Lea, Flood 2014) gives a different number for each count.
         let count = self.epochs.fetch_add(1, Ordering::Relaxed) + 1;
         let mut z = self.seed.wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -52,14 +54,14 @@ impl MemoryLog {
 struct MemoryRoom {
     epoch: Epoch,
     last: Offset,
-    /// Of the newest record.
+    /// The digest of the newest record.
     digest: Digest,
-    /// Of the newest batch.
+    /// The time of the newest batch.
     at_ms: u64,
     base: Option<Base>,
-    /// Never an empty one.
+    /// Without empty batches.
     batches: VecDeque<Arc<[Record]>>,
-    /// Records of the first batch that retention has dropped.
+    /// Records of the first batch that retention has removed.
     skip: usize,
     events: usize,
     bytes: usize,
@@ -95,7 +97,7 @@ impl Log for MemoryLog {
 
     fn read(&self, room: &RoomId, after: Offset, limit: Limit) -> Result<Vec<Record>, ReadError> {
         let room = self.room(room).ok_or(ReadError::Unknown)?;
-        // Find the batches under the lock, copy the records after it: a long read must not delay a tick.
+        // The batches are found under the lock and copied after it, so that a long read does not delay a tick.
         let (batches, skip) = room.lock().range(after, limit.events)?;
         let mut size = 0;
         let fits = |(n, record): &(usize, &Record)| {
@@ -125,7 +127,7 @@ impl Log for MemoryLog {
     }
 
     fn close(&self, room: &RoomId) {
-        // The count falls under the entry's lock: who finds the name free must also find its place free.
+        // The count falls under the entry's lock: an opening that finds the name free also finds a place.
         let give_back = |_: &RoomId, _: &Arc<Mutex<MemoryRoom>>| self.count.fetch_sub(1, Ordering::AcqRel) > 0;
         if let Some((_, room)) = self.rooms.remove_if(room, give_back) {
             room.lock().outbox.close();
@@ -166,7 +168,7 @@ impl MemoryRoom {
         Ok(())
     }
 
-    /// Takes a comment's text away. The batch is copied: who got it keeps what they got.
+    /// Removes a comment's text. The batch is copied, so deliveries of it do not change.
     fn delete(&mut self, offset: Offset, left: Left) {
         let at = self.batches.partition_point(|batch| batch.last().is_none_or(|record| record.offset < offset));
         let skip = if at == 0 { self.skip } else { 0 };
@@ -183,7 +185,7 @@ impl MemoryRoom {
         Arc::make_mut(batch)[found].event = gone;
     }
 
-    /// The batches that hold the range, and how many records of the first come before it.
+    /// The batches that hold the range, and the number of records to skip in the first of them.
     #[expect(clippy::type_complexity)]
     fn range(&mut self, after: Offset, limit: usize) -> Result<(Vec<Arc<[Record]>>, usize), ReadError> {
         self.outbox.flush();
@@ -258,7 +260,7 @@ fn bytes(event: &Event) -> usize {
     }
 }
 
-/// A map's entry: key and value, and as much again for the tree's nodes, which are half full at worst.
+/// Bytes of a map's entry. Key and value count twice, because the tree's nodes may be only half full.
 fn entry(key: &str, value: &serde_json::Value) -> usize {
     2 * (size_of::<String>() + size_of::<serde_json::Value>()) + key.len() + heap(value)
 }

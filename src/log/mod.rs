@@ -15,22 +15,21 @@ use crate::protocol::kind::{Delete, Kind};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// One event in its place.
+/// One event and its place in the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// Its position.
     pub offset: Offset,
-    /// When its batch was appended, as the room says: milliseconds since the Unix epoch, in a time that follows the monotonic
-    /// clock. All records of a batch have the same, and it rises from batch to batch of a room: it names the tick.
+    /// When its batch was appended, in the room's log time: milliseconds since the Unix epoch, by a clock that follows
+    /// the monotonic one. All records of a batch have the same time, and each batch of a room a later one, so it names
+    /// the tick.
     pub at_ms: u64,
-    /// Checksum over the room's log up to and with this record ([`digest::extend`]), as it was when it was appended:
-    /// of a comment that was deleted since, it does not follow from what is left of it.
+    /// Checksum over the room's log up to and including this record ([`digest::extend`]), taken when it was appended.
+    /// The digest of a deleted comment cannot be computed from the remaining record.
     pub digest: Digest,
-    /// What happened.
     pub event: Event,
 }
 
-/// What stays of a comment that was deleted: whose it was, its id, so that a retry of it is known, and what is `left` of it.
+/// What the log keeps of a deleted comment: its user, its id, by which a retry is recognised, and what is `left` of it.
 pub fn deleted(comment: &Comment, left: Left) -> Comment {
     let Comment { user, id, first, posted, .. } = comment.clone();
     let left = (left != Left::default()).then(|| Box::new(left));
@@ -38,7 +37,7 @@ pub fn deleted(comment: &Comment, left: Left) -> Comment {
     Comment { user, id, text, style, media_ms: None, ext: None, first, deleted: true, posted, left }
 }
 
-/// The comments that `event` deletes, with what stays of each.
+/// The comments that `event` deletes, each with what is left of it.
 pub fn deletes(event: &Event) -> impl Iterator<Item = (Offset, Left)> {
     let delete = match event {
         Event::Post(post) => match &post.kind {
@@ -50,129 +49,113 @@ pub fn deletes(event: &Event) -> impl Iterator<Item = (Offset, Left)> {
     delete.into_iter().flat_map(Delete::takes)
 }
 
-/// Names one append of one room on this node; chosen by the room's actor.
+/// Identifies one append of one room on this node. The room's actor chooses it.
 pub type Ticket = u64;
 
-/// What the log tells a room's actor: every appended batch of the room, in order, exactly once.
+/// The outcome of an append, for the room's actor: every appended batch of the room, in order, exactly once.
 #[derive(Clone, Debug)]
 pub enum Delivery {
-    /// A batch is in the log, durable as configured.
+    /// The batch is in the log, and as durable as configured.
     Appended {
-        /// The append that it answers; `None` when another node appended it.
+        /// The ticket of the append; `None` if another node appended the batch.
         ticket: Option<Ticket>,
-        /// The batch, with its offsets, in order.
+        /// The whole batch, in the order of its offsets.
         records: Arc<[Record]>,
     },
-    /// A batch of ours is surely not in the log.
-    Failed {
-        /// The append that it answers.
-        ticket: Ticket,
-        /// Why.
-        error: AppendError,
-    },
+    /// A batch of this node is surely not in the log.
+    Failed { ticket: Ticket, error: AppendError },
 }
 
-/// Where deliveries go: the room's actor, by way of a bounded queue.
+/// The receiver of deliveries: the room's actor, through a bounded queue.
 pub trait Sink: Send + Sync {
     /// Takes one delivery and wakes the actor.
     ///
     /// # Errors
-    /// Gives the delivery back when the queue is full; the log keeps it and tries again in order.
+    /// Gives the delivery back when the queue is full. The log keeps it and offers it again later, in order.
     fn deliver(&self, delivery: Delivery) -> Result<(), Delivery>;
 }
 
-/// A room's log as it stands.
+/// The bounds of a room's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Incarnation.
     pub epoch: Epoch,
-    /// First retained offset; `last + 1` when nothing is retained.
+    /// First retained offset; `last + 1` when no event is retained.
     pub first: Offset,
-    /// Newest offset; 0 when nothing was ever appended.
+    /// Newest offset; 0 when no event was ever appended.
     pub last: Offset,
 }
 
-/// The room's own summary of its log up to an offset, kept beside the log: with it the records that it covers are
-/// no longer needed to continue. The log does not look into `state`.
+/// The room's own summary of its log up to an offset, stored beside the log. A room that has it can continue without
+/// the records that it covers. The log does not interpret `state`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
-    /// The newest record that it covers.
+    /// The offset of the newest record that it covers.
     pub offset: Offset,
-    /// What the room wrote; at most [`crate::limits::BASE_BYTES_MAX`].
+    /// Written by the room; at most [`crate::limits::BASE_BYTES_MAX`] bytes.
     pub state: Bytes,
 }
 
-/// An opened room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// The log as it stands.
     pub head: Head,
     /// The digest before the first retained record.
     pub digest: Digest,
-    /// The newest base that was given with [`Log::retain`], if there is one.
+    /// The newest base that [`Log::retain`] received.
     pub base: Option<Base>,
 }
 
-/// How much one read returns at most.
+/// The most that one read returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// Records.
     pub events: usize,
-    /// Bytes, as the implementation counts them; exceeded only by a first record that is larger by itself.
+    /// Bytes, as the implementation counts them. A first record that is larger is returned all the same.
     pub bytes: usize,
 }
 
 impl Limit {
-    /// So many records, whatever their size.
+    /// At most `events` records, without a bound on their bytes.
     pub const fn events(events: usize) -> Self {
         Self { events, bytes: usize::MAX }
     }
 }
 
-/// What a room's log keeps; whatever exceeds one of them goes, oldest first.
+/// What a room's log keeps. Events beyond any of the three bounds are removed, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Age in milliseconds.
+    /// Age of the oldest event in milliseconds.
     pub age_ms: u64,
-    /// Events.
     pub events: usize,
     /// Bytes of events, as the implementation counts them.
     pub bytes: usize,
 }
 
-/// Why a batch was not taken.
+/// Why a batch was refused, or why its append failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// Too much is in flight; try again next tick.
-    #[error("the log has too many batches in flight")]
+    /// The limit of [`crate::limits::LOG_DELIVERIES_MAX`] batches of the room, or of the log's queue, is reached. A
+    /// later tick may succeed.
+    #[error("the log has too many batches in flight; append again at a later tick")]
     Overloaded,
-    /// The store failed; the batch is surely not in it.
+    /// The storage failed; the batch is surely not in the log.
     #[error("the log's storage is unavailable")]
     Unavailable,
-    /// The room is not open.
+    /// The room was never opened, or it is closed.
     #[error("the room's log is not open")]
     Closed,
 }
 
-/// Why a range could not be read.
+/// Why no records were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// Events after the position are gone.
+    /// Events after the position are no longer retained.
     #[error("the log begins at {first}")]
-    TooOld {
-        /// First retained offset.
-        first: Offset,
-    },
+    TooOld { first: Offset },
     /// The position is ahead of the log.
     #[error("the log ends at {last}")]
-    Ahead {
-        /// Newest offset.
-        last: Offset,
-    },
-    /// The log does not have that room.
-    #[error("the log does not have that room")]
+    Ahead { last: Offset },
+    /// The log has no room of this name.
+    #[error("the log has no such room")]
     Unknown,
-    /// The store failed.
     #[error("the log's storage is unavailable")]
     Unavailable,
 }
@@ -180,59 +163,61 @@ pub enum ReadError {
 /// Why a room's log could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// The bound on rooms is reached.
-    #[error("the log holds as many rooms as it may")]
+    /// The bound on open or on stored rooms is reached.
+    #[error("the log's limit of rooms is reached")]
     Full,
-    /// It is open already.
     #[error("the room's log is open already")]
     AlreadyOpen,
-    /// The store failed.
     #[error("the log's storage is unavailable")]
     Unavailable,
 }
 
-/// The contract of every log. One test suite (`suite`) runs on all implementations.
+/// The contract of every log. One test suite (`suite`) checks every implementation.
 ///
-/// `open`, `read` and `head` may wait for a device: call them from a thread that may. The others return at once.
+/// `open`, `read` and `head` may wait for a device: call them from a thread that may block. The others return at once.
 pub trait Log: Send + Sync {
-    /// Opens (and if need be creates) a room's log; its deliveries go to `sink` from now on. When this returns, the
-    /// room's epoch is as durable as an append.
+    /// Opens a room's log, or creates it; from now on its deliveries go to `sink`. When this returns, the room's epoch
+    /// is as durable as an append.
     ///
     /// # Errors
     /// [`OpenError`].
     fn open(&self, room: &RoomId, sink: Arc<dyn Sink>) -> Result<Opened, OpenError>;
 
-    /// Appends a batch: all or nothing. Comments that one of its events deletes ([`deletes`]) are from then on read as
-    /// [`deleted`], with the digests that they had; only what was delivered before, and in this batch, still has its text. One that was deleted
-    /// before stays as it is. Returns at once; the outcome is a [`Delivery`] with `ticket`,
-    /// perhaps before this returns. `at_ms` is
-    /// the batch's time ([`Record::at_ms`]) if it is later than the one before it; else it is the millisecond after that.
+    /// Appends a batch: all or nothing. Returns at once; the outcome is a [`Delivery`] with `ticket`, perhaps before
+    /// this returns.
+    ///
+    /// Comments that an event of the batch deletes ([`deletes`]) are read as [`deleted`] from then on, with their first
+    /// digests. Earlier deliveries, and that of this batch, still have their texts. A comment that was deleted before
+    /// does not change.
+    ///
+    /// `at_ms` is the batch's time ([`Record::at_ms`]) if it is later than that of the batch before; otherwise the
+    /// batch gets the millisecond after that.
     ///
     /// # Errors
-    /// [`AppendError`] when the batch was refused: then no delivery follows.
+    /// [`AppendError`] if the batch is refused: then no delivery follows.
     fn append(&self, room: &RoomId, ticket: Ticket, events: Vec<Event>, at_ms: u64) -> Result<(), AppendError>;
 
-    /// The records after `after`, oldest first, as many as `limit` allows; also of a room that is not open, if the
-    /// store has it. Only what was delivered or is about to be.
+    /// The records after `after`, oldest first, up to `limit`. A stored room need not be open. Returns only records
+    /// that were delivered or are about to be.
     ///
     /// # Errors
-    /// [`ReadError`]. Never a partial range that looks whole.
+    /// [`ReadError`]. Never returns a range with a hole.
     fn read(&self, room: &RoomId, after: Offset, limit: Limit) -> Result<Vec<Record>, ReadError>;
 
-    /// The room's log as it stands; `None` when the log does not have it.
+    /// The current bounds of the room's log; `None` if the log has no such room.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`].
     fn head(&self, room: &RoomId) -> Result<Option<Head>, ReadError>;
 
-    /// Offers the room's sink the deliveries that it could not take before.
+    /// Offers the room's sink again the deliveries that it refused.
     fn nudge(&self, room: &RoomId);
 
-    /// Keeps `base`, and drops what `retention` does not keep, oldest first, in bounded pieces, now or soon. What
-    /// `base` does not cover is never dropped. `now_ms` is the time by which the records' ages count.
+    /// Stores `base`, and removes the events that `retention` does not keep, oldest first, in bounded pieces, now or
+    /// soon. Events that `base` does not cover are never removed. The records' ages count up to `now_ms`.
     fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64, base: Base);
 
-    /// The room is idle: no more deliveries; batches whose delivery has not come are still stored. A store that cannot
-    /// outlive the process forgets the room, and a later open begins a new epoch.
+    /// Ends the room's deliveries; batches in flight are still stored. A log that does not outlive the process forgets
+    /// the room, and a later `open` begins a new epoch.
     fn close(&self, room: &RoomId);
 }

@@ -1,6 +1,7 @@
 //! The deliveries of one open room on their way to its sink: in order, bounded, and none after the room is closed.
 //!
-//! A log keeps one per open room under that room's lock, so that deliveries keep their order whichever thread hands them on.
+//! A log keeps one per open room under that room's lock, so that deliveries keep their order whichever thread hands
+//! them on.
 //!
 //! Does not know: where batches are stored, what a batch holds, the lock.
 
@@ -9,10 +10,9 @@ use crate::limits::LOG_DELIVERIES_MAX;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// See the module's page.
 pub struct Outbox {
     sink: Arc<dyn Sink>,
-    /// Refused by the sink so far, oldest first.
+    /// Deliveries that the sink has refused so far, oldest first.
     waiting: VecDeque<Delivery>,
     /// Batches that were taken and whose delivery the sink has not accepted; at most [`LOG_DELIVERIES_MAX`].
     in_flight: usize,
@@ -20,7 +20,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Open, with nothing in flight.
+    /// An open outbox without batches in flight.
     pub fn new(sink: Arc<dyn Sink>) -> Self {
         Self { sink, waiting: VecDeque::new(), in_flight: 0, is_open: true }
     }

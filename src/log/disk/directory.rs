@@ -1,6 +1,6 @@
-//! The data directory: who owns it, what its files are called, whether its format is ours.
+//! The data directory: its lock, the names and rights of its files, and the check of the database's format.
 //!
-//! Does not know: what stands in the files.
+//! Does not know: the content of the files.
 
 use super::files::{self, DIRECTORY_MODE, FILE_MODE};
 use super::schema::{APPLICATION_ID, FORMAT};
@@ -14,116 +14,77 @@ const DATABASE: &str = "volley.db";
 const HEADS: &str = "volley.heads";
 const LOCK: &str = "volley.lock";
 
-/// Why the log could not be opened. Each says what, where, and what to do.
+/// Why the log could not be opened. Each text says what is wrong, where, and what the operator can do.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    /// It is something else.
     #[error("the data directory {0} is not a directory; give --data another path, or move that file away")]
     NotADirectory(PathBuf),
-    /// Nothing to make it in.
     #[error(
-        "the data directory {0} cannot be made: its parent does not exist; is a disk not mounted? Otherwise make the parent"
+        "the data directory {0} cannot be created because its parent does not exist; mount the missing disk, or create the \
+         parent"
     )]
     NoParent(PathBuf),
-    /// A link without an end.
+    /// A symbolic link to a missing target.
     #[error(
-        "the data directory {0} is a link that leads nowhere; is a disk not mounted? Otherwise make what it leads to"
+        "the data directory {0} is a symbolic link to a missing directory; mount the missing disk, or create the directory"
     )]
     Dangling(PathBuf),
-    /// Every user may put files into it.
     #[error(
-        "every user may write into the data directory {0}, and could replace the log; chmod it to 700, or give --data a \
-         directory of its own"
+        "every user may write into the data directory {0} and could replace the log; chmod it to 700, or give \
+         --data another directory"
     )]
     Open(PathBuf),
-    /// A name in it does not lead to a file of its own.
-    #[error("{path} is {what}; remove it, or give --data a directory that Volley alone uses. Nothing was changed")]
-    NotOurs {
-        /// The name.
-        path: PathBuf,
-        /// What stands there.
-        what: &'static str,
-    },
-    /// Another process has it.
+    /// A name of the log's does not lead to a file of the log's.
+    #[error("{path} is {what}; remove it, or give --data a directory that only Volley uses. Nothing was changed")]
+    NotOurs { path: PathBuf, what: &'static str },
     #[error("the data directory {directory} is in use by {owner}; stop that process, or give --data another path")]
     Locked {
-        /// Which.
         directory: PathBuf,
-        /// `process 123`, or `another process` when it did not say.
+        /// `process 123`, or `another process` if the lock file has no number.
         owner: String,
     },
-    /// A later version of Volley wrote it.
     #[error(
-        "{path} has format {found}, and this version knows format {FORMAT}; run the version that wrote it. Nothing was changed"
+        "{path} has format {found}, but this version of Volley reads format {FORMAT}; run the version that wrote it. Nothing \
+         was changed"
     )]
-    Newer {
-        /// The database.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
-    /// Something else wrote it, or its beginning is destroyed.
+    Newer { path: PathBuf, found: u32 },
     #[error(
-        "{0} is no log of Volley's, or its beginning is damaged; restore it from a backup, or move it away to begin an empty log. \
+        "{0} is not a Volley log, or its beginning is damaged; restore it from a backup, or move it away to begin an empty log. \
          Nothing was changed"
     )]
     Foreign(PathBuf),
-    /// The database is gone while files that belong to it are there.
+    /// The database is missing, but files that belong to it exist.
     #[error(
-        "{database} is missing, but {other} is there; restore the database from a backup, or move {other} away to begin an empty \
+        "{database} is missing, but {other} exists; restore the database from a backup, or move {other} away to begin an empty \
          log"
     )]
-    Gone {
-        /// What is missing.
-        database: PathBuf,
-        /// What is not.
-        other: PathBuf,
-    },
-    /// There is no log to look at.
-    #[error("there is no log in {0}; --data names the directory that a server writes")]
+    Gone { database: PathBuf, other: PathBuf },
+    #[error("there is no log in {0}; give --data the data directory of a server")]
     Empty(PathBuf),
-    /// SQLite cannot read on.
-    #[error("{path} is damaged ({why}); the next start of the server heals what can be healed")]
-    Unreadable {
-        /// The database.
-        path: PathBuf,
-        /// What SQLite says.
-        why: String,
-    },
-    /// Not even a part of it can be read.
+    #[error("{path} is damaged ({why}); restart the server, which repairs the log as far as possible")]
+    Unreadable { path: PathBuf, why: String },
     #[error(
-        "{path} is damaged and nothing of it can be read ({why}); restore it from a backup, or move it away to begin an empty log"
+        "{path} is damaged and no part of it can be read ({why}); restore it from a backup, or move it away to begin an empty log"
     )]
-    Damaged {
-        /// The database.
-        path: PathBuf,
-        /// What SQLite says.
-        why: String,
-    },
-    /// The system refused something.
+    Damaged { path: PathBuf, why: String },
     #[error(
         "cannot {what} in the data directory {directory}: {why}; check that it is writable and that its disk has space"
     )]
-    System {
-        /// Which.
-        directory: PathBuf,
-        /// What was tried.
-        what: &'static str,
-        /// What it said.
-        why: String,
-    },
+    System { directory: PathBuf, what: &'static str, why: String },
 }
 
-/// The directory, owned by this process until it is dropped.
+/// The data directory, locked by this process until it is dropped.
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    /// Both locked while they are open: a lock file can be deleted, and then somebody else's would be a different one.
+    /// The lock file and the directory itself, both locked: if the lock file is deleted, another process would lock a
+    /// new one.
     _locks: (File, File),
 }
 
 impl Directory {
-    /// Makes the directory if need be and takes it. A log of another format is refused before anything is touched.
+    /// Locks the directory, and creates it if it does not exist. A log of another format is refused before anything is
+    /// changed.
     pub(super) fn claim(path: &Path) -> Result<Self, DiskError> {
         let error = |what, error: &dyn std::fmt::Display| system(path, what, error);
         match fs::metadata(path) {
@@ -133,14 +94,16 @@ impl Directory {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
                 let made = fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path);
                 match made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE))) {
-                    Ok(()) => tracing::info!(directory = %path.display(), "made the data directory: the log is empty"),
+                    Ok(()) => {
+                        tracing::info!(directory = %path.display(), "created the data directory: the log is empty")
+                    }
                     Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
                         return Err(DiskError::NoParent(path.into()));
                     }
                     Err(_) if path.is_symlink() => return Err(DiskError::Dangling(path.into())),
-                    // Two that start at the same time.
+                    // Another process created it at the same time.
                     Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => {}
-                    Err(refused) => return Err(error("make it", &refused)),
+                    Err(refused) => return Err(error("create it", &refused)),
                 }
             }
             Err(wrong) if wrong.kind() == io::ErrorKind::NotADirectory => {
@@ -155,14 +118,14 @@ impl Directory {
             .create(true)
             .truncate(false)
             .open(path.join(LOCK))
-            .map_err(|refused| error("make the lock file", &refused))?;
-        // Refused when it is somebody else's, who lets us write it.
+            .map_err(|refused| error("create the lock file", &refused))?;
+        // Refused if another user owns the file and lets this one write it.
         let _ = files::set_mode(&lock, FILE_MODE);
         let locked = [&lock, &whole].map(|file| flock(file, FlockOperation::NonBlockingLockExclusive));
         if locked.contains(&Err(rustix::io::Errno::WOULDBLOCK)) {
             return Err(DiskError::Locked { directory: path.into(), owner: owner(&mut lock) });
         }
-        // Some filesystems lock no directories.
+        // Some file systems cannot lock directories.
         locked[0].map_err(|refused| error("lock", &refused))?;
         make_private(path)?;
         let note = |lock: &mut File| {
@@ -192,7 +155,7 @@ impl Directory {
         self.path.join(format!("{DATABASE}{suffix}"))
     }
 
-    /// Makes what was renamed or made in the directory last.
+    /// Makes created and renamed files of the directory durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
@@ -202,13 +165,13 @@ impl Directory {
     }
 }
 
-/// The names in a data directory that are Volley's.
+/// The paths in a data directory that Volley uses.
 fn ours(directory: &Path) -> impl Iterator<Item = PathBuf> {
     let names = ["", "-wal", "-shm", ".new", ".salvage"].map(|suffix| format!("{DATABASE}{suffix}"));
     names.into_iter().chain([HEADS, LOCK].map(Into::into)).map(|name| directory.join(name))
 }
 
-/// Refuses names of ours that lead elsewhere, before anything is opened.
+/// Refuses links, devices and the like at Volley's paths, before any of them is opened.
 pub(super) fn check_files(directory: &Path) -> Result<(), DiskError> {
     ours(directory).try_for_each(|path| check_file(&path))
 }
@@ -225,10 +188,10 @@ fn is_regular(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
 }
 
-/// Takes what others may read away from them, from databases that were put aside too. The directory itself stays as it is when it holds more than a log: then it may
-/// be somebody's home, or a mount that others need.
+/// Removes other users' rights to the log's files, including databases that were put aside. The directory keeps its
+/// rights if it holds other files too: then it may be a home directory, or a mount that other programs need.
 fn make_private(directory: &Path) -> Result<(), DiskError> {
-    let refused = |error: io::Error| system(directory, "take the rights of others away", &error);
+    let refused = |error: io::Error| system(directory, "remove other users' rights", &error);
     let mut narrowed = 0;
     let entries = fs::read_dir(directory).map_err(refused)?;
     let names: Vec<_> = entries.map_while(Result::ok).map(|entry| entry.file_name()).collect();
@@ -236,36 +199,38 @@ fn make_private(directory: &Path) -> Result<(), DiskError> {
     for path in names.iter().filter(is_ours).map(|name| directory.join(name)).filter(|path| is_regular(path)) {
         match files::make_private(&path, FILE_MODE) {
             Ok(was_wide) => narrowed += u32::from(was_wide),
-            // They belong to somebody else, who lets us write them.
-            Err(error) => tracing::warn!(path = %path.display(), %error, "others have rights to a file of the log"),
+            // Another user owns the file and lets this one write it.
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "other users may read or write a file of the log, and its rights cannot be changed; chown it to the server's user")
+            }
         }
     }
     if narrowed > 0 {
-        tracing::warn!(directory = %directory.display(), files = narrowed, "others could read the log's files; now its owner alone can");
+        tracing::warn!(directory = %directory.display(), files = narrowed, "other users could read the log's files; their rights were removed");
     }
     let is_all_ours = names.iter().all(|name| is_ours(&name) || name == "lost+found");
-    // The owner's own rights, and the group's if the operator gave it some on purpose (a set-group-id directory).
+    // The owner keeps its rights. So does the group of a set-group-id directory, which the operator set on purpose.
     let found = fs::metadata(directory).map_err(refused)?;
     if ![0, rustix::process::geteuid().as_raw()].contains(&found.uid()) {
-        tracing::warn!(directory = %directory.display(), uid = found.uid(), "the data directory belongs to a different user, who can replace the log");
+        tracing::warn!(directory = %directory.display(), uid = found.uid(), "the data directory belongs to a different user, who can replace the log; chown it to the server's user");
     }
     let is_shared_on_purpose = found.mode() & 0o2000 != 0;
     if is_all_ours && !is_shared_on_purpose {
         match files::make_private(directory, DIRECTORY_MODE) {
             Ok(true) => {
-                tracing::warn!(directory = %directory.display(), "others could look into the data directory; now its owner alone can");
+                tracing::warn!(directory = %directory.display(), "other users could list the data directory; their rights were removed");
             }
             Ok(false) => {}
-            // Somebody else's mount: the files in it are private all the same.
+            // The mount belongs to another user. The files in it are private all the same.
             Err(error) => {
-                tracing::warn!(directory = %directory.display(), %error, "others can look into the data directory");
+                tracing::warn!(directory = %directory.display(), %error, "other users can list the data directory, and its rights cannot be changed");
             }
         }
     }
     Ok(())
 }
 
-/// The database of a directory that somebody else may own.
+/// The path of the database in a directory that another process may have locked.
 pub(super) fn database_of(directory: &Path) -> PathBuf {
     directory.join(DATABASE)
 }
@@ -274,7 +239,7 @@ pub(super) fn system(directory: &Path, what: &'static str, error: &dyn std::fmt:
     DiskError::System { directory: directory.into(), what, why: error.to_string() }
 }
 
-/// Looks at the database's first bytes, and at nothing else. No database is fine.
+/// Checks the database's header and reads nothing else. A missing database is accepted.
 pub(super) fn check_format(directory: &Path) -> Result<(), DiskError> {
     const MAGIC: &[u8] = b"SQLite format 3\0";
     let path = database_of(directory);
@@ -299,7 +264,7 @@ pub(super) fn check_format(directory: &Path) -> Result<(), DiskError> {
 
 fn owner(lock: &mut File) -> String {
     let mut text = String::new();
-    // It may be about to write it.
+    // The other process may not have written its number yet.
     let _ = lock.take(32).read_to_string(&mut text);
     match text.trim().parse::<u32>() {
         Ok(pid) => format!("process {pid}"),

@@ -1,10 +1,10 @@
-//! The files of a log as the system sees them: regular, nobody else's, and still where they were.
+//! The files of a log as the operating system sees them: regular, private, and in their places.
 //!
-//! A name in the data directory may lead elsewhere: a link, a pipe that blocks whoever opens it, a device. What is written
-//! follows no link and goes into regular files alone. While the log runs, an operator or a script may take its files
-//! away; the open descriptors would go on working, into nowhere. [`FileWatch`] sees that.
+//! A name in the data directory may be a link, a device, or a pipe that blocks its reader. Volley follows no link there
+//! and opens only regular files. While the log runs, an operator or a script may move or delete its files. Writes to
+//! the open descriptors would still succeed, but the data would be lost. [`FileWatch`] notices that.
 //!
-//! Does not know: what stands in the files, SQLite.
+//! Does not know: the content of the files, SQLite.
 
 use rustix::fs::OFlags;
 use std::fs::{self, File, Metadata, Permissions};
@@ -12,13 +12,12 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Files are their owner's alone: they hold what people said. The umask does not change that.
+/// Only the owner reads and writes the files, because they hold what people said. The umask does not change that.
 pub(super) const FILE_MODE: u32 = 0o600;
 
-/// Of the data directory.
 pub(super) const DIRECTORY_MODE: u32 = 0o700;
 
-/// Opens a file of ours without following a link and without waiting for a pipe's other end.
+/// Options that open a file without following a link and without waiting for the other end of a pipe.
 pub(super) fn options() -> fs::OpenOptions {
     let mut options = File::options();
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
@@ -26,10 +25,10 @@ pub(super) fn options() -> fs::OpenOptions {
     options
 }
 
-/// What is wrong with a file that is to be ours; `None`: nothing, or it does not exist.
+/// Why the log must not use the file at `path`; `None` if it may, or if the file does not exist.
 ///
 /// # Errors
-/// When the system does not say.
+/// When the file cannot be examined.
 pub(super) fn fault(path: &Path) -> io::Result<Option<&'static str>> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -37,14 +36,14 @@ pub(super) fn fault(path: &Path) -> io::Result<Option<&'static str>> {
         Err(error) => return Err(error),
     };
     Ok(match () {
-        () if found.is_symlink() => Some("a link, and the file that it leads to would be written"),
+        () if found.is_symlink() => Some("a link, and Volley would write into the file that it leads to"),
         () if found.is_dir() => Some("a directory"),
         () if found.file_type().is_fifo() => Some("a named pipe"),
         () if !found.is_file() => Some("a device or a socket"),
         () if found.mode() & 0o002 != 0 => {
             Some("a file that every user may write; if its content is right, chmod it to 600")
         }
-        // What is written would be written under that name too, be it a backup or something else entirely.
+        // Volley would write into the file under its other name too, which may be a backup.
         () if found.nlink() > 1 + put_aside(path, &found) => Some(
             "a file with a second name (a hard link), which would be written too; copy it and put the copy in its place",
         ),
@@ -52,7 +51,8 @@ pub(super) fn fault(path: &Path) -> io::Result<Option<&'static str>> {
     })
 }
 
-/// Names `PATH.damaged-…` of the same file: a start that was killed while it put a damaged database aside leaves one.
+/// Counts the names `PATH.damaged-…` of the same file. A start that is killed while it puts a damaged database aside
+/// leaves one.
 fn put_aside(path: &Path, file: &Metadata) -> u64 {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return 0 };
     let prefix = format!("{name}.damaged-");
@@ -63,7 +63,7 @@ fn put_aside(path: &Path, file: &Metadata) -> u64 {
     fs::read_dir(folder).map_or(0, |entries| entries.map_while(Result::ok).filter(is_same).count() as u64)
 }
 
-/// Gives a file or directory that was just made exactly the rights of `mode`: the umask cuts what it is made with.
+/// Gives a file or directory that was just created exactly the rights of `mode`, whatever the umask is.
 ///
 /// # Errors
 /// When the system refuses.
@@ -71,7 +71,7 @@ pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     if file.metadata()?.mode() & 0o777 == mode { Ok(()) } else { file.set_permissions(Permissions::from_mode(mode)) }
 }
 
-/// Takes every right of others away from `path`. Says whether there was one.
+/// Removes the rights of other users from `path`. Returns whether there were any.
 ///
 /// # Errors
 /// When the system refuses.
@@ -81,7 +81,7 @@ pub(super) fn make_private(path: &Path, mode: u32) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    // The rights of what a link leads to are not ours to change.
+    // The target of a link may belong to another program; its rights do not change.
     let is_wide = !found.is_symlink() && found.mode() & 0o777 & !mode != 0;
     if is_wide {
         fs::set_permissions(path, Permissions::from_mode(found.mode() & mode))?;
@@ -89,70 +89,72 @@ pub(super) fn make_private(path: &Path, mode: u32) -> io::Result<bool> {
     Ok(is_wide)
 }
 
-/// Makes an empty file with the rights of [`FILE_MODE`], for somebody who would make it with more.
+/// Creates an empty file with the rights of [`FILE_MODE`], for SQLite, which would give it more.
 ///
 /// # Errors
-/// When there is one, or the system refuses.
+/// When the file exists, or the system refuses.
 pub(super) fn make(path: &Path) -> io::Result<()> {
     set_mode(&options().write(true).create_new(true).open(path)?, FILE_MODE)
 }
 
-/// Which file stands at a name: two descriptors of one file have the same.
+/// Device and inode of a file: equal for two descriptors of one file.
 pub(super) type FileId = (u64, u64);
 
 fn identity(found: &Metadata) -> FileId {
     (found.dev(), found.ino())
 }
 
-/// The regular file at `path`; `None` when there is none.
+/// The regular file at `path`; `None` if there is none.
 pub(super) fn identity_at(path: &Path) -> Option<FileId> {
     fs::symlink_metadata(path).ok().filter(Metadata::is_file).map(|found| identity(&found))
 }
 
-/// Looks whether the open files are still where they were.
+/// Checks whether the open files are still in their places.
 #[derive(Debug)]
 pub(super) struct FileWatch {
     files: [WatchedFile; 4],
-    /// Set for good once a file was seen to be shorter than before: what was cut does not come back.
+    /// Set when a file was shorter than before. It is never unset, because the data that was cut off is lost.
     cut: Option<String>,
 }
 
 #[derive(Debug)]
 struct WatchedFile {
     path: PathBuf,
-    /// Known from the first look that finds it.
+    /// Set by the first look that finds the file.
     identity: Option<FileId>,
-    /// The longest that it was.
+    /// The file's greatest length so far.
     bytes: u64,
-    /// Up to this length it never becomes shorter by itself.
+    /// SQLite never shortens the file below this length.
     kept: u64,
+    /// SQLite creates the file again whenever it opens the database.
     is_made_anew: bool,
 }
 
 impl FileWatch {
-    /// Of a database that is open, of the side file, and of the write-ahead log and its index, which whoever opens the
-    /// database may make anew. `wal_kept`: what the write-ahead log is at most shortened to while it is open.
+    /// Watches an open database, the side file, and the write-ahead log with its index, which SQLite may create again
+    /// when it opens the database. While the database is open, SQLite never shortens the write-ahead log below
+    /// `wal_kept` bytes.
     pub(super) fn new(database: PathBuf, heads: PathBuf, wal: PathBuf, index: PathBuf, wal_kept: u64) -> Self {
         let files = [(database, u64::MAX, false), (heads, u64::MAX, false), (wal, wal_kept, true), (index, 0, true)];
         let files =
             files.map(|(path, kept, is_made_anew)| WatchedFile { path, identity: None, bytes: 0, kept, is_made_anew });
         let mut watch = Self { files, cut: None };
-        // What is missing now is not missed later: SQLite makes some of them when it needs them.
+        // A file that is missing now is not an error later: SQLite creates some of them when it needs them.
         let _ = watch.look();
         watch
     }
 
-    /// The database was opened anew: what stands beside it now is what was made with that.
+    /// The database was opened again: the files that SQLite created with it are the right ones from now on.
     pub(super) fn renew(&mut self) {
         for file in self.files.iter_mut().filter(|file| file.is_made_anew) {
             (file.identity, file.bytes) = (None, 0);
         }
     }
 
-    /// A few system calls.
+    /// Takes a few system calls.
     ///
     /// # Errors
-    /// What happened to which file, for the operator.
+    /// Which file is not in its place, and why, for the operator.
     pub(super) fn look(&mut self) -> Result<(), String> {
         if let Some(cut) = &self.cut {
             return Err(cut.clone());
@@ -170,7 +172,7 @@ impl FileWatch {
             if *file.identity.get_or_insert(identity(&found)) != identity(&found) {
                 return Err(format!("{path} is a different file than the one that the server opened"));
             }
-            // A write behind the cut would leave a hole, at which the next start stops reading.
+            // A write behind the cut would leave a hole, and the next start would stop reading there.
             if found.len() < file.bytes.min(file.kept) {
                 let cut = format!("{path} was cut from {} to {} bytes while the server runs", file.bytes, found.len());
                 return Err(self.cut.insert(cut).clone());

@@ -1,7 +1,7 @@
-//! One group commit: what was asked for since the last one, by all rooms of the node, as one transaction.
+//! One group commit: the commands of all rooms of the node since the last one, as one transaction.
 //!
-//! Rooms are changed on copies; only when the commit is through do the copies take the place of what the rooms know
-//! ([`GroupCommit::publish`]). So a transaction that fails leaves no trace in memory either.
+//! It changes copies of the rooms' rows. The copies replace the rows only after the commit ([`GroupCommit::publish`]),
+//! so a transaction that fails leaves no trace in memory.
 //!
 //! Does not know: when a group begins, what a failed commit means.
 
@@ -19,31 +19,32 @@ use rusqlite::Connection;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Events that retention drops in one group at most, over all rooms: what one room may drop by one order. Rooms that come
-/// too late get their turn with their next order.
+/// Events that retention removes in one group at most, over all rooms: as many as one order may remove from one room.
+/// Rooms beyond this bound are served with their next order.
 const GROUP_RETAIN_EVENTS_MAX: usize = RETAIN_EVENTS_MAX;
 
-/// What a transaction has done so far, to be told when it is committed.
+/// The changes and answers of a transaction, which [`Self::publish`] makes visible after the commit.
 pub(super) struct GroupCommit {
     outcomes: Vec<CommandOutcome>,
-    /// By room number.
+    /// The rooms that the transaction changes, by number.
     touched: HashMap<i64, Touched>,
-    /// Whether there is a transaction at all: a group of empty batches needs none.
+    /// Whether a transaction was begun: a group of empty batches needs none.
     pub(super) began: bool,
     pub(super) events: usize,
     pub(super) bytes: usize,
     pub(super) dropped: usize,
-    /// Rooms that were made.
+    /// The numbers of new rooms.
     pub(super) created: Vec<i64>,
-    /// Rooms whose head changed: number, epoch, last.
+    /// The rows of rooms whose newest offset may have changed.
     pub(super) heads: Vec<RoomRow>,
+    /// How many events retention may still remove.
     retain_left: usize,
 }
 
 struct Touched {
     room: Arc<OpenRoom>,
     row: RoomRow,
-    /// Differs from what the transaction has stored.
+    /// The row differs from the one that the transaction has stored.
     is_dirty: bool,
 }
 
@@ -68,7 +69,7 @@ impl GroupCommit {
         }
     }
 
-    /// Does one command inside the transaction.
+    /// Executes one command inside the transaction.
     pub(super) fn write(&mut self, conn: &Connection, ids: &mut Ids, command: &LogCommand) -> rusqlite::Result<()> {
         match command {
             LogCommand::Append { room, ticket, events, now_ms, .. } => {
@@ -80,7 +81,7 @@ impl GroupCommit {
         }
     }
 
-    /// Stores the rooms' rows: the last act before the commit.
+    /// Stores the rooms' rows, as the last step before the commit.
     pub(super) fn flush(&mut self, conn: &Connection) -> rusqlite::Result<()> {
         fail_point!("in_append");
         for touched in self.touched.values_mut().filter(|touched| touched.is_dirty) {
@@ -91,7 +92,7 @@ impl GroupCommit {
         Ok(())
     }
 
-    /// The transaction is in the log: everybody learns it, in order.
+    /// Answers the commands of a transaction that is in the log, in their order.
     pub(super) fn publish(self) {
         fail_point!("synced_not_acked");
         for (_, touched) in self.touched {
@@ -155,7 +156,7 @@ impl GroupCommit {
             let offset = row.last + 1;
             row.digest = digest::extend(row.digest, offset, event);
             let record = Record { offset, at_ms: row.at_ms, digest: row.digest, event: event.clone() };
-            // Maps of JSON values always serialise; were it otherwise, the batch must fail and not end in part.
+            // Maps of JSON values always serialise. If one did not, the whole batch would fail, not a part of it.
             let body = serde_json::to_string(event)
                 .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
             insert_event(conn, row.id, &record, &body)?;
@@ -198,7 +199,7 @@ impl GroupCommit {
 
     fn open(&mut self, conn: &Connection, ids: &mut Ids, request: &OpenRequest) -> rusqlite::Result<()> {
         self.begin(conn)?;
-        // What this group appended to an earlier opening of the room has to be seen here.
+        // Batches that this group appended to an earlier opening of the room must be visible here.
         for touched in self.touched.values_mut().filter(|touched| touched.is_dirty && touched.room.name == request.name)
         {
             touched.row.store(conn)?;
@@ -229,7 +230,7 @@ impl GroupCommit {
         Ok(())
     }
 
-    /// The rooms that are written to, for a log line.
+    /// The names of the changed rooms, for a log line.
     pub(super) fn names(&self) -> Vec<RoomId> {
         self.touched.values().map(|touched| touched.room.name.clone()).collect()
     }

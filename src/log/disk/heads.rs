@@ -1,15 +1,17 @@
 //! The side file `volley.heads`: each room's newest offset, outside of the database.
 //!
-//! A database whose write-ahead log is lost, cut or older than it was looks whole: it merely ends earlier, and
-//! subscribers who have seen more would take what comes next for what they have. So after each commit the newest
-//! offset of each room in it is written here too. What the process wrote survives its death, so after a SIGKILL the two
-//! agree exactly; after a power loss this file may be behind, never ahead (it is written after the commit is durable), and
-//! being behind says nothing. A room's first entry is synced before its opening is answered, so that a missing one is damage. A room whose log ends before its entry here has lost its tail.
+//! A database whose write-ahead log is lost, cut or outdated looks whole: it only ends earlier. Subscribers that have
+//! seen later events would mistake new ones for those. So after each commit the newest offset of each of its rooms is
+//! written here too. A room whose log ends before its entry has lost its tail.
 //!
-//! One 32-byte entry per room number, so that none crosses a sector: epoch, offset, CRC-32 of the two and the number.
-//! Entry 0 is the header: magic, the database's instance, CRC-32. An entry of zeros says nothing.
+//! After a SIGKILL the file and the database agree exactly, because the system keeps what the process wrote. After a
+//! power loss the file may be behind, which is no damage. It is never ahead, because it is written after the commit is
+//! durable. A room's first entry is synced before its opening is answered, so a missing entry is damage.
 //!
-//! Does not know: SQLite, what becomes of a room that lost its tail.
+//! There is one 32-byte entry per room number, so that no entry crosses a sector: epoch, offset, CRC-32 of the two and
+//! the number. Entry 0 is the header: magic, the database's instance, CRC-32. An entry of zeros is unused.
+//!
+//! Does not know: SQLite, what happens to a room that lost its tail.
 
 use super::files;
 use crate::protocol::ids::{Epoch, Hex64, Offset};
@@ -21,28 +23,25 @@ use std::path::Path;
 const ENTRY_BYTES: usize = 32;
 const MAGIC: &[u8; 8] = b"VOLYHDS1";
 
-/// Entries that are read at once when the file is looked through: 64 KiB.
+/// Entries that a [`HeadsReader`] reads at once: 64 KiB.
 const PIECE_ENTRIES: u64 = 2_048;
 
-/// The open side file.
 #[derive(Debug)]
 pub(super) struct HeadsFile {
     file: File,
 }
 
-/// What the file says of a room.
+/// A room's entry in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotedHead {
-    /// Nothing.
     Nothing,
-    /// It reached this offset in this epoch.
+    /// The log reached this offset in this epoch.
     Head(Epoch, Offset),
-    /// The entry is damaged.
     Damaged,
 }
 
 impl HeadsFile {
-    /// Opens the file that belongs to `instance`; `None` when there is none, or another one's.
+    /// Opens the file of the database `instance`; `None` if it does not exist or belongs to a different database.
     pub(super) fn open(path: &Path, instance: u64) -> io::Result<Option<Self>> {
         let file = match files::options().write(true).open(path) {
             Ok(file) => file,
@@ -58,7 +57,7 @@ impl HeadsFile {
         Ok(is_ours.then(|| Self { file }))
     }
 
-    /// Makes an empty file, in place of one that may be there.
+    /// Creates an empty file, or replaces an existing one.
     pub(super) fn create(path: &Path, instance: u64) -> io::Result<Self> {
         let file = files::options().write(true).create(true).truncate(true).open(path)?;
         files::set_mode(&file, files::FILE_MODE)?;
@@ -76,28 +75,26 @@ impl HeadsFile {
         header
     }
 
-    /// Notes a room's newest offset. To the operating system, not to the device.
+    /// Writes a room's newest offset, without a sync.
     pub(super) fn note(&self, room: i64, epoch: Epoch, last: Offset) -> io::Result<()> {
         self.file.write_all_at(&entry(room, epoch, last), at(room))
     }
 
-    /// Forgets a room.
     pub(super) fn forget(&self, room: i64) -> io::Result<()> {
         self.file.write_all_at(&[0; ENTRY_BYTES], at(room))
     }
 
-    /// To the device.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 
-    /// Reads entries in the order of their numbers.
+    /// A reader of entries, to be asked for rising numbers.
     pub(super) fn reader(&self) -> HeadsReader<'_> {
         HeadsReader { heads: self, from: 0, piece: Vec::new() }
     }
 }
 
-/// Looks through the file in pieces: ask for rising numbers.
+/// Reads the file in pieces, which is fast if the numbers asked for rise.
 pub(super) struct HeadsReader<'a> {
     heads: &'a HeadsFile,
     from: u64,
@@ -105,7 +102,6 @@ pub(super) struct HeadsReader<'a> {
 }
 
 impl HeadsReader<'_> {
-    /// What the file says of `room`.
     pub(super) fn get(&mut self, room: i64) -> io::Result<NotedHead> {
         let Ok(number) = u64::try_from(room) else { return Ok(NotedHead::Nothing) };
         let from = number - number % PIECE_ENTRIES;
@@ -115,7 +111,7 @@ impl HeadsReader<'_> {
             let mut done = 0;
             while done < self.piece.len() {
                 match self.heads.file.read_at(&mut self.piece[done..], from * ENTRY_BYTES as u64 + done as u64) {
-                    Ok(0) => break, // Beyond the end nothing was ever noted.
+                    Ok(0) => break, // Entries beyond the end were never written.
                     Ok(count) => done += count,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => return Err(error),

@@ -1,15 +1,14 @@
-//! Numbers of stored rooms, and their epochs.
+//! The numbers of stored rooms, and new epochs.
 //!
-//! Numbers are small and used again, so that the side file of heads, which has an entry per number, stays small too.
+//! Numbers are small and reused, so that the side file of heads, which has an entry per number, stays small.
 //!
 //! Does not know: names.
 
 use crate::protocol::ids::{Epoch, Hex64};
 
-/// See the module's page.
 #[derive(Debug)]
 pub(super) struct Ids {
-    /// Below `next`, and not in use.
+    /// Numbers below `next` that are not in use.
     free: Vec<i64>,
     next: i64,
     used: usize,
@@ -17,14 +16,14 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// None in use; at most `max` at one time.
+    /// No number is in use; at most `max` will be at the same time.
     pub(super) fn new(max: usize) -> Self {
         Self { free: Vec::new(), next: 1, used: 0, max }
     }
 
-    /// Notes a number that is in use; they come in rising order.
+    /// Marks a number as in use. Numbers must be given in rising order.
     pub(super) fn note(&mut self, id: i64) {
-        // A gap larger than the bound can only come from damage; its numbers are not missed.
+        // A gap larger than the bound can only come from damage. Its numbers need not be found again.
         let gap = self.next.max(id - self.max as i64)..id;
         let space = self.max.saturating_sub(self.free.len());
         self.free.extend(gap.take(space));
@@ -32,7 +31,7 @@ impl Ids {
         self.used += 1;
     }
 
-    /// A number for a new room; `None` when all are in use.
+    /// A number for a new room; `None` if all are in use.
     pub(super) fn take(&mut self) -> Option<i64> {
         if self.is_full() {
             return None;
@@ -44,13 +43,12 @@ impl Ids {
         })
     }
 
-    /// The number is in use no more, or never was.
+    /// Makes a number available that is no longer in use, or was never used.
     pub(super) fn give_back(&mut self, id: i64) {
         self.free.push(id);
         self.used = self.used.saturating_sub(1);
     }
 
-    /// How many are in use.
     pub(super) fn used(&self) -> usize {
         self.used
     }
@@ -59,8 +57,8 @@ impl Ids {
         self.used >= self.max
     }
 
-    /// A new one, at random: clients of any other incarnation must not take it for theirs.
-    #[expect(clippy::unused_self, reason = "one place for both")]
+    /// A random epoch, so that clients never mistake the log for another incarnation of it.
+    #[expect(clippy::unused_self, reason = "numbers and epochs come from one place")]
     pub(super) fn epoch(&self) -> Epoch {
         Hex64(rand::random())
     }

@@ -1,9 +1,9 @@
-//! Looking at a log from the outside: what `volley log` prints. Only reads, and works beside a running server.
+//! Inspection of a log for `volley log`. It only reads, and works beside a running server.
 //!
-//! Each room is looked at in a transaction of its own, so that the server's checkpoints are never held up for long; what the
-//! server does in between is seen or not seen, a room at a time.
+//! Each room is read in a transaction of its own, so that it never delays the server's checkpoints for long. Commits of
+//! the server between two rooms are visible in the later room only.
 //!
-//! Does not know: how anything is healed, how it is printed.
+//! Does not know: how damage is healed, how a room is printed.
 
 use super::directory::{DiskError, check_files, check_format, database_of, system};
 use super::recovery::walk::{RoomClaim, Walk};
@@ -15,28 +15,24 @@ use crate::protocol::ids::{Epoch, Offset};
 use rusqlite::Connection;
 use std::path::Path;
 
-/// One room as it is stored.
+/// A stored room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomInfo {
-    /// Its id; `#` and its number when that cannot be read.
+    /// The room's id; `#` and its number if the id cannot be read.
     pub name: String,
-    /// Its incarnation.
     pub epoch: Epoch,
-    /// First retained offset.
     pub first: Offset,
-    /// Newest offset.
     pub last: Offset,
-    /// Retained events.
+    /// Retained events, and the bytes that they count for retention.
     pub events: usize,
-    /// What they count for retention.
     pub bytes: usize,
-    /// Wall clock of the newest, in milliseconds since the Unix epoch; 0 when there never was one.
+    /// Time of the newest event, in milliseconds since the Unix epoch; 0 if the room never had one.
     pub at_ms: u64,
-    /// What is wrong, if it was looked for and found.
+    /// The first damage found; always `None` unless the room was verified.
     pub damage: Option<String>,
 }
 
-/// A log that is looked at.
+/// A log that is open for inspection.
 pub struct Inspector {
     conn: Connection,
     path: std::path::PathBuf,
@@ -47,37 +43,38 @@ impl Inspector {
     /// Opens the log in `directory`.
     ///
     /// # Errors
-    /// [`DiskError`]: there is none, or it cannot be read.
+    /// [`DiskError`] if there is no log, or if it cannot be read.
     pub fn open(directory: &Path) -> Result<Self, DiskError> {
         let path = database_of(directory);
         match std::fs::metadata(directory) {
             Ok(found) if !found.is_dir() => return Err(DiskError::NotADirectory(directory.into())),
             Ok(_) if path.symlink_metadata().is_err() => return Err(DiskError::Empty(directory.into())),
-            // Even a reader writes the index of the write-ahead log.
+            // A reader too writes the index of the write-ahead log.
             Ok(_) => check_files(directory).and_then(|()| check_format(directory))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(DiskError::Empty(directory.into()));
             }
-            Err(error) => return Err(system(directory, "look", &error)),
+            Err(error) => return Err(system(directory, "find the log", &error)),
         }
         let conn = schema::reader(&path, None).map_err(|error| system(directory, "open the log", &error))?;
         Ok(Self { conn, path, after: 0 })
     }
 
-    /// The next room, in the order of their numbers; `None` after the last.
+    /// The next room, in the order of the rooms' numbers; `None` after the last one. `verify`: check all of its
+    /// records.
     ///
     /// # Errors
-    /// [`DiskError::Damaged`] when SQLite cannot read on.
+    /// [`DiskError::Unreadable`] if SQLite cannot read on.
     pub fn next(&mut self, verify: bool) -> Result<Option<RoomInfo>, DiskError> {
         let done = self
             .look(verify)
             .map_err(|error| DiskError::Unreadable { path: self.path.clone(), why: error.to_string() });
-        // The transaction only held one room still.
+        // The transaction only served to read one room at one moment.
         let _ = self.conn.execute_batch("ROLLBACK");
         done
     }
 
-    /// Records that an earlier start put aside because they were damaged.
+    /// The number of damaged records that earlier starts put aside.
     ///
     /// # Errors
     /// As [`Self::next`].
@@ -87,7 +84,7 @@ impl Inspector {
             .map_err(|error| DiskError::Unreadable { path: self.path.clone(), why: error.to_string() })
     }
 
-    /// What SQLite says of its own structure; `None` when all is well.
+    /// The first damage that SQLite finds in its own structure; `None` if there is none.
     ///
     /// # Errors
     /// As [`Self::next`].
@@ -120,7 +117,7 @@ impl Inspector {
                     events: 0,
                     bytes: 0,
                     at_ms: 0,
-                    damage: Some("the room's row is damaged, its name too".to_owned()),
+                    damage: Some("the room's row is damaged, including its name".to_owned()),
                 }));
             }
         };
@@ -135,7 +132,7 @@ impl Inspector {
     }
 }
 
-/// Checks all records of a room: checksums, order, that each can be read, and the chain of digests.
+/// Checks all records of a room: their checksums and order, that each can be decoded, and the chain of digests.
 fn verify_room(conn: &Connection, row: &RoomRow) -> rusqlite::Result<Option<String>> {
     let mut select =
         conn.prepare_cached(&format!("SELECT {EVENT_COLUMNS} FROM events WHERE room = ?1 ORDER BY room, offset"))?;
@@ -150,14 +147,15 @@ fn verify_room(conn: &Connection, row: &RoomRow) -> rusqlite::Result<Option<Stri
         let Ok(event) = event else { break };
         let wrong = |why: Damage| Ok(Some(format!("at offset {}: {why}", event.offset)));
         let Ok(record) = event.record() else { return wrong(Damage::Event) };
-        // Of a deleted comment the digest cannot be had again; it goes on from the one that its checksum covers.
+        // The digest of a deleted comment cannot be computed again. The chain continues from the stored one, which the
+        // row's checksum covers.
         let is_deleted = matches!(&record.event, Event::Comment(comment) if comment.deleted);
         if !is_deleted && digest::extend(digest, record.offset, &record.event) != record.digest {
             return wrong(Damage::Digest);
         }
         digest = record.digest;
     }
-    // The side file is for the next start.
+    // The side file is not read here; the next start checks it.
     let known = Some(super::heads::NotedHead::Head(row.epoch, row.last));
     Ok(walk.end(known, Epoch::default).err().map(|cure| format!("at offset {}: {}", cure.at, cure.why)))
 }

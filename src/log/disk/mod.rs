@@ -1,40 +1,41 @@
 //! The durable log of one node, on SQLite.
 //!
-//! A directory holds it: `volley.db` (with `volley.db-wal` and `volley.db-shm` beside it while it is in use), the side file
-//! `volley.heads` ([`heads`]), and `volley.lock`, which the owning process holds locked.
+//! A directory holds it: `volley.db` (with `volley.db-wal` and `volley.db-shm` beside it while it is in use), the side
+//! file `volley.heads` ([`heads`]), and `volley.lock`, which the owning process holds locked.
 //!
-//! One storage thread ([`writer`]) owns the only connection that writes. Appends of all rooms go to it through one bounded
-//! queue. It waits until the burst of a tick's batches is over, then commits them as one transaction ([`group`]): one sync of
-//! the device for all rooms, while the next group gathers in the queue. The deliveries go to the rooms after that sync. Reads
-//! of history do not use this thread, but connections of their own ([`readers`]).
+//! One storage thread ([`writer`]) owns the only connection that writes. Appends of all rooms go to it through one
+//! bounded queue. It waits until the burst of a tick's batches is over, then commits them as one transaction
+//! ([`group`]): one sync of the device for all rooms, while the next group gathers in the queue. The deliveries go to
+//! the rooms after that sync. Reads of history do not use this thread, but connections of their own ([`readers`]).
 //!
 //! # What a failure means
 //!
 //! *Delivered* means: the transaction is in the write-ahead log (WAL) and, with `fsync`, the device has confirmed it.
-//! *Failed* means: it is not in the log, and a crash will not bring it back. The second promise is the harder one. In WAL mode
-//! SQLite's commit writes the transaction's pages as frames behind the last valid frame, the last of them with a commit mark.
-//! Then it syncs, and only then does it move the end of the log, which is in the index that all connections share. Each
-//! frame has a checksum that continues the one of the frame before it. Recovery after a crash accepts frames while the
-//! checksums chain, up to the last commit mark. So:
+//! *Failed* means: it is not in the log, and a crash will not bring it back. The second promise is the harder one. In
+//! WAL mode SQLite's commit writes the transaction's pages as frames behind the last valid frame, the last of them with
+//! a commit mark. Then it syncs, and only then does it move the end of the log, which is in the index that all
+//! connections share. Each frame has a checksum that continues the one of the frame before it. Recovery after a crash
+//! accepts frames while the checksums chain, up to the last commit mark. So:
 //!
 //! - An error before `COMMIT`: no commit mark was written. The transaction is rolled back and is surely not in the log.
-//! - `COMMIT` fails because the disk is full: the frame with the commit mark is written last, and it was not written whole.
-//!   The transaction is surely not in the log. The batch is answered at once and the next one is tried, so the log works again
-//!   as soon as there is space.
-//! - `COMMIT` fails otherwise, usually in the sync: all frames may be in the file, marks included. The running process does
-//!   not see them, because the log's end did not move, but recovery after a crash would: the batch is *in doubt*. A second
-//!   sync that succeeds would prove nothing, because after a failed one Linux treats the pages as written. So these frames
-//!   must be overwritten before anything is built upon them. The storage thread commits something harmless on the same
-//!   connection: it goes to the same place in the WAL, over the first frame in doubt, and the frames behind it no longer
-//!   chain. Once *that* commit is synced, the batch is surely not in the log, and only then is it answered as failed. Until
-//!   then its answer is held back and new appends are refused as unavailable. If the process dies before, no client was told
-//!   anything, and recovery may find the batch or not.
-//! - A checkpoint, which copies frames into the database file, fails: the WAL still has everything, but SQLite may remember
-//!   pages as copied although their sync failed. All connections are closed and opened again, which makes it forget; the next
-//!   checkpoint copies all pages again. For the same reason a close never checkpoints (`SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE`).
+//! - `COMMIT` fails because the disk is full: the frame with the commit mark is written last, and it was not written
+//!   whole. The transaction is surely not in the log. The batch is answered at once and the next one is tried, so the
+//!   log works again as soon as there is space.
+//! - `COMMIT` fails otherwise, usually in the sync: all frames may be in the file, marks included. The running process
+//!   does not see them, because the log's end did not move, but recovery after a crash would: the batch is *in doubt*.
+//!   A second sync that succeeds would prove nothing, because after a failed one Linux treats the pages as written. So
+//!   these frames must be overwritten before anything is built upon them. The storage thread commits something harmless
+//!   on the same connection: it goes to the same place in the WAL, over the first frame in doubt, and the frames behind
+//!   it no longer chain. Once *that* commit is synced, the batch is surely not in the log, and only then is it answered
+//!   as failed. Until then its answer is held back and new appends are refused as unavailable. If the process dies
+//!   before, no client was told anything, and recovery may find the batch or not.
+//! - A checkpoint, which copies frames into the database file, fails: the WAL still has everything, but SQLite may
+//!   remember pages as copied although their sync failed. All connections are closed and opened again, which makes it
+//!   forget; the next checkpoint copies all pages again. For the same reason a close never checkpoints
+//!   (`SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE`).
 //!
-//! The start ([`recovery`]) finds what is damaged, cut off or older than it was. A room to which that happened begins a new
-//! epoch, so that no subscriber mistakes new events for those it already has.
+//! The start ([`recovery`]) finds what is damaged, cut off or older than it was. A room to which that happened begins a
+//! new epoch, so that no subscriber mistakes new events for those it already has.
 //!
 //! Does not know: rooms' rules, frames, sockets, configuration files.
 
@@ -89,10 +90,10 @@ pub struct DiskLog {
 }
 
 impl DiskLog {
-    /// Opens the log: takes the directory, recovers what a crash left, checks every record and heals what is damaged.
+    /// Opens the log: locks the directory, recovers from a crash, checks every record and repairs damage.
     ///
     /// # Errors
-    /// [`DiskError`]; then nothing was changed that could not be changed again.
+    /// [`DiskError`]. A later start can try again from the same state.
     pub fn start(options: &Options) -> Result<Self, DiskError> {
         let directory = Directory::claim(&options.directory)?;
         let (stored, report) = recovery::recover(&directory, options)?;
@@ -114,15 +115,15 @@ impl DiskLog {
         Ok(Self { shared, thread: Mutex::new(Some(thread)), _directory: directory })
     }
 
-    /// Stores what was taken, copies the write-ahead log into the database, and ends the storage thread. Appends after this are
-    /// refused.
+    /// Stores all admitted batches, copies the write-ahead log into the database, and ends the storage thread. Later
+    /// appends are refused.
     pub fn stop(&self) {
         self.shared.is_stopping.store(true, Ordering::Release);
         if let Some(thread) = self.thread.lock().take() {
-            // A full queue keeps it awake by itself; in a pause of settling it has to be called.
+            // A full queue keeps the thread awake, so the command may be lost. A pause of settling ends by `unpark`.
             let _ = self.shared.queue.try_send(LogCommand::Wake);
             thread.thread().unpark();
-            // A panic ends the process where it happens.
+            // An error is impossible: a panic of this thread ends the process.
             let _ = thread.join();
         }
     }
@@ -135,7 +136,7 @@ impl DiskLog {
     }
 
     fn forget(&self, room: &RoomId) {
-        // The count falls under the entry's lock: who finds the name free must also find its place free.
+        // The count falls under the entry's lock: an opening that finds the name free also finds a place.
         let give_back = |_: &RoomId, _: &RoomPlace| self.shared.count.fetch_sub(1, Ordering::AcqRel) > 0;
         if let Some((_, RoomPlace::Open(open))) = self.shared.rooms.remove_if(room, give_back) {
             open.close();
@@ -211,7 +212,7 @@ impl Log for DiskLog {
     }
 
     fn read(&self, room: &RoomId, after: Offset, limit: Limit) -> Result<Vec<Record>, ReadError> {
-        // Who is up to date needs no database.
+        // A reader that is up to date needs no database.
         if let Some(open) = self.room(room)
             && open.row.lock().last == after
         {
@@ -235,10 +236,10 @@ impl Log for DiskLog {
 
     fn retain(&self, room: &RoomId, retention: &Retention, now_ms: u64, base: Base) {
         if let Some(open) = self.room(room) {
-            // A log that was just opened had nothing but the wall clock to tell its time by.
+            // The log time of a room that was just opened comes from the wall clock, which may be wrong.
             let now_ms = now_ms.min(clock::patient_ms());
             open.order_retention(RetainOrder { retention: *retention, now_ms, base });
-            // When the queue is full, the room's next append finds the order.
+            // If the queue is full, the room's next append executes the order.
             let _ = self.shared.queue.try_send(LogCommand::Retain { room: open });
         }
     }
@@ -248,7 +249,7 @@ impl Log for DiskLog {
     }
 }
 
-/// What an event takes in the queue, about.
+/// About how many bytes an event takes in the queue.
 fn size_hint(event: &Event) -> usize {
     size_of::<Event>()
         + match event {

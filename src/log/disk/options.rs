@@ -6,7 +6,6 @@ use crate::config::Durability;
 use crate::health::Health;
 use std::path::PathBuf;
 
-/// See the module's page.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The data directory. Created if it does not exist; its parent must exist.
@@ -20,8 +19,8 @@ pub struct Options {
     pub age_ms: u64,
     /// The write-ahead log is copied into the database once about this much was written to it.
     pub checkpoint_bytes: usize,
-    /// A commit begins once no batch has arrived for about this long: the batches of one tick arrive in a burst and share a
-    /// commit. When every open room's batch is there, the commit does not wait.
+    /// A commit begins once no batch has arrived for about this long: the batches of one tick arrive in a burst and
+    /// share a commit. When every open room's batch is there, the commit does not wait.
     pub quiet_us: u64,
     /// Commits begin at least this far apart. No commit waits longer than this for the end of a burst.
     pub pace_us: u64,
@@ -31,15 +30,15 @@ pub struct Options {
     pub health: Health,
 }
 
-/// For [`Options::checkpoint_bytes`]: reading this much again after a crash takes far less than a second, and one copy serves
-/// some hundred commits.
+/// For [`Options::checkpoint_bytes`]: reading this much again after a crash takes far less than a second, and one copy
+/// serves some hundred commits.
 pub const CHECKPOINT_BYTES: usize = 32 << 20;
 
-/// For [`Options::quiet_us`]: a shard hands over the batches of its rooms some microseconds apart. On an idle machine half of it
-/// was enough, and twice as much gained nothing (`benches/disk_log.rs` measures all three).
+/// For [`Options::quiet_us`]: a shard hands over the batches of its rooms some microseconds apart. On an idle machine
+/// half of it was enough, and twice as much gained nothing (`benches/disk_log.rs` measures all three).
 pub const QUIET_US: u64 = 500;
 
-/// For [`Options::pace_us`]. Rooms tick together, so there is usually one commit per tick. This bound matters for batches that
-/// are out of step: ticks of a few milliseconds, late shards, batches delayed by a slow commit. Without it, each of them would
-/// cause a commit.
+/// For [`Options::pace_us`]. Rooms tick together, so there is usually one commit per tick. This bound matters for
+/// batches that are out of step: ticks of a few milliseconds, late shards, batches delayed by a slow commit. Without
+/// it, each of them would cause a commit.
 pub const PACE_US: u64 = 10_000;

@@ -1,9 +1,9 @@
-//! A few connections that only read, for reads of history beside the storage thread.
+//! A few read-only connections, for reads of history beside the storage thread.
 //!
-//! Each read is one transaction and sees the log as it stood at one moment. While a reader is at it, a checkpoint cannot
-//! finish, so reads are short: their limits are their bound.
+//! Each read is one transaction and sees the log at one moment. A checkpoint cannot finish during a read, so the limits
+//! of a read keep it short.
 //!
-//! Does not know: who is open, the storage thread.
+//! Does not know: which rooms are open, the storage thread.
 
 use super::files::{self, FileId};
 use super::row::{EVENT_COLUMNS, EventRow, RoomRow, cost};
@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-/// Connections at one time; more readers wait. Reads are served from few threads, and each connection holds a cache.
+/// Connections at the same time; further readers wait. Few threads read, and each connection has a cache.
 const CONNECTIONS_MAX: usize = 4;
 
 /// At most one line a second says that the log cannot be read.
@@ -26,10 +26,9 @@ static SELECT: LazyLock<String> = LazyLock::new(|| {
     format!("SELECT {EVENT_COLUMNS} FROM events WHERE room = ?1 AND offset > ?2 ORDER BY offset LIMIT ?3")
 });
 
-/// See the module's page.
 pub(super) struct Readers {
     path: PathBuf,
-    /// The database that the log is in, whatever stands at its name later.
+    /// The database that was opened. A different file may appear under its name later.
     database: Option<FileId>,
     vfs: Option<String>,
     pool: Mutex<Pool>,
@@ -39,9 +38,8 @@ pub(super) struct Readers {
 #[derive(Default)]
 struct Pool {
     idle: Vec<Connection>,
-    /// Lent out now.
     lent: usize,
-    /// None is lent while the storage thread sets up anew.
+    /// No connection is lent while the storage thread closes and opens the database.
     is_paused: bool,
     complained_us: Option<u64>,
 }
@@ -51,17 +49,15 @@ impl Readers {
         Self { database: files::identity_at(&path), path, vfs, pool: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// The records after `after`.
     pub(super) fn read(&self, room: &RoomId, after: Offset, limit: Limit) -> Result<Vec<Record>, ReadError> {
         self.with(|conn| read(conn, room, after, limit))?
     }
 
-    /// The stored head.
     pub(super) fn head(&self, room: &RoomId) -> Result<Option<Head>, ReadError> {
         self.with(|conn| Ok(RoomRow::by_name(conn, room)?.map(|row| row.head())))
     }
 
-    /// Closes all connections, waits for those at work, and lets nobody in before [`Self::resume`].
+    /// Waits for reads in progress and closes all connections. Reads after this wait for [`Self::resume`].
     pub(super) fn pause(&self) {
         let mut pool = self.pool.lock();
         pool.is_paused = true;
@@ -76,7 +72,7 @@ impl Readers {
         self.changed.notify_all();
     }
 
-    /// A pipe in the database's place would stop the reader, and a copy of it would tell an old story.
+    /// Refuses a different file in the database's place: a pipe would block the reader, and a copy would be outdated.
     fn connect(&self) -> rusqlite::Result<Connection> {
         if files::identity_at(&self.path) != self.database {
             return Err(schema::cannot_open(format!("{} is not the file that the server opened", self.path.display())));
@@ -105,7 +101,7 @@ impl Readers {
                 pool.idle.push(conn);
                 Ok(found)
             }
-            // The connection goes too: what is wrong with it may stay with it.
+            // The connection is closed too, because it may be the cause of the error.
             Err(error) => {
                 let now_us = clock::now_us();
                 if pool.complained_us.is_none_or(|us| now_us.saturating_sub(us) >= COMPLAIN_US) {
@@ -121,7 +117,7 @@ impl Readers {
     }
 }
 
-/// Within a transaction, so that the bounds and the rows are of one moment.
+/// Runs inside a transaction, so that the bounds and the rows are of one moment.
 fn read(
     conn: &Connection,
     room: &RoomId,
@@ -140,7 +136,7 @@ fn read(
     let mut rows = select.query((row.id, after, count))?;
     let (mut records, mut bytes) = (Vec::new(), 0);
     while let Some(found) = rows.next()? {
-        // What was damaged since the start is an error here; at the next start it is healed.
+        // Damage that occurred since the start is an error here; the next start repairs it.
         let checked = EventRow::of(found)?.and_then(|event| {
             event.check()?;
             bytes += cost(event.body.len());
@@ -154,14 +150,14 @@ fn read(
             Ok(Some(record)) => records.push(record),
             Ok(None) => return Ok(Ok(records)),
             Err(damage) => {
-                tracing::error!(%room, offset = after + 1 + records.len() as u64, why = %damage, "the log is damaged; a restart heals it");
+                tracing::error!(%room, offset = after + 1 + records.len() as u64, why = %damage, "the log is damaged; restart the server, which repairs it");
                 return Ok(Err(ReadError::Unavailable));
             }
         }
     }
     let reached = after + records.len() as u64;
     if reached < row.last && records.len() < limit.events {
-        tracing::error!(%room, offset = reached + 1, "the log is damaged: a record is missing; a restart heals it");
+        tracing::error!(%room, offset = reached + 1, "the log is damaged: a record is missing; restart the server, which repairs it");
         return Ok(Err(ReadError::Unavailable));
     }
     Ok(Ok(records))

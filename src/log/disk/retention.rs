@@ -1,4 +1,4 @@
-//! What the store drops: by order of an open room, and by age from rooms that are closed.
+//! The removal of events and rooms: by order of an open room, and by age from closed rooms.
 //!
 //! Does not know: deliveries, threads. Everything happens inside a transaction of the caller.
 
@@ -9,8 +9,8 @@ use crate::protocol::ids::{Digest, Hex64, Offset};
 use rusqlite::Connection;
 use std::sync::LazyLock;
 
-/// Drops what `retention` does not keep of the room, oldest first, at most `events_max`, and nothing that `base` does not
-/// cover. Changes `row`; storing it is the caller's. Says how many went.
+/// Removes the room's events that `retention` does not keep, oldest first: at most `events_max`, and only events that
+/// `base` covers. Changes `row`, which the caller stores. Returns the number of removed events.
 pub(super) fn trim(
     conn: &Connection,
     row: &mut RoomRow,
@@ -51,7 +51,8 @@ pub(super) fn trim(
 static SELECT_FROM: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {ROOM_COLUMNS} FROM rooms WHERE id > ?1 ORDER BY id LIMIT ?2"));
 
-/// The stored rooms after number `after`, in order. Rows that are damaged are left alone until the next start.
+/// The stored rooms after number `after`, in order, and where to continue. Damaged rows are left out; the next start
+/// repairs them.
 pub(super) fn rooms_after(
     conn: &Connection,
     after: i64,
@@ -70,20 +71,20 @@ pub(super) fn rooms_after(
     Ok((found, if seen < count { None } else { last }))
 }
 
-/// Whether nothing of a closed room is worth keeping: all of it is older than `age_ms`.
+/// Whether a closed room can be removed: its newest event and its last opening are older than `age_ms`.
 pub(super) fn is_expired(row: &RoomRow, age_ms: u64, now_ms: u64) -> bool {
     now_ms.saturating_sub(row.at_ms.max(row.opened_ms)) > age_ms
 }
 
-/// Takes a whole room out of the log at once. Its events go in bounded pieces by [`sweep_doomed`]; until then its number is
-/// not free.
+/// Removes a room from the log at once. [`sweep_doomed`] removes its events in bounded pieces; until then its number is
+/// in use.
 pub(super) fn doom(conn: &Connection, id: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM rooms WHERE id = ?1")?.execute([id])?;
     conn.prepare_cached("INSERT INTO doomed VALUES (?1)")?.execute([id])?;
     Ok(())
 }
 
-/// Drops events of doomed rooms, at most `events_max`. Says how many, and which number is free now.
+/// Removes at most `events_max` events of doomed rooms. Returns how many, and the room number that is free now.
 pub(super) fn sweep_doomed(conn: &Connection, events_max: usize) -> rusqlite::Result<(usize, Option<i64>)> {
     let mut next = conn.prepare_cached("SELECT room FROM doomed LIMIT 1")?;
     let mut rows = next.query([])?;

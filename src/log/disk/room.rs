@@ -1,7 +1,7 @@
-//! An open room: what is on its way to the store, and what is on its way back to its sink.
+//! An open room: its last committed row, its deliveries, and its newest order of retention.
 //!
-//! Two locks, never held over the device: `state` guards the deliveries, which any thread may push on; `row` is the room as it
-//! was last committed, which the storage thread replaces.
+//! It has two locks, and neither is held while a thread waits for the device: `state` guards the deliveries, which any
+//! thread may hand on; `row` guards the committed row, which the storage thread replaces.
 //!
 //! Does not know: SQLite, other rooms.
 
@@ -12,21 +12,20 @@ use crate::protocol::ids::RoomId;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// See the module's page.
 pub(super) struct OpenRoom {
     pub(super) name: RoomId,
-    /// As committed. The storage thread works on a copy and puts it back when the commit is through.
+    /// The row as it was last committed. The storage thread changes a copy, and replaces this one after the commit.
     pub(super) row: Mutex<RoomRow>,
     state: Mutex<OpenState>,
 }
 
 struct OpenState {
     outbox: Outbox,
-    /// The newest order of `retain` that the storage thread has not seen.
+    /// The newest order that the storage thread has not taken.
     retain: Option<RetainOrder>,
 }
 
-/// What [`crate::log::Log::retain`] asked for.
+/// The arguments of one [`crate::log::Log::retain`].
 #[derive(Clone, Debug)]
 pub(super) struct RetainOrder {
     pub(super) retention: Retention,
@@ -40,13 +39,13 @@ impl OpenRoom {
         Self { name: row.name.clone(), row: Mutex::new(row), state: Mutex::new(state) }
     }
 
-    /// Takes a place for one more batch and hands it on by `send`, under the room's lock: so batches stand in the queue in
-    /// the order of their appends.
+    /// Counts one more batch in flight and queues it by `send`. Both happen under the room's lock, so that the batches
+    /// are in the queue in the order of their appends.
     pub(super) fn admit(&self, send: impl FnOnce() -> Result<(), AppendError>) -> Result<(), AppendError> {
         self.state.lock().outbox.admit(send)
     }
 
-    /// Hands the outcome of a batch to the sink, after those before it.
+    /// Hands the outcome of a batch to the sink, after the outcomes before it.
     pub(super) fn deliver(&self, delivery: Delivery) {
         self.state.lock().outbox.deliver(delivery);
     }
@@ -55,7 +54,7 @@ impl OpenRoom {
         self.state.lock().outbox.flush();
     }
 
-    /// Keeps the order; a newer one takes the place of one that was not seen yet.
+    /// Stores the order until the storage thread takes it. It replaces an order that was not taken yet.
     pub(super) fn order_retention(&self, order: RetainOrder) {
         let mut state = self.state.lock();
         if state.outbox.is_open() {
@@ -67,7 +66,7 @@ impl OpenRoom {
         self.state.lock().retain.take()
     }
 
-    /// From now on nothing is taken and nothing is delivered.
+    /// From now on no batch is admitted and none is delivered.
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.outbox.close();

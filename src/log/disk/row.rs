@@ -1,8 +1,8 @@
-//! What stands in the store's tables, and the checksums over it.
+//! The rows of the database's tables, and their checksums.
 //!
-//! Numbers of 64 bits that are no counts (epochs, digests) are stored as SQLite's signed integers, bit for bit.
+//! Epochs and digests, which are unsigned numbers of 64 bits, are stored bit for bit as SQLite's signed integers.
 //!
-//! Does not know: transactions, files, who asks.
+//! Does not know: transactions, files.
 
 use crate::log::{Base, Head, Record, deleted};
 use crate::protocol::event::{Event, Left};
@@ -11,38 +11,34 @@ use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, named_params};
 
-/// Bytes that a stored event counts beside its text: its numbers, and SQLite's headers.
+/// Bytes that an event counts beside its body: its numbers, and SQLite's headers.
 const OVERHEAD_BYTES: usize = 48;
 
-/// What an event of so many bytes of text counts for retention and for limits of reads.
+/// The bytes that an event counts for retention and for the limits of reads.
 pub(super) fn cost(body_bytes: usize) -> usize {
     body_bytes + OVERHEAD_BYTES
 }
 
-/// Why a row is not believed.
+/// Why a row cannot be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
-    /// The bytes are not those that were written.
-    #[error("a checksum does not fit")]
+    #[error("a checksum does not match")]
     Sum,
-    /// A column is not of its type.
     #[error("a column has the wrong type")]
     Shape,
-    /// It is intact and still no event.
-    #[error("an event cannot be read")]
+    /// The checksum matches, but the body is not an event.
+    #[error("an event cannot be decoded")]
     Event,
-    /// A record is not there.
     #[error("a record is missing")]
     Missing,
-    /// A record stands where the log does not reach.
-    #[error("a record stands outside its log")]
+    /// A record has an offset outside the room's bounds, or out of order.
+    #[error("a record is outside the bounds of its room")]
     Stray,
-    /// The digest does not follow from the records.
-    #[error("the digest does not fit the records")]
+    #[error("the digest does not match the records")]
     Digest,
 }
 
-/// A row of `events`, not yet decoded.
+/// A row of `events` whose checksum is not yet checked and whose body is not yet decoded.
 #[derive(Debug)]
 pub(super) struct EventRow<'a> {
     pub(super) room: i64,
@@ -53,11 +49,11 @@ pub(super) struct EventRow<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// The columns that [`EventRow::of`] reads, in their order.
+/// The columns that [`EventRow::of`] reads, in this order.
 pub(super) const EVENT_COLUMNS: &str = "room, offset, at_ms, digest, sum, body";
 
 impl<'a> EventRow<'a> {
-    /// Reads the columns, and believes none of them yet.
+    /// Reads the columns and checks their types only.
     pub(super) fn of(row: &'a Row<'_>) -> rusqlite::Result<Result<Self, Damage>> {
         let (room, offset, at_ms) = (integer(row, 0)?, integer(row, 1)?, integer(row, 2)?);
         let (digest, sum, body) = (integer(row, 3)?, integer(row, 4)?, row.get_ref(5)?);
@@ -72,13 +68,13 @@ impl<'a> EventRow<'a> {
         Ok(Ok(Self { room, offset, at_ms, digest: unsigned(digest), sum, body }))
     }
 
-    /// Whether the row is what was written.
+    /// Checks the row's checksum.
     pub(super) fn check(&self) -> Result<(), Damage> {
         let sum = event_sum(self.room, self.offset, self.at_ms, self.digest, self.body);
         if sum == self.sum { Ok(()) } else { Err(Damage::Sum) }
     }
 
-    /// The record that a checked row holds.
+    /// Decodes a checked row.
     pub(super) fn record(&self) -> Result<Record, Damage> {
         let event: Event = serde_json::from_slice(self.body).map_err(|_| Damage::Event)?;
         Ok(Record { offset: self.offset, at_ms: self.at_ms, digest: self.digest, event })
@@ -96,7 +92,7 @@ pub(super) fn event_sum(room: i64, offset: Offset, at_ms: u64, digest: Digest, b
     sum.finalize()
 }
 
-/// Stores one event; its text is `body`.
+/// Stores one event, whose JSON is `body`.
 pub(super) fn insert_event(conn: &Connection, room: i64, record: &Record, body: &str) -> rusqlite::Result<()> {
     let sum = event_sum(room, record.offset, record.at_ms, record.digest, body.as_bytes());
     let mut insert = conn.prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
@@ -104,7 +100,7 @@ pub(super) fn insert_event(conn: &Connection, room: i64, record: &Record, body: 
     Ok(())
 }
 
-/// Takes the texts of `comments` away, each with what stays of it. Says how much less they count now.
+/// Removes the texts of `comments`; each comes with what is left of it. Returns the bytes that they no longer count.
 pub(super) fn delete_comments(
     conn: &Connection,
     room: i64,
@@ -114,16 +110,17 @@ pub(super) fn delete_comments(
     if comments.peek().is_none() {
         return Ok(0);
     }
-    // Pages that a long text had to itself are filled with zeros too, this once: for all that retention drops it would cost
-    // as many writes as the pages that it frees.
+    // With ON, SQLite also fills pages with zeros that held only a part of a long text. For everything that retention
+    // removes, that would cost one write per freed page.
     conn.pragma_update(None, "secure_delete", "ON")?;
     let freed: rusqlite::Result<usize> = comments.map(|(offset, left)| delete_comment(conn, room, offset, left)).sum();
     conn.pragma_update(None, "secure_delete", "FAST")?;
     freed
 }
 
-/// Takes a comment's text away; its digest stays. Says how much less it counts now. What is there no more, no comment,
-/// deleted before, or damaged is left as it is: the last of these can be read by nobody, and the next start puts it aside.
+/// Removes a comment's text, but not its digest. Returns the bytes that it no longer counts. A record that is missing,
+/// is not a comment, was deleted before, or is damaged does not change. A damaged one cannot be read, and the next
+/// start puts it aside.
 fn delete_comment(conn: &Connection, room: i64, offset: Offset, left: Left) -> rusqlite::Result<usize> {
     let mut select = conn.prepare_cached(const_str(&SELECT_EVENT))?;
     let mut rows = select.query((room, offset))?;
@@ -138,7 +135,7 @@ fn delete_comment(conn: &Connection, room: i64, offset: Offset, left: Left) -> r
         }
         Ok(_) => return Ok(0),
         Err(damage) => {
-            tracing::error!(room, offset, why = %damage, "a record to be deleted is damaged; a restart heals the log");
+            tracing::error!(room, offset, why = %damage, "a record to be deleted is damaged; restart the server, which repairs the log");
             return Ok(0);
         }
     };
@@ -155,42 +152,40 @@ fn delete_comment(conn: &Connection, room: i64, offset: Offset, left: Left) -> r
     Ok(cost(before).saturating_sub(cost(body.len())))
 }
 
-/// A row of `rooms`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RoomRow {
     pub(super) id: i64,
     pub(super) name: RoomId,
     pub(super) epoch: Epoch,
-    /// First retained offset; `last + 1` when nothing is.
+    /// First retained offset; `last + 1` when no event is retained.
     pub(super) first: Offset,
     pub(super) last: Offset,
-    /// Retained events.
+    /// Retained events, and the bytes that they count ([`cost`]).
     pub(super) events: usize,
-    /// What they count ([`cost`]).
     pub(super) bytes: usize,
     /// The digest before the first retained record.
     pub(super) digest_before: Digest,
     /// The digest of the newest record.
     pub(super) digest: Digest,
-    /// The time of the newest record; 0 when there never was one.
+    /// The time of the newest record; 0 if the room never had one.
     pub(super) at_ms: u64,
-    /// When the room was opened last.
+    /// Wall clock of the room's last opening.
     pub(super) opened_ms: u64,
     pub(super) base: Option<Base>,
 }
 
-/// How far a stored row of `rooms` can be believed.
+/// How far a stored row of `rooms` can be trusted.
 #[derive(Debug)]
 pub(super) enum Belief {
-    /// It is what was written.
+    /// All checksums match.
     Whole(RoomRow),
-    /// The name is what was written; the rest has to come from the events. A base with its own checksum is kept.
+    /// Only the checksum of number and name matches, and perhaps that of the base. The rest has to come from the
+    /// events.
     Name(i64, RoomId, Option<Base>),
-    /// Not even the name.
     Nothing,
 }
 
-/// The columns that [`RoomRow::of`] reads, in their order.
+/// The columns that [`RoomRow::of`] reads, in this order.
 pub(super) const ROOM_COLUMNS: &str = "id, name, epoch, first, last, events, bytes, digest_before, digest, at_ms, \
      opened_ms, base_offset, base_state, sum_name, sum_base, sum";
 
@@ -216,7 +211,7 @@ impl RoomRow {
         Head { epoch: self.epoch, first: self.first, last: self.last }
     }
 
-    /// Reads the columns and says how far they can be believed.
+    /// Reads the columns and checks their checksums.
     pub(super) fn of(row: &Row<'_>) -> rusqlite::Result<Belief> {
         let Some(id) = integer(row, 0)? else { return Ok(Belief::Nothing) };
         let name = match row.get_ref(1)? {
@@ -304,7 +299,10 @@ impl RoomRow {
         Ok(())
     }
 
-    /// The room's row by name; `None` when there is none that can be believed.
+    /// The room's row by name; `None` if there is none.
+    ///
+    /// # Errors
+    /// If SQLite fails, or if the row is damaged.
     pub(super) fn by_name(conn: &Connection, name: &RoomId) -> rusqlite::Result<Option<Self>> {
         let mut select = conn.prepare_cached(const_str(&SELECT_BY_NAME))?;
         let mut rows = select.query([name.as_str()])?;
@@ -326,10 +324,10 @@ fn const_str(text: &'static std::sync::LazyLock<String>) -> &'static str {
     text.as_str()
 }
 
-/// A row that is not what was written, met while the log runs: for the caller as if the device had failed.
+/// The error for a damaged row that is found while the log runs. Callers treat it like a failure of the device.
 pub(super) fn damaged() -> rusqlite::Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-    rusqlite::Error::SqliteFailure(code, Some("a stored row does not fit its checksum".into()))
+    rusqlite::Error::SqliteFailure(code, Some("a stored row does not match its checksum".into()))
 }
 
 fn name_sum(id: i64, name: &RoomId) -> u32 {

@@ -1,7 +1,7 @@
 //! The tables, and how a connection to them is set up.
 //!
-//! One file, `volley.db`, in SQLite's format: the `sqlite3` shell opens it. Its header says whose it is
-//! (`application_id`) and of which version (`user_version`), so that both are known without opening it.
+//! The file `volley.db` is a SQLite database, which the `sqlite3` shell can open. Its header has Volley's
+//! `application_id` and the version of the format as `user_version`, so both are known before SQLite opens it.
 //!
 //! Does not know: what the rows mean to a room.
 
@@ -17,16 +17,16 @@ pub(super) const APPLICATION_ID: u32 = 0x564f_4c59;
 /// The version of the format that this program reads and writes.
 pub(super) const FORMAT: u32 = 1;
 
-/// How long a connection waits for a lock of another one, such as an operator's shell that writes.
+/// How long a connection waits for a lock of a different one, such as an operator's shell that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Pages that the storage thread keeps in memory: 8 MiB.
+/// The page cache of the storage thread: 8 MiB.
 const WRITER_CACHE_KIB: i64 = 8_192;
 
-/// Pages that each reader keeps in memory: 1 MiB.
+/// The page cache of each reader: 1 MiB.
 const READER_CACHE_KIB: i64 = 1_024;
 
-/// What the WAL file shrinks to when it begins anew.
+/// The size to which SQLite shortens the WAL file when it starts again at its beginning.
 pub(super) const WAL_BYTES_KEPT: u64 = 64 << 20;
 
 const TABLES: &str = "
@@ -64,10 +64,10 @@ CREATE TABLE damaged_rooms (found_ms INTEGER NOT NULL, why TEXT NOT NULL, id, na
 CREATE TABLE damaged_events (found_ms INTEGER NOT NULL, why TEXT NOT NULL, room, offset, at_ms, digest, sum, body);
 ";
 
-/// Makes an empty database in a file that does not exist yet. `instance` names this one among all.
+/// Creates an empty database in a file that does not exist yet. `instance` identifies the database.
 pub(super) fn create(path: &Path, vfs: Option<&str>, instance: u64) -> rusqlite::Result<()> {
-    // SQLite would make it readable for all. The files that it makes beside the database get the database's rights.
-    files::make(path).map_err(|_| cannot_open(format!("{} cannot be made", path.display())))?;
+    // SQLite would create it readable for all users. The files that SQLite creates beside it get its rights.
+    files::make(path).map_err(|_| cannot_open(format!("{} cannot be created", path.display())))?;
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, vfs)?;
     conn.execute_batch("PRAGMA page_size = 4096; PRAGMA synchronous = FULL; BEGIN IMMEDIATE;")?;
     conn.execute_batch(TABLES)?;
@@ -86,10 +86,10 @@ pub(super) fn writer(path: &Path, vfs: Option<&str>, sync: bool) -> rusqlite::Re
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, vfs)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(cannot_open(format!("the write-ahead log cannot be had here (journal mode {mode})")));
+        return Err(cannot_open(format!("this file system does not support a write-ahead log (journal mode {mode})")));
     }
-    // Checkpoints are ours: SQLite's own would hide their errors. No page reaches the disk before its commit. What a page
-    // lets go is filled with zeros in it, also where a row was moved, so that nothing is left of what is deleted.
+    // No automatic checkpoints, because SQLite hides their errors. No page reaches the disk before its commit. Freed
+    // space in a page is filled with zeros, even where a row was moved, so that no deleted text remains.
     conn.execute_batch(&format!(
         "PRAGMA secure_delete = FAST; PRAGMA synchronous = {}; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {WAL_BYTES_KEPT};
          PRAGMA cache_spill = OFF; PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA temp_store = MEMORY;",
@@ -102,10 +102,10 @@ pub(super) fn cannot_open(why: String) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), Some(why))
 }
 
-/// A connection to a file that nobody else knows yet: one transaction, no write-ahead log.
+/// A connection to a new file that no other connection uses: for one transaction, without a write-ahead log.
 pub(super) fn plain_writer(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Connection> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, vfs)?;
-    // Until it is renamed, a crash only means that it is made again.
+    // After a crash before the rename, the next start creates the file again.
     conn.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = FULL;")?;
     Ok(conn)
 }
@@ -125,20 +125,20 @@ fn connect(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> rusqlite::Result
     };
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(32);
-    // A close must not checkpoint behind our back: after a failed sync it could copy what was never durable.
+    // A close must not checkpoint: after a failed sync it could copy frames that were never durable.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // A page that cannot be right is an error where it is read, not an odd row.
+    // A malformed page is an error when it is read, instead of an odd row.
     conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF;")?;
     Ok(conn)
 }
 
-/// The random number that names this database among all; the side file must have the same.
+/// The random number that identifies this database; its side file has the same.
 pub(super) fn instance(conn: &Connection) -> rusqlite::Result<u64> {
     conn.query_row("SELECT value FROM meta WHERE name = 'instance'", [], |row| row.get::<_, i64>(0))
         .map(i64::cast_unsigned)
 }
 
-/// Copies everything from the WAL into the database. Says whether all of it is there.
+/// Copies the WAL into the database. Returns whether all of it was copied.
 pub(super) fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<bool> {
     conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
         let (busy, frames, copied): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);

@@ -14,7 +14,6 @@ use dashmap::DashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-/// See the module's page.
 pub(super) struct LogShared {
     pub(super) rooms: DashMap<RoomId, RoomPlace>,
     /// Entries of `rooms`, at most `open_max`.

@@ -1,4 +1,4 @@
-//! What a log takes back: the text of deleted comments, and nothing else.
+//! Deletion in a log: it removes the texts of deleted comments, and nothing else.
 
 use super::rig::{
     Collector, EVERYTHING, Factory, all, comment, delete, filled, numbered, retain, retained, room, said,
@@ -9,7 +9,7 @@ use crate::protocol::ids::Offset;
 use crate::protocol::kind::{Delete, Kind, Post};
 use std::sync::Arc;
 
-/// A comment with everything that must go.
+/// A comment with every field that a deletion removes.
 fn secret(text: &str) -> Comment {
     let ext = serde_json::json!({"note": text}).as_object().cloned().map(Arc::new);
     let id = crate::protocol::ids::ClientId::new("c-1");
@@ -27,7 +27,7 @@ pub(crate) fn a_deleted_comment_is_read_without_its_text(make: &dyn Factory) {
     let first = append(vec![said("a"), Event::Comment(secret("the first")), said("b")]);
     let target = first[1].offset;
     let between = append(numbered(0..3));
-    // One in its own batch, together with one of an earlier batch, and the same once more.
+    // Deletes a comment of the same batch, one of an earlier batch, and the latter once more.
     let own = target + 5;
     let batch = append(vec![Event::Comment(secret("the second")), delete(own), delete(target), delete(target)]);
     assert_eq!(batch[0].offset, own);
@@ -44,7 +44,7 @@ pub(crate) fn a_deleted_comment_is_read_without_its_text(make: &dyn Factory) {
     assert!(gone.deleted && gone.text.is_empty() && gone.ext.is_none() && gone.media_ms.is_none());
     assert!(gone.id.is_some() && gone.first && gone.user == secret("").user);
     assert_eq!(log.read(&room, target - 1, Limit::events(1)).unwrap(), expected[1..2]);
-    // What it counted is given back: retention by bytes comes out even.
+    // The deleted texts no longer count: retention by bytes ends at exactly zero.
     retain(&*log, &room, &sink, &Retention { bytes: 0, ..EVERYTHING }, 1);
     assert_eq!(retained(&*log, &room), 0);
     append(vec![said("c")]);
@@ -70,7 +70,7 @@ pub(crate) fn a_deletion_takes_along_what_it_names(make: &dyn Factory) {
     let expected = [gone(left(None, 2)), said[1].event.clone(), gone(left(Some(first), 2)), gone(left(Some(first), 0))];
     let read = || all(&*log, &room, first - 1);
     assert!(read().iter().zip(&expected).all(|(record, event)| record.event == *event), "{:?}", read());
-    // What is gone stays as it is, and what was not asked for is there.
+    // A deleted comment does not change any more, and other comments are still there.
     append(vec![delete(joins, &[other], &[])]);
     let records = read();
     assert_eq!(records[2].event, expected[2]);

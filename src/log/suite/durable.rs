@@ -1,14 +1,13 @@
-//! What a log promises that outlives its process: more tests of the contract, for implementations that can be opened
-//! again.
+//! The contract of a log that outlives its process: more tests, for implementations that can be opened again.
 //!
-//! An implementation gives a function that makes a factory; each call of the factory opens the *same* store. Whoever opened it before
-//! has dropped it.
+//! An implementation has a function that returns a factory. Each call of the factory opens the *same* log, after the
+//! test has dropped the one before.
 
 use super::rig::{Collector, EVERYTHING, all, base, head, numbered, room, said, settle};
 use crate::log::{Limit, Log, ReadError, Record, Retention};
 use std::sync::Arc;
 
-/// Opens the same store once more.
+/// Opens the same log again.
 pub(crate) trait Reopen: Fn() -> Arc<dyn Log> {}
 impl<F: Fn() -> Arc<dyn Log>> Reopen for F {}
 
@@ -34,7 +33,7 @@ macro_rules! durable_suite {
 }
 pub(crate) use durable_suite;
 
-/// Appends events, waits for each, and gives what was delivered.
+/// Appends events, waits for each, and returns the delivered records.
 fn append(log: &dyn Log, name: &str, sink: &Collector, from: u64, count: u64) -> Vec<Record> {
     let mut records = Vec::new();
     for n in from..from + count {
@@ -115,7 +114,7 @@ pub(crate) fn batches_in_flight_at_a_close_are_stored(open: &dyn Reopen) {
         log.append(&room("r"), n, numbered(n..n + 1), n).unwrap();
     }
     log.close(&room("r"));
-    // An opening comes after what was taken before it.
+    // An opening comes after the batches that were admitted before it.
     let opened = log.open(&room("r"), Collector::new(9)).unwrap();
     assert_eq!(all(&*log, &room("r"), opened.head.first - 1).len(), 3);
 }
@@ -125,7 +124,7 @@ pub(crate) fn any_content_comes_back_after_a_restart(open: &dyn Reopen) {
     let (log, sink) = (open(), Collector::new(usize::MAX));
     log.open(&room("r"), sink.clone()).unwrap();
     let Event::Comment(mut full) = said("\u{0}\u{1f600} \"\\ \u{2028}</script>") else { unreachable!() };
-    // Fractions that a careless reader of numbers gets wrong in their last bit.
+    // Fractions that an inexact parser gets wrong in the last bit.
     let fractions: Vec<f64> = (1..2_000).map(|n| 1.0 / f64::from(n) * 1e-7 + f64::from(n) * 0.1).collect();
     full.ext =
         serde_json::json!({ "f": fractions, "big": u64::MAX, "small": i64::MIN }).as_object().cloned().map(Arc::new);

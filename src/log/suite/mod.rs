@@ -1,7 +1,7 @@
-//! The contract of [`Log`] as tests: every implementation runs all of them.
+//! The contract of [`Log`] as tests, which every implementation runs.
 //!
-//! An implementation gives a factory (`rooms_max` → an empty log) and writes `log_suite!(factory);`. Deliveries may come within
-//! the call or later from another thread: the tests wait for them, with a deadline.
+//! An implementation has a factory (`rooms_max` → an empty log) and writes `log_suite!(factory);`. Deliveries may come
+//! during the call, or later from another thread: the tests wait for them, with a deadline.
 
 mod deletion;
 pub(crate) mod durable;
@@ -212,7 +212,7 @@ pub(crate) fn a_full_sink_gets_everything_later_in_order(make: &dyn Factory) {
     for ticket in 0..LOG_DELIVERIES_MAX as u64 {
         log.append(&room, ticket, numbered(ticket..ticket + 1), 1).unwrap();
     }
-    // The sink has room for one at a time.
+    // The sink has room for one delivery at a time.
     for ticket in 0..LOG_DELIVERIES_MAX as u64 {
         let (answered, records) = sink.next(&*log, &room);
         assert_eq!((answered, number(&records[0])), (Some(ticket), ticket));

@@ -1,4 +1,4 @@
-//! What a log keeps, and what it lets go.
+//! Retention: which events a log keeps and which it removes.
 
 use super::rig::{
     Collector, EVERYTHING, Factory, all, base, filled, head, numbered, retain, retained, room, said, settle,
@@ -8,7 +8,7 @@ use crate::log::{Head, Limit, ReadError, Retention};
 
 pub(crate) fn retention_by_events_keeps_the_newest(make: &dyn Factory) {
     let (log, room, sink, records) = filled(make, 10);
-    // A batch that is dropped in part.
+    // This batch is removed in part.
     log.append(&room, 1, numbered(0..10), 10).unwrap();
     let batch = sink.next(&*log, &room).1;
     let keep = |events| retain(&*log, &room, &sink, &Retention { events, ..EVERYTHING }, 10);
@@ -91,6 +91,6 @@ pub(crate) fn a_range_from_the_dropped_past_is_too_old(make: &dyn Factory) {
     let first = records[6].offset;
     let read = |after, events| log.read(&room, after, Limit::events(events));
     assert_eq!(read(records[4].offset, 10), Err(ReadError::TooOld { first }));
-    assert_eq!(read(0, 0), Err(ReadError::TooOld { first }), "also when nothing is asked for");
+    assert_eq!(read(0, 0), Err(ReadError::TooOld { first }), "even if no record is requested");
     assert_eq!(read(records[5].offset, 10).unwrap(), records[6..], "nothing after it is gone");
 }

@@ -1,4 +1,4 @@
-//! A sink that a test empties, and the words that the tests of the contract use.
+//! A sink that a test empties, and short helpers for the tests of the contract.
 
 use crate::log::{AppendError, Base, Delivery, Head, Limit, Log, Record, Retention, Sink};
 use crate::protocol::event::{Comment, Event, User};
@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Makes an empty log for at most so many rooms.
+/// Creates an empty log for at most the given number of rooms.
 pub(crate) trait Factory: Fn(usize) -> Arc<dyn Log> {}
 impl<F: Fn(usize) -> Arc<dyn Log>> Factory for F {}
 
@@ -42,7 +42,7 @@ impl Collector {
         *self.capacity.lock() = usize::MAX;
     }
 
-    /// The next delivery that succeeded; calls the log now and then, as an actor does.
+    /// The next delivery, which must be of a stored batch. Nudges the log from time to time, as an actor does.
     pub(crate) fn next(&self, log: &dyn Log, room: &RoomId) -> (Option<u64>, Arc<[Record]>) {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -60,7 +60,7 @@ impl Collector {
         }
     }
 
-    /// The outcome of the next append: its ticket, and its records or why there are none.
+    /// The outcome of the next append: its ticket, and its records or its error.
     pub(crate) fn outcome(&self) -> (u64, Result<Arc<[Record]>, AppendError>) {
         let deadline = Instant::now() + Duration::from_secs(10);
         let mut queue = self.queue.lock();
@@ -74,7 +74,7 @@ impl Collector {
         }
     }
 
-    /// Nothing more comes (as far as a short wait can tell).
+    /// Asserts that no delivery comes within a short wait.
     pub(crate) fn assert_quiet(&self, log: &dyn Log, room: &RoomId) {
         log.nudge(room);
         let mut queue = self.queue.lock();
@@ -101,7 +101,6 @@ pub(crate) fn room(name: &str) -> RoomId {
     RoomId::new(name).unwrap()
 }
 
-/// A plain comment.
 pub(crate) fn comment(user: &str, text: &str) -> Comment {
     let user = User { id: user.into(), name: "U".into(), role: Default::default() };
     Comment::new(user, text)
@@ -124,9 +123,8 @@ pub(crate) fn head(log: &dyn Log, room: &RoomId) -> Head {
     log.head(room).unwrap().expect("the log has the room")
 }
 
-/// Retains with a base that covers everything that was delivered, and waits until it is done: an answer to an append
-/// after it says so.
-/// Says how many records went.
+/// Retains with a base that covers every delivered record, waits until that is done, and returns the number of removed
+/// records.
 pub(crate) fn retain(log: &dyn Log, room: &RoomId, sink: &Collector, retention: &Retention, now_ms: u64) -> usize {
     let before = retained(log, room);
     log.retain(room, retention, now_ms, base(head(log, room).last));
@@ -134,7 +132,7 @@ pub(crate) fn retain(log: &dyn Log, room: &RoomId, sink: &Collector, retention: 
     before - retained(log, room)
 }
 
-/// What was asked for before is done: the log answers in order.
+/// Waits until earlier requests are done: the log answers in order, so the answer to an empty append comes after them.
 pub(crate) fn settle(log: &dyn Log, room: &RoomId, sink: &Collector) {
     log.append(room, 1 << 40, vec![], 0).unwrap();
     assert_eq!(sink.next(log, room).0, Some(1 << 40));

@@ -1,4 +1,4 @@
-//! Healing in place: what cannot be believed is put aside, and the room goes on in a new epoch.
+//! Repair in place: untrusted records are moved to other tables, and the room continues in a new epoch.
 //!
 //! Does not know: how the damage was found.
 
@@ -6,7 +6,7 @@ use super::walk::Cure;
 use crate::log::disk::row::{EVENT_COLUMNS, ROOM_COLUMNS};
 use rusqlite::Connection;
 
-/// Does all of it in one transaction, durable when this returns.
+/// Repairs all rooms in one transaction, which is durable when this returns.
 pub(crate) fn heal(conn: &Connection, cures: &[Cure], now_ms: u64) -> rusqlite::Result<()> {
     conn.execute_batch("BEGIN IMMEDIATE")?;
     let done = cures.iter().try_for_each(|cure| heal_one(conn, cure, now_ms));
@@ -23,7 +23,7 @@ pub(crate) fn heal(conn: &Connection, cures: &[Cure], now_ms: u64) -> rusqlite::
 
 fn heal_one(conn: &Connection, cure: &Cure, now_ms: u64) -> rusqlite::Result<()> {
     let why = cure.why.to_string();
-    // What is kept of the room: nothing when it has no row any more.
+    // The range that is kept: empty if the room has no row any more.
     let (first, last) = cure.row.as_ref().map_or((1, 0), |row| (row.first, row.last));
     conn.prepare_cached(&format!(
         "INSERT INTO damaged_events SELECT ?1, ?2, {EVENT_COLUMNS} FROM events
@@ -32,7 +32,7 @@ fn heal_one(conn: &Connection, cure: &Cure, now_ms: u64) -> rusqlite::Result<()>
     .execute((now_ms, &why, cure.id, first, last))?;
     conn.prepare_cached("DELETE FROM events WHERE room = ?1 AND NOT (offset BETWEEN ?2 AND ?3)")?
         .execute((cure.id, first, last))?;
-    // The room's row as it was, so that its epoch and base can be looked up.
+    // The old row is kept too, so that an operator can look up its epoch and base.
     conn.prepare_cached(&format!("INSERT INTO damaged_rooms SELECT ?1, ?2, {ROOM_COLUMNS} FROM rooms WHERE id = ?3"))?
         .execute((now_ms, &why, cure.id))?;
     match &cure.row {

@@ -1,17 +1,17 @@
-//! The start: what a crash, a bad disk or a restored backup left becomes a log that can be trusted, or a clear refusal.
+//! The start: checks the log that a crash, a bad disk or a restored backup left, and repairs it or refuses it.
 //!
-//! 1. SQLite replays the write-ahead log; all of it goes into the database file.
-//! 2. Every row is looked at once ([`mod@scan`]): checksums, that records follow one another, that each room's row fits its records,
-//!    and that no room ends before the side file saw it end.
-//! 3. A room with damage keeps its longest valid beginning and gets a new epoch ([`heal`]). What is cut goes to the tables
-//!    `damaged_events` and `damaged_rooms`; nothing is deleted. All rooms in one transaction: a start that is killed begins again from the
-//!    same state.
-//! 4. When SQLite's own structure is damaged, what can be read goes room by room into a new file, and the damaged
-//!    one stays beside it ([`salvage`]).
+//! 1. SQLite replays the write-ahead log and copies it into the database file.
+//! 2. Every row is checked once ([`mod@scan`]): its checksum, that records have no holes, that each room's row matches
+//!    its records, and that no room ends before its entry in the side file.
+//! 3. A damaged room keeps its longest valid beginning and gets a new epoch ([`heal`]). The rest is moved to the tables
+//!    `damaged_events` and `damaged_rooms`; no row is lost. All rooms are repaired in one transaction, so a start that
+//!    is killed begins again from the same state.
+//! 4. If SQLite's own structure is damaged, the readable rows are copied room by room into a new file, and the damaged
+//!    file is kept beside it ([`salvage`]).
 //!
-//! Other rooms are not touched and keep their epochs.
+//! Undamaged rooms do not change and keep their epochs.
 //!
-//! Does not know: rooms that are open, deliveries.
+//! Does not know: open rooms, deliveries.
 
 pub(super) mod heal;
 pub(super) mod salvage;
@@ -37,38 +37,38 @@ use walk::Cure;
 
 pub use walk::Why;
 
-/// Lines about healed rooms that one start writes at most; the rest is a number.
+/// The most lines about damaged rooms that one start logs. One more line gives their total number.
 const LINES_MAX: usize = 100;
 
-/// Rows that are read at once when the side file is written anew.
+/// Rows that are read at once when the side file is rewritten.
 const PIECE_ROOMS: usize = 1_000;
 
-/// A store that was looked through and can be used.
+/// A checked and repaired database with its side file.
 pub(super) struct Stored {
     pub(super) conn: Connection,
     pub(super) heads: HeadsFile,
     pub(super) ids: Ids,
 }
 
-/// What a start found, for the operator.
+/// The result of a start, for the operator.
 #[derive(Debug, Default)]
 pub struct Report {
     rooms: usize,
     events: u64,
     cures: Vec<Cure>,
-    /// Where the damaged database is now.
+    /// The path to which a damaged database was moved.
     salvaged: Option<PathBuf>,
     took_us: u64,
     directory: PathBuf,
 }
 
 impl Report {
-    /// Rooms that lost something, or may have.
+    /// The number of rooms that lost events, or may have.
     pub fn healed(&self) -> usize {
         self.cures.len()
     }
 
-    /// One line for each room that was healed, and one for the whole.
+    /// Logs one line for each repaired room, and one for the whole log.
     pub fn log(&self) {
         for cure in self.cures.iter().take(LINES_MAX) {
             match &cure.row {
@@ -78,15 +78,18 @@ impl Report {
                 ),
                 None => tracing::error!(
                     number = cure.id, from = cure.at, why = %cure.why,
-                    "the log of a room is damaged: nothing of it can be used; it is put aside in damaged_events"
+                    "the log of a room is damaged and no part of it can be used; its records were moved to the table damaged_events"
                 ),
             }
         }
         if self.cures.len() > LINES_MAX {
-            tracing::error!(rooms = self.cures.len(), "so many rooms in all were damaged");
+            tracing::error!(
+                rooms = self.cures.len(),
+                "more rooms are damaged than are listed; this is their total number"
+            );
         }
         if let Some(path) = &self.salvaged {
-            tracing::error!(kept = %path.display(), "the database was damaged; what could be read is in a new one, the damaged one is kept");
+            tracing::error!(kept = %path.display(), "the database was damaged; its readable rooms were copied into a new one, and the damaged one is kept");
         }
         tracing::info!(
             directory = %self.directory.display(), rooms = self.rooms, events = self.events, healed = self.cures.len(),
@@ -95,7 +98,7 @@ impl Report {
     }
 }
 
-/// Opens the store of a directory, whatever state it is in.
+/// Opens the log of a directory, and repairs it if it is damaged.
 pub(super) fn recover(directory: &Directory, options: &Options) -> Result<(Stored, Report), DiskError> {
     let began_us = clock::now_us();
     make_if_new(directory, options)?;
@@ -105,7 +108,7 @@ pub(super) fn recover(directory: &Directory, options: &Options) -> Result<(Store
     let stored = match open(directory, options, ids()) {
         Ok(opened) => opened,
         Err(ScanError::Sql(error)) if is_structural(&error) => {
-            tracing::error!(%error, database = %directory.database().display(), "the database is damaged; reading what can be read");
+            tracing::error!(%error, database = %directory.database().display(), "the database is damaged; copying its readable rooms into a new one");
             let salvaged = salvage::salvage(directory, options)?;
             report.cures = salvaged.cures;
             report.salvaged = Some(salvaged.kept);
@@ -117,7 +120,7 @@ pub(super) fn recover(directory: &Directory, options: &Options) -> Result<(Store
     (report.rooms, report.events) = (found.rooms, found.events);
     fail_point!("in_recovery");
     if !found.cures.is_empty() {
-        heal::heal(&conn, &found.cures, clock::wall_ms()).map_err(|error| directory.error("heal the log", &error))?;
+        heal::heal(&conn, &found.cures, clock::wall_ms()).map_err(|error| directory.error("repair the log", &error))?;
     }
     let heads = renew_heads(directory, &conn, heads, &found.cures)
         .map_err(|error| directory.error("write the side file volley.heads", &error))?;
@@ -127,12 +130,12 @@ pub(super) fn recover(directory: &Directory, options: &Options) -> Result<(Store
     Ok((Stored { conn, heads, ids: found.ids }, report))
 }
 
-/// A database that does not exist is made beside its name and then renamed: either it is there and whole, or it is not.
+/// Creates a missing database under a temporary name and renames it, so that a database under its own name is whole.
 fn make_if_new(directory: &Directory, options: &Options) -> Result<(), DiskError> {
     for leftover in [directory.beside(".new"), directory.beside(".salvage")] {
         match fs::remove_file(&leftover) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(directory.error("remove what an earlier start left", &error));
+                return Err(directory.error("remove a file that an earlier start left", &error));
             }
             _ => {}
         }
@@ -148,10 +151,10 @@ fn make_if_new(directory: &Directory, options: &Options) -> Result<(), DiskError
     }
     let new = directory.beside(".new");
     schema::create(&new, options.vfs.as_deref(), rand::random())
-        .map_err(|error| directory.error("make the database", &error))?;
+        .map_err(|error| directory.error("create the database", &error))?;
     fs::rename(&new, &database)
         .and_then(|()| directory.sync())
-        .map_err(|error| directory.error("make the database", &error))
+        .map_err(|error| directory.error("create the database", &error))
 }
 
 fn open(
@@ -161,14 +164,15 @@ fn open(
 ) -> Result<(Connection, Option<HeadsFile>, ScanResult), ScanError> {
     let sync = options.durability == Durability::Fsync;
     let conn = schema::writer(&directory.database(), options.vfs.as_deref(), sync)?;
-    // After a sync that failed before a crash, frames may be in the file and not on the device: they are not built upon.
+    // After a failed sync and a crash, frames may be in the file but not on the device. New commits must not build upon
+    // them.
     schema::checkpoint(&conn, "TRUNCATE")?;
     let heads = HeadsFile::open(&directory.heads(), schema::instance(&conn)?)?;
     let found = scan(&conn, heads.as_ref(), ids, || Hex64(rand::random()))?;
     Ok((conn, heads, found))
 }
 
-/// The side file says what the database says now.
+/// Makes the side file agree with the database.
 fn renew_heads(
     directory: &Directory,
     conn: &Connection,
@@ -209,15 +213,15 @@ fn renew_heads(
     }
 }
 
-/// A new epoch, unlike any other.
+/// A random epoch, different from all others.
 pub(super) fn new_epoch() -> Epoch {
     Hex64(rand::random())
 }
 
-/// SQLite's own structure is damaged, not only what stands in it.
+/// Whether SQLite's own structure is damaged, and not only the content of a row.
 pub(super) fn is_structural(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode;
-    // A file that ends inside a page.
+    // The file ends inside a page.
     let is_short =
         error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHORT_READ);
     if is_short {

@@ -1,9 +1,9 @@
-//! A database whose own structure is damaged: what can be read of it goes, room by room, into a new file.
+//! Copies the readable rooms of a database whose own structure is damaged into a new file.
 //!
-//! The damaged file is kept under the first free name of `volley.db.damaged-1`, `-2`, …; the new one takes its place in one
-//! rename, so that at every moment the name leads to one of the two. A start that is killed here begins again.
+//! The damaged file is kept under the first free name of `volley.db.damaged-1`, `-2`, …. The new file takes its place
+//! in one rename, so that `volley.db` is always one of the two. A start that is killed here begins again.
 //!
-//! Does not know: what is done with rooms that lost something, beyond their new epoch.
+//! Does not know: what happens to rooms that lost events, beyond their new epoch.
 
 use super::new_epoch;
 use super::scan::doomed;
@@ -20,15 +20,15 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-/// What became of a damaged database.
+/// The result of a salvage.
 pub(crate) struct Salvaged {
-    /// Rooms that lost something, or may have.
+    /// Rooms that lost events, or may have.
     pub(crate) cures: Vec<Cure>,
-    /// Where the damaged file is now.
+    /// The path of the damaged file.
     pub(crate) kept: PathBuf,
 }
 
-/// Puts a new database in the place of the damaged one.
+/// Replaces the damaged database with a new one that has its readable rooms.
 pub(crate) fn salvage(directory: &Directory, options: &Options) -> Result<Salvaged, DiskError> {
     let database = directory.database();
     let damaged = |error: &dyn std::fmt::Display| DiskError::Damaged { path: database.clone(), why: error.to_string() };
@@ -36,7 +36,7 @@ pub(crate) fn salvage(directory: &Directory, options: &Options) -> Result<Salvag
     let instance = schema::instance(&old).unwrap_or_else(|_| rand::random());
     let rooms = read_rooms(&old).map_err(|error| damaged(&error))?;
     let new_path = directory.beside(".salvage");
-    let failed = |error: &dyn std::fmt::Display| directory.error("write what was salvaged", error);
+    let failed = |error: &dyn std::fmt::Display| directory.error("write the copy of the damaged database", error);
     schema::create(&new_path, options.vfs.as_deref(), instance).map_err(|error| failed(&error))?;
     let heads = HeadsFile::open(&directory.heads(), instance).map_err(|error| failed(&error))?;
     let cures = copy(&old, &new_path, options, rooms, heads.as_ref()).map_err(|error| failed(&error))?;
@@ -45,7 +45,7 @@ pub(crate) fn salvage(directory: &Directory, options: &Options) -> Result<Salvag
     Ok(Salvaged { cures, kept })
 }
 
-/// Opens what SQLite refuses to open otherwise, such as a file that is shorter than it should be.
+/// Opens a database that SQLite would refuse, such as a file that was cut.
 fn open_damaged(directory: &Directory, options: &Options) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let path = directory.database();
@@ -54,14 +54,14 @@ fn open_damaged(directory: &Directory, options: &Options) -> rusqlite::Result<Co
         None => Connection::open_with_flags(path, flags)?,
     };
     conn.execute_batch("PRAGMA writable_schema = ON; PRAGMA cell_size_check = ON;")?;
-    // The write-ahead log belongs to this file; it must not be found beside the new one.
+    // The write-ahead log belongs to this file and must not be replayed into the new one.
     if schema::checkpoint(&conn, "TRUNCATE").is_err() {
-        tracing::error!("the write-ahead log of the damaged database cannot be copied into it");
+        tracing::error!("the write-ahead log of the damaged database cannot be copied into it; its events may be lost");
     }
     Ok(conn)
 }
 
-/// The rooms that can be read, from both ends of the table, with what is believed of each.
+/// The rooms that can be read from either end of the table, and how far their rows can be trusted.
 fn read_rooms(conn: &Connection) -> rusqlite::Result<BTreeMap<i64, RoomClaim>> {
     let doomed = doomed(conn).unwrap_or_default();
     let mut rooms = BTreeMap::new();
@@ -92,7 +92,7 @@ fn read_rooms(conn: &Connection) -> rusqlite::Result<BTreeMap<i64, RoomClaim>> {
     match first_error {
         Some(error) if rooms.is_empty() => Err(error),
         Some(error) => {
-            tracing::error!(%error, readable = rooms.len(), "not every room of the damaged database can be read");
+            tracing::error!(%error, readable = rooms.len(), "some rooms of the damaged database cannot be read");
             Ok(rooms)
         }
         None => Ok(rooms),
@@ -113,7 +113,7 @@ fn copy(
     for (id, claim) in rooms {
         let (RoomClaim::Whole(row) | RoomClaim::Name(row)) = &claim;
         if !names.insert(row.name.clone()) {
-            continue; // Two rows with one name: the table is damaged, and the lower number was there first.
+            continue; // Two rows have one name, so the table is damaged. The lower number is older.
         }
         let mut walk = Walk::new(claim);
         if let Err(error) = copy_events(old, &new, id, &mut walk) {
@@ -141,7 +141,7 @@ fn copy(
     Ok(cures)
 }
 
-/// Copies the records of a room as long as they hold.
+/// Copies the records of a room up to the first damaged one.
 fn copy_events(old: &Connection, new: &Connection, id: i64, walk: &mut Walk) -> rusqlite::Result<()> {
     let mut select =
         old.prepare_cached(&format!("SELECT {EVENT_COLUMNS} FROM events WHERE room = ?1 ORDER BY room, offset"))?;
@@ -165,7 +165,7 @@ fn copy_events(old: &Connection, new: &Connection, id: i64, walk: &mut Walk) -> 
     Ok(())
 }
 
-/// The new file takes the old one's name.
+/// Renames the damaged file, and gives its name to the new one.
 fn swap(directory: &Directory) -> io::Result<PathBuf> {
     let (database, wal) = (directory.database(), directory.beside("-wal"));
     let mut number = 1;
@@ -177,7 +177,7 @@ fn swap(directory: &Directory) -> io::Result<PathBuf> {
             Err(error) => return Err(error),
         }
     };
-    // Were the damaged file's write-ahead log left here, SQLite would replay it into the new one.
+    // SQLite would replay the damaged file's write-ahead log into the new file.
     let is_empty = fs::metadata(&wal).map_or(true, |found| found.len() == 0);
     if is_empty {
         let _ = fs::remove_file(&wal);

@@ -1,9 +1,9 @@
-//! Every row of the database, once, in its order: what is whole, and what is not.
+//! Checks every row of the database once, in order.
 //!
-//! Memory stays the same however much is stored: rooms and events are read side by side, both in the order of the rooms'
-//! numbers.
+//! Rooms and events are read side by side, both in the order of the rooms' numbers, so the memory needed does not
+//! depend on the size of the log.
 //!
-//! Does not know: how anything is healed.
+//! Does not know: how damage is healed.
 
 use super::walk::{Cure, RoomClaim, Walk, Why};
 use crate::log::disk::heads::{HeadsFile, HeadsReader, NotedHead};
@@ -15,7 +15,6 @@ use rusqlite::{Connection, Rows};
 use std::collections::BTreeSet;
 use std::io;
 
-/// What a scan found.
 pub(crate) struct ScanResult {
     pub(crate) cures: Vec<Cure>,
     pub(crate) ids: Ids,
@@ -23,18 +22,17 @@ pub(crate) struct ScanResult {
     pub(crate) events: u64,
 }
 
-/// A scan that could not go on.
+/// Why a scan ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScanError {
     /// SQLite's own structure is damaged, or the store cannot be read.
     #[error("{0}")]
     Sql(#[from] rusqlite::Error),
-    /// The side file cannot be read.
-    #[error("{0}")]
+    #[error("the side file cannot be read: {0}")]
     Heads(#[from] io::Error),
 }
 
-/// Looks at everything. Without `heads` nobody can know whether a room lost its tail.
+/// Checks all rooms and events. Without `heads`, a room's lost tail cannot be noticed, so every room gets a new epoch.
 pub(crate) fn scan(
     conn: &Connection,
     heads: Option<&HeadsFile>,
@@ -44,7 +42,7 @@ pub(crate) fn scan(
     check_rooms_index(conn)?;
     let doomed = doomed(conn)?;
     let mut rooms = conn.prepare(&format!("SELECT {ROOM_COLUMNS} FROM rooms ORDER BY id"))?;
-    // Without `ORDER BY`: in the order in which they stand. That it is the right one is part of the check.
+    // Without `ORDER BY` the rows come in their stored order. The scan checks that it is the right one.
     let mut events = conn.prepare(&format!("SELECT {EVENT_COLUMNS} FROM events NOT INDEXED"))?;
     let mut rooms = rooms.query([])?;
     let mut side = EventCursor { rows: events.query([])?, place: None, count: 0 };
@@ -92,7 +90,7 @@ fn look(known: Option<&mut HeadsReader<'_>>, id: i64) -> io::Result<Option<Noted
     known.map(|known| known.get(id)).transpose()
 }
 
-/// Events before room `until` that no room claims.
+/// Reports events of numbers before `until` that belong to no room.
 fn orphans(
     side: &mut EventCursor<'_>,
     until: Option<i64>,
@@ -114,22 +112,22 @@ pub(crate) fn doomed(conn: &Connection) -> rusqlite::Result<BTreeSet<i64>> {
     conn.prepare("SELECT room FROM doomed")?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// The index by which rooms are found must say the same as the table.
+/// Checks that the index on the rooms' names agrees with the table.
 fn check_rooms_index(conn: &Connection) -> rusqlite::Result<()> {
     let said: String = conn.query_row("PRAGMA integrity_check('rooms')", [], |row| row.get(0))?;
     if said == "ok" { Ok(()) } else { Err(damaged()) }
 }
 
-/// The events, one ahead.
+/// Reads the events in order and shows the next one.
 struct EventCursor<'a> {
     rows: Rows<'a>,
-    /// Of the row that is ahead.
+    /// Room and offset of the next event.
     place: Option<(i64, u64)>,
     count: u64,
 }
 
 impl EventCursor<'_> {
-    /// Goes to the next row. Keys that do not rise are damage to the tree itself.
+    /// Moves to the next event. Keys that do not rise are damage to SQLite's structure.
     fn advance(&mut self) -> rusqlite::Result<()> {
         let before = self.place;
         self.rows.advance()?;
@@ -164,7 +162,7 @@ impl EventCursor<'_> {
         Ok(())
     }
 
-    /// Shows the row that is ahead.
+    /// Shows the next event to `look`.
     fn show(&self, look: impl FnOnce(&Result<EventRow<'_>, Damage>)) -> rusqlite::Result<()> {
         if let Some(row) = self.rows.get() {
             look(&EventRow::of(row)?);

@@ -1,4 +1,4 @@
-//! One room's records, looked at in their order: how far they are what was written.
+//! Checks one room's records in order, and finds how many of the first ones are valid.
 //!
 //! Does not know: where the rows come from, and where they go.
 
@@ -8,60 +8,56 @@ use crate::log::disk::heads::NotedHead;
 use crate::log::disk::row::{Damage, EventRow, RoomRow, cost};
 use crate::protocol::ids::{Digest, Epoch, Offset};
 
-/// What the store says of a room before its records were looked at.
+/// A room's row before its records are checked.
 #[derive(Debug)]
 pub(crate) enum RoomClaim {
-    /// The room's row is what was written.
+    /// The row can be trusted.
     Whole(RoomRow),
-    /// Only its name and number are believed, and perhaps its base; here is a row to fill in.
+    /// Only name and number, and perhaps the base, can be trusted. The other fields are to be rebuilt from the records.
     Name(RoomRow),
 }
 
-/// What is wrong with a room, and what it is from now on.
+/// The damage of a room, and its repaired row.
 #[derive(Debug)]
 pub(crate) struct Cure {
     pub(crate) id: i64,
-    /// The room as it goes on, in a new epoch; `None` when nothing of it can be believed.
+    /// The row with which the room continues, in a new epoch; `None` if no part of the room can be used.
     pub(crate) row: Option<RoomRow>,
-    /// The first record in question.
+    /// The first offset that is not kept.
     pub(crate) at: Offset,
     pub(crate) why: Why,
 }
 
-/// What happened to a room.
+/// Why a room is repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
-    /// A record is not what was written.
     #[error("{0}")]
     Record(Damage),
-    /// The room's own row is not what was written.
     #[error("the room's row is damaged")]
     Row,
-    /// Events without a room.
     #[error("these records belong to no room")]
     Orphans,
-    /// The side file has seen a later end.
-    #[error("the log ended at {0} once: its tail is lost")]
+    /// The room's entry in the side file has a later offset.
+    #[error("its newest events are lost: the log ended at {0} before")]
     LostTail(Offset),
-    /// The side file knows the room in another epoch.
-    #[error("the log was in epoch {0} once: what came after it is lost")]
+    /// The room's entry in the side file has a different epoch.
+    #[error("the log had the epoch {0} before, so later changes are lost")]
     OtherEpoch(Epoch),
-    /// Whether the tail is lost cannot be known.
-    #[error("the side file of heads is missing or damaged: whether the log lost its tail cannot be known")]
+    /// The room has no valid entry in the side file.
+    #[error("its entry in volley.heads is missing or damaged, so the newest events may be lost")]
     Unknown,
 }
 
-/// See the module's page.
 #[derive(Debug)]
 pub(crate) struct Walk {
     claim: RoomClaim,
     next: Option<Offset>,
-    /// Of the last record that holds.
+    /// The digest of the last valid record.
     digest: Option<Digest>,
     at_ms: u64,
     events: usize,
     bytes: usize,
-    /// Offset, digest and cost of the first record that holds.
+    /// Offset, digest and cost of the first valid record.
     first: Option<(Offset, Digest, usize)>,
     bad: Option<(Offset, Damage)>,
 }
@@ -75,7 +71,7 @@ impl Walk {
         Self { claim, next, digest: None, at_ms: 0, events: 0, bytes: 0, first: None, bad: None }
     }
 
-    /// Looks at the next record. Says whether it belongs to what is kept.
+    /// Checks the next record. Returns whether it is kept.
     pub(crate) fn step(&mut self, found: &Result<EventRow<'_>, Damage>) -> bool {
         if self.bad.is_some() {
             return false;
@@ -115,13 +111,14 @@ impl Walk {
         Ok((event, cost(event.body.len())))
     }
 
-    /// The reading of records came to an end before it should: the rest counts as missing.
+    /// Reading failed before the last record: the rest counts as missing.
     pub(crate) fn broke_off(&mut self) {
         let next = self.next.unwrap_or(1);
         self.bad.get_or_insert((next, Damage::Missing));
     }
 
-    /// The room, when all is well, or what to make of it. `known` is what the side file says, `None` without one.
+    /// The row of an undamaged room, or the repair of a damaged one. `known` is the room's entry in the side file,
+    /// `None` without a side file.
     pub(crate) fn end(mut self, known: Option<NotedHead>, epoch: impl Fn() -> Epoch) -> Result<RoomRow, Box<Cure>> {
         let row = match &self.claim {
             RoomClaim::Name(row) => {
@@ -145,17 +142,17 @@ impl Walk {
         let why = match known {
             Some(NotedHead::Head(epoch, last)) if epoch == row.epoch && last <= row.last => return Ok(row),
             Some(NotedHead::Head(epoch, last)) if epoch == row.epoch => Why::LostTail(last),
-            // Either the database lost the healing that began the other epoch, or nobody was told of this one yet.
+            // Either the database lost the repair that began the other epoch, or no client knows this epoch yet.
             Some(NotedHead::Head(other, _)) => Why::OtherEpoch(other),
-            // Its entry was synced before its opening was answered: without one, either nobody was told of this epoch, or
-            // the side file is damaged.
+            // The entry is synced before the room's opening is answered. Without it, either no client knows this epoch
+            // yet, or the side file is damaged.
             Some(NotedHead::Nothing | NotedHead::Damaged) | None => Why::Unknown,
         };
         let at = row.last + 1;
         Err(Box::new(Cure { id: row.id, row: Some(RoomRow { epoch: epoch(), ..row }), at, why }))
     }
 
-    /// The room up to where its records hold.
+    /// The row of the room up to its last valid record.
     fn cut(&self, row: RoomRow, epoch: Epoch) -> RoomRow {
         let last = self.next.unwrap_or(row.first) - 1;
         RoomRow {
@@ -169,8 +166,8 @@ impl Walk {
         }
     }
 
-    /// A room whose own row is lost, from its records. What stood before the first one is not known, so unless
-    /// that is the very first, it only serves to say with which digest the rest begins.
+    /// Rebuilds a lost row from the room's records. The digest before the first record is not stored anywhere else. So
+    /// unless that record has offset 1, it is not kept, and its digest is the one before the rest.
     fn rebuilt(&self, row: RoomRow, epoch: Epoch) -> RoomRow {
         let Some((offset, digest, bytes)) = self.first else { return RoomRow { epoch, base: None, ..row } };
         let last = self.next.unwrap_or(1) - 1;

@@ -1,4 +1,4 @@
-//! Batches that come together are stored together.
+//! Batches that arrive together are stored together.
 
 use super::faulty::{Faults, VFS};
 use super::*;
@@ -6,13 +6,14 @@ use crate::log::suite::rig::{Collector, numbered, room};
 use std::sync::Barrier;
 use std::time::Duration;
 
-/// Two shards end a tick: each appends the batches of its half of the rooms. Another room is silent, so nobody can know that they
-/// were all.
+/// Two shards end a tick: each appends the batches of its half of the rooms. One more room is silent, so the log cannot
+/// know that the burst is complete.
 #[test]
 fn rooms_that_end_a_tick_together_share_one_sync() {
     const ROOMS: usize = 300;
     const TICKS: usize = 10;
-    // Long enough for two threads on a busy machine; in this time a log that did not wait for them would make a second commit.
+    // Long enough for two threads on a busy machine. A log that did not wait for them would make a second commit in
+    // this time.
     const PACE_US: u64 = 100_000;
     let scratch = Scratch::new();
     let mut options = scratch.options();
@@ -36,7 +37,7 @@ fn rooms_that_end_a_tick_together_share_one_sync() {
             let (log, instant) = (&log, &instant);
             scope.spawn(move || {
                 for tick in 0..TICKS as u64 {
-                    // The last commit is past: its distance to the next one keeps no batch waiting.
+                    // Let the pace of the last commit pass, so that it delays no batch.
                     std::thread::sleep(Duration::from_micros(PACE_US));
                     instant.wait();
                     for (name, _) in half {
@@ -51,6 +52,6 @@ fn rooms_that_end_a_tick_together_share_one_sync() {
     });
     let syncs = faults.syncs.load(Ordering::SeqCst) - before;
     assert!(syncs >= TICKS, "{syncs} syncs: each tick was waited for");
-    // One each; some more where the machine kept one of the threads from running in the midst of a tick.
+    // One sync per tick, and a few more if the machine interrupted a thread in the middle of a tick.
     assert!(syncs < TICKS + TICKS / 3, "{syncs} syncs for {TICKS} ticks");
 }

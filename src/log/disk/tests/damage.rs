@@ -1,4 +1,4 @@
-//! A store that somebody or something has changed: its valid beginning, or a refusal, and never anything invented.
+//! A damaged or edited log: a start keeps its valid beginning or refuses it, and never invents records.
 
 use super::faulty::{Faults, VFS};
 use super::*;
@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What each room was before the damage.
+/// Each room's head and records before the damage.
 type Rooms = BTreeMap<RoomId, (Head, Vec<Record>)>;
 
 /// Four rooms, one of them trimmed, with events that fill pages and events that overflow them.
@@ -40,15 +40,15 @@ fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for file in std::fs::read_dir(from).unwrap() {
         let file = file.unwrap();
-        // A copy has no owner, and the index of the write-ahead log is memory, not data.
+        // The index of the write-ahead log is shared memory, not data.
         if !file.file_name().to_str().unwrap().ends_with("-shm") {
             std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
         }
     }
 }
 
-/// Everything that the log has is what was written; what is shorter than it was has a new epoch. Says how many rooms are as
-/// they were.
+/// Asserts that the log has only records that were written, and that each shortened room has a new epoch. Returns the
+/// number of unchanged rooms.
 fn assert_honest(log: &DiskLog, before: &Rooms, what: &str) -> usize {
     let mut same = 0;
     for (name, (was, records)) in before {
@@ -67,12 +67,12 @@ fn assert_honest(log: &DiskLog, before: &Rooms, what: &str) -> usize {
     same
 }
 
-/// Opens a damaged directory. `None`: it was refused.
+/// Opens a damaged directory and returns the number of unchanged rooms; `None` if it was refused.
 fn open(options: &Options, before: &Rooms, what: &str) -> Option<usize> {
     match DiskLog::start(options) {
         Ok(log) => {
             let same = assert_honest(&log, before, what);
-            // The room can be used again.
+            // Every room takes events again.
             for name in before.keys() {
                 let sink = Collector::new(usize::MAX);
                 let opened = log.open(name, sink.clone()).unwrap();

@@ -1,13 +1,14 @@
-//! Deleted comments on the disk: their text is not in the file, and nothing takes them for damage.
+//! Deleted comments on the disk: the file no longer has their text, and no check takes them for damage.
 
 use super::*;
 use crate::log::disk::inspect::Inspector;
 use crate::log::suite::rig::{Collector, all, comment, delete, head, room};
 
-/// A text that no file has by chance, and whose comment overflows its page.
+/// A text that no file contains by chance.
 const SECRET: &str = "xylophone-quartz-seventeen";
 
-/// Appends comments around secret ones, a short and a long one, at offsets 21 and 22.
+/// Appends a short and a long secret comment, at offsets 21 and 22, between other comments. The long one overflows its
+/// page.
 fn fill(log: &DiskLog) {
     let (name, sink) = (room("r"), Collector::new(usize::MAX));
     log.open(&name, sink.clone()).unwrap();
@@ -23,7 +24,7 @@ fn fill(log: &DiskLog) {
     log.close(&name);
 }
 
-/// Deletes them.
+/// Deletes the two secret comments.
 fn delete_in(log: &DiskLog) -> Vec<Record> {
     let (name, sink) = (room("r"), Collector::new(usize::MAX));
     log.open(&name, sink.clone()).unwrap();
@@ -75,7 +76,7 @@ fn a_deleted_comment_is_no_damage_to_a_start_nor_to_a_look() {
         "the same epoch, the same records"
     );
     drop(log);
-    // What it counts is what its rows count.
+    // The room counts the bytes of its rows.
     let conn = schema::reader(&scratch.options().directory.join("volley.db"), None).unwrap();
     let counted: usize = conn
         .query_row("SELECT sum(octet_length(body)) FROM events", [], |row| row.get::<_, i64>(0))

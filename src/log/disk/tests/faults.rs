@@ -1,4 +1,4 @@
-//! A device that fails: what is delivered is kept, what failed is not, and what is not known is not said.
+//! A failing device: delivered batches are kept, failed ones are not in the log, and batches in doubt are not answered.
 
 use super::faulty::{Faults, VFS};
 use super::*;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// A log on a device that fails on command, with the room `r` open.
 struct Rig {
-    // Ends first.
+    // Dropped before its directory.
     log: DiskLog,
     scratch: Scratch,
     faults: Arc<Faults>,
@@ -21,7 +21,7 @@ impl Rig {
     fn new(change: impl FnOnce(&mut Options)) -> Self {
         let scratch = Scratch::new();
         let mut options = scratch.options();
-        // Made first, so that the device has it all.
+        // Created on the default VFS first, so that the whole empty log is durable.
         DiskLog::start(&options).unwrap().stop();
         let faults = Faults::watch(&options.directory);
         options.vfs = Some(VFS.into());
@@ -35,7 +35,7 @@ impl Rig {
         self.log.append(&room("r"), number, numbered(number..number + count), 1)
     }
 
-    /// Appends one batch and says whether it was delivered.
+    /// Appends one batch and returns whether it was delivered.
     fn try_append(&self, number: u64, count: u64) -> bool {
         match self.append(number, count) {
             Ok(()) => {
@@ -47,7 +47,7 @@ impl Rig {
         }
     }
 
-    /// What is in the log after a power loss now.
+    /// The numbers in the log if the power failed now.
     fn after_power_loss(&mut self) -> Vec<u64> {
         self.copies += 1;
         let copy = self.scratch.0.join(format!("copy-{}", self.copies));
@@ -55,7 +55,7 @@ impl Rig {
         self.numbers_in(copy)
     }
 
-    /// What is in the log after the process was killed now.
+    /// The numbers in the log if the process were killed now.
     fn after_kill(&mut self) -> Vec<u64> {
         self.copies += 1;
         let copy = self.scratch.0.join(format!("copy-{}", self.copies));
@@ -84,7 +84,7 @@ impl Rig {
 
 #[test]
 fn a_batch_whose_sync_failed_is_gone_for_good_when_its_sender_is_told() {
-    // The device took nothing of it, all of it, or every second page.
+    // The device stored no page of it, every page, or every second one.
     for torn in [0, 1, 2] {
         let mut rig = Rig::new(|_| {});
         assert!(rig.try_append(1, 1));
@@ -102,7 +102,7 @@ fn a_batch_whose_sync_failed_is_gone_for_good_when_its_sender_is_told() {
 fn while_nobody_can_know_nobody_is_told() {
     let mut rig = Rig::new(|_| {});
     assert!(rig.try_append(1, 1));
-    // The first sync fails although the device took everything; from then on it takes nothing.
+    // The first sync fails although the device stored everything; later syncs store nothing.
     rig.faults.torn_every.lock().unwrap().push_back(1);
     rig.faults.failing_syncs.store(usize::MAX, Ordering::SeqCst);
     rig.append(2, 1).unwrap();
@@ -160,18 +160,19 @@ fn what_a_failed_checkpoint_copied_is_copied_again() {
         expected.extend(number..number + count);
     };
     append(&rig, 10_000, 1_500);
-    // A reader holds the log as it is now: the checkpoint can copy so far, does not sync yet, and remembers how far it came.
+    // A reader holds the log at this point, so the checkpoint copies only up to it, does not sync, and remembers how
+    // far it came.
     let reader = schema::reader(&rig.scratch.options().directory.join("volley.db"), Some(VFS)).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM events;").unwrap();
     append(&rig, 20_000, 1_500);
     reader.execute_batch("COMMIT").unwrap();
     drop(reader);
-    // The next one copies the rest, and its sync fails: what the first one copied is lost with it.
+    // The next checkpoint copies the rest, and its sync fails. The pages of the first checkpoint are lost with it.
     *rig.faults.sync_of.lock().unwrap() = "volley.db";
     rig.faults.failing_syncs.store(1, Ordering::SeqCst);
     append(&rig, 30_000, 2_500);
     rig.eventually("the failed sync", || rig.faults.failing_syncs.load(Ordering::SeqCst) == 0);
-    // Another one, and a batch that writes over the beginning of the write-ahead log.
+    // One more checkpoint, and a batch that overwrites the beginning of the write-ahead log.
     append(&rig, 40_000, 3_000);
     append(&rig, 50_000, 1);
     assert!(rig.after_power_loss() == expected, "the copy has a hole");
@@ -189,7 +190,7 @@ fn a_slow_device_holds_up_no_append_and_one_commit_serves_all_that_waited() {
     let syncs = rig.faults.syncs.load(Ordering::SeqCst);
     rig.append(2, 1).unwrap();
     rig.eventually("the sync began", || rig.faults.syncs.load(Ordering::SeqCst) > syncs);
-    // The storage thread is stuck in the device: everybody else goes on.
+    // The storage thread is blocked by the device: appends and reads continue.
     for (name, _) in &sinks {
         rig.log.append(name, 7, numbered(0..3), 1).unwrap();
     }

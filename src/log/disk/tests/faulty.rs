@@ -1,11 +1,11 @@
-//! A device that fails on command, and that keeps what a power loss would leave.
+//! A device that fails on command, and that remembers what a power loss would leave.
 //!
-//! A SQLite VFS around the ordinary one. It sees each write and sync of a database and its write-ahead log. A sync that
-//! succeeds takes the pages that were written since into the *durable image*; one that fails forgets that they were written, as Linux
-//! does (the next sync succeeds and says nothing of them), and takes a part of them all the same, as a device may have. What
-//! a power loss leaves is the image.
+//! It is a SQLite VFS around the default one, which sees each write and sync of a database and its write-ahead log. A
+//! sync that succeeds copies the pages written since the last one into the *durable image*. A sync that fails marks
+//! these pages as written, as Linux does, so the next sync succeeds without them; some of them may reach the image all
+//! the same, as on a real device. A power loss leaves the image.
 //!
-//! The only unsafe code of the log, in tests alone.
+//! This is the only unsafe code of the log, and only tests use it.
 
 use rusqlite::ffi;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, Once};
 
-/// Its name for [`crate::log::disk::Options`].
+/// The name of the VFS, for [`crate::log::disk::Options`].
 pub(super) const VFS: &str = "volley-faulty";
 
 const PAGE: usize = 4_096;
@@ -23,15 +23,16 @@ const PAGE: usize = 4_096;
 #[derive(Default)]
 pub(super) struct Faults {
     directory: PathBuf,
-    /// So many syncs of files whose name ends with `sync_of` fail from now on.
+    /// The number of syncs that will fail, of files whose name ends with `sync_of`.
     pub(super) failing_syncs: AtomicUsize,
     pub(super) sync_of: Mutex<&'static str>,
-    /// Writes find no space.
+    /// Writes fail for lack of space.
     pub(super) is_full: AtomicBool,
-    /// Of the pages in the next failed syncs the image takes each n-th; 0, and when there is no entry: none.
+    /// For each of the next failed syncs: the image receives every n-th page, or no page if n is 0 or the list is
+    /// empty.
     pub(super) torn_every: Mutex<VecDeque<usize>>,
     pub(super) syncs: AtomicUsize,
-    /// Syncs wait while it is closed.
+    /// Syncs wait while the gate is closed.
     gate: (Mutex<bool>, Condvar),
     image: Mutex<HashMap<String, Image>>,
 }
@@ -44,7 +45,7 @@ struct Image {
 
 static ALL: LazyLock<Mutex<Vec<Arc<Faults>>>> = LazyLock::new(Mutex::default);
 
-/// Open files by address: the ordinary methods, whose faults, the file's name.
+/// An open file: the default VFS's methods, the faults of its directory, its name.
 struct Entry {
     methods: usize,
     faults: Arc<Faults>,
@@ -53,7 +54,7 @@ struct Entry {
 static FILES: LazyLock<Mutex<HashMap<usize, Entry>>> = LazyLock::new(Mutex::default);
 
 impl Faults {
-    /// Watches the databases of a directory, whose files are durable as they are.
+    /// Watches the databases of a directory. Their current content counts as durable.
     pub(super) fn watch(directory: &Path) -> Arc<Self> {
         static REGISTER: Once = Once::new();
         REGISTER.call_once(register);
@@ -82,7 +83,7 @@ impl Faults {
         self.gate.1.notify_all();
     }
 
-    /// Puts what a power loss would leave now into `directory`. The side file was written by the operating system just now.
+    /// Writes what a power loss would leave now into `directory`. The side file is assumed to be on the device.
     pub(super) fn power_loss(&self, directory: &Path) {
         std::fs::create_dir(directory).unwrap();
         for (name, image) in self.image.lock().unwrap().iter() {
@@ -131,7 +132,7 @@ impl Faults {
 }
 
 fn register() {
-    // SAFETY: the default VFS lives as long as the process; ours is a copy of it that is never freed.
+    // SAFETY: the default VFS lives as long as the process; this VFS is a copy of it that is never freed.
     unsafe {
         let default = ffi::sqlite3_vfs_find(std::ptr::null());
         assert!(!default.is_null());
@@ -143,7 +144,7 @@ fn register() {
     }
 }
 
-// SAFETY: SQLite calls it with the arguments that its own functions of this place get.
+// SAFETY: SQLite calls this function with the arguments that it would give to the default VFS's.
 unsafe extern "C" fn open(
     _vfs: *mut ffi::sqlite3_vfs,
     name: ffi::sqlite3_filename,
@@ -151,8 +152,8 @@ unsafe extern "C" fn open(
     flags: c_int,
     out: *mut c_int,
 ) -> c_int {
-    // SAFETY: called by SQLite with what it would give the default VFS, to which it is handed on; the methods of an open file are
-    // replaced by a copy that is never freed.
+    // SAFETY: SQLite's arguments are handed on to the default VFS; the methods of an open file are replaced by a copy
+    // that is never freed.
     unsafe {
         let default = ffi::sqlite3_vfs_find(std::ptr::null());
         let code = ((*default).xOpen.unwrap())(default, name, file, flags, out);
@@ -182,7 +183,7 @@ fn entry(file: *mut ffi::sqlite3_file) -> (*const ffi::sqlite3_io_methods, Arc<F
     (entry.methods as *const _, entry.faults.clone(), entry.name.clone())
 }
 
-// SAFETY: SQLite calls it with the arguments that its own functions of this place get.
+// SAFETY: SQLite calls this function with the arguments that it would give to the default VFS's.
 unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, count: c_int, at: i64) -> c_int {
     let (methods, faults, name) = entry(file);
     if faults.is_full.load(Ordering::SeqCst) {
@@ -193,7 +194,7 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, co
     unsafe { ((*methods).xWrite.unwrap())(file, from, count, at) }
 }
 
-// SAFETY: SQLite calls it with the arguments that its own functions of this place get.
+// SAFETY: SQLite calls this function with the arguments that it would give to the default VFS's.
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     let (methods, faults, name) = entry(file);
     if !faults.on_sync(&name) {
@@ -203,14 +204,14 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     unsafe { ((*methods).xSync.unwrap())(file, flags) }
 }
 
-// SAFETY: SQLite calls it with the arguments that its own functions of this place get.
+// SAFETY: SQLite calls this function with the arguments that it would give to the default VFS's.
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: i64) -> c_int {
     let (methods, ..) = entry(file);
     // SAFETY: as in `write`.
     unsafe { ((*methods).xTruncate.unwrap())(file, size) }
 }
 
-// SAFETY: SQLite calls it with the arguments that its own functions of this place get.
+// SAFETY: SQLite calls this function with the arguments that it would give to the default VFS's.
 unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
     let found = FILES.lock().unwrap().remove(&(file as usize)).unwrap();
     // SAFETY: as in `write`; the default VFS gets its own methods back before it closes the file.

@@ -1,4 +1,4 @@
-//! The disk log: the contract of every log, and what only a log that outlives its process promises.
+//! The disk log against the contract of every log, and against the promises of a durable one.
 
 mod bursts;
 mod damage;
@@ -11,7 +11,7 @@ use super::*;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 
-/// A directory of its own for each test, gone after it.
+/// A directory for one test, which is removed after it.
 pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
@@ -45,9 +45,9 @@ impl Drop for Scratch {
     }
 }
 
-/// A log whose directory goes with it: the suite gets a log and nothing else.
+/// A log that owns its directory, because the suite receives a log only.
 struct Alone {
-    // Ends first.
+    // Dropped before its directory.
     log: DiskLog,
     _scratch: Scratch,
 }
@@ -85,7 +85,7 @@ fn make(rooms_max: usize) -> Arc<dyn Log> {
 crate::log::suite::log_suite!(make);
 crate::log::suite::durable::durable_suite!(make_again);
 
-/// The same directory again, after the process that had it is gone as far as the log can tell.
+/// Opens the same directory at each call, as after a restart of the process.
 fn make_again() -> impl Fn() -> Arc<dyn Log> {
     let scratch = Scratch::new();
     move || Arc::new(DiskLog::start(&scratch.options()).unwrap())

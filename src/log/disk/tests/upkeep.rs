@@ -1,4 +1,4 @@
-//! What goes by itself: events and rooms that are too old, and rooms that make place for others.
+//! Automatic removal: events and rooms that are too old, and rooms that give their place to new ones.
 
 use super::*;
 use crate::log::disk::row::RoomRow;
@@ -28,7 +28,7 @@ fn closed_rooms_lose_what_is_too_old_and_go_when_nothing_is_left() {
     let scratch = Scratch::new();
     let now_ms = clock::wall_ms();
     let log = DiskLog::start(&Options { age_ms: 3_600_000, ..scratch.options() }).unwrap();
-    // Two batches of different age in a closed room: only the older one goes.
+    // A closed room has two batches of different age: only the older one is removed.
     let sink = Collector::new(usize::MAX);
     log.open(&room("mixed"), sink.clone()).unwrap();
     for (ticket, at_ms) in [(1, now_ms - 7_200_000), (2, now_ms)] {
@@ -45,7 +45,7 @@ fn closed_rooms_lose_what_is_too_old_and_go_when_nothing_is_left() {
     assert_eq!(all(&log, &room("open"), 0).len(), 5, "an open room is its owner's");
     drop(log);
 
-    // A room that was last open long ago goes with all it has.
+    // A room that was last open long ago is removed with all its events.
     put(&DiskLog::start(&scratch.options()).unwrap(), "old", now_ms - 7_200_000, 5);
     let path = scratch.options().directory.join("volley.db");
     let conn = schema::writer(&path, None, true).unwrap();

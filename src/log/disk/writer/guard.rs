@@ -7,7 +7,6 @@
 use crate::health::Part;
 use crate::log::disk::files::FileWatch;
 
-/// See the module's page.
 pub(super) struct FileGuard {
     watch: FileWatch,
     health: Part,

@@ -12,7 +12,6 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// See the module's page.
 pub(super) struct Intake {
     queue: Receiver<LogCommand>,
     /// Taken out of the queue while a commit was in doubt, and not yet done.
@@ -45,7 +44,8 @@ impl Intake {
         Self { queue, backlog: VecDeque::new(), pace }
     }
 
-    /// The commands of the next transaction; none if none came within `idle`. A log that is being stopped does not wait.
+    /// The commands of the next transaction; none if none came within `idle`. A log that is being stopped does not
+    /// wait.
     pub(super) fn gather(&mut self, shared: &LogShared, idle: Duration) -> Vec<LogCommand> {
         let mut group = CommandGroup::default();
         while let Some(command) = self.backlog.pop_front() {

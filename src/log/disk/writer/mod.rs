@@ -42,7 +42,6 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(200);
 /// A device that does not answer for this long is not only slow: the storage thread counts as stuck.
 const STUCK_US: u64 = 30_000_000;
 
-/// See the module's page.
 pub(super) struct StorageThread {
     shared: Arc<LogShared>,
     intake: Intake,
@@ -172,8 +171,8 @@ impl StorageThread {
         }
     }
 
-    /// Writes over the frames that are in doubt until they are surely not in the log; all answers wait for that. Returns
-    /// `false` if the log is stopped before: then no command is answered.
+    /// Writes over the frames that are in doubt until they are surely not in the log; all answers wait for that.
+    /// Returns `false` if the log is stopped before: then no command is answered.
     fn settle(&mut self) -> bool {
         self.shared.is_in_doubt.store(true, Ordering::Release);
         loop {

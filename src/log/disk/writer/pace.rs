@@ -1,18 +1,17 @@
 //! When a commit begins.
 //!
-//! Rooms tick together, so their batches come in bursts. A commit that began with a burst's first batch would need another one for
-//! the rest; one that waited for long would be added to every acknowledgement. So it begins when the burst seems to be over.
+//! Rooms tick together, so their batches come in bursts. A commit at a burst's first batch would leave the rest to a
+//! second commit; a long wait would delay every acknowledgement. So a commit begins when the burst seems to be over.
 //!
-//! Does not know: a clock, the queue, what a batch holds.
+//! Does not know: the clock, the queue, what a batch holds.
 
-/// See the module's page.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CommitPace {
     quiet_us: u64,
     pace_us: u64,
     /// When the last commit began; `None` before the first.
     began_us: Option<u64>,
-    /// When the first and the newest of what waits came; `None` while nothing waits.
+    /// When the first and the newest waiting command came; `None` while none waits.
     came_us: Option<(u64, u64)>,
 }
 
@@ -21,14 +20,14 @@ impl CommitPace {
         Self { quiet_us, pace_us, began_us: None, came_us: None }
     }
 
-    /// Something came, and waits.
+    /// Notes that a command came and waits for the commit.
     pub(super) fn came(&mut self, now_us: u64) {
         let (first_us, _) = self.came_us.unwrap_or((now_us, now_us));
         self.came_us = Some((first_us, now_us));
     }
 
-    /// How long the commit has to wait at least; more may come meanwhile, and then it is to be asked again. `is_all`: nobody is left who
-    /// could add something.
+    /// How long the commit waits at least; ask again after every command that comes. `is_all`: every open room's batch
+    /// is there, so none is to be waited for.
     pub(super) fn wait_us(&self, now_us: u64, is_all: bool) -> u64 {
         let over_us = match self.came_us {
             Some((first_us, newest_us)) if !is_all => (newest_us + self.quiet_us).min(first_us + self.pace_us),
@@ -38,7 +37,7 @@ impl CommitPace {
         over_us.max(apart_us).saturating_sub(now_us)
     }
 
-    /// The commit begins.
+    /// Notes that the commit begins, with everything that waited.
     pub(super) fn begin(&mut self, now_us: u64) {
         self.began_us = Some(now_us);
         self.came_us = None;

@@ -18,7 +18,6 @@ use std::path::PathBuf;
 /// At most one line a second says that the store fails: each group of commands may fail anew.
 const COMPLAIN_US: u64 = 1_000_000;
 
-/// See the module's page.
 pub(super) struct DiskStore {
     /// The only connection that writes.
     pub(super) conn: Connection,
@@ -92,8 +91,8 @@ impl DiskStore {
         }
     }
 
-    /// Commits something harmless over the frames that are in doubt (see the page of [`crate::log::disk`]). Says whether that
-    /// is on the device, so that they are surely not in the log.
+    /// Commits something harmless over the frames that are in doubt (see the page of [`crate::log::disk`]). Says
+    /// whether that is on the device, so that they are surely not in the log.
     pub(super) fn overwrite_doubt(&mut self) -> bool {
         let done = self
             .conn
@@ -106,7 +105,8 @@ impl DiskStore {
         false
     }
 
-    /// Notes the newest offsets of rooms in the side file. `has_new_rooms`: their first entries have to reach the device.
+    /// Notes the newest offsets of rooms in the side file. `has_new_rooms`: their first entries have to reach the
+    /// device.
     pub(super) fn note_heads(&mut self, rows: &[RoomRow], has_new_rooms: bool) {
         for row in rows {
             if let Err(error) = self.heads.note(row.id, row.epoch, row.last) {
@@ -155,10 +155,12 @@ impl DiskStore {
         self.must_reconnect
     }
 
-    /// Closes all connections and opens new ones, so that SQLite reads the whole WAL again. Says whether that succeeded.
+    /// Closes all connections and opens new ones, so that SQLite reads the whole WAL again. Says whether that
+    /// succeeded.
     pub(super) fn reconnect(&mut self, readers: &Readers) -> bool {
         readers.pause();
-        // The old connection is closed before the new one is opened: otherwise they would share the index to be forgotten.
+        // The old connection is closed before the new one is opened: otherwise they would share the index to be
+        // forgotten.
         let closed = Connection::open_in_memory().map(|empty| std::mem::replace(&mut self.conn, empty));
         drop(closed);
         match schema::writer(&self.database, self.vfs.as_deref(), self.is_synced) {

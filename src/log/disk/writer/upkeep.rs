@@ -19,7 +19,6 @@ const EVICT_ROOMS: usize = 1_024;
 /// What an event that is removed costs the WAL, about.
 const REMOVED_EVENT_BYTES: usize = 64;
 
-/// See the module's page.
 pub(super) struct ClosedRooms {
     /// How long closed rooms keep an event.
     age_ms: u64,
@@ -34,8 +33,8 @@ impl ClosedRooms {
         Self { age_ms, swept_to: 0, evicted_to: 0 }
     }
 
-    /// Removes old events of some closed rooms, and some events of rooms that are gone. Returns the bytes, about, that this
-    /// wrote to the WAL.
+    /// Removes old events of some closed rooms, and some events of rooms that are gone. Returns the bytes, about, that
+    /// this wrote to the WAL.
     pub(super) fn sweep(&mut self, store: &mut DiskStore, shared: &LogShared) -> usize {
         let now_ms = clock::patient_ms();
         let done = store.in_transaction(|conn| {

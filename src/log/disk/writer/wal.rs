@@ -5,7 +5,6 @@
 /// A WAL that is not empty is copied after this long in any case.
 const CHECKPOINT_US: u64 = 30_000_000;
 
-/// See the module's page.
 pub(super) struct WalGauge {
     bytes: usize,
     /// Copied when it holds about this much.
