@@ -1,8 +1,7 @@
-//! The whole of admission: a connection's messages, one after another, at times that the input chooses.
+//! Admission: the messages of one connection, in order, at times that the input chooses.
 //!
-//! Promises: what is admitted is fit for the log and for every viewer; nobody gets more than burst and rate allow; a
-//! refusal is fit to send, names the comment that it is about, and closes the connection only when it was one too many;
-//! each message is counted once.
+//! Promises: an admitted message is fit for the log and for every viewer; no user exceeds burst and rate; a refusal is
+//! fit to send, names its comment, and closes the connection only above the error limit; each message is counted once.
 
 use super::cut::Cut;
 use super::{messages, text};
@@ -17,11 +16,11 @@ use volley::protocol::event::{Comment, Role, Style, User};
 use volley::protocol::frame::{Frame, FrameEvent};
 use volley::protocol::message::{ClientMessage, ErrorMessage, ServerMessage, parse};
 
-/// Messages of one input; more would only repeat.
+/// The most messages of one input; more would only repeat.
 const MESSAGES_MAX: usize = 64;
 
-/// One byte chooses the limits, one the encoding; then messages: the time since the last one in units of 20 ms, the
-/// length in two bytes, the payload.
+/// One byte chooses the limits and one the encoding. Messages follow: the time since the last one in units of 20 ms,
+/// the length in two bytes, the payload.
 pub fn admit(data: &[u8]) {
     let mut input = Cut(data);
     let limits = limits(input.byte());
@@ -61,11 +60,11 @@ fn limits(choice: u8) -> AdmissionLimits {
     }
 }
 
-/// What the connection got so far.
+/// What admission has granted to the connection so far.
 #[derive(Default)]
 struct Watch {
     messages: u64,
-    /// Of the connection's comments: votes and renditions take them too.
+    /// Tokens of the connection's comment rate, which votes and changes of rendition use too.
     tokens: u64,
     comments: u64,
     likes: u64,
@@ -74,7 +73,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// Whether the connection is over.
+    /// Whether admission has closed the connection.
     fn judge(
         &mut self,
         admitted: &Admitted,
@@ -153,7 +152,7 @@ impl Watch {
     }
 }
 
-/// The most that a full bucket lets through from time 0 to `now_us`.
+/// The most tokens that a full bucket grants from time 0 to `now_us`.
 fn allowed(rate: Rate, now_us: u64) -> u64 {
     u64::from(rate.burst) + u64::from(rate.per_s) * now_us / 1_000_000
 }
@@ -170,7 +169,7 @@ fn is_fit_for_the_log(comment: &Comment, limits: &TextLimits) {
     travels(&ServerMessage::Frame(Frame { last: 1, events: vec![event], ..Frame::default() }));
 }
 
-/// Both encodings carry it, and say the same.
+/// Asserts that both encodings carry the message with the same content.
 fn travels(message: &ServerMessage) {
     let json = encode::payload(message, Encoding::Json);
     let read: serde_json::Value = serde_json::from_slice(&json).expect("what is sent is JSON");

@@ -1,7 +1,7 @@
 //! The configuration, from each of its sources.
 //!
-//! Promises: no text panics; a mistake names its place, its key and what is wrong, on one line that a terminal survives;
-//! what is accepted is printed as a file that means the same.
+//! Promises: no text panics; a mistake names its place, its key and the reason, on one line without control characters;
+//! an accepted configuration is printed as a file with the same meaning.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -25,8 +25,8 @@ pub fn file(data: &[u8]) {
     }
 }
 
-/// Each line of the input is one setting: its first byte says of which source. `E`: a variable, `VOLLEY_` left out;
-/// `S`: `--set`; `A`: an argument as it comes from a shell; others: a flag of its own.
+/// Each line of the input is one setting, and its first byte the source. `E`: an environment variable, without
+/// `VOLLEY_`; `S`: `--set`; `A`: an argument as a shell passes it; others: the flag of a key.
 pub fn sources(data: &[u8]) {
     let (mut arguments, mut variables) = (vec![OsString::from("volley")], Vec::new());
     for line in data.split(|byte| *byte == b'\n') {
@@ -52,7 +52,7 @@ pub fn sources(data: &[u8]) {
             }
         }
     }
-    // Twice the same name is something that no environment has.
+    // An environment never has a name twice.
     variables.sort();
     variables.dedup_by(|a, b| a.0 == b.0);
     let args = match cli::parse(arguments) {
@@ -86,7 +86,7 @@ pub fn sources(data: &[u8]) {
     }
 }
 
-/// `NAME=value` as the environment gives it; no name can hold a `=`, and nothing can hold a zero.
+/// `NAME=value` as an environment has it: no name contains a `=`, and neither contains a zero byte.
 fn variable(line: &OsStr) -> (OsString, OsString) {
     let bytes = line.as_bytes();
     let at = bytes.iter().position(|byte| *byte == b'=').unwrap_or(bytes.len());
@@ -96,14 +96,14 @@ fn variable(line: &OsStr) -> (OsString, OsString) {
     (whole, OsStr::from_bytes(value).to_owned())
 }
 
-/// Whether somebody said that: a mistake must not be blamed on who said nothing.
+/// Whether the input has such a setting: a mistake must not name a source without one.
 fn was_given(source: &Source, args: &Args, variables: &[(OsString, OsString)]) -> bool {
     match source {
         Source::Default => true,
         Source::File { .. } => false,
         Source::Env(name) => variables.iter().any(|(given, _)| given.to_string_lossy() == *name),
         Source::Flag(flag) => match flag.strip_prefix("--set") {
-            // Its name is not a key's and perhaps not shown.
+            // Its name is not a key, and may be hidden.
             Some("") => !args.set.is_empty(),
             Some(key) => {
                 args.set.iter().any(|set| set.split_once('=').is_some_and(|(given, _)| given.trim() == &key[1..]))
@@ -118,11 +118,11 @@ fn load_file(text: &str) -> Result<Loaded, ConfigErrors> {
     load(&args, std::iter::empty(), |_| Ok(text.to_owned()))
 }
 
-/// `volley config` prints a file that gives the same configuration.
+/// Asserts that `volley config` prints a file with the same configuration.
 fn prints_what_it_means(loaded: &Loaded) {
     let printed = show::to_toml(loaded);
     let mut again = load_file(&printed).unwrap_or_else(|errors| panic!("{errors} in\n{printed}"));
-    // All but the secret.
+    // Everything but the secret.
     if let Some(secret) = loaded.config.admin_key.reveal() {
         assert!(!printed.contains(&format!("admin_key = \"{secret}\"")) && again.config.admin_key.reveal().is_none());
         again.config.admin_key = loaded.config.admin_key.clone();
@@ -130,7 +130,7 @@ fn prints_what_it_means(loaded: &Loaded) {
     assert_eq!(again.config, loaded.config, "{printed}");
 }
 
-/// One line per mistake, none empty, nothing in it that moves a cursor.
+/// Asserts one line per mistake, none of them empty, and no character that moves a terminal's cursor.
 fn is_readable(errors: &ConfigErrors) {
     let shown = errors.to_string();
     let lines: Vec<&str> = shown.split('\n').collect();
@@ -139,24 +139,24 @@ fn is_readable(errors: &ConfigErrors) {
     assert_eq!(lines.len(), expected, "one line per mistake: {shown:?}");
     for line in lines {
         assert!(!line.trim().is_empty() && !line.chars().any(char::is_control), "{line:?}");
-        // A value, its key, a nearest key and the reason are bounded each.
+        // Value, key, nearest key and reason are each bounded.
         assert!(line.chars().count() < 1_000, "{line:?}");
     }
 }
 
-/// What was given under a name that is no key's may be anything, a secret too.
+/// Asserts that the value of an unknown key is not shown, because it may be a secret.
 fn repeats_no_stranger(error: &ConfigError) {
     assert!(!matches!(error.problem, Problem::Unknown { .. }) || error.value.is_none(), "{error:?}");
 }
 
-/// The line and the column are where the key stands.
+/// Asserts that line and column are those of the key.
 fn names_its_place(error: &ConfigError, text: &str) {
     let (line, column) = match &error.source {
         Source::File { line, column, path } => {
             assert_eq!(**path, Path::new(FILE));
             (*line, *column)
         }
-        // Two defaults never contradict each other.
+        // Two default values never contradict each other.
         other => panic!("a file's mistake is blamed on {other}: {error:?}"),
     };
     let rest = text.splitn(line, '\n').last().filter(|_| text.split('\n').count() >= line);
@@ -171,7 +171,7 @@ fn names_its_place(error: &ConfigError, text: &str) {
     if error.key == "(a name that is not shown)" {
         return;
     }
-    // A bare name stands there as it is; what is quoted may be spelled in other ways, even over two lines.
+    // A bare name is in the file as it is; a quoted one may be spelled differently, even over two lines.
     let name = error.key.rsplit('.').next().unwrap_or_default();
     if !error.key.contains(['"', '\'']) && !text.contains('\\') {
         let there: String = rest.chars().skip(column - 1).collect();

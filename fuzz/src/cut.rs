@@ -1,4 +1,4 @@
-//! Reading an input piece by piece; what is missing reads as zeros, so that every input means something.
+//! Reads an input piece by piece. Bytes beyond its end are zeros, so that every input is valid.
 
 /// The rest of an input.
 pub struct Cut<'a>(pub &'a [u8]);
@@ -16,7 +16,7 @@ impl<'a> Cut<'a> {
         out
     }
 
-    /// At most `n` bytes.
+    /// The next `n` bytes, or fewer at the end.
     pub fn bytes(&mut self, n: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(n.min(self.0.len()));
         self.0 = rest;

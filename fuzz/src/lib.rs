@@ -1,10 +1,10 @@
-//! What Volley promises about bytes from outside, as functions of bytes: each target panics when a promise is broken.
+//! Volley's promises about bytes from outside, as functions of bytes: each target panics if a promise is broken.
 //!
-//! The fuzzer (`fuzz/fuzz_targets/`) and the replay of the kept inputs (`tests/fuzz_corpus.rs`) run exactly this code; the latter
-//! includes this file by its path.
+//! The fuzzer (`fuzz/fuzz_targets/`) and the replay of the kept inputs (`tests/fuzz_corpus.rs`) run exactly this code.
+//! The replay includes this file by its path.
 //!
-//! A new target is a module here, a row in [`TARGETS`], a file in `fuzz/fuzz_targets/` with its `[[bin]]` in `fuzz/Cargo.toml`, and a
-//! folder of seeds in `fuzz/corpus/`. The replay fails while one of them is missing.
+//! A new target is a module here, a row in [`TARGETS`], a file in `fuzz/fuzz_targets/` with its `[[bin]]` in
+//! `fuzz/Cargo.toml`, and a folder of seeds in `fuzz/corpus/`. The replay fails if one of them is missing.
 
 mod admission;
 mod config;
@@ -16,15 +16,14 @@ mod reference;
 mod text;
 mod websocket;
 
-/// One thing that reads bytes from outside.
+/// One reader of bytes from outside.
 pub struct Target {
-    /// Of its binary and of its corpus.
+    /// The name of the target's binary and of its corpus.
     pub name: &'static str,
-    /// Panics when a promise is broken.
+    /// Panics if the input breaks a promise.
     pub run: fn(&[u8]),
 }
 
-/// All of them.
 pub const TARGETS: &[Target] = &[
     Target { name: "message_json", run: messages::json },
     Target { name: "message_msgpack", run: messages::msgpack },

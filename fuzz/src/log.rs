@@ -1,7 +1,9 @@
-//! A log on disk whose files were changed: it opens, or is refused, and what it gives back is the beginning of what was written.
+//! A log on disk whose files were changed.
 //!
-//! The input is a list of changes of eight bytes each: which file, what is done to it, where, and a byte or two to do it with. They are made to
-//! a copy of one small log of three rooms, as a SIGKILL left it, with its write-ahead log.
+//! Promises: the log opens or is refused; each room that it has is a beginning of what was written.
+//!
+//! The input is a list of changes of eight bytes each: the file, the kind of change, the place, and a byte or two. They
+//! are applied to a copy of one small log of three rooms, as a SIGKILL left it, with its write-ahead log.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +34,7 @@ impl Sink for Done {
     }
 }
 
-/// A directory of its own, gone after it.
+/// A directory for one run, which is removed after it.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -97,7 +99,7 @@ fn make() -> Whole {
     Whole { files, rooms: rooms.collect() }
 }
 
-/// Makes the changes, opens the log twice, and compares.
+/// Applies the changes, opens the log twice, and compares.
 pub fn recover(data: &[u8]) {
     let whole = &*WHOLE;
     let mut files = whole.files.clone();
@@ -121,13 +123,13 @@ pub fn recover(data: &[u8]) {
         let found = everything(&log, room);
         if let Some((now, kept)) = &found {
             let at = records.iter().position(|record| record.offset == now.first).unwrap_or(records.len());
-            assert!(records[at..].starts_with(kept), "room {room}: what was never written");
-            assert!(now == head || now.epoch != head.epoch, "room {room}: less, and the same epoch");
+            assert!(records[at..].starts_with(kept), "room {room} has records that were never written");
+            assert!(now == head || now.epoch != head.epoch, "room {room} lost records and keeps its epoch");
         }
         first.push(found);
     }
     drop(log);
-    let log = DiskLog::start(&options(&scratch.0)).expect("what was healed opens");
+    let log = DiskLog::start(&options(&scratch.0)).expect("a repaired log opens");
     let again: Vec<_> = whole.rooms.iter().map(|(room, ..)| everything(&log, room)).collect();
-    assert_eq!(first, again, "what was healed stays as it is");
+    assert_eq!(first, again, "a repaired log does not change at the next start");
 }

@@ -1,7 +1,8 @@
 //! Client messages in both encodings.
 //!
-//! Promises: no input panics; what is read is what is there, in either encoding the same; nothing counts twice; a message
-//! ends where its encoding says; a refusal says what is wrong in short ASCII that never repeats what the client sent.
+//! Promises: no input panics; a message is read as it was sent, the same in both encodings; no key counts twice; a
+//! message ends where its encoding says; a refusal gives its reason in short ASCII that never repeats the client's
+//! bytes.
 
 use serde_json::{Map, Value, json};
 use volley::protocol::encode::{self, Encoding};
@@ -12,13 +13,13 @@ pub fn json(data: &[u8]) {
     let value = serde_json::from_slice::<Value>(data);
     match parse(data, Encoding::Json) {
         Ok(message) => {
-            let value = value.expect("what is no JSON is no message");
+            let value = value.expect("a message is JSON");
             shows(&value, &message);
             same_in_msgpack(&message);
             ends_with_its_bytes(data.trim_ascii_end(), Encoding::Json);
         }
         Err(ParseError::UnknownOp) => {
-            let value = value.expect("what is no JSON is no message, known or not");
+            let value = value.expect("a message is JSON, even with an unknown key");
             assert!(value.as_object().is_some_and(|object| object.len() == 1), "{value}");
         }
         Err(error) => {
@@ -41,7 +42,7 @@ pub fn msgpack(data: &[u8]) {
     }
 }
 
-/// One byte less is no message, and neither is one more.
+/// Asserts that a message with a byte less or more is refused.
 fn ends_with_its_bytes(data: &[u8], encoding: Encoding) {
     let bad = |data: &[u8]| {
         let read = parse(data, encoding);
@@ -51,18 +52,18 @@ fn ends_with_its_bytes(data: &[u8], encoding: Encoding) {
     bad(&[data, b"0"].concat());
 }
 
-/// No control characters, no foreign text, no novel; and the client's library can read it.
+/// Asserts that a refusal is short, in printable ASCII, and readable by the client's library.
 pub fn refusal_is_fit_to_send(error: &ParseError) {
     let message = error.clone().into_message();
     let text = &message.message;
     assert!((1..=160).contains(&text.len()) && text.bytes().all(|b| (0x20..0x7f).contains(&b)), "{text:?}");
-    // serde quotes what it found after these words; what it wants is all that a client may hear.
+    // After these words serde quotes the input, which must not be sent to a client.
     for quoting in ["invalid type", "invalid value", "unknown variant", "unknown field", "duplicate field"] {
         assert!(!text.contains(quoting), "{text:?}");
     }
 }
 
-/// The message as any program would write it.
+/// The message as a different program would write it.
 pub fn written(message: &ClientMessage) -> Value {
     match message {
         ClientMessage::Comment(comment) => json!({ "comment": comment }),
@@ -98,7 +99,7 @@ fn same_in_json(message: &ClientMessage) {
     assert_eq!(parse(&bytes, Encoding::Json).as_ref(), Ok(message), "{}", String::from_utf8_lossy(&bytes));
 }
 
-/// `value` says what `message` says; its other fields are nobody's business.
+/// Asserts that `value` has the content of `message`. Other fields of `value` are ignored.
 fn shows(value: &Value, message: &ClientMessage) {
     let object = value.as_object().expect("a message is an object");
     assert_eq!(object.len(), 1, "one key: {value}");

@@ -1,7 +1,7 @@
-//! What the show's owner posts.
+//! The events that the show's owner posts.
 //!
-//! Promises: no body panics; what is accepted is in range, fit to show, and reads the same when it is written again; a
-//! refusal is short, on one line, and names a place.
+//! Promises: no body panics; an accepted event is in range, fit to show, and reads the same after it is written again;
+//! a refusal is short, on one line, and names a place.
 
 use super::text;
 use serde_json::{Value, json};
@@ -13,18 +13,18 @@ use volley::protocol::ids::RoomId;
 use volley::protocol::kind::Kind;
 
 pub fn read(data: &[u8]) {
-    // The one thing before the JSON that is no part of it.
+    // A byte order mark is the only thing before the JSON that is not part of it.
     let value = serde_json::from_slice::<Value>(data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data));
     match posts::read(data) {
         Ok(Submission { events, is_batch }) => {
-            let value = value.expect("what is no JSON is no post");
+            let value = value.expect("a post is JSON");
             assert_eq!(value.get("events").is_some_and(|events| !events.is_null()), is_batch);
             assert!((1..=POST_EVENTS_MAX).contains(&events.len()) && (is_batch || events.len() == 1));
             events.iter().for_each(is_fit_for_the_log);
             let written: Vec<Value> = events.iter().map(written).collect();
             let again = if is_batch { json!({ "events": written }) } else { written[0].clone() };
             let again = posts::read(again.to_string().as_bytes());
-            assert_eq!(again, Ok(Submission { events, is_batch }), "what was read is read again");
+            assert_eq!(again, Ok(Submission { events, is_batch }), "a written event reads the same");
         }
         Err(fault) => {
             let message = &fault.message;
@@ -35,7 +35,7 @@ pub fn read(data: &[u8]) {
     }
 }
 
-/// As the owner's program would write it.
+/// The event as the owner's program would write it.
 fn written(event: &Event) -> Value {
     match event {
         Event::Comment(comment) => json!({ "comment": comment }),

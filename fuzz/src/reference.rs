@@ -1,16 +1,16 @@
-//! A second reader of WebSocket frames (RFC 6455, a server's side), written for plainness: it sees the whole stream at once and
-//! shares no code with the first.
+//! A second reader of WebSocket frames (RFC 6455, server side). It is simple, sees the whole stream at once, and shares
+//! no code with the server's reader.
 
 use volley::limits::CONTROL_FRAMES_BURST;
 use volley::protocol::codes::Close;
 use volley::shard::probe::{Caps, Observed};
 
-/// What a connection must see in `stream`, and where in it the message or frame begins that is left open.
+/// What a connection must see in `stream`, and where the unfinished message or frame begins in it.
 pub fn read(whole: &[u8], caps: &Caps) -> (Vec<Observed>, Option<usize>) {
     let mut stream = whole;
     let mut begun = 0;
     let mut seen = Vec::new();
-    // The message that is open: whether it is text, its bytes and its fragments.
+    // The unfinished message: whether it is text, its bytes, and its number of fragments.
     let mut open: Option<(bool, Vec<u8>, u32)> = None;
     let mut controls = 0;
     loop {
@@ -44,7 +44,7 @@ pub fn read(whole: &[u8], caps: &Caps) -> (Vec<Observed>, Option<usize>) {
                 let (is_text, mut bytes, fragments) = open.take().unwrap_or((opcode == 1, Vec::new(), 0));
                 bytes.extend(&frame.payload);
                 let whole = std::str::from_utf8(&bytes);
-                // A sequence that is cut may go on in the next fragment; a wrong one never becomes right.
+                // A UTF-8 sequence that is cut may continue in the next fragment; a wrong one stays wrong.
                 let is_broken = is_text && whole.is_err_and(|e| frame.is_final || e.error_len().is_some());
                 if is_broken {
                     Observed::Refused(Close::InvalidText)
@@ -70,7 +70,7 @@ struct Frame<'a> {
     rest: &'a [u8],
 }
 
-/// The first frame; `Ok(None)`: it is not whole. Its header is judged as soon as that is whole.
+/// The first frame; `Ok(None)` if it is not complete. Its header is judged as soon as the header is complete.
 fn frame<'a>(
     stream: &'a [u8],
     caps: &Caps,
@@ -119,7 +119,7 @@ fn frame<'a>(
     Ok(Some(Frame { opcode, is_final, payload, rest }))
 }
 
-/// What answers a close frame: the same again, or 1002 where its code may not travel.
+/// The answer to a close frame: the same code, or 1002 if the code is not allowed on the wire.
 fn close(payload: &[u8]) -> Result<Vec<u8>, Close> {
     let [high, low, reason @ ..] = payload else {
         return if payload.is_empty() { Ok(Vec::new()) } else { Err(Close::Protocol) };

@@ -1,7 +1,8 @@
-//! People's text.
+//! Text that people write.
 //!
-//! Promises of `normalise`: idempotent; what comes out is NFC, within its limits, and has no character that hides,
-//! reorders or fakes, and none that is larger than a page can bear; a refusal says the truth; the quick way for plain text and the whole way agree.
+//! Promises of `normalise`: it is idempotent; its output is NFC, within the limits, and has no character that hides or
+//! reorders text, imitates other text or is too large for a page; a refusal gives the true reason; the quick path for
+//! plain text and the full path agree.
 
 use super::cut::Cut;
 use unicode_normalization::is_nfc;
@@ -27,11 +28,11 @@ pub fn normalise(data: &[u8]) {
         }
         Err(TextError::TooLong { chars, bytes, .. }) => {
             assert!(*chars > limits.chars_max || *bytes > limits.bytes_max);
-            // NFC makes some characters longer, but none more than three times.
+            // NFC makes no character more than three times as long.
             assert!(raw.len() * 3 > limits.chars_max.min(limits.bytes_max));
         }
     }
-    // A character without trace sends plain text the whole way.
+    // A character that leaves no trace in the output forces plain text onto the full path.
     let far_too_long = (raw.len() + '\u{200B}'.len_utf8()) / 16 >= limits.bytes_max;
     if !far_too_long {
         let marked = format!("\u{200B}{raw}");
@@ -40,7 +41,7 @@ pub fn normalise(data: &[u8]) {
     }
 }
 
-/// What holds for every text that viewers get.
+/// Asserts what holds for every text that viewers receive.
 pub fn is_fit_to_show(text: &str, limits: &TextLimits) {
     let shown = || text.escape_unicode().to_string();
     assert!(!text.is_empty() && text.len() <= limits.bytes_max && length(text) <= limits.chars_max, "{}", shown());
@@ -52,7 +53,7 @@ pub fn is_fit_to_show(text: &str, limits: &TextLimits) {
     assert_eq!(volley::policy::text::normalise(text, limits).as_deref(), Ok(text), "{}", shown());
 }
 
-/// Whether `c` may never come out, wherever it stood.
+/// Whether `c` must never be in the output.
 fn forbidden(c: char) -> bool {
     let white = c.is_whitespace() && c != ' ';
     let reorders =

@@ -1,8 +1,8 @@
-//! A connection's inbound bytes, as they come from a socket: cut anywhere.
+//! A connection's inbound bytes, cut anywhere, as a socket delivers them.
 //!
-//! Promises: what a connection sees does not depend on where the stream was cut, and it is what a second, plain reader of the
-//! protocol sees; the stall timer runs exactly while something is unfinished, from the byte that began it.
-//! Compressed messages, which that reader does not know, do not depend on cuts either, and become no larger than messages may be.
+//! Promises: the messages do not depend on the cuts, and a second, simple reader of the protocol sees the same; the
+//! stall timer runs exactly while a message or frame is unfinished, from its first byte. Compressed messages, which
+//! that reader does not support, do not depend on cuts either, and inflate to at most the size limit of messages.
 
 use super::cut::Cut;
 use super::reference;
@@ -23,7 +23,7 @@ pub fn receive(data: &[u8]) {
     assert_eq!(whole, (seen.clone(), begun.map(|_| 0)), "byte by byte: {stream:02x?}");
     assert_eq!(whole.0, fed(stream, &cuts, caps).0, "cut by {cuts:?}: {stream:02x?}");
     if compressed {
-        // The second reader does not inflate; what comes out keeps the bound all the same.
+        // The second reader does not inflate. The inflated message keeps the size limit all the same.
         let is_bounded = |bytes: usize| bytes <= message_bytes_max as usize;
         assert!(whole.0.iter().all(|seen| match seen {
             Observed::Text(text) => is_bounded(text.len()),
@@ -35,8 +35,8 @@ pub fn receive(data: &[u8]) {
     }
 }
 
-/// Feeds `stream` in pieces of these lengths, in turn, a microsecond for each byte; what a connection sees, and where the piece
-/// begins with which something was begun that is still open.
+/// Feeds `stream` in pieces of the given lengths, repeated, at one byte per microsecond. Returns what the connection
+/// sees, and where the piece starts that began an unfinished message or frame.
 fn fed(stream: &[u8], lengths: &[u8], caps: Caps) -> (Vec<Observed>, Option<usize>) {
     let (mut probe, mut seen) = (Probe::new(caps).expect("a descriptor"), Vec::new());
     let mut lengths = lengths.iter().cycle();
