@@ -11,7 +11,7 @@ use std::sync::Arc;
 use volley::protocol::event::{Comment, User};
 use volley::protocol::ids::Offset;
 use volley::protocol::settings::{Merge, RoomSettings};
-use volley::room::select::{Fate, Selection};
+use volley::room::core::select::{Fate, Selection};
 
 const TICK_MS: u64 = 100;
 const TICKS: u64 = 600;

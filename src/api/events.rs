@@ -7,7 +7,7 @@ use super::{Key, Posts, intake, targets};
 use crate::limits::{ANNOUNCING_MAX, POST_ANSWER_MS};
 use crate::metrics::PostRefusals;
 use crate::protocol::ids::RoomId;
-use crate::room::posting::{PostError, PostRequest, Posted};
+use crate::room::request::{PostError, PostRequest, Posted};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State as Extract};

@@ -9,7 +9,7 @@ use crate::policy::posts::{self, Submission};
 use crate::protocol::event::Event;
 use crate::protocol::ids::{ClientId, Epoch, Hex64};
 use crate::protocol::kind::PostKey;
-use crate::room::posting::PostRequest;
+use crate::room::request::PostRequest;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};

@@ -7,7 +7,7 @@ use super::posting::PostFailure;
 use crate::log::{Limit, Log, ReadError, deletes};
 use crate::protocol::event::Event;
 use crate::protocol::ids::{Offset, RoomId};
-use crate::room::posting::{PostError, Targets};
+use crate::room::request::{PostError, Targets};
 
 /// Which deletions of `events` have nothing to delete; `None` when there are no deletions.
 pub(super) async fn look(archive: &Archive, room: &RoomId, events: &[Event]) -> Result<Option<Targets>, PostFailure> {

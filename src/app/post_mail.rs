@@ -6,8 +6,8 @@
 //! Does not know: how a post gets to its room's shard.
 
 use crate::metrics::PostMetrics;
-use crate::room::posting::{PostError, PostRequest, Posted};
 use crate::room::registry::{Registry, RoomHandle};
+use crate::room::request::{PostError, PostRequest, Posted};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};

@@ -3,11 +3,11 @@
 //! A room is claimed before anybody enters it and released when they have left; it can expire only while
 //! nobody claims it. Both happen under the map's entry lock, so that a claimed room is never removed.
 
-use super::core::Core;
 use crate::log::digest::fnv1a;
 use crate::protocol::encode::{Rendition, VARIANTS, Variant};
 use crate::protocol::ids::RoomId;
 use crate::protocol::local::RoomKey;
+use crate::room::core::Core;
 use crossbeam::utils::CachePadded;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;

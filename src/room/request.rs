@@ -2,10 +2,10 @@
 //!
 //! Does not know: how a request waits for the log.
 
-use super::window::{IdKey, Mark, Seen};
 use crate::protocol::event::Event;
 use crate::protocol::ids::{ClientId, Epoch, Offset};
 use crate::protocol::kind::Kind;
+use crate::room::core::window::{IdKey, Mark, Seen};
 
 /// Events of the show's owner, to be stored all or none. Each is a post or a comment of somebody with a role, valid as it is.
 #[derive(Clone, Debug, PartialEq)]

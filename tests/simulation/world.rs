@@ -16,8 +16,8 @@ use volley::protocol::local::{ConnRef, RoomKey};
 use volley::protocol::message::{ErrorMessage, ResumeFailure, ServerMessage};
 use volley::protocol::settings::RoomSettings;
 use volley::room::actor::{Actor, Effect, Settings};
+use volley::room::past::resume;
 use volley::room::registry::RoomHandle;
-use volley::room::resume;
 
 const TICK_US: u64 = 100_000;
 /// The wall clock when the monotonic one began.

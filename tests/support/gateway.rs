@@ -10,8 +10,8 @@ use volley::config::Config;
 use volley::gateway::{Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
 use volley::protocol::ids::RoomId;
 use volley::protocol::local::RoomKey;
-use volley::room::posting::PostRequest;
 use volley::room::registry::RoomHandle;
+use volley::room::request::PostRequest;
 use volley::shutdown::Shutdown;
 
 pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -66,7 +66,7 @@ const STRANGERS: &[(&str, &[&str], &str)] = &[
 /// Longest source file in lines: a thought that needs more wants to be a folder.
 const LINES_MAX: usize = 500;
 
-/// The module of `src/` a file belongs to: `room` for `src/room/core.rs`, `clock` for `src/clock.rs`.
+/// The module of `src/` a file belongs to: `room` for `src/room/core/mod.rs`, `clock` for `src/clock.rs`.
 fn module(path: &str) -> Option<&str> {
     let inner = path.strip_prefix("src/")?;
     let name = inner.split('/').next()?.trim_end_matches(".rs");
@@ -436,14 +436,14 @@ fn a_planted_violation_of_every_rule_is_found() {
     let debug = concat!("db", "g!(x)");
     let machine = concat!("see /wo", "rk/notes");
     let planted: &[(&str, &str, &str)] = &[
-        ("src/room/core.rs", "use crate::shard::Pass;", "`room` (L3) imports `shard`"),
+        ("src/room/core/mod.rs", "use crate::shard::Pass;", "`room` (L3) imports `shard`"),
         ("src/shard/fanout/pass.rs", "use crate::{limits, room::actor};", "`shard` (L3) imports `room`"),
         ("src/shard/fanout/pass.rs", "use crate::{\n    limits::{A, B},\n    api,\n};", "`shard` (L3) imports `api`"),
         ("src/limits.rs", "fn f() { crate::clock::now_us(); }", "`limits` (L0) imports `clock`"),
         ("src/new/mod.rs", "//! Does not know: a thing.", "`new` has no layer"),
         ("src/log/mod.rs", "//! Does not know: a thing.\nuse super::room;", "`super` leaves the folder"),
-        ("src/room/core.rs", "use super::super::shard;", "`super` leaves the folder"),
-        ("src/room/core.rs", "use std::time::Duration;", "names `std::time`; room is replayed"),
+        ("src/room/core/mod.rs", "use super::super::shard;", "`super` leaves the folder"),
+        ("src/room/core/mod.rs", "use std::time::Duration;", "names `std::time`; room is replayed"),
         ("src/protocol/ids.rs", "use tokio::net::TcpStream;", "names `tokio::`; protocol knows no socket"),
         ("src/shard/fanout/pass.rs", "serde_json::to_string(&x)", "names `serde_json`; shard knows no payload"),
         ("src/shard/fanout/pass.rs", "counter!(\"volley_x_total\")", "metric names live in src/metrics"),
@@ -478,7 +478,7 @@ fn a_planted_violation_of_every_rule_is_found() {
 #[test]
 fn what_is_right_is_let_pass() {
     let right: &[(&str, &str)] = &[
-        ("src/room/core.rs", "use crate::protocol::event;\nuse super::digest;\n// crate::shard sends it"),
+        ("src/room/core/mod.rs", "use crate::protocol::event;\nuse super::digest;\n// crate::shard sends it"),
         (
             "src/shard/fanout/pass.rs",
             "use crate::{limits, protocol::{encode, frame}};\nmod tests {\n    use super::super::ring;\n}",
@@ -486,7 +486,7 @@ fn what_is_right_is_let_pass() {
         ("src/metrics/figures.rs", "counter!(\"volley_x_total\")"),
         ("src/clock.rs", "//! Does not know: anything.\nuse std::time::{Instant, SystemTime};"),
         ("src/shard/fanout/raw.rs", "// SAFETY: open for the call.\nlet fd = unsafe { f() };"),
-        ("src/room/core.rs", "#[cfg(test)]\nmod tests {\n    use std::time::Instant;\n}"),
+        ("src/room/core/mod.rs", "#[cfg(test)]\nmod tests {\n    use std::time::Instant;\n}"),
         ("loadgen/src/check/log.rs", "//! Of volley.\nuse crate::history::Item;\nuse super::names;"),
         ("loadgen/src/run/timing.rs", "use volley::protocol::ids::Offset;"),
         ("docs/x.md", "see [the keys](configuration.md#log) and `src/config/keys.rs` and `src/config/*.rs`"),

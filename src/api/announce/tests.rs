@@ -2,8 +2,8 @@ use super::*;
 use crate::api::PostFuture;
 use crate::protocol::ids::RoomId;
 use crate::protocol::kind::{Announcement, Level, Post};
-use crate::room::posting::Posted;
 use crate::room::registry::Registry;
+use crate::room::request::Posted;
 use parking_lot::Mutex;
 use std::future::{pending, ready};
 

@@ -9,8 +9,8 @@ use crate::app::post_mail::PostMail;
 use crate::limits::OPENING_PLAY;
 use crate::policy::said::Said;
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::room::posting::PostError;
 use crate::room::registry::RoomHandle;
+use crate::room::request::PostError;
 use crate::shard::tenant::{Command, Cx};
 use std::sync::Arc;
 

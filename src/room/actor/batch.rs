@@ -7,9 +7,9 @@ use crate::log::{AppendError, Delivery, Record, Ticket};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::Event;
 use crate::protocol::kind::Kind;
-use crate::room::effect::{Effect, refusal, repeated};
-use crate::room::pending::{Sender, Waiting};
-use crate::room::window::Seen;
+use crate::room::actor::effect::{Effect, refusal, repeated};
+use crate::room::actor::pending::{Sender, Waiting};
+use crate::room::core::window::Seen;
 
 impl Actor {
     /// Hands the open tick to the log and takes what it delivers at once.
@@ -41,8 +41,8 @@ impl Actor {
 
     pub(super) fn take_deliveries(&mut self, now_us: u64, out: &mut Vec<Effect>) {
         loop {
-            let was_full = self.inbox.is_full();
-            while let Some(delivery) = self.inbox.pop() {
+            let was_full = self.deliveries.is_full();
+            while let Some(delivery) = self.deliveries.pop() {
                 match delivery {
                     Delivery::Appended { ticket, records } => self.appended(ticket, &records, now_us, out),
                     Delivery::Failed { ticket, error } if self.in_flight == Some(ticket) => {
@@ -54,7 +54,7 @@ impl Actor {
             if !was_full {
                 return;
             }
-            // A full inbox may have turned deliveries away.
+            // A full queue may have turned deliveries away.
             self.log.nudge(&self.handle.id);
         }
     }

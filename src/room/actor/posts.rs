@@ -10,15 +10,15 @@ use crate::protocol::ids::{ClientId, Epoch, Offset};
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::{Ack, ErrorMessage, Outcome, ServerMessage, VoteRequest};
 use crate::protocol::settings::{Allowed, RoomSettings};
-use crate::room::board::{Dropped, Voted};
+use crate::room::actor::effect::Effect;
+use crate::room::actor::grid::Grid;
+use crate::room::actor::guard::{Forbidden, allows};
+use crate::room::actor::pending::Sender;
+use crate::room::actor::posting::{Answer, Cast, Pace};
 use crate::room::core::Core;
-use crate::room::effect::Effect;
-use crate::room::grid::Grid;
-use crate::room::guard::{Forbidden, allows};
-use crate::room::pending::Sender;
-use crate::room::posting::{Answer, Cast, Pace, PostError, PostRequest, Posted};
-use crate::room::request::Known;
-use crate::room::window::{IdKey, Mark, Seen};
+use crate::room::core::board::{Dropped, Voted};
+use crate::room::core::window::{IdKey, Mark, Seen};
+use crate::room::request::{Known, PostError, PostRequest, Posted};
 use std::sync::Arc;
 
 impl Known for Core {

@@ -376,7 +376,7 @@ fn another_nodes_comments_are_framed_and_take_nobodys_ack() {
 }
 
 #[test]
-fn deliveries_that_did_not_fit_the_inbox_are_fetched() {
+fn deliveries_that_did_not_fit_are_fetched() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     for n in 0..2 * crate::limits::LOG_DELIVERIES_MAX as u64 {
         rig.log.foreign(vec![Event::Comment(asking(&n.to_string(), "x"))]);

@@ -18,8 +18,8 @@ use crate::protocol::kind::{
 use crate::protocol::message::{Ack, Outcome, ServerMessage, VoteRequest};
 use crate::protocol::settings::{Class, Classed, Merge, RoomSettings, SettingsPatch};
 use crate::room::actor::{Effect, Settings};
+use crate::room::core::select::WINDOW_MS;
 use crate::room::core::{Core, CoreSettings};
-use crate::room::select::WINDOW_MS;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 

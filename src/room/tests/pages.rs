@@ -14,8 +14,8 @@ use crate::protocol::kind::Tally;
 use crate::protocol::message::{ResumeFailure, ServerMessage};
 use crate::protocol::page::EncodedPage;
 use crate::room::actor::Settings;
-use crate::room::board::ENDED_MAX;
-use crate::room::resume::{Space, page, stretch};
+use crate::room::core::board::ENDED_MAX;
+use crate::room::past::resume::{Space, page, stretch};
 use proptest::prelude::*;
 use std::sync::atomic::Ordering;
 

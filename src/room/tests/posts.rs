@@ -11,7 +11,7 @@ use crate::protocol::ids::{ClientId, Hex64, Offset};
 use crate::protocol::kind::{Delete, Kind, Pin, Poll, PollClose, Post, PostKey, Tally};
 use crate::protocol::message::{Snapshot, VoteRequest};
 use crate::room::actor::Effect;
-use crate::room::posting::{PostError, PostRequest, Posted};
+use crate::room::request::{PostError, PostRequest, Posted};
 
 pub(super) fn id(text: &str) -> ClientId {
     ClientId::new(text).unwrap()

@@ -8,7 +8,7 @@ use crate::log::Log;
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::ids::Hex64;
 use crate::protocol::kind::{Announcement, Delete, Kind, Level};
-use crate::room::posting::{PostError, PostRequest, Targets};
+use crate::room::request::{PostError, PostRequest, Targets};
 
 #[test]
 fn a_request_that_means_another_log_or_deletes_twice_is_refused_and_its_repetition_is_not() {

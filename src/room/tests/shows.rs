@@ -141,7 +141,7 @@ proptest! {
                 Step::Foreign(count) => {
                     rig.log.foreign((0..count).map(|_| Event::Comment(comment("foreign", "x"))).collect());
                     foreign += u64::from(count);
-                    rig.run(); // As the wake would: the inbox is bounded.
+                    rig.run(); // As the wake would: the queue of deliveries is bounded.
                 }
                 Step::Flush => rig.actor.flush(rig.now_us, 0, &mut rig.out),
                 Step::Pass { us } => {

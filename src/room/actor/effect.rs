@@ -1,13 +1,13 @@
 //! What a room wants done: the actor pushes effects, its home shard carries them out.
 
-use super::posting::{PostError, Posted};
-use super::welcome::WelcomeTail;
-use super::window::Seen;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::frame::EncodedFrame;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::{Ack, ErrorMessage, ResumeFailure, ServerMessage};
+use crate::room::core::window::Seen;
+use crate::room::request::{PostError, Posted};
+use crate::room::welcome::WelcomeTail;
 use std::sync::Arc;
 
 /// What the home shard does for the room.

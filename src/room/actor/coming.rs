@@ -2,10 +2,10 @@
 //!
 //! Does not know: idempotency keys, who asks.
 
-use super::request::{Known, PostError, PostRequest, is_in_time};
 use crate::protocol::event::Event;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::kind::Kind;
+use crate::room::request::{Known, PostError, PostRequest, is_in_time};
 use std::collections::HashSet;
 
 /// The room after the events that were added.

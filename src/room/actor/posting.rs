@@ -4,13 +4,12 @@
 
 use super::coming::{self, Coming};
 use super::pending::{SENDERS_MAX, Sender};
-use super::request::Known;
-pub use super::request::{PostError, PostRequest, Posted, Targets, is_in_time};
-use super::window::{IdKey, Mark, Seen};
 use crate::limits::{BALLOTS_MAX, POSTS_PER_TICK_MAX, VOTES_PER_TICK_MAX};
 use crate::protocol::event::Event;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::kind::{Ballot, Votes};
+use crate::room::core::window::{IdKey, Mark, Seen};
+use crate::room::request::{Known, PostError, PostRequest};
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 use std::sync::Arc;

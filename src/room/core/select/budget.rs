@@ -6,7 +6,12 @@
 //!
 //! Does not know: what is shown.
 
-use super::{BURST_MS, WINDOW_MS};
+/// The length of a window: what is said again within it becomes one, and a person's turns are counted over it. Twice as long
+/// would merge more, and make a page of the past read twice as much before it.
+pub const WINDOW_MS: u64 = 5_000;
+
+/// How much may be shown at once, in milliseconds of the budget: a window begins with it.
+const BURST_MS: u64 = 500;
 
 /// See the module's page. Time is the log's.
 #[derive(Clone, Debug, Default)]

@@ -6,14 +6,17 @@
 //!
 //! Does not know: clocks, logs, bytes, connections. Does no I/O and draws no random number.
 
-use super::board::{Board, Dropped, SavedBoard};
-use super::combo::Combos;
-use super::folds::Folds;
-pub use super::framed::{Framed, Frames, Wanted};
-use super::recent::Recent;
-use super::select::{Fate, Selection, Told};
-use super::speakers::Speakers;
-use super::window::{IdKey, Mark, Seen, Window};
+pub mod board;
+pub mod combo;
+mod folds;
+mod framed;
+pub(super) mod recent;
+pub mod select;
+mod speakers;
+pub mod timeline;
+mod totals;
+pub mod window;
+
 use crate::faults::planted;
 use crate::limits::{HISTORY_BYTES_MAX, HISTORY_MAX, IDS_AGE_MS, IDS_MAX, OFFSET_MAX, SNAPSHOT_BYTES_MAX, VOIDS_MAX};
 use crate::log::{Base, Record, deletes, digest};
@@ -24,8 +27,18 @@ use crate::protocol::ids::{Digest, Epoch, Offset};
 use crate::protocol::kind::{Gift, Kind};
 use crate::protocol::message::Snapshot;
 use crate::protocol::settings::RoomSettings;
+use board::{Board, Dropped, SavedBoard};
+use combo::Combos;
+use folds::Folds;
+pub use framed::{Framed, Frames, Wanted};
+use recent::Recent;
+use select::{Fate, Selection, Told};
 use serde::{Deserialize, Serialize};
+use speakers::Speakers;
 use std::collections::VecDeque;
+pub use totals::ByClass;
+use totals::Totals;
+use window::{IdKey, Mark, Seen, Window};
 
 /// What shapes a room's frames.
 #[derive(Clone, Debug)]
@@ -49,26 +62,6 @@ pub enum Applied {
     Comment,
     /// A comment that an earlier record makes void: never [`Seen::New`]. Nobody sees it; it counts nowhere.
     Void(Seen),
-}
-
-/// Counts of the log up to an offset, which later records do not tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Totals {
-    likes: u64,
-    comments: u64,
-    /// Events left out, and comments folded into others.
-    shed: u64,
-    #[serde(default)]
-    merged: u64,
-}
-
-/// Events that were not shown by themselves since the core was made, by [`crate::protocol::frame::ShedClass`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ByClass {
-    /// Left out.
-    pub shed: [u64; 5],
-    /// Folded into others.
-    pub merged: [u64; 5],
 }
 
 /// What a [`Base`] holds, as JSON. Bases of versions that knew no board have totals alone.
@@ -95,7 +88,7 @@ pub struct Core {
     recent: Recent,
     speakers: Speakers,
     combos: Combos,
-    pub(super) folds: Folds,
+    pub(in crate::room) folds: Folds,
     /// Whether the open log time counts: not if the base covers it.
     counts: bool,
     /// The ids of the open log time's comments, by their place in it.

@@ -8,27 +8,24 @@
 //! Does not know: sockets, shards, tokio, configuration files, how a message reaches a connection.
 
 mod batch;
+mod coming;
+mod deliveries;
+mod effect;
+mod grid;
+mod guard;
+mod log_clock;
+mod pending;
+mod posting;
 mod posts;
+mod publish;
+mod settings;
 mod telling;
+pub mod unique;
+mod upkeep;
 
-pub use super::effect::Effect;
-pub use super::settings::Settings;
+pub use effect::Effect;
+pub use settings::Settings;
 
-use super::core::{Core, CoreSettings};
-use super::effect::{refusal, repeated};
-use super::grid::{Grid, spread_us};
-use super::guard::Guard;
-use super::inbox::Inbox;
-use super::log_clock::LogClock;
-use super::pending::{Pending, Sender, Taken, Waiting};
-use super::posting::Posting;
-use super::registry::RoomHandle;
-use super::replay::replay;
-use super::select::Fate;
-use super::unique::Unique;
-use super::upkeep::Upkeep;
-use super::welcome::WelcomeTail;
-use super::window::{Mark, Seen};
 use crate::faults::{fail_point, planted, reset};
 use crate::limits::OFFSET_MAX;
 use crate::log::{Log, OpenError, Ticket};
@@ -38,8 +35,23 @@ use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::ids::{Hex64, Offset};
 use crate::protocol::local::{ConnRef, RoomKey};
+use crate::room::core::select::Fate;
+use crate::room::core::window::{Mark, Seen};
+use crate::room::core::{Core, CoreSettings};
+use crate::room::past::replay::replay;
+use crate::room::registry::RoomHandle;
+use crate::room::welcome::WelcomeTail;
+use deliveries::Deliveries;
+use effect::{refusal, repeated};
+use grid::{Grid, spread_us};
+use guard::Guard;
+use log_clock::LogClock;
+use pending::{Pending, Sender, Taken, Waiting};
+use posting::Posting;
 use std::collections::HashSet;
 use std::sync::Arc;
+use unique::Unique;
+use upkeep::Upkeep;
 
 /// See the module's page.
 pub struct Actor {
@@ -49,7 +61,7 @@ pub struct Actor {
     grid: Grid,
     /// The setting, less up to a tick, for each room another: rooms that fell silent together do not all speak at one moment.
     heartbeat_us: u64,
-    inbox: Arc<Inbox>,
+    deliveries: Arc<Deliveries>,
     core: Core,
     comment_bucket: Gcra,
     like_bucket: Gcra,
@@ -124,8 +136,8 @@ impl Actor {
         waker: Arc<dyn Fn(RoomKey) + Send + Sync>,
         now_us: u64,
     ) -> Result<Self, OpenError> {
-        let inbox = Arc::new(Inbox::new(handle.key, waker));
-        let opened = log.open(&handle.id, inbox.clone())?;
+        let deliveries = Arc::new(Deliveries::new(handle.key, waker));
+        let opened = log.open(&handle.id, deliveries.clone())?;
         let Settings { frame_events_max, snapshot_events, counters_us, .. } = settings;
         let epoch = Hex64(reset!(opened.head.epoch.0));
         let mut core = Core::new(
@@ -142,7 +154,7 @@ impl Actor {
             grid: Grid::new(handle.key, tick_us, settings.tick_groups),
             heartbeat_us: settings.heartbeat_us
                 - spread_us(handle.key, settings.tick_us.min(settings.heartbeat_us / 8)),
-            inbox,
+            deliveries,
             core,
             comment_bucket: Gcra::default(),
             like_bucket: Gcra::default(),
@@ -292,7 +304,7 @@ impl Actor {
     /// When [`Actor::run`] wants to be called next; `None`: not until something happens. Ask after every
     /// call of another method.
     pub fn due_us(&self) -> Option<u64> {
-        if !self.inbox.is_empty() {
+        if !self.deliveries.is_empty() {
             return Some(0);
         }
         let slot_us = self.framed_slot.map_or(0, |slot| self.grid.start_us(slot + 1));
@@ -312,7 +324,7 @@ impl Actor {
     /// Does what is due: takes deliveries, ends the tick, sends the heartbeat. `wall_ms` is carried; what it decides is what
     /// [`LogClock`] makes of it.
     pub fn run(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
-        self.inbox.attend();
+        self.deliveries.attend();
         self.told_the_wall(now_us, wall_ms);
         self.presence_changed(now_us);
         self.take_deliveries(now_us, out);
@@ -336,13 +348,13 @@ impl Actor {
         if self.is_expired(now_us) {
             self.expiry_asked_us = now_us.saturating_add(EXPIRY_RETRY_US);
         }
-        self.inbox.leave();
+        self.deliveries.leave();
     }
 
     /// Ends the tick now, off the grid: for a drain. What a slow log delivers later still needs
     /// [`Actor::run`] or another flush; see [`Actor::is_settled`].
     pub fn flush(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
-        self.inbox.attend();
+        self.deliveries.attend();
         self.told_the_wall(now_us, wall_ms);
         self.take_deliveries(now_us, out);
         if self.in_flight.is_none() && self.append_due_us.is_some() {
@@ -353,12 +365,12 @@ impl Actor {
         if self.in_flight.is_some() {
             self.core.hurry(); // Nor do the likes and votes of the last batch wait once they are in the log.
         }
-        self.inbox.leave();
+        self.deliveries.leave();
     }
 
     /// Whether nothing is gathered, in flight, delivered or applied that a frame is to tell at once.
     pub fn is_settled(&self) -> bool {
-        self.append_due_us.is_none() && self.in_flight.is_none() && self.inbox.is_empty() && !self.core.is_dirty()
+        self.append_due_us.is_none() && self.in_flight.is_none() && self.deliveries.is_empty() && !self.core.is_dirty()
     }
 
     /// Whether nobody was present for `idle_us` and nothing is pending.

@@ -7,98 +7,20 @@
 //!
 //! Does not know: the log, clocks, bytes, who watches.
 
-mod budget;
-mod choice;
-mod groups;
-mod lite;
-mod telling;
-#[cfg(test)]
-mod tests;
-
-pub use telling::{Note, Told};
-
+use super::budget::{Bucket, WINDOW_MS};
+use super::candidate::{Candidate, Place};
+use super::choice::People;
+use super::fate::Fate;
+use super::groups::{Found, Groups};
+use super::lite::Lite;
+use super::telling::{self, Note, Told};
 use crate::protocol::encode::Rendition;
 use crate::protocol::event::{Comment, Role};
 use crate::protocol::frame::{FrameEvent, ShedClass, What};
 use crate::protocol::ids::Offset;
 use crate::protocol::kind::{Delete, Kind};
-use crate::protocol::message::Outcome;
 use crate::protocol::settings::{Class, Classed, RoomSettings};
-use budget::Bucket;
-use choice::People;
-use groups::{Found, Groups};
-use lite::Lite;
 use std::sync::Arc;
-
-/// The length of a window: what is said again within it becomes one, and a person's turns are counted over it. Twice as long
-/// would merge more, and make a page of the past read twice as much before it.
-pub const WINDOW_MS: u64 = 5_000;
-
-/// How much may be shown at once, in milliseconds of the budget: a window begins with it.
-const BURST_MS: u64 = 500;
-
-/// What viewers see of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is in a frame.
-    Shown,
-    /// It was folded into an earlier one.
-    Merged {
-        /// Which.
-        into: Offset,
-    },
-    /// It was left out, and counted.
-    Shed,
-}
-
-impl Fate {
-    /// As an ack says it.
-    pub fn outcome(self) -> Outcome {
-        match self {
-            Self::Shown => Outcome::Shown,
-            Self::Merged { .. } => Outcome::Merged,
-            Self::Shed => Outcome::Shed,
-        }
-    }
-
-    /// What it was folded into, if it was.
-    pub fn into(self) -> Option<Offset> {
-        if let Self::Merged { into } = self { Some(into) } else { None }
-    }
-}
-
-/// What may be shown at the open log time: an event, or several comments that say the same.
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    /// Its first event, among those of the log time.
-    entry: u32,
-    /// The text of that is gone.
-    gone: bool,
-    offset: Offset,
-    class: Class,
-    is_comment: bool,
-    /// How many say it.
-    times: u64,
-    /// How many turns its people had, less what speeds it up.
-    turn: i64,
-    shown: bool,
-    lite: bool,
-}
-
-impl Candidate {
-    fn is_guaranteed(&self) -> bool {
-        self.class == Class::Guaranteed
-    }
-}
-
-/// Where an event of the open log time belongs.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    /// To a candidate, as its first or as one more.
-    Of(u32),
-    /// To a shown comment, by the place of its growth.
-    Grows(u32),
-}
 
 /// The choice, and what of it no frame has told yet.
 #[derive(Clone, Debug)]
@@ -378,3 +300,6 @@ impl Selection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,8 @@
 //!
 //! Does not know: time, texts that are alike, frames.
 
-use super::{Candidate, Note, Place};
+use super::candidate::{Candidate, Place};
+use super::telling::Note;
 use crate::policy::text::skeleton::Skeletons;
 use crate::protocol::frame::{FrameEvent, What};
 use crate::protocol::kind::Kind;

@@ -7,8 +7,8 @@ use crate::protocol::local::RoomKey;
 use crossbeam::queue::ArrayQueue;
 use std::sync::Arc;
 
-/// Bounded: a full inbox gives the delivery back to the log, which tries again in order.
-pub(super) struct Inbox {
+/// Bounded: a full queue gives the delivery back to the log, which tries again in order.
+pub(super) struct Deliveries {
     key: RoomKey,
     queue: ArrayQueue<Delivery>,
     /// The actor is at work and will look again before it leaves: no need to wake it. Without this a log
@@ -17,7 +17,7 @@ pub(super) struct Inbox {
     waker: Arc<dyn Fn(RoomKey) + Send + Sync>,
 }
 
-impl Inbox {
+impl Deliveries {
     pub(super) fn new(key: RoomKey, waker: Arc<dyn Fn(RoomKey) + Send + Sync>) -> Self {
         Self { key, queue: ArrayQueue::new(LOG_DELIVERIES_MAX), bell: Bell::new(true), waker }
     }
@@ -27,7 +27,7 @@ impl Inbox {
         self.bell.get_up();
     }
 
-    /// The actor stops working. It must ask [`Inbox::is_empty`] after this: then either it sees a delivery
+    /// The actor stops working. It must ask [`Deliveries::is_empty`] after this: then either it sees a delivery
     /// that came meanwhile, or that delivery's thread sees that nobody attends, and wakes.
     pub(super) fn leave(&self) {
         self.bell.lie_down();
@@ -46,7 +46,7 @@ impl Inbox {
     }
 }
 
-impl Sink for Inbox {
+impl Sink for Deliveries {
     fn deliver(&self, delivery: Delivery) -> Result<(), Delivery> {
         self.queue.push(delivery)?;
         if self.bell.rings() {

@@ -2,15 +2,15 @@
 //!
 //! Does not know: actors, subscribers.
 
-use super::core::Core;
 use crate::faults::fail_point;
 use crate::limits::{IDS_MAX, REPLAY_EVENTS};
 use crate::log::{Limit, Log, OpenError, Opened};
 use crate::protocol::ids::RoomId;
+use crate::room::core::Core;
 
 /// Brings the room up to its log: goes on from the base, remembers as much before it as ids and history need, and
 /// applies what comes after it, in bounded pieces.
-pub(super) fn replay(core: &mut Core, log: &dyn Log, room: &RoomId, opened: &Opened) -> Result<(), OpenError> {
+pub(in crate::room) fn replay(core: &mut Core, log: &dyn Log, room: &RoomId, opened: &Opened) -> Result<(), OpenError> {
     let Opened { head, digest, base } = opened;
     if let Some(base) = base {
         // A base that nobody can read is one of a later version, or damaged: the log says so when it verifies.

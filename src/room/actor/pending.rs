@@ -5,10 +5,10 @@
 //!
 //! Does not know: the log, what is in it.
 
-use super::window::{IdKey, Mark};
 use crate::log::Ticket;
 use crate::protocol::ids::ClientId;
 use crate::protocol::local::ConnRef;
+use crate::room::core::window::{IdKey, Mark};
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 

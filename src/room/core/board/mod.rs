@@ -12,13 +12,13 @@ mod used;
 pub use poll::{OPEN_MS_MAX, OPEN_RECORDS_MAX, VOTERS_MAX, Voted};
 pub use used::USED_POLLS_MAX;
 
-use super::timeline::{SavedChange, Timeline};
 use crate::log::Record;
 use crate::protocol::event::Event;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::kind::{Announcement, Custom, Kind, Pin, Poll, Tally};
 use crate::protocol::message::Snapshot;
 use crate::protocol::settings::RoomSettings;
+use crate::room::core::timeline::{SavedChange, Timeline};
 use poll::OpenPoll;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;

@@ -4,8 +4,8 @@
 //!
 //! Does not know: who gets it.
 
-use super::Candidate;
 use super::budget::Bucket;
+use super::candidate::Candidate;
 use super::groups::Growth;
 use std::cmp::Reverse;
 

@@ -99,7 +99,7 @@ impl Recent {
 
 /// About what a comment's event takes in JSON: its strings, and the names and numbers around them (a typical
 /// comment has 90 bytes of those).
-pub(super) fn encoded_bytes(shown: &ShownComment) -> usize {
+pub(in crate::room) fn encoded_bytes(shown: &ShownComment) -> usize {
     let ShownComment { comment, names, .. } = shown;
     let ext = comment.ext.as_ref().map_or(0, |ext| serde_json::to_vec(&**ext).map_or(0, |json| json.len()));
     let id = comment.id.as_ref().map_or(0, |id| id.as_str().len());

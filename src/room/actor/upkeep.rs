@@ -5,9 +5,9 @@
 //!
 //! Does not know: how a log drops anything, when a room runs.
 
-use super::core::Core;
 use crate::log::{Log, Retention};
 use crate::protocol::ids::{Offset, RoomId};
+use crate::room::core::Core;
 
 /// Records after which the log is told at the latest. As many as a busy tick: a replay after a crash reads so many more.
 const RECORDS_MAX: u64 = 256;

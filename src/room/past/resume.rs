@@ -6,11 +6,7 @@
 //!
 //! Does not know: subscribers, how far they got, how pages reach them.
 
-use super::board::PollState;
 use super::log_times::LogTimes;
-use super::recent::encoded_bytes;
-use super::select::{Note, Selection, Told, WINDOW_MS};
-use super::timeline::Timeline;
 use crate::limits::{RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
 use crate::log::{Log, Record};
 use crate::protocol::deflate::Deflate;
@@ -22,6 +18,10 @@ use crate::protocol::kind::Kind;
 use crate::protocol::message::ResumeFailure;
 use crate::protocol::page::{EncodedPage, Stretch};
 use crate::protocol::settings::Merge;
+use crate::room::core::board::PollState;
+use crate::room::core::recent::encoded_bytes;
+use crate::room::core::select::{Note, Selection, Told, WINDOW_MS};
+use crate::room::core::timeline::Timeline;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -65,15 +65,15 @@ pub fn page(
 
 /// How much of the log a page takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Space {
+pub(in crate::room) struct Space {
     /// Records.
-    pub(super) events: usize,
+    pub(in crate::room) events: usize,
     /// Bytes of what it tells, about.
-    pub(super) bytes: usize,
+    pub(in crate::room) bytes: usize,
 }
 
 impl Space {
-    pub(super) const WHOLE: Self = Self { events: RESUME_EVENTS_MAX, bytes: RESUME_BYTES_MAX };
+    pub(in crate::room) const WHOLE: Self = Self { events: RESUME_EVENTS_MAX, bytes: RESUME_BYTES_MAX };
 
     /// Takes room for as many of `records` as fit: all, or at least one where nothing is yet. `told` are those that are
     /// events, with what became of them.
@@ -105,7 +105,7 @@ fn bytes(event: &FrameEvent) -> usize {
     }
 }
 
-pub(super) fn stretch(
+pub(in crate::room) fn stretch(
     log: &dyn Log,
     room: &RoomId,
     request: &PageRequest,

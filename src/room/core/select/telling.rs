@@ -5,7 +5,7 @@
 //!
 //! Does not know: why anything is shown.
 
-use super::Fate;
+use super::fate::Fate;
 use crate::protocol::encode::Rendition;
 use crate::protocol::frame::{FrameEvent, Raise, ShedClass, ShownComment, What};
 use crate::protocol::ids::Offset;

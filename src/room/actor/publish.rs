@@ -3,12 +3,12 @@
 //!
 //! Does not know: who the subscribers are, or how bytes reach them.
 
-use super::registry::RoomHandle;
 use crate::faults::swapped;
 use crate::protocol::deflate::Deflate;
 use crate::protocol::encode::{self, Encoding, Rendition, Variant};
 use crate::protocol::frame::EncodedFrame;
 use crate::protocol::message::{Gap, ServerMessage};
+use crate::room::registry::RoomHandle;
 use std::sync::atomic::Ordering;
 
 /// The bytes of every variant that somebody on this node uses, of what `of` says to each rendition; `None` when nobody uses any.

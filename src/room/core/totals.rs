@@ -1,0 +1,25 @@
+//! What a room counts over its log.
+//!
+//! Does not know: why an event is shown or not.
+
+use serde::{Deserialize, Serialize};
+
+/// Counts of the log up to an offset, which later records do not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Totals {
+    pub(super) likes: u64,
+    pub(super) comments: u64,
+    /// Events left out, and comments folded into others.
+    pub(super) shed: u64,
+    #[serde(default)]
+    pub(super) merged: u64,
+}
+
+/// Events that were not shown by themselves since the core was made, by [`crate::protocol::frame::ShedClass`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByClass {
+    /// Left out.
+    pub shed: [u64; 5],
+    /// Folded into others.
+    pub merged: [u64; 5],
+}
