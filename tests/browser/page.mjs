@@ -158,7 +158,7 @@ const ok = await run({
     assert.equal((await page.inputValue("#text")).length, 513);
     await page.fill("#text", "\u200b\u200b");
     await page.press("#text", "Enter");
-    await eventually("the server finds nothing in it", async () => /nothing to show/.test(await page.textContent("#problem")));
+    await eventually("the server finds nothing in it", async () => /no visible text/.test(await page.textContent("#problem")));
     // Faster than any person: some are refused, all of those are kept.
     await page.evaluate(() => {
       for (let n = 1; n <= 8; n += 1) {

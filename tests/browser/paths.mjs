@@ -249,7 +249,7 @@ const ok = await run({
       const front = await proxy(server.port, { upgrade });
       const { page, leave } = await viewer(`${front.origin}/rooms/reason`);
       for (let n = 0; n < 3; n += 1) { await page.locator("#retry").click(); await page.waitForTimeout(300); }
-      await eventually(`${upgrade}`, async () => /lets no WebSocket through/.test(await page.textContent("#why")), 15_000);
+      await eventually(`${upgrade}`, async () => /blocks WebSockets/.test(await page.textContent("#why")), 15_000);
       await leave();
       front.close();
     }
@@ -263,7 +263,7 @@ const ok = await run({
     const { page, leave } = await viewer(`${front.origin}/rooms/reason`);
     await connected(page);
     late.kill();
-    await eventually("why", async () => /a proxy before it says 502/.test(await page.textContent("#why")), 15_000);
+    await eventually("why", async () => /a proxy in front of it returned 502/.test(await page.textContent("#why")), 15_000);
     await late.start();
     await page.click("#retry");
     await connected(page);
@@ -279,7 +279,7 @@ const ok = await run({
     const one = await viewer(`${small.origin}/rooms/one`);
     await connected(one.page);
     const two = await viewer(`${small.origin}/rooms/two`);
-    await eventually("why", async () => /as many rooms as it may/.test(await two.page.textContent("#why")));
+    await eventually("why", async () => /limit of rooms/.test(await two.page.textContent("#why")));
     await one.leave();
     await two.leave();
     await small.stop();

@@ -268,7 +268,7 @@ await keep({
     await page.click("#honest");
     await eventually("the details", async () => /Comments shown60/.test(await page.textContent("#facts")));
     const facts = await page.textContent("#facts");
-    for (const part of ["Merged into equal ones, normal900", "Left out, normal1,870", "Left out, low10", "Connected now20,311", "about 123,456"]) {
+    for (const part of ["Merged into equal comments, normal900", "Left out, normal1,870", "Left out, low10", "Connected now20,311", "about 123,456"]) {
       assert.ok(facts.includes(part), `${part} in ${facts}`);
     }
     await leave();

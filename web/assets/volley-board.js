@@ -1,7 +1,7 @@
-// The board: what a newcomer of a room needs at once, and what everybody else keeps up to date from the frames. The pinned
-// notice, the poll with its tally, the newest of each sticky type, announcements that still stand, the settings in force.
+// The board: the lasting state of a room. A newcomer gets it with the welcome, and the frames keep it up to date: the
+// pinned notice, the poll with its tally, the newest event of each sticky type, current announcements, the settings.
 //
-// Pure: no DOM, no clock (it knows what time it is by what the server says), no socket.
+// Pure: no DOM, no clock (the server's messages have the time), no socket.
 
 /**
  * @typedef {{text: string, user?: {id: string, name: string, role?: string}}} Pin
@@ -14,7 +14,7 @@
  * @typedef {"pinned"|"poll"|"sticky"|"announcements"|"settings"} Part
  */
 
-/** As many as the server keeps; the oldest leaves. */
+/** The same limits as on the server; beyond them the oldest leaves. */
 const STICKY_MAX = 16;
 const ANNOUNCEMENTS_MAX = 8;
 
@@ -23,7 +23,7 @@ const PARTS = /** @type {const} */ (["pinned", "poll", "sticky", "announcements"
 export class Board {
   /** @type {Pin|null} */ pinned = null;
   /** The newest poll, open or not. @type {Poll|null} */ poll = null;
-  /** How it stands. @type {Tally|null} */ tally = null;
+  /** Its current votes. @type {Tally|null} */ tally = null;
   /** The newest sticky event of each type. @type {Map<string, Custom>} */ sticky = new Map();
   /** @type {Announcement[]} */ announcements = [];
   /** @type {Settings} */ settings = {};
@@ -31,9 +31,9 @@ export class Board {
   #at = 0;
 
   /**
-   * A fresh welcome: nothing that was known counts any more.
+   * A new welcome replaces the whole board.
    * @param {{pinned?: Pin, poll?: Poll, tally?: Tally, sticky?: Custom[], announcements?: Announcement[], settings?: Settings}} snapshot
-   * @returns {Set<Part>} what may have changed: everything
+   * @returns {Set<Part>} the parts that may have changed: all of them
    */
   begin({ pinned, poll, tally, sticky = [], announcements = [], settings }) {
     this.pinned = pinned ?? null;
@@ -47,14 +47,14 @@ export class Board {
 
   /**
    * One frame's events in their order, then its tallies.
-   * @param {any[]} events that were not known before @param {Tally[]} tallies @param {number} at the server's clock
-   * @returns {Set<Part>} what changed
+   * @param {any[]} events new ones only @param {Tally[]} tallies @param {number} at the server's clock
+   * @returns {Set<Part>} the parts that changed
    */
   apply(events, tallies, at) {
     const changed = new Set();
     for (const event of events) this.#event(event, changed);
     for (const tally of tallies) {
-      if (tally.id !== this.poll?.id) continue; // Of a poll that another one has replaced.
+      if (tally.id !== this.poll?.id) continue; // Of an earlier poll.
       this.tally = tally;
       changed.add("poll");
     }
@@ -99,7 +99,7 @@ export class Board {
 /** @param {Poll} poll @returns {Tally} */
 const blank = ({ id, options }) => ({ id, votes: options.map(() => 0), open: true });
 
-/** What is absent in the change stays; a budget of 0 means none. @param {Settings} old @param {Settings} change */
+/** Absent fields of a change keep their value; a budget of 0 means no limit. @param {Settings} old @param {Settings} change */
 function changedSettings(old, change) {
   const settings = { ...old, ...change, classes: { ...old.classes, ...change.classes } };
   if (change.budget === 0) settings.budget = null;

@@ -1,7 +1,7 @@
-// The Volley client: one WebSocket that follows one room, comes back by itself and says what it missed.
+// The Volley client: one WebSocket that follows one room, reconnects automatically and reports missed stretches.
 //
-// Knows the wire v1 (JSON). Does not know the page: no DOM, no storage. Time, chance and the socket
-// class come in through the options, so that a test can drive it without a network.
+// Knows the wire v1 (JSON). Does not know the page: no DOM, no storage. Time, random numbers and the socket class are
+// options, so that a test can run it without a network.
 
 import { Board } from "./volley-board.js";
 import { ServerClock } from "./volley-clock.js";
@@ -31,15 +31,15 @@ export { KEEP_MS, PENDING_MAX } from "./volley-outbox.js";
  * @typedef {"disconnected"|"connecting"|"connected"} State
  * @typedef {{state: State, code?: number, reason?: string, terminal?: boolean, retryInMs?: number, unsure?: boolean,
  *   refusal?: import("./volley-inquiry.js").Refusal}} StateChange `refusal`: why it does not open, as far as known;
- *   `unsure`: connected as far as known, but the browser reports a change of network, and the server was asked
+ *   `unsure`: connected as far as known, but the browser reported a change of network and the server was asked
  * @typedef {{events: RoomEvent[], origin: "snapshot"|"resumed"|"live", tickMs: number, lateMs: number}} Events
- *   `lateMs`: how long ago by the server's clock they were told to others
+ *   `lateMs`: by the server's clock, how long ago other viewers got them
  * @typedef {{likes: number, online: number, unique: number}} Counters
  * @typedef {{from: number, to: number|null, reason: string, at?: number, events?: RoomEvent[], tallies?: object[]}} Gap
  * @typedef {{offset: number, outcome: "shown"|"merged"|"shed", into?: number}} Sent
  * @typedef {"viewer"|"lite"|"full"} Rendition
- * What a frame showed of its stretch and what it did not. `shown`: comments in it; `total`: comments that it accounts for,
- * those included that were folded into others or left out; `merged`, `shed`: how many, by class.
+ * The accounts of a frame. `shown`: comments in it; `total`: comments of its stretch, including those that were merged
+ * or left out; `merged`, `shed`: their numbers, by class.
  * @typedef {{shown: number, total: number, merged: Record<string, number>, shed: Record<string, number>,
  *   origin: "resumed"|"live"}} Ledger
  * @typedef {{welcome: Welcome, state: StateChange, events: Events, raises: Raise[], counters: Counters, ledger: Ledger,
@@ -47,27 +47,33 @@ export { KEEP_MS, PENDING_MAX } from "./volley-outbox.js";
  *   position: number, gap: Gap, error: VolleyError, bye: {code: number, after_ms: number}}} EventMap
  */
 
-/** Only a connection that lived this long counts as good again: one that is accepted and thrown out at once does not. */
+/** Only a connection of this length resets the back-off: one that is accepted and closed at once does not count. */
 export const STABLE_MS = 10_000;
-/** From `new WebSocket` to the welcome. */
+/** Longest time from `new WebSocket` to the welcome. */
 export const CONNECT_TIMEOUT_MS = 10_000;
-/** The server speaks every 15 s, unless its operator chose otherwise: after this much silence it is asked. */
+/** By default the server sends something every 15 s. After this much silence the client sends a `ping`. */
 export const QUIET_MS = 20_000;
-/** A comment's answer takes a tick, of at most 2 s: when nothing at all was heard for this long after it, the path is in doubt. */
+/** A comment is answered within a tick, of at most 2 s. If nothing arrives for this long after it, the client pings. */
 export const DOUBT_MS = 4_000;
-/** A server that was asked and says nothing for this long cannot be reached on this connection. Slow paths take one second. */
+/** If a ping gets no answer for this long, the connection is dead. Slow networks take one second. */
 export const PROBE_MS = 3_000;
-/** A younger attempt may be on the new path already; a network that comes and goes cannot ask for more of them. */
+/**
+ * A younger attempt may use the new network already, so it is kept. This also limits the attempts while a network
+ * comes and goes.
+ */
 const FRESH_MS = 500;
-/** A server that would agree may only have been away: that something else lets no WebSocket through is believed after this many failures. */
+/**
+ * A server that would accept the upgrade may only have been away for a moment. After this many failures the client
+ * concludes that something else blocks WebSockets.
+ */
 const BLOCKED_AFTER = 4;
-/** The longest hint of a `bye` that is believed. */
+/** The longest wait that a `bye` can ask for. */
 export const HINT_MAX_MS = 300_000;
 /** The most likes in one message. */
 export const LIKES_PER_MESSAGE_MAX = 100;
 
 const GUEST_KEY = /^[A-Za-z0-9_-]{16,64}$/;
-/** A new guest's secret: 128 bits. Keep it, and the guest stays the same. */
+/** A new guest's secret: 128 bits. The same key is the same guest. */
 export function newGuestKey() {
   const bytes = globalThis.crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -75,23 +81,23 @@ export function newGuestKey() {
 
 export class VolleyClient {
   /** @type {State} */ state = "disconnected";
-  /** Who the server takes us for. @type {User|null} */ user = null;
-  /** The log's incarnation, once welcomed. @type {string|null} */ epoch = null;
-  /** The newest position that we have. */ position = 0;
-  /** What newcomers are told at once, kept up to date. */ board = new Board();
-  /** How much of the room comes. @type {Rendition} */ rendition = "viewer";
-  /** People who have watched, about. */ unique = 0;
+  /** This client, as the server knows it. @type {User|null} */ user = null;
+  /** The identity of the room's log, after the first welcome. @type {string|null} */ epoch = null;
+  /** The newest position that this client has. */ position = 0;
+  /** The state that newcomers get at once, kept up to date. */ board = new Board();
+  /** The rendition of the frames. @type {Rendition} */ rendition = "viewer";
+  /** Estimated number of people who have watched. */ unique = 0;
 
   #url; #options; #guestKey; #listeners = new Map();
   /** Frames that start before this are the answer to a resume. */
   #resumedUntil = 0;
   /** @type {any} */ #socket = null;
-  /** What a `bye` asked for. @type {number|null} */ #hintMs = null;
-  /** What was asked for; a slow connection may get less. @type {Rendition} */ #wished = "viewer";
+  /** The wait that a `bye` asked for. @type {number|null} */ #hintMs = null;
+  /** The requested rendition; a slow connection may get `lite`. @type {Rendition} */ #wished = "viewer";
   #attempt = 0; #tickMs = 100; #connectedAt = 0;
   #heardAt = 0; #openedAt = 0; #isWanted = false; #isUnsure = false; #idPrefix; #idCount = 0;
-  /** Timers that run, by what for. @type {Map<"retry"|"connect"|"silence"|"probe"|"doubt", any>} */ #timers = new Map();
-  /** What was said and is not answered. @type {Outbox} */ #outbox;
+  /** Running timers by purpose. @type {Map<"retry"|"connect"|"silence"|"probe"|"doubt", any>} */ #timers = new Map();
+  /** Messages without an answer. @type {Outbox} */ #outbox;
   /** Why no connection opens. @type {import("./volley-inquiry.js").Refusal|null} */ #refusal = null;
 
   /**
@@ -148,7 +154,7 @@ export class VolleyClient {
     return this;
   }
 
-  /** Connects now; while waiting for a retry it cuts the wait short. Does nothing when there is a connection. */
+  /** Connects now, without waiting for the next retry. Does nothing when there is a connection. */
   connect() {
     this.#isWanted = true;
     if (this.#socket) return;
@@ -157,7 +163,8 @@ export class VolleyClient {
   }
 
   /**
-   * Call it when the browser says that the network changed: the old path may be dead without a word, and no wait need be sat out.
+   * Call it when the browser reports a changed network: the old connection may be dead without a close, and a retry
+   * need not wait any longer.
    */
   networkChanged() {
     if (this.#timers.has("retry")) {
@@ -168,36 +175,37 @@ export class VolleyClient {
       this.#become({ state: "connected", unsure: true });
       this.probe();
     } else if (this.#socket && this.#options.now() - this.#openedAt >= FRESH_MS) {
-      this.#giveUp("the network changed"); // It began on the old path.
+      this.#giveUp("the network changed"); // It began on the old network.
       this.networkChanged();
     } else if (this.#socket) {
       this.#after("connect", PROBE_MS, () => this.#giveUp("no welcome in time"));
     }
   }
 
-  /** Asks the server whether the path is alive, and reconnects when no answer comes. Call it when a page is seen again after a while. */
+  /** Pings the server, and reconnects if no answer arrives. Call it when a page becomes visible again after a while. */
   probe() {
     if (this.state !== "connected" || this.#timers.has("probe")) return;
     this.#socket.send(JSON.stringify({ ping: {} }));
     this.#after("probe", PROBE_MS, () => this.#giveUp("no answer"));
   }
 
-  /** Leaves for good; {@link connect} comes back, resuming. */
+  /** Disconnects without retries; {@link connect} resumes. */
   disconnect() {
     this.#isWanted = false;
     this.#cancel("retry");
     this.#hintMs = null;
     const socket = this.#detach();
     socket?.close(1000);
-    this.#outbox.fail("disconnected before the answer came");
+    this.#outbox.fail("disconnected before the answer arrived");
     if (this.state !== "disconnected") this.#become({ state: "disconnected", code: 1000, terminal: false });
   }
 
   /**
-   * Sends a comment. Resolves once it is in the room's log, exactly once: while there is no connection it waits, and after a reconnect
-   * it is sent again with the same id, and the server knows ids that it has. Comments keep their order. It is given up after
-   * {@link KEEP_MS}: `not_sent` when it never left, `unknown_outcome` when it may have arrived; sent again with the error's id it is
-   * still stored only once. A page that is left takes what is unanswered with it.
+   * Sends a comment. Resolves when the comment is in the room's log, where it is stored exactly once: without a
+   * connection it waits, and after a reconnect it is sent again with the same id, which the server recognises. Comments
+   * keep their order. After {@link KEEP_MS} the promise rejects: `not_sent` if the comment was never sent,
+   * `unknown_outcome` if it may have arrived. Sent again with the error's id, it is still stored only once. Unanswered
+   * comments are lost when the page is closed.
    * @param {string} text
    * @param {{style?: Style, mediaMs?: number, ext?: object, id?: string}} [options]
    * @returns {Promise<Sent>} rejects with a {@link VolleyError}
@@ -211,7 +219,7 @@ export class VolleyClient {
   }
 
   /**
-   * Votes in a poll. A user's first vote counts, another one changes nothing.
+   * Votes in a poll. A user's first vote counts; further votes change nothing.
    * @param {string} poll @param {number} option from 0
    * @returns {Promise<Sent>} rejects as {@link send} does
    */
@@ -221,7 +229,7 @@ export class VolleyClient {
   }
 
   /**
-   * Asks for more or less of the room, now and after every reconnect; the event `rendition` tells when it comes.
+   * Asks for a rendition, now and after every reconnect. The event `rendition` reports when it begins.
    * @param {Rendition} rendition
    */
   ask(rendition) {
@@ -229,22 +237,22 @@ export class VolleyClient {
     if (this.state === "connected") this.#socket.send(JSON.stringify({ rendition }));
   }
 
-  /** Ids of one client end in a number that grows. */
+  /** The ids of one client end in a rising number. */
   #nextId() { return `${this.#idPrefix}-${(this.#idCount += 1)}`; }
 
-  /** Sends what is answered by its id, and once more after every reconnect until it is. */
+  /** Sends a message that is answered by its id; sends it again after every reconnect until it is answered. */
   #ask(id, message) {
     if (!this.#isWanted) return Promise.reject(new VolleyError("not_connected", "not connected", { id }));
     return this.#outbox.ask(id, JSON.stringify(message));
   }
 
-  /** Puts a message with an answer on the wire. */
+  /** Sends a message that will be answered. */
   #post(wire) {
     this.#socket.send(wire);
     if (!this.#timers.has("doubt")) this.#after("doubt", DOUBT_MS, () => this.#doubt());
   }
 
-  /** While an answer is due and nothing at all is heard, the path is in doubt. */
+  /** Pings when an answer is due and nothing has arrived. */
   #doubt() {
     if (this.#outbox.size === 0) return;
     if (this.#options.now() - this.#heardAt >= DOUBT_MS) this.probe();
@@ -252,7 +260,7 @@ export class VolleyClient {
   }
 
   /**
-   * Likes the room `count` times. Counted by the server; no answer but the room's total.
+   * Likes the room `count` times. There is no answer besides the room's total.
    * @param {number} count
    * @returns {boolean} whether it was sent
    */
@@ -281,7 +289,7 @@ export class VolleyClient {
     let socket;
     try {
       socket = new this.#options.WebSocket(url.href, ["volley.v1.json", `volley.guest.${this.#guestKey}`]);
-    } catch (error) { // No address for a WebSocket, or ws: from a page that came over TLS: no time changes that.
+    } catch (error) { // Not an address for a WebSocket, or ws: from a page that came over TLS: retrying does not help.
       return this.#stop({ code: 1006, reason: String(error.message) });
     }
     this.#socket = socket;
@@ -290,7 +298,7 @@ export class VolleyClient {
     this.#after("connect", CONNECT_TIMEOUT_MS, () => this.#giveUp("no welcome in time"));
   }
 
-  /** Leaves a connection that is of no use any more, without waiting for its close. */
+  /** Abandons a dead connection without waiting for its close. */
   #giveUp(reason) {
     const socket = this.#socket;
     if (socket) this.#closed(1006, reason);
@@ -318,11 +326,11 @@ export class VolleyClient {
     if (!hasOpened && code === 1006) this.#askWhy({ code, reason, retryInMs });
   }
 
-  /** Not by itself any more. */
+  /** Stops: the client does not reconnect automatically any more. */
   #stop(change) {
     this.#isWanted = false;
     this.#cancel("retry");
-    this.#outbox.fail("the connection ended before the answer came");
+    this.#outbox.fail("the connection ended before the answer arrived");
     this.#become({ state: "disconnected", ...change, terminal: true });
   }
 
@@ -335,7 +343,7 @@ export class VolleyClient {
     this.#become({ state: "disconnected", code, reason, terminal: false, retryInMs: waitMs, ...(refusal && { refusal }) });
   }
 
-  /** After the 1st, 2nd, 4th, 8th … failure: a server that is full is not asked by everybody each time. */
+  /** Asks after the 1st, 2nd, 4th, 8th … failure, to save requests to a server that is full. */
   async #askWhy(change) {
     const failures = this.#attempt;
     if ((failures & (failures - 1)) !== 0) return;
@@ -355,14 +363,14 @@ export class VolleyClient {
     this.#timers.delete(name);
   }
 
-  /** One timer that looks at the clock when it fires, instead of one set again for every message. */
+  /** One timer that checks the clock when it fires, instead of a new timer for every message. */
   #watchSilence() {
     const left = this.#heardAt + QUIET_MS - this.#options.now();
     if (left <= 0) this.probe();
     this.#after("silence", left > 0 ? left : QUIET_MS, () => this.#watchSilence());
   }
 
-  /** A word of the server: the path is alive. */
+  /** A message arrived: the connection is alive. */
   #alive() {
     this.#heardAt = this.#options.now();
     this.#cancel("probe");
@@ -374,7 +382,7 @@ export class VolleyClient {
     this.#alive();
     let message;
     try { message = JSON.parse(data); } catch {
-      this.#emit("error", new VolleyError("bad_message", "the server sent something that is not JSON"));
+      this.#emit("error", new VolleyError("bad_message", "the server sent a message that is not JSON"));
       this.#giveUp("not JSON");
       return;
     }
@@ -406,7 +414,7 @@ export class VolleyClient {
     this.#outbox.connected((wire) => this.#post(wire));
     const before = this.position;
     if (welcome.recovered && same) {
-      // Frames with everything after our position follow; the snapshot's events are among them or known.
+      // Frames with everything after the position follow; the snapshot's events are among them or known.
       this.#resumedUntil = welcome.last;
       return;
     }
@@ -425,7 +433,7 @@ export class VolleyClient {
   #onFrame(frame) {
     this.#reach(frame.prev);
     const origin = frame.prev < this.#resumedUntil ? "resumed" : "live";
-    const isNews = frame.last > this.position; // Counters alone make a frame too, and a part may be known already.
+    const isNews = frame.last > this.position; // A frame may have only counters, and a part of it may be known already.
     const fresh = this.#fresh(frame.events);
     const raises = isNews ? frame.events.flatMap(({ raise }) => (raise ? [raise] : [])) : [];
     const changed = this.#apply(fresh, frame, origin);
@@ -436,7 +444,7 @@ export class VolleyClient {
     this.#arrive(frame.last);
   }
 
-  /** What happened, and what it changed of what stands in the room. */
+  /** Emits the events, and their changes of the board. */
   #apply(fresh, { tallies = [], at }, origin) {
     const changed = this.board.apply(fresh, tallies, at ?? 0);
     if (changed.has("settings")) this.#tickMs = this.board.settings.tick_ms ?? this.#tickMs;
@@ -456,14 +464,14 @@ export class VolleyClient {
     this.#emit("position", this.position);
   }
 
-  /** The server's next word continues at `to`: if that is ahead of us, something was lost. */
+  /** The next frame continues at `to`. If that is ahead of the position, a stretch was lost. */
   #reach(to) {
     if (to <= this.position) return;
     this.#emit("gap", { from: this.position, to, reason: "hole" });
     this.position = to;
   }
 
-  /** Without what is known already, and without raises, which have no position of their own. */
+  /** The events that are new, without raises, which have no position. */
   #fresh(events) { return events.filter((event) => event.offset > this.position); }
 
   #deliver(events, origin, at) {
@@ -472,7 +480,7 @@ export class VolleyClient {
 
   #onGap(gap) {
     this.#emit("gap", gap);
-    // What is guaranteed of the stretch comes along.
+    // The gap contains the guaranteed events of its stretch.
     const changed = this.#apply(this.#fresh(gap.events ?? []), gap, "resumed");
     if (changed.size > 0) this.#emit("board", { changed, fresh: false });
     this.#arrive(gap.to);

@@ -1,4 +1,4 @@
-// Why something that was asked for did not happen.
+// The error of a failed request.
 
 /** A refusal, by the server or by the client itself. */
 export class VolleyError extends Error {

@@ -1,6 +1,6 @@
-// How much of what was said a frame shows. Pure.
+// How many of the sent comments a frame shows. Pure functions.
 
-/** Comments by class; what else can be left out is counted under its kind's name. */
+/** Classes of comments. Other events that are left out are counted under the name of their kind. */
 const COMMENT_CLASSES = ["normal", "low"];
 
 /** @returns {import("./volley-client.js").Ledger} */

@@ -1,19 +1,20 @@
-// What the server has not answered yet: comments and votes, in the order in which they were asked for.
+// Comments and votes without an answer, in the order of sending.
 //
-// On a connection that works they go out at once. What an earlier connection left unanswered goes out again after the next
-// welcome, one by one: so the order stays, and the rate limit, which a burst would run into, only slows it down.
+// On a working connection they are sent at once. Those left unanswered by an earlier connection are sent again after
+// the next welcome, one by one. This keeps their order, and the rate limit, which a burst would exceed, only slows them
+// down.
 //
-// Does not know the messages, the socket or when there is a connection: it is told.
+// Does not know the messages or the socket; its owner calls it when a connection begins and ends.
 
 import { VolleyError } from "./volley-error.js";
 
-/** How long an answer is waited for, reconnects included. Later than that a comment on a live picture is about something else. */
+/** Longest wait for an answer, including reconnects. A comment that arrives later no longer fits the live picture. */
 export const KEEP_MS = 60_000;
-/** Messages that may wait for their answer; more are refused here. */
+/** Most messages that wait for an answer; more are rejected. */
 export const PENDING_MAX = 64;
-/** A refusal that passes and names no time. */
+/** Wait after a temporary refusal without a time. */
 const RETRY_MS = 1_000;
-/** The longest wait that a refusal may ask for; slow mode's may be an hour, which {@link KEEP_MS} ends. */
+/** Longest wait that a refusal can ask for. Slow mode may ask for an hour, but {@link KEEP_MS} ends the wait. */
 const RETRY_MAX_MS = 20_000;
 
 const PASSES = new Set(["rate_limited", "overloaded", "storage_unavailable"]);
@@ -26,8 +27,8 @@ const PASSES = new Set(["rate_limited", "overloaded", "storage_unavailable"]);
 export class Outbox {
   #timing; /** @type {Map<string, Entry>} */ #entries = new Map();
   /** @type {((wire: string) => void)|null} */ #send = null;
-  /** One at a time, the oldest first. */ #inTurn = false;
-  /** The oldest one's next try, after a refusal that passes. */ #retry = null;
+  /** Whether messages are sent one at a time, the oldest first. */ #inTurn = false;
+  /** Timer of the oldest message's next attempt, after a temporary refusal. */ #retry = null;
 
   /** @param {{setTimeout: (run: () => void, ms: number) => any, clearTimeout: (timer: any) => void}} timing */
   constructor(timing) { this.#timing = timing; }
@@ -40,7 +41,7 @@ export class Outbox {
     const same = this.#entries.get(id);
     if (same) return same.promise;
     if (this.#entries.size >= PENDING_MAX) {
-      return Promise.reject(new VolleyError("too_many_pending", "too many messages wait for their answer", { id }));
+      return Promise.reject(new VolleyError("too_many_pending", "too many messages wait for an answer", { id }));
     }
     const entry = /** @type {Entry} */ ({ wire, isOnTheWire: false, hasLeft: false });
     entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
@@ -69,7 +70,7 @@ export class Outbox {
     this.#pump();
   }
 
-  /** @param {string} id @param {VolleyError} refusal @returns {boolean} whether it was about something here */
+  /** @param {string} id @param {VolleyError} refusal @returns {boolean} whether `id` is in this outbox */
   refused(id, refusal) {
     const entry = this.#entries.get(id);
     if (!entry) return false;
@@ -83,7 +84,7 @@ export class Outbox {
     return true;
   }
 
-  /** No answer will come any more. @param {string} message */
+  /** Rejects all messages: no answer will arrive. @param {string} message */
   fail(message) {
     this.#wait(null);
     for (const id of [...this.#entries.keys()]) this.#lose(id, message);
@@ -105,7 +106,7 @@ export class Outbox {
     return entry;
   }
 
-  /** Tries again after `ms`; null: not any more. */
+  /** Tries again after `ms`; null cancels the wait. */
   #wait(ms) {
     if (this.#retry !== null) this.#timing.clearTimeout(this.#retry);
     this.#retry = ms === null ? null : this.#timing.setTimeout(() => { this.#retry = null; this.#pump(); }, ms);

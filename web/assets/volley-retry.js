@@ -1,12 +1,12 @@
-// Whether and when a client comes back. Pure.
+// Whether and when a client reconnects. Pure functions.
 
 /** The shortest wait before a reconnect; also the step that back-off doubles. */
 export const BACKOFF_MIN_MS = 500;
-/** The most that chance may add to it. */
+/** The largest random addition to it. */
 export const BACKOFF_MAX_MS = 20_000;
 
 /**
- * Full jitter: a crowd that was cut off together does not come back together.
+ * Full jitter: clients that were disconnected together do not reconnect together.
  * @param {number} attempt 0 for the first retry
  * @param {number} random from [0, 1)
  */
@@ -18,7 +18,7 @@ export function backoffMs(attempt, random) {
 const TERMINAL_BELOW_4000 = new Set([1000, 1002, 1003, 1007, 1009]);
 
 /**
- * What a close code asks of the client.
+ * What a client does after a close code.
  * @param {number} code
  * @returns {"retry"|"stop"}
  */
@@ -27,16 +27,16 @@ export function afterClose(code) {
   return TERMINAL_BELOW_4000.has(code) ? "stop" : "retry";
 }
 
-/** A reason that only a person can take away, mostly the operator: looked at again this seldom, and not by everybody in one moment. */
+/** Retry interval for causes that only a person can remove, usually the operator. Jitter spreads the retries. */
 export const SLOW_MS = 60_000;
-/** The longest wait that a refusal may ask for. */
+/** Longest wait that a refusal can ask for. */
 const REFUSAL_MAX_MS = 300_000;
-/** Nothing that time changes. */
+/** Refusals for which a retry never helps. */
 const HOPELESS = new Set(["bad_room", "bad_payload", "not_available", "unknown_subprotocol", "bad_extensions"]);
 const FOR_A_PERSON = new Set(["forbidden_origin", "blocked", "proxy"]);
 
 /**
- * What a refused upgrade asks of the client.
+ * What a client does after a refused upgrade.
  * @param {import("./volley-inquiry.js").Refusal} refusal @param {number} random from [0, 1)
  * @returns {number|"stop"} the least wait in milliseconds
  */
