@@ -1,18 +1,18 @@
-// Bitmaps: comments drawn once, outlined, and then only copied. A pool of small canvases with a cap in bytes;
-// the least recently used ones that nobody shows are drawn over, so an hour of comments allocates no more than a minute.
+// Bitmaps: comments drawn once with an outline and then only copied. They are a pool of small canvases with a limit in
+// bytes. The least recently used idle canvases are reused, so an hour of comments allocates no more than a minute.
 
 import { direction, graphemes } from "./text.js";
 
-/** Pixel steps of a canvas's size: few distinct sizes, so that a freed canvas soon fits another comment. */
+/** Pixel steps of a canvas's size: with few distinct sizes, a freed canvas soon fits a new comment. */
 const WIDTH_STEP = 128;
 const HEIGHT_STEP = 8;
-/** Widest comment on the stage in CSS pixels; longer text is cut with an ellipsis (the list beside shows it whole). */
+/** Widest comment on the stage in CSS pixels; longer text is cut with an ellipsis (the list has the whole text). */
 const WIDTH_MAX = 1600;
-/** Tallest letters in CSS pixels: the largest size that the server takes, on the widest stage. */
+/** Tallest letters in CSS pixels: the largest size that the server allows, on the widest stage. */
 const FONT_PX_MAX = 72;
-/** What one bitmap may hold: the widest and tallest comment at two device pixels per CSS pixel, a tenth of the stage's pool. */
+/** Largest bitmap: the widest and tallest comment at two device pixels per CSS pixel, a tenth of the stage's pool. */
 export const BITMAP_BYTES_MAX = 2_560 << 10;
-/** Around the text, for outline and highlight, in CSS pixels. */
+/** Margin around the text for outline and highlight, in CSS pixels. */
 const PAD = 5;
 const FONT = `"PingFang SC", "Noto Sans CJK SC", "Noto Sans SC", "Microsoft YaHei", system-ui, sans-serif`;
 
@@ -26,18 +26,18 @@ const makeCanvas = (width, height) => {
 /** @param {number} fontPx */
 const heightOf = (fontPx) => Math.ceil(fontPx * 1.3) + 4;
 
-/** What of a text can be drawn on one line. @param {string} text */
+/** The part of a text that can be drawn on one line. @param {string} text */
 const oneLine = (text) => text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
 
 /**
- * About how wide a text is, in units of its font size, without asking the browser.
+ * The approximate width of a text in units of its font size, without measuring in the browser.
  * @param {string} text
  */
 export function roughEms(text) {
   let ems = 0;
   for (let i = 0; i < text.length; i += 1) {
     const unit = text.charCodeAt(i);
-    // Second halves of pairs, joiners, selectors and accents add nothing to what stands before them.
+    // Second halves of pairs, joiners, selectors and accents add no width.
     const adds = !((unit >= 0xdc00 && unit < 0xe000) || unit === 0x200d || (unit >= 0xfe00 && unit < 0xfe10) || (unit >= 0x300 && unit < 0x370));
     if (adds) ems += unit < 0x1100 ? 0.55 : 1;
   }
@@ -50,9 +50,9 @@ export class Bitmaps {
   bytes = 0;
 
   /**
-   * @param {number} bytesMax what all canvases together may hold (4 bytes a pixel)
-   * @param {CanvasRenderingContext2D} measure of a canvas that is on the page: Chromium remembers the shape of each text that
-   *   it measured and forgets only when that canvas is shown; off the page, an hour of comments kept 200 MiB
+   * @param {number} bytesMax limit of all canvases together (4 bytes a pixel)
+   * @param {CanvasRenderingContext2D} measure of a canvas that is on the page: Chromium keeps the shape of each text that
+   *   it measured until that canvas is shown; off the page, an hour of comments kept 200 MiB
    */
   constructor(bytesMax, measure) {
     this.#bytesMax = bytesMax;
@@ -61,14 +61,14 @@ export class Bitmaps {
 
   get count() { return this.#byKey.size; }
 
-  /** As {@link layout}, but only about. @param {number} ems see {@link roughEms} @param {number} fontPx @param {number} widthMax */
+  /** An approximation of {@link layout}. @param {number} ems see {@link roughEms} @param {number} fontPx @param {number} widthMax */
   guess(ems, fontPx, widthMax = WIDTH_MAX) {
     const px = Math.min(fontPx, FONT_PX_MAX);
     return { width: Math.min(ems * px + 2 * PAD, widthMax, WIDTH_MAX), height: heightOf(px) };
   }
 
   /**
-   * What would be drawn: text cut to fit, between what readers see as characters, and its size in CSS pixels.
+   * The text cut to fit, between characters as readers see them, and its size in CSS pixels.
    * @param {string} text @param {number} fontPx @param {number} widthMax
    */
   layout(text, fontPx, widthMax = WIDTH_MAX) {
@@ -91,7 +91,7 @@ export class Bitmaps {
         const middle = (low + high + 1) >> 1;
         if (measured(head(middle)) <= room) low = middle; else high = middle - 1;
       }
-      // One character alone may be wider than the room: it is condensed, because half of it says nothing.
+      // A single character may be wider than the stage allows: it is condensed, because half of it would be unreadable.
       line = head(Math.max(1, low));
       width = Math.min(measured(line), room);
     }
@@ -99,7 +99,7 @@ export class Bitmaps {
   }
 
   /**
-   * The bitmap of a laid-out line; null when the cap leaves no room. Give it back with {@link release}.
+   * The bitmap of a laid-out line; null when the limit is reached. Return it with {@link release}.
    * @param {{line: string, way: "ltr"|"rtl", font: string, fontPx: number, cut: boolean, width: number, height: number}} layout
    * @param {number} color 0xRRGGBB @param {""|"own"|"plate"|"badge"} look @param {number} scale device pixels per CSS pixel
    * @returns {Bitmap|null}
@@ -127,7 +127,7 @@ export class Bitmaps {
   /** @param {Bitmap} bitmap */
   release(bitmap) { bitmap.users -= 1; }
 
-  /** An idle canvas of that size if there is one; else a new one, for which idle ones of other sizes may have to go. */
+  /** An idle canvas of that size, or a new one, for which idle canvases of other sizes may be removed. */
   #canvasFor(width, height) {
     const bytes = width * height * 4;
     if (bytes > BITMAP_BYTES_MAX) return null;
@@ -162,7 +162,7 @@ function paint(context, { line, way, font, cut, width, height }, color, look, sc
   context.direction = way;
   context.lineJoin = "round";
   if (look) {
-    // One's own is framed; a standing one has a plate, because others pass under it; a badge is a pill of its own colour.
+    // The viewer's own comment has a frame; a standing one has a plate, as others pass under it; a badge is a pill.
     context.fillStyle = FILLS[look];
     context.strokeStyle = look === "own" ? "rgba(94, 234, 212, .95)" : "transparent";
     context.lineWidth = 1.5;
@@ -171,7 +171,7 @@ function paint(context, { line, way, font, cut, width, height }, color, look, sc
     context.fill();
     context.stroke();
   }
-  // A dark outline carries light text over a light picture; dark text gets a light one.
+  // A dark outline keeps light text readable on a light picture; dark text gets a light outline.
   const luminance = 0.299 * (color >> 16) + 0.587 * ((color >> 8) & 255) + 0.114 * (color & 255);
   context.strokeStyle = luminance > 70 ? "rgba(0, 0, 0, .72)" : "rgba(255, 255, 255, .72)";
   context.lineWidth = 3;

@@ -1,25 +1,25 @@
-// The list of recent comments. Rows are added a few times a second, at most so many, and old ones leave; a row that stands for
-// several comments grows in its place.
+// The list of recent comments. Rows are added a few times a second, in limited numbers, and old rows leave. A row that
+// stands for several comments grows in its place.
 
 import { commentRow, giftRow, houseRow, noteRow, setTimes } from "./rows.js";
 import { t } from "./i18n.js";
 
-/** Rows in the list: more than anybody scrolls back in a live show, few enough for a phone. */
+/** Most rows in the list: more than viewers scroll back in a live show, few enough for a phone. */
 const ROWS_MAX = 200;
-/** Rows added at one time; what is over is counted and said. */
+/** Most rows added at one time; further comments are counted, and a line says how many. */
 const ROWS_PER_FLUSH_MAX = 40;
 const FLUSH_MS = 200;
-/** A count of what was left out is said at most this often, not between any two comments. */
+/** Shortest time between two lines with the number of comments left out. */
 const TALLY_MS = 3_000;
 
 export class Chat {
   #list; #jump; #timer = 0; #tallies = new Map(); #tallyTimer = 0;
   /** @type {{key: string, offset?: number, make: () => HTMLElement}[]} */ #pending = [];
-  /** Rows by what they show: a comment's offset, a gift's combo. One's own comment also grows with the one that it went into. */
+  /** Rows by key: a comment's offset, a gift's combo. An own comment also grows with the one that it was merged into. */
   #byKey = /** @type {Map<string, Set<HTMLElement>>} */ (new Map());
-  /** What grew since the rows were last touched. @type {Map<string, number>} */ #grown = new Map();
+  /** Counts that grew since the last update of the rows. @type {Map<string, number>} */ #grown = new Map();
 
-  /** @param {HTMLElement} list @param {HTMLElement} jump the button that leads back to the newest */
+  /** @param {HTMLElement} list @param {HTMLElement} jump the button that scrolls to the newest row */
   constructor(list, jump) {
     this.#list = list;
     this.#jump = jump;
@@ -32,14 +32,14 @@ export class Chat {
     for (const row of rows) this.#put(String(row.into ?? row.offset), () => commentRow(row), row.offset);
   }
 
-  /** A comment stands for more now. Forgotten if it is not in the list any more. @param {number} offset @param {number} times */
+  /** A comment's count has grown. Ignored if the comment is not in the list any more. @param {number} offset @param {number} times */
   grow(offset, times) { this.#grow(String(offset), times); }
 
-  /** A comment is gone, and one's own that went into it. @param {number} offset */
+  /** Removes a deleted comment, and own comments that were merged into it. @param {number} offset */
   remove(offset) {
     const key = String(offset);
     this.#pending = this.#pending.filter((row) => row.offset !== offset && (row.offset === undefined || row.key !== key));
-    // One's own may stand under the key of the one that it went into.
+    // An own comment may be under the key of the one that it was merged into.
     const rows = /** @type {HTMLElement[]} */ ([...this.#list.children]);
     const itself = rows.filter((item) => item.dataset.offset === key);
     for (const item of new Set([...(this.#byKey.get(key) ?? []), ...itself])) {
@@ -48,19 +48,19 @@ export class Chat {
     }
   }
 
-  /** A gift; the same combo stays one row. @param {{key: string, who: string, gift: string, total: number}} gift */
+  /** A gift; gifts of the same combo share a row. @param {{key: string, who: string, gift: string, total: number}} gift */
   gift({ key, who, gift, total }) {
     if (this.#byKey.has(key) || this.#pending.some((row) => row.key === key)) this.#grow(key, total);
     else this.#put(key, () => giftRow({ who, gift, total }));
   }
 
-  /** What the house says. @param {"announcement"|"poll"} name @param {string} words */
+  /** An announcement or a line about a poll. @param {"announcement"|"poll"} name @param {string} words */
   house(name, words) { this.#put("", () => houseRow(name, words)); }
 
-  /** A line about the connection or the room, in its place among the comments. @param {string} text */
+  /** A line about the connection or the room, among the comments. @param {string} text */
   note(text) { this.#put("", () => noteRow(text)); }
 
-  /** Counts what was left out; said as the word `key` with the number. @param {"notListed"} key @param {number} n */
+  /** Counts comments left out; a line shows the text `key` with the number. @param {"notListed"} key @param {number} n */
   tally(key, n) {
     this.#tallies.set(key, (this.#tallies.get(key) ?? 0) + n);
     this.#tallyTimer ||= setTimeout(() => {
@@ -73,7 +73,7 @@ export class Chat {
   #put(key, make, offset) {
     this.#pending.push({ key, offset, make });
     if (this.#pending.length > ROWS_PER_FLUSH_MAX) {
-      // Comments leave first: an announcement or a gift is never pushed out by a crowd.
+      // Comments leave first, so that a crowd never displaces an announcement or a gift.
       const oldest = this.#pending.findIndex(({ offset: at }) => at !== undefined);
       this.#pending.splice(Math.max(0, oldest), 1);
       this.tally("notListed", 1);

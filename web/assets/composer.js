@@ -1,9 +1,12 @@
-// The comment box: looks, sending, and what the server said about it. A refused text is never lost.
+// The comment box: looks, sending, and the answer of the server. A refused text is never lost.
 
 import { has, t } from "./i18n.js";
 import { measure, shorten } from "./text.js";
 
-/** The server's limits, checked here too so that the answer is at hand; a message over 4 KiB would end the connection. A room may allow less. */
+/**
+ * The server's limits, checked here too so that the answer is immediate; a message over 4 KiB would end the connection.
+ * A room may allow less.
+ */
 const CHARACTERS_MAX = 512;
 const BYTES_MAX = 2_048;
 const COLORS = {
@@ -11,11 +14,11 @@ const COLORS = {
 };
 const DEFAULTS = { mode: "scroll", size: 25, color: COLORS.white };
 const OUTCOME_MS = 5_000;
-/** Refused texts that are kept beside the one in the box; a person has rarely two on their way. */
+/** Refused texts kept besides the one in the box; a viewer rarely has two comments in flight. */
 const KEPT_MAX = 16;
-/** Most answers take less; what takes longer is shown as being on its way. */
+/** Most answers take less time; a comment that takes longer is shown as being sent. */
 const SENDING_SHOWN_MS = 1_000;
-/** What is shown of a refused text beside the reason. */
+/** Characters of a refused text that are shown with the reason. */
 const UNSENT_CHARACTERS_MAX = 40;
 const $ = (id) => document.getElementById(id);
 const bytes = new TextEncoder();
@@ -23,17 +26,17 @@ const bytes = new TextEncoder();
 export class Composer {
   #send; #text = $("text"); #button = $("send"); #problem = $("problem"); /** Refused texts that are not in the box. @type {string[]} */ #kept = []; #ticking = 0; #outcomeTimer = 0; #charactersMax = CHARACTERS_MAX; #closed = false;
 
-  /** What is not answered yet, the oldest first. @type {Set<{text: string, isSlow: boolean}>} */ #sending = new Set();
-  /** Ids of texts that may have arrived: sent again under it, such a text is stored once. @type {Map<string, string>} */ #unsure = new Map();
+  /** Comments without an answer, the oldest first. @type {Set<{text: string, isSlow: boolean}>} */ #sending = new Set();
+  /** Ids of texts that may have arrived: sent again with its id, a text is stored once. @type {Map<string, string>} */ #unsure = new Map();
 
-  /** @param {(text: string, style: object, id?: string) => Promise<{outcome: string}>} send tells what became of it, or rejects with a code and an id */
+  /** @param {(text: string, style: object, id?: string) => Promise<{outcome: string}>} send resolves with the outcome, or rejects with a code and an id */
   constructor(send) {
     this.#send = send;
     this.#paintColors();
     $("composer").addEventListener("submit", (event) => { event.preventDefault(); this.#submit(); });
     this.#text.addEventListener("input", () => {
       this.#measure();
-      if (!this.#button.disabled) this.#say(""); // Read, and in the way of the tools.
+      if (!this.#button.disabled) this.#say(""); // It was read, and it covers the tools.
     });
     $("put-back").addEventListener("click", () => this.#putBack());
     $("looks-toggle").addEventListener("click", () => {
@@ -45,7 +48,7 @@ export class Composer {
   focus() { this.#text.focus(); }
 
   /**
-   * What the room lets this viewer say. What is typed stays where it is.
+   * Applies the room's rules for this viewer. Typed text stays in the box.
    * @param {import("./volley-board.js").Settings} settings @param {{role?: string}|null} user
    */
   rules({ mute_all: muteAll = false, allowed = ["comment"], slow_ms: slowMs = 0, text_max: textMax = CHARACTERS_MAX }, user) {
@@ -64,9 +67,9 @@ export class Composer {
     this.#measure();
   }
 
-  /** A refusal that is about no comment of ours, such as too many likes. @param {{code: string, message: string, retryAfterMs?: number}} refusal */
+  /** A refusal of something other than a comment, such as too many likes. @param {{code: string, message: string, retryAfterMs?: number}} refusal */
   refusedLikes(refusal) {
-    if (this.#button.disabled) return; // A comment's own countdown matters more.
+    if (this.#button.disabled) return; // The countdown of a comment is more important.
     if (refusal.code === "rate_limited") this.#countdown("e_likes_limited", refusal.retryAfterMs ?? 1_000, false);
     else this.#say(wordOf(refusal));
   }
@@ -118,7 +121,7 @@ export class Composer {
       this.#text.value = text;
       this.#measure();
     } else {
-      // The next one is being typed already: do not mix them.
+      // The viewer is typing the next comment already: do not mix them.
       this.#kept = [...this.#kept, text].slice(-KEPT_MAX);
     }
     $("put-back").hidden = this.#kept.length === 0;
@@ -129,7 +132,7 @@ export class Composer {
     }
   }
 
-  /** Changes places: the refused text into the box, what is in the box among the kept. */
+  /** Swaps: the refused text goes into the box, the text in the box is kept. */
   #putBack() {
     const typed = this.#text.value;
     this.#text.value = this.#kept.pop() ?? typed;
@@ -143,7 +146,7 @@ export class Composer {
     return this.#kept.length > 0 ? ` ${t("unsent", { text: shorten(this.#kept.at(-1), UNSENT_CHARACTERS_MAX) })}` : "";
   }
 
-  /** Says when the next try makes sense; sending waits for it when it is about sending. */
+  /** Shows when the next attempt makes sense. With `blocks`, sending waits until then. */
   #countdown(word, waitMs, blocks) {
     this.#say("");
     const until = performance.now() + waitMs;
@@ -206,8 +209,8 @@ export class Composer {
 }
 
 /**
- * Text as the server counts it: composed, with single spaces and none around it. The server also drops what cannot be seen, so
- * it may count less, never more.
+ * Text as the server counts it: composed, with single spaces and none around it. The server also removes invisible
+ * characters, so its count may be lower, never higher.
  * @param {string} text
  */
 const asKept = (text) => text.normalize("NFC").replace(/\s+/gu, " ").trim();

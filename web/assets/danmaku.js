@@ -1,13 +1,13 @@
-// Danmaku: comments over a picture, on one canvas. Takes the time as an argument, so that a test can run an hour in
-// seconds. Everything is bounded, and what a bound keeps off the stage is counted.
+// Danmaku: comments over a picture, on one canvas. The time is an argument, so that a test can run an hour in seconds.
+// Everything is bounded, and comments that a bound keeps off the stage are counted.
 //
-// Does not know the wire, the page's language or where comments come from.
+// Does not know the wire, the language of the page or the source of the comments.
 
 import { Bitmaps, roughEms } from "./bitmaps.js";
 import { Lanes, leftAt } from "./lanes.js";
 
 /**
- * How full the stage may get. `gap`: least distance between two comments of a row, as a share of the stage's width;
+ * Limits of the stage. `gap`: least distance between two comments of a row, as a share of the stage's width;
  * `live`: comments on the stage at one time.
  */
 export const DENSITIES = {
@@ -16,34 +16,34 @@ export const DENSITIES = {
   high: { gap: 0.012, live: 300 },
 };
 
-/** Comments that may wait for a free row or for the next picture: half a second of 200 comments/s. */
+/** Most comments that wait for a free row or the next picture: half a second of 200 comments/s. */
 const WAITING_MAX = 100;
-/** A comment that found no row for this long is late news, by the viewer's time: pictures that stop do not keep it fresh. */
+/** A comment that found no row for this long is too old, in the viewer's time, which continues during a pause. */
 const WAIT_MS = 1_200;
-/** One's own comment is worth waiting for. */
+/** The viewer's own comment may wait longer. */
 const WAIT_OWN_MS = 6_000;
-/** How long a comment crosses the stage, and how long one stands. */
+/** Time in which a comment crosses the stage, and time for which one stands. */
 const CROSS_MS = 8_000;
 const STAND_MS = 4_000;
 /** Pixels of all bitmaps: 24 MiB is about 400 comments of 15 characters at two device pixels per CSS pixel. */
 const POOL_BYTES_MAX = 24 << 20;
-/** Beyond two device pixels per CSS pixel nobody sees a difference, but every bitmap doubles. */
+/** More device pixels per CSS pixel make no visible difference, but larger bitmaps. */
 const SCALE_MAX = 2;
 /** Device pixels of the stage's own canvas: a 4K screen. Larger stages are drawn coarser; browsers refuse the largest ones. */
 const STAGE_PIXELS_MAX = 3_840 * 2_160;
 const STAGE_SIDE_MAX = 8_192;
-/** The clock never jumps by more: after a stall, comments go on from where they were seen. */
+/** Longest step of the clock: after a stall, comments continue from their last visible place. */
 const STEP_MS_MAX = 250;
 /** The recordings' unit for a normal comment. */
 const SIZE_NORMAL = 25;
-/** Sizes that the server takes; others are brought to the nearest. */
+/** Sizes that the server allows; others are set to the nearest. */
 const SIZE_MIN = 12;
 const SIZE_MAX = 64;
 
-/** A badge's letters, beside the comment's; its room is kept free from the start, because it grows: "×8888". */
+/** Size of a badge's letters relative to the comment's. Space for "×8888" is reserved from the start. */
 const BADGE_SCALE = 0.74;
 const BADGE_EMS = 2.75;
-/** How long a badge swells when it grows. */
+/** Duration of the swelling when a badge grows. */
 const SWELL_MS = 260;
 
 /** @typedef {{text: string, mode?: string, color?: number, size?: number, own?: boolean, offset?: number, badge?: string}} Flying */
@@ -58,7 +58,7 @@ export class Danmaku {
   #settings = { density: "normal", area: 1, opacity: 1, paused: false, still: false, badges: false };
   #counters = { pushed: 0, drawn: 0, dropped: 0, cut: 0, frames: 0 };
 
-  /** @param {HTMLCanvasElement} canvas @param {{now?: () => number}} [options] the viewer's time, which pauses and hidden tabs do not stop */
+  /** @param {HTMLCanvasElement} canvas @param {{now?: () => number}} [options] the viewer's time, which continues while the stage is paused or hidden */
   constructor(canvas, { now = () => performance.now() } = {}) {
     this.#canvas = canvas;
     this.#now = now;
@@ -66,7 +66,7 @@ export class Danmaku {
     this.#bitmaps = new Bitmaps(POOL_BYTES_MAX, this.#context);
   }
 
-  /** What the badges on the stage say. */
+  /** The texts of the badges on the stage. */
   get badges() { return [...this.#moving, ...this.#standing].flatMap(({ badge, words }) => (badge ? [words] : [])); }
 
   /** Comments on the stage. */
@@ -89,7 +89,7 @@ export class Danmaku {
     const fontPx = Math.round(Math.min(26, Math.max(15, width / 44)));
     const scale = Math.min(ratio, SCALE_MAX, Math.sqrt(STAGE_PIXELS_MAX / (width * height)), STAGE_SIDE_MAX / Math.max(width, height));
     if (fontPx !== this.#fontPx || scale !== this.#scale) this.clear();
-    for (const entry of this.#waiting) entry.layout = null; // Laid out anew when its turn comes.
+    for (const entry of this.#waiting) entry.layout = null; // Laid out again when its turn comes.
     Object.assign(this.#canvas, { width: Math.max(1, Math.floor(width * scale)), height: Math.max(1, Math.floor(height * scale)) });
     this.#width = width;
     this.#height = height;
@@ -104,8 +104,8 @@ export class Danmaku {
   }
 
   /**
-   * `still`: nothing moves (for people who asked for less motion); crossing comments stand instead. `badges`: comments may get one
-   * while they fly, so each keeps room for it.
+   * `still`: nothing moves (for people who prefer reduced motion); crossing comments stand instead. `badges`: comments
+   * may get a badge while they fly, so each reserves space for it.
    * @param {Partial<{density: keyof DENSITIES, area: number, opacity: number, paused: boolean, still: boolean, badges: boolean}>} changes
    */
   set(changes) {
@@ -128,20 +128,20 @@ export class Danmaku {
         comment, due: this.#clock + inMs, until: this.#clock + waitMs, staleAt: now + waitMs, ems: roughEms(comment.text), layout: null,
       });
     });
-    // Full: the oldest go first, news is what people wait for. One's own stay.
+    // Full: the oldest leave first, because new comments matter more. The viewer's own stay.
     for (let i = 0; this.#waiting.length > WAITING_MAX && i < this.#waiting.length;) {
       if (this.#waiting[i].comment.own && this.#waiting.length < 2 * WAITING_MAX) i += 1;
       else { this.#waiting.splice(i, 1); this.#counters.dropped += 1; }
     }
   }
 
-  /** Comments that are too late for the stage. @param {number} count */
+  /** Counts comments that are too late for the stage. @param {number} count */
   pass(count) {
     this.#counters.pushed += count;
     this.#counters.dropped += count;
   }
 
-  /** A comment gets another badge, if it is still here. @param {number} offset @param {string} badge */
+  /** Changes the badge of a comment that is still on the stage. @param {number} offset @param {string} badge */
   badge(offset, badge) {
     for (const { comment } of this.#waiting) if (comment.offset === offset) comment.badge = badge;
     for (const list of [this.#moving, this.#standing]) {
@@ -156,7 +156,7 @@ export class Danmaku {
     }
   }
 
-  /** A comment leaves at once, on its way or waiting. @param {number} offset */
+  /** Removes a comment, whether it flies or waits. @param {number} offset */
   remove(offset) {
     const before = this.#waiting.length;
     this.#waiting = this.#waiting.filter(({ comment }) => comment.offset !== offset);
@@ -165,7 +165,7 @@ export class Danmaku {
     this.#dirty = true;
   }
 
-  /** Empties the stage; comments that wait still get their turn. */
+  /** Clears the stage; waiting comments still get their turn. */
   clear() {
     this.#keep(this.#moving, () => false);
     this.#keep(this.#standing, () => false);
@@ -173,7 +173,7 @@ export class Danmaku {
     this.#dirty = true;
   }
 
-  /** Draws by the display's clock until {@link stop}. */
+  /** Draws with every refresh of the display until {@link stop}. */
   start() {
     if (this.#raf) return;
     const frame = (now) => { this.#raf = requestAnimationFrame(frame); this.draw(now); };
@@ -185,7 +185,7 @@ export class Danmaku {
     this.#raf = 0;
   }
 
-  /** One picture. @param {number} now in milliseconds, never falling */
+  /** Draws one picture. @param {number} now in milliseconds, never falling */
   draw(now) {
     const step = this.#lastNow === null ? 0 : Math.min(Math.max(0, now - this.#lastNow), STEP_MS_MAX);
     this.#lastNow = now;
@@ -221,7 +221,7 @@ export class Danmaku {
     }
   }
 
-  /** Keeps the order and allocates nothing. */
+  /** Filters in place, keeps the order, allocates nothing. */
   #keep(list, wanted) {
     let kept = 0;
     for (const item of list) {
@@ -264,7 +264,7 @@ export class Danmaku {
         ? this.#lanes.findStanding({ width, rows, now, usable, durationMs: STAND_MS, bottom: mode === "bottom" || (still && mode === "reverse") })
         : this.#lanes.findMoving({ width, rows, now, usable, durationMs: CROSS_MS, gap: gap * this.#width, reverse: mode === "reverse" });
     };
-    // Measured only when there seems to be a place: most of a crowd's comments never get one.
+    // Measured only when a place seems to be free: most of a crowd's comments never get one.
     if (!entry.layout && !find(this.#bitmaps.guess(entry.ems, fontPx, widthMax))) return false;
     entry.layout ??= this.#bitmaps.layout(text, fontPx, widthMax);
     const way = find(entry.layout);
@@ -280,7 +280,7 @@ export class Danmaku {
     return true;
   }
 
-  /** No room in the pool: no badge. The list beside has it. */
+  /** Without space in the pool there is no badge; the list has the count. */
   #pin(item, words) {
     const layout = this.#bitmaps.layout(words, Math.round(item.fontPx * BADGE_SCALE));
     item.badge = this.#bitmaps.acquire(layout, 0xffffff, "badge", this.#scale);

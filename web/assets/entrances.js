@@ -1,4 +1,4 @@
-// Somebody known comes in: one line on the stage, for a moment.
+// A known user comes in: one line on the stage, for a moment.
 
 import { t } from "./i18n.js";
 

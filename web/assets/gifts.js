@@ -1,5 +1,5 @@
-// The gift tray: who gives what, on the stage's edge. One row for one combo; it counts up while the combo runs and leaves when
-// nothing was added for some seconds.
+// The gift tray: givers and gifts on the edge of the stage. One row per combo; it counts up while the combo runs and
+// leaves some seconds after the last gift.
 
 import { hueOf } from "./rooms.js";
 import { compact, t } from "./i18n.js";
@@ -28,7 +28,7 @@ export class GiftTray {
   }
 
   #open({ key, who, gift }) {
-    // Full: the one that was quiet for longest has its last word in the list of comments.
+    // Full: the row that was quiet longest leaves; the list of comments has its last count.
     if (this.#rows.size >= ROWS_MAX) this.#close(this.#rows.keys().next().value);
     const item = document.createElement("li");
     item.style.setProperty("--hue", String(hueOf(gift)));
@@ -60,7 +60,7 @@ export class GiftTray {
 }
 
 /**
- * A gift as the page counts it: gifts of one person with one combo are one, others stand for themselves.
+ * A gift as the page counts it: gifts of one person with one combo share a row; other gifts have their own.
  * @param {number} offset @param {import("./volley-client.js").Gift} gift
  */
 export function counted(offset, { user, name, count, combo, total }) {

@@ -1,4 +1,4 @@
-// The page's words, in English and Chinese. `?lang=` overrides the browser's languages.
+// The texts of the pages in English and Chinese. `?lang=` overrides the browser's languages.
 
 import { isolated } from "./text.js";
 
@@ -332,7 +332,9 @@ const wished = new URLSearchParams(globalThis.location?.search ?? "").get("lang"
 export const language = pick(wished, globalThis.navigator?.languages ?? []);
 const numbers = new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en");
 
-/** The word for `key`; numbers in it are written the reader's way, and people's text keeps its own direction. @param {string} key @param {Record<string, string|number>} [values] */
+/**
+ * The text for `key`. Numbers in it have the format of the language, and people's text keeps its own direction.
+ * @param {string} key @param {Record<string, string|number>} [values] */
 export function t(key, values = {}) {
   const word = WORDS[language][key] ?? WORDS.en[key] ?? key;
   return word.replace(/\{(\w+)\}/g, (_, name) => {
@@ -341,7 +343,7 @@ export function t(key, values = {}) {
   });
 }
 
-/** Whether there is such a word. @param {string} key */
+/** Whether there is a text for `key`. @param {string} key */
 export const has = (key) => key in WORDS.en;
 
 /** @param {number} n */
@@ -349,7 +351,7 @@ export const count = (n) => numbers.format(n);
 
 const short = new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en", { notation: "compact", maximumFractionDigits: 1 });
 
-/** A number for a narrow place: whole up to four digits, then about. @param {number} n */
+/** A number for a narrow space: exact up to four digits, then rounded. @param {number} n */
 export const compact = (n) => (n < 10_000 ? String(n) : short.format(n));
 
 const list = new Intl.ListFormat(language === "zh" ? "zh-CN" : "en", { type: "unit", style: "short" });
@@ -357,7 +359,7 @@ const list = new Intl.ListFormat(language === "zh" ? "zh-CN" : "en", { type: "un
 /** @param {string[]} people */
 export const names = (people) => list.format(people.map(isolated));
 
-/** Puts words into `data-t` (text), `data-t-label` (aria-label and tooltip) and `data-t-placeholder`. */
+/** Fills in `data-t` (text), `data-t-label` (aria-label and tooltip) and `data-t-placeholder`. */
 export function translate(root = document) {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
@@ -368,7 +370,7 @@ export function translate(root = document) {
   for (const node of root.querySelectorAll("[data-t-placeholder]")) node.placeholder = t(node.dataset.tPlaceholder);
 }
 
-/** An address on this site that keeps the chosen language. @param {string} address */
+/** An address on this site that keeps the selected language. @param {string} address */
 export const link = (address) => (wished ? `${address}?lang=${encodeURIComponent(wished)}` : address);
 
 export { WORDS };

@@ -1,18 +1,18 @@
-// The list of live rooms: read every two seconds while somebody looks.
+// The list of live rooms, read every two seconds while the page is visible.
 
 import { count, link, t, translate } from "./i18n.js";
 import { hueOf, isRoom, LIST, roomUrl } from "./rooms.js";
 import { Scene } from "./scene.js";
 
 const REFRESH_MS = 2_000;
-/** Cards on the page; the rest is counted. A person scans dozens, not thousands. */
+/** Most cards on the page; further rooms are counted. People scan dozens of cards, not thousands. */
 const CARDS_MAX = 60;
 const TIMEOUT_MS = 5_000;
 
 const $ = (id) => document.getElementById(id);
 const cards = new Map();
 
-/** Written only when it changes: a live region that is written is read out. */
+/** Written only when it changes, because screen readers read a live region after every write. */
 function say(id, words) {
   if ($(id).textContent !== words) $(id).textContent = words;
 }
@@ -43,9 +43,9 @@ function cardOf(room) {
 
 /** @param {{rooms: {room: string, online: number, likes: number, comments: number}[], total: number}} answer most viewers first */
 function show({ rooms, total }) {
-  // A room is kept a while after the last one left; live is where somebody is.
+  // The server keeps a room for a while after its last viewer left; a room is live while it has viewers.
   const live = rooms.filter((entry) => entry.online > 0);
-  // The answer carries the top only; when idle rooms are in it, every live one is too.
+  // The answer has only the fullest rooms; if it includes idle rooms, it includes every live one.
   const more = live.length === rooms.length && total > rooms.length ? "+" : "";
   const shown = live.sort((a, b) => b.online - a.online || a.room.localeCompare(b.room)).slice(0, CARDS_MAX);
   const wanted = new Set(shown.map((entry) => entry.room));
@@ -74,7 +74,7 @@ async function refresh() {
   }
 }
 
-/** One read at a time; the next is planned when one ends, and none while nobody looks. */
+/** One read at a time; the next is scheduled when one ends, and none while the page is hidden. */
 let timer = 0;
 let reading = false;
 async function loop() {

@@ -1,4 +1,5 @@
-// Shortcuts. None fires while somebody types, with a modifier held, behind a dialog, or where the key already means something.
+// Keyboard shortcuts. None works while the viewer types, with a modifier key, behind a dialog, or on an element that
+// uses the key itself.
 
 const TYPES = "input:not([type=radio], [type=range]), textarea, select, [contenteditable]";
 const ACTS_ON_SPACE = "button, a, input, summary, [role=button]";

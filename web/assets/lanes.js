@@ -1,15 +1,14 @@
-// Lanes: where on the stage a comment may go so that no two ever overlap. Pure: no canvas, no clock.
+// Lanes: places on the stage for comments, so that no two overlap. Pure: no canvas, no clock.
 //
-// The stage is cut into rows of one normal comment's height; a larger comment takes several. Moving
-// comments and standing ones have their own occupancy: a standing one may stand over a moving one,
-// never over another standing one.
+// The stage is divided into rows of one normal comment's height; a larger comment takes several rows. Moving and
+// standing comments are tracked separately: a standing comment may cover a moving one, but never another standing one.
 
 /**
  * A comment's way over the stage. Its left edge is at `x0 + speed × (now − t0)`, in CSS pixels and milliseconds.
  * @typedef {{x0: number, t0: number, speed: number, width: number, row: number, rows: number, endsAt: number}} Way
  */
 
-/** How far its left edge is at `now`. @param {Way} way @param {number} now */
+/** The position of its left edge at `now`. @param {Way} way @param {number} now */
 export function leftAt(way, now) {
   return way.x0 + way.speed * (now - way.t0);
 }
@@ -22,7 +21,7 @@ export class Lanes {
   get rows() { return this.#movers.length; }
 
   /**
-   * A new stage. Comments on their way keep it: ways do not depend on the stage's size.
+   * Sets the size of the stage. Moving comments keep their way, because ways do not depend on the size.
    * @param {number} width in CSS pixels
    * @param {number} rows
    */
@@ -33,14 +32,14 @@ export class Lanes {
     this.#stillUntil.length = rows;
   }
 
-  /** Forgets everybody. */
+  /** Removes all comments. */
   clear() {
     this.#movers.fill(null);
     this.#stillUntil.fill(0);
   }
 
   /**
-   * A way for a moving comment, or null when no row is free now. It is not taken yet: see {@link take}.
+   * A way for a moving comment, or null when no row is free now. It is not reserved: see {@link take}.
    * @param {{width: number, rows: number, now: number, durationMs: number, gap: number, usable: number, reverse?: boolean}} wish
    *   `usable`: rows from the top that movers may use; `gap`: least distance to the one before, at entry
    * @returns {Way|null}
@@ -57,7 +56,7 @@ export class Lanes {
   }
 
   /**
-   * A place for a standing comment, or null when none is free now. It is not taken yet: see {@link take}.
+   * A place for a standing comment, or null when none is free now. It is not reserved: see {@link take}.
    * @param {{width: number, rows: number, now: number, durationMs: number, usable: number, bottom?: boolean}} wish
    * @returns {Way|null}
    */
@@ -69,7 +68,7 @@ export class Lanes {
     return { x0: (this.#width - width) / 2, t0: now, speed: 0, width, row, rows, endsAt: now + durationMs };
   }
 
-  /** Occupies a way that was just found. @param {Way} way */
+  /** Reserves a way that was just found. @param {Way} way */
   take(way) {
     const end = way.row + way.rows;
     if (way.speed === 0) this.#stillUntil.fill(way.endsAt, way.row, end);
@@ -86,8 +85,8 @@ export class Lanes {
   }
 
   /**
-   * Whether `next` never touches `last`. Both move at constant speed, so their distance is linear in time: it is enough
-   * that it is positive now and at the moment when `last` has left the stage.
+   * Whether `next` never touches `last`. Both move at constant speed, so their distance is linear in time: it has to be
+   * positive now and at the moment when `last` has left the stage.
    */
   #fitsBehind(last, next, gap) {
     if (last === null || last.endsAt <= next.t0) return true;

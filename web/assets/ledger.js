@@ -1,11 +1,11 @@
-// The honest line: how much of what is said is shown, now and in all, and by whose choice the rest is not.
+// The line that says how many of the sent comments are shown, now and in total, and why the others are not.
 
 import { count, t } from "./i18n.js";
 
-/** The rate is over this long: shorter jumps, longer is old news. */
+/** The rate is averaged over this time: a shorter time makes it jump, a longer one makes it late. */
 export const WINDOW_MS = 5_000;
 
-/** How many comments a second were shown, of how many. Takes the time as an argument. */
+/** Comments shown and sent per second. The time is an argument. */
 export class Pace {
   /** @type {{at: number, shown: number, total: number}[]} */ #parts = [];
 
@@ -34,7 +34,7 @@ export class LedgerPanel {
 
   /**
    * @param {{root: HTMLDetailsElement, line: HTMLElement, facts: HTMLElement, why: HTMLElement, renditions: HTMLInputElement[]}} parts
-   * @param {{dropped: () => number, ask: (rendition: string) => void}} page `dropped`: comments that this page kept off its stage
+   * @param {{dropped: () => number, ask: (rendition: string) => void}} page `dropped`: comments that this page did not show on its stage
    */
   constructor(parts, { dropped, ask }) {
     this.#parts = parts;
@@ -45,7 +45,7 @@ export class LedgerPanel {
 
   /** @param {import("./volley-client.js").Ledger} ledger */
   add({ shown, total, merged, shed, origin }) {
-    // What comes in after a pause was not said in one moment.
+    // Comments that arrive after a pause were not sent in one moment.
     if (origin === "live") this.#pace.add(performance.now(), shown, total);
     this.#shown += shown;
     gather(this.#merged, merged);
@@ -97,7 +97,7 @@ export class LedgerPanel {
   }
 }
 
-/** Whole numbers for a crowd, one more digit for a few: a room in which somebody speaks has no rate of 0. */
+/** Whole numbers for large rates, one decimal for small ones, so that a slow room does not show 0. */
 const rate = (perSecond) => (perSecond >= 10 ? Math.round(perSecond) : Math.ceil(perSecond * 10) / 10);
 
 function gather(sums, more) {

@@ -1,16 +1,20 @@
-// Likes: a click counts at once on the page, travels with its neighbours, and the shown total falls only to take back what did not count.
+// Likes: a click counts on the page at once and is sent together with its neighbours. The shown total falls only when
+// likes turn out not to have been counted.
 
 import { compact, count, t } from "./i18n.js";
 
-/** Clicks of this long travel in one message. */
+/** Clicks within this time are sent in one message. */
 const GATHER_MS = 250;
 const GATHERED_MAX = 100;
-/** Likes that the room's total does not have after this long did not count: lost with a connection, or refused. Totals come every second. */
+/**
+ * Likes that are not in the room's total after this time were not counted: lost with a connection, or refused. Totals
+ * arrive every second.
+ */
 const SETTLE_MS = 5_000;
-/** Hearts in the air at one time, and for one change of the total. */
+/** Most hearts on the screen at one time, and for one change of the total. */
 const HEARTS_MAX = 24;
 const HEARTS_PER_CHANGE_MAX = 4;
-/** A longer number takes the comment box's place on a phone; people who listen hear the whole one. */
+/** A longer number would take the comment box's space on a phone; screen readers get the whole number. */
 const WHOLE_MAX = 1_000_000;
 const TONES = ["#fb7185", "#f472b6", "#fbbf24", "#a78bfa", "#38bdf8"];
 
@@ -19,7 +23,7 @@ export class Likes {
 
   /**
    * @param {{button: HTMLElement, total: HTMLElement, sky: HTMLElement, send: (count: number) => boolean}} parts
-   *   `send` tells whether the likes went out
+   *   `send` returns whether the likes were sent
    */
   constructor({ button, total, sky, send }) {
     this.#button = button;
@@ -30,12 +34,12 @@ export class Likes {
     sky.addEventListener("animationend", (event) => event.target.remove());
   }
 
-  /** One like of this viewer. Does nothing while there is no connection: a like that nobody hears is not counted. */
+  /** One like of this viewer. Does nothing without a connection, because it would not be counted. */
   add() {
     if (this.#button.getAttribute("aria-disabled") === "true" || this.#gathered >= GATHERED_MAX) return;
     this.#gathered += 1;
     this.#button.classList.remove("beat");
-    void this.#button.offsetWidth; // Lets the animation begin again.
+    void this.#button.offsetWidth; // Restarts the animation.
     this.#button.classList.add("beat");
     this.#show(this.#shown + 1);
     this.#timer ||= setTimeout(() => this.#flush(), GATHER_MS);
@@ -48,7 +52,7 @@ export class Likes {
     this.#known = true;
   }
 
-  /** The room began anew: so does its total. */
+  /** The room has a new log, so its total starts again. */
   restart() {
     this.#known = false;
     this.#shown = 0;
@@ -61,7 +65,7 @@ export class Likes {
 
   #flush() {
     this.#timer = 0;
-    // Lost with the connection: keep them for the next one.
+    // The connection is gone: keep the likes for the next one.
     if (this.#send(this.#gathered)) {
       this.#gathered = 0;
       clearTimeout(this.#settling);
@@ -69,7 +73,7 @@ export class Likes {
     } else if (this.#gathered > 0) this.#timer = setTimeout(() => this.#flush(), 4 * GATHER_MS);
   }
 
-  /** The page never shows more than the room has for long. */
+  /** Corrects a shown total that stays above the room's total. */
   #settle() {
     if (this.#gathered === 0 && this.#shown > this.#told) this.#show(this.#told);
   }

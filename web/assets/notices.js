@@ -1,15 +1,15 @@
-// What the house says: announcements and the pinned notice. An urgent announcement takes the focus and waits for an answer;
-// typed text stays where it is, and a key that was meant for it answers nothing.
+// Announcements and the pinned notice. An urgent announcement takes the focus until the viewer confirms it. Typed text
+// stays in its box, and a key that was meant for it does not confirm the announcement.
 
 import { t } from "./i18n.js";
 import { textElement } from "./text.js";
 
 const BARS_MAX = 3;
-/** An information without an end of its own. The list of comments has it too. */
+/** Display time of an `info` announcement without an end. The list of comments has it too. */
 const BAR_MS = 25_000;
-/** Urgent ones that wait for their turn. */
+/** Most urgent announcements that wait for their turn. */
 const URGENT_MAX = 8;
-/** Announcements that this page has shown: a newcomer's snapshot brings them again after a reconnect. */
+/** Remembered announcements, since a welcome after a reconnect may have them again. */
 const SHOWN_MAX = 64;
 
 const keyOf = ({ text, level, until }) => JSON.stringify([text, level, until]);
@@ -17,11 +17,11 @@ const keyOf = ({ text, level, until }) => JSON.stringify([text, level, until]);
 export class Announcements {
   #bars; #dialog; #text; #more; #clock; /** @type {import("./volley-board.js").Announcement[]} */ #urgent = [];
   /** @type {Map<string, true>} */ #shown = new Map();
-  /** When each bar leaves: not before its time on the page is over and its end is past. @type {Map<HTMLElement, {readUntil: number, until?: number}>} */ #stays = new Map();
+  /** When each bar leaves: after its display time and after its `until`. @type {Map<HTMLElement, {readUntil: number, until?: number}>} */ #stays = new Map();
 
   /**
    * @param {{bars: HTMLElement, dialog: HTMLDialogElement, text: HTMLElement, more: HTMLElement, ok: HTMLElement}} parts
-   * @param {import("./volley-clock.js").ServerClock} clock what `until` is measured by
+   * @param {import("./volley-clock.js").ServerClock} clock the clock for `until`
    */
   constructor({ bars, dialog, text, more, ok }, clock) {
     this.#clock = clock;
@@ -36,7 +36,7 @@ export class Announcements {
     });
   }
 
-  /** Those that stand, for somebody who came just now. @param {import("./volley-board.js").Announcement[]} announcements */
+  /** The current announcements of a welcome. @param {import("./volley-board.js").Announcement[]} announcements */
   standing(announcements) {
     for (const announcement of announcements) if (!this.#shown.has(keyOf(announcement))) this.announce(announcement);
   }
@@ -49,14 +49,14 @@ export class Announcements {
     if (this.#shown.size > SHOWN_MAX) this.#shown.delete(this.#shown.keys().next().value);
     if (announcement.level === "urgent") {
       if (this.#urgent.length < URGENT_MAX) this.#urgent.push(announcement);
-      else this.#urgent[URGENT_MAX - 1] = announcement; // The newest counts; the list has them all.
+      else this.#urgent[URGENT_MAX - 1] = announcement; // The newest is kept; the list has all of them.
       this.#next();
     } else {
       this.#bar(announcement);
     }
   }
 
-  /** Time has passed: what is over leaves, on the stage and among those that wait. Call it now and then. */
+  /** Removes expired announcements from the stage and the queue. Call it from time to time. */
   tick() {
     const now = performance.now();
     for (const [bar, { readUntil, until }] of this.#stays) {
@@ -66,7 +66,7 @@ export class Announcements {
   }
 
   #next() {
-    // The one in front of the reader stays until it is answered.
+    // The visible one stays until it is confirmed.
     const open = this.#dialog.open ? this.#urgent.slice(0, 1) : [];
     this.#urgent = [...open, ...this.#urgent.slice(open.length).filter(({ until }) => !this.#clock.isPast(until))];
     if (this.#urgent.length === 0) return;

@@ -1,23 +1,24 @@
-// One's own comments: whatever the room makes of them, their author sees them. What a frame brings needs nothing; what was
-// folded into another comment, left out, or not in this rendition is shown here, once the frame that would have had it is past.
+// The viewer's own comments: their author sees them whatever their outcome. A comment in a frame needs nothing. A
+// comment that was merged, left out, or is not in this rendition is shown from here, after the frame that would have
+// had it.
 //
-// Does not know the list or the stage: it says what to show.
+// Does not know the list or the stage; it reports the comments to show.
 
-/** Comments whose numbers are remembered; a window of merging is far shorter. */
+/** Comments whose counts are remembered; a merging window has far fewer. */
 const REMEMBERED_MAX = 1_000;
 
 /** @typedef {{text: string, style: object, offset: number, into?: number, times?: number, mark: "merged"|"shed"|"unseen"}} Unseen */
 
 export class Own {
   #show; #position = 0;
-  /** What a comment stands for, by its offset. @type {Map<number, number>} */ #times = new Map();
-  /** Acknowledged, and not yet seen. @type {Map<number, {text: string, style: object, outcome: string, into?: number}>} */ #waiting = new Map();
-  /** Own comments that frames brought. @type {Map<number, true>} */ #seen = new Map();
+  /** The `times` of a comment, by its offset. @type {Map<number, number>} */ #times = new Map();
+  /** Own comments that are acknowledged and not in a frame yet. @type {Map<number, {text: string, style: object, outcome: string, into?: number}>} */ #waiting = new Map();
+  /** Own comments that were in frames. @type {Map<number, true>} */ #seen = new Map();
 
   /** @param {(unseen: Unseen) => void} show */
   constructor(show) { this.#show = show; }
 
-  /** A comment that a frame brought. @param {{offset: number, times?: number, own: boolean}} comment */
+  /** A comment in a frame. @param {{offset: number, times?: number, own: boolean}} comment */
   told({ offset, times = 1, own }) {
     remember(this.#times, offset, times);
     if (own) {
@@ -29,7 +30,7 @@ export class Own {
   /** @param {{offset: number, times: number}} raise */
   raised({ offset, times }) { remember(this.#times, offset, times); }
 
-  /** A deletion: what was folded into it is not shown any more. @param {number} offset */
+  /** A deletion: own comments merged into it are not shown. @param {number} offset */
   removed(offset) {
     for (const [own, { into }] of this.#waiting) if (own === offset || into === offset) this.#waiting.delete(own);
   }
@@ -41,7 +42,7 @@ export class Own {
     this.reached(this.#position);
   }
 
-  /** Everything up to here is told. @param {number} position */
+  /** All frames up to this position have arrived. @param {number} position */
   reached(position) {
     this.#position = position;
     for (const [offset, { text, style, outcome, into }] of this.#waiting) {
@@ -53,7 +54,7 @@ export class Own {
     }
   }
 
-  /** Another log: its offsets are others. */
+  /** A new log begins, with new offsets. */
   restart() {
     this.reached(Number.MAX_SAFE_INTEGER);
     this.#position = 0;

@@ -1,10 +1,10 @@
-// The poll: a question one can answer once, how the others answered as it moves, and the result when it is over.
+// The poll: a question that a viewer answers once, the current votes, and the result at the end.
 
 import { count, t } from "./i18n.js";
 import { isolated, textElement } from "./text.js";
 
 export class PollCard {
-  #parts; #vote; #wordOf; #memory; /** @type {string|null} */ #shown = null; /** What this viewer took. @type {number|null} */ #mine = null;
+  #parts; #vote; #wordOf; #memory; /** @type {string|null} */ #shown = null; /** The option that this viewer chose. @type {number|null} */ #mine = null;
   #sending = false; #enabled = true; /** The poll that the viewer closed. @type {string|null} */ #away = null;
   /** @type {{poll: any, tally: any}|null} */ #now = null; #said = "";
 
@@ -12,7 +12,7 @@ export class PollCard {
    * @param {{root: HTMLElement, question: HTMLElement, options: HTMLElement, state: HTMLElement, close: HTMLElement}} parts
    * @param {{vote: (poll: string, option: number) => Promise<unknown>, wordOf: (refusal: any) => string,
    *   memory: {get: (poll: string) => number|null, set: (poll: string, option: number) => void}}} page `vote` rejects with a
-   *   refusal, `wordOf` says it; `memory`: of one's own vote
+   *   refusal, `wordOf` puts it into words; `memory`: the viewer's own vote
    */
   constructor(parts, { vote, wordOf, memory }) {
     this.#parts = parts;
@@ -32,11 +32,11 @@ export class PollCard {
     this.#now = { poll, tally };
     if (poll.id !== this.#shown) this.#build(poll);
     root.hidden = false;
-    close.hidden = tally.open; // An open poll stays in sight.
+    close.hidden = tally.open; // An open poll stays visible.
     this.#paint();
   }
 
-  /** Whether votes can go out and are allowed. @param {boolean} possible */
+  /** Whether votes can be sent and are allowed. @param {boolean} possible */
   enable(possible) {
     this.#enabled = possible;
     if (this.#now) this.#paint();
@@ -113,8 +113,8 @@ export function result({ question, options }, { votes }) {
 }
 
 /**
- * One's own vote in a browser's storage: of the last poll that was voted in, as far as the browser lets us.
- * @param {() => string} log names the room's log, so that a poll of the same name elsewhere is another one
+ * The viewer's own vote in the browser's storage, for the last poll with a vote, if the browser allows storage.
+ * @param {() => string} log names the room's log, so that a poll with the same id in a different log is a different poll
  */
 export function voteMemory(log) {
   const KEY = "volley.vote";
@@ -130,7 +130,7 @@ export function voteMemory(log) {
     set(poll, option) {
       try {
         localStorage.setItem(KEY, JSON.stringify({ log: log(), poll, option }));
-      } catch { /* Storage is forbidden: known until the page is left. */ }
+      } catch { /* Storage is forbidden: the vote is known until the page is closed. */ }
     },
   };
 }

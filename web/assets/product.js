@@ -1,18 +1,18 @@
-// Product cards out of the application's events of the type `shop.product`: title, price, and perhaps a picture and an address.
-// What comes is data of somebody: it is shown as text, and addresses lead to this site or go over TLS, or nowhere.
+// Product cards from the application's events of the type `shop.product`: title, price, optional picture and address.
+// The data is not trusted: it is shown as text, and only addresses over TLS or on this site are used.
 
 import { t } from "./i18n.js";
 import { shorten, textElement } from "./text.js";
 
 const TYPE = "shop.product";
 const TEXT_MAX = 120;
-/** A card that is not sticky. */
+/** Display time of a card that is not sticky. */
 const STAY_MS = 20_000;
 
 /**
  * @typedef {{title: string, price: string, image?: string, url?: string}} Product
  * @param {{type: string, data: any}} custom @param {string} base the page's own address
- * @returns {Product|null} null if it is no product card
+ * @returns {Product|null} null if it is not a product card
  */
 export function productOf({ type, data }, base) {
   if (type !== TYPE || typeof data !== "object" || data === null) return null;
@@ -26,7 +26,7 @@ function words(value) {
   return shorten(String(value).trim(), TEXT_MAX);
 }
 
-/** An address over TLS or of this site; nothing else. @param {unknown} value @param {string} base */
+/** Allows only addresses over TLS or on this site. @param {unknown} value @param {string} base */
 export function safeAddress(value, base) {
   if (typeof value !== "string" || value === "") return undefined;
   try {
@@ -39,18 +39,18 @@ export function safeAddress(value, base) {
 }
 
 export class Shelf {
-  #root; #timer = 0; /** What the viewer put away. @type {string} */ #away = ""; /** @type {Product|null} */ #sticky = null; #shown = "";
+  #root; #timer = 0; /** The card that the viewer closed. @type {string} */ #away = ""; /** @type {Product|null} */ #sticky = null; #shown = "";
 
   /** @param {HTMLElement} root */
   constructor(root) { this.#root = root; }
 
-  /** The card that stays. @param {{type: string, data: any}|undefined} custom */
+  /** Shows the sticky card. @param {{type: string, data: any}|undefined} custom */
   stick(custom) {
     this.#sticky = custom ? productOf(custom, location.href) : null;
     if (this.#timer === 0) this.#paint(this.#sticky);
   }
 
-  /** A card for a while. @param {{type: string, data: any}} custom */
+  /** Shows a card for a while. @param {{type: string, data: any}} custom */
   offer(custom) {
     const product = productOf(custom, location.href);
     if (!product) return;

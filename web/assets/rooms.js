@@ -1,14 +1,14 @@
-// Room names: what one is, where its page is, where its socket is.
+// Room names: their syntax, the address of the page, the address of the socket.
 //
-// Every address is relative to where these scripts came from: a proxy may put the pages below any path, and nobody here is told it.
+// Every address is relative to the address of these scripts, because a proxy may put the pages below any path.
 
-/** Where the list of rooms is: `https://shop.example/chat/` for scripts in `https://shop.example/chat/assets/`. */
+/** The address of the list of rooms: `https://shop.example/chat/` for scripts in `https://shop.example/chat/assets/`. */
 export const HOME = new URL("../", import.meta.url).href;
 
 /** @param {string} room */
 export const isRoom = (room) => /^[A-Za-z0-9_-]{1,64}$/.test(room);
 
-/** The room that a watch page's path names, valid or not, wherever the pages are. @param {string} path */
+/** The room in the path of a watch page, valid or not, whatever is before it. @param {string} path */
 export function roomOf(path) {
   const raw = path.replace(/\/$/, "").replace(/^.*\/rooms\//, "");
   try { return decodeURIComponent(raw); } catch { return raw; }
@@ -20,7 +20,7 @@ export const roomUrl = (room, home = HOME) => new URL(`rooms/${room}`, home).hre
 /** The list of rooms for programs. */
 export const LIST = new URL("v1/rooms", HOME).href;
 
-/** What the API has of a room. @param {string} room @param {string} [home] */
+/** The address of a room in the API. @param {string} room @param {string} [home] */
 export const apiUrl = (room, home = HOME) => new URL(`v1/rooms/${room}`, home).href;
 
 /** @param {string} room @param {string} [home] */
@@ -30,7 +30,7 @@ export function socketUrl(room, home = HOME) {
   return url.href;
 }
 
-/** A hue that stays with a name. @param {string} name */
+/** A hue that is always the same for a name. @param {string} name */
 export function hueOf(name) {
   let hash = 0;
   for (let i = 0; i < name.length; i += 1) hash = (Math.imul(hash, 31) + name.charCodeAt(i)) >>> 0;

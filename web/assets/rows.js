@@ -8,8 +8,8 @@ const WHITE = 0xffffff;
 
 /**
  * @typedef {{name: string, text: string, color?: number, own?: boolean, old?: boolean, offset: number, times?: number,
- *   names?: string[], into?: number, mark?: "merged"|"shed"|"unseen"}} Row `into`: the comment that it was folded into;
- *   `mark`: why only its author sees it
+ *   names?: string[], into?: number, mark?: "merged"|"shed"|"unseen"}} Row `into`: the comment that it was merged into;
+ *   `mark`: the reason why only its author sees it
  */
 
 /** @param {string} name @param {string} [text] */
@@ -37,7 +37,7 @@ export function commentRow({ name, text, color = WHITE, own = false, old = false
   return item;
 }
 
-/** What a row stands for now; it swells when that grows. @param {HTMLElement} item @param {number} times @param {boolean} [grows] */
+/** Sets the count of a row; the count swells when it grows. @param {HTMLElement} item @param {number} times @param {boolean} [grows] */
 export function setTimes(item, times, grows = true) {
   let badge = item.querySelector(".times");
   if (!badge) {
@@ -47,7 +47,7 @@ export function setTimes(item, times, grows = true) {
   badge.textContent = `×${compact(times)}`;
   badge.setAttribute("aria-label", t("timesN", { n: times }));
   if (!grows) return;
-  // Two names for one movement: changing it begins it anew, without asking for a layout.
+  // Two names for one animation: a change of the name restarts it without forcing a layout.
   const odd = badge.classList.toggle("pop-odd");
   badge.classList.toggle("pop", !odd);
 }

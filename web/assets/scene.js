@@ -1,14 +1,14 @@
-// The moving picture under the comments: a night stage with aurora, beams and a crowd. Drawn, not downloaded.
-// Small and capped at 30 pictures a second: it is stretched by CSS, and what is soft may be coarse.
+// The moving picture under the comments: a night stage with aurora, beams and a crowd. It is drawn, not downloaded.
+// The canvas is small and stretched by CSS, because soft shapes may be coarse. At most 30 pictures a second.
 
 const WIDTH = 640;
 const HEIGHT = 360;
 const FRAME_MS = 1000 / 30;
 const HORIZON = 236;
-/** The aurora is drawn this many times coarser and stretched: soft for free. */
+/** The aurora is drawn this many times coarser and stretched, which also makes it soft. */
 const SOFT = 4;
 
-/** A small deterministic generator, so that the picture is the same for everybody. */
+/** A small deterministic generator, so that the picture is the same for all viewers. */
 function randoms(seed) {
   let state = seed;
   return () => {
@@ -56,7 +56,7 @@ function paintHills(context) {
   }
 }
 
-/** The stage: a truss, its lamps and a floor that shines. */
+/** The stage: a truss, its lamps and a shiny floor. */
 function paintStage(context) {
   context.fillStyle = gradient(context, 0, HORIZON - 6, 0, HEIGHT, [[0, "#4a3f9e"], [0.12, "#2a2460"], [1, "#0a0816"]]);
   context.beginPath();
@@ -118,7 +118,7 @@ const STICKS = (() => {
 export class Scene {
   #context; #back; #front; #crowd; #aurora; #strips; #beams; #raf = 0; #drawnAt = -Infinity; #time = 0; #last = null;
 
-  /** @param {HTMLCanvasElement} canvas stretched by CSS to whatever size */
+  /** @param {HTMLCanvasElement} canvas stretched by CSS to any size */
   constructor(canvas) {
     Object.assign(canvas, { width: WIDTH, height: HEIGHT });
     this.#context = canvas.getContext("2d", { alpha: false });

@@ -1,4 +1,4 @@
-// The connection in words: what it is now, when it comes back, why it does not.
+// The connection in words: its state, the time of the next attempt, the reason of a failure.
 
 import { has, t } from "./i18n.js";
 
@@ -38,16 +38,16 @@ export class Status {
     this.#say("stopped", t("stopped", { why }), retriable ? t("tryAgain") : "");
   }
 
-  /** What stands in the way, and who can take it away. @param {import("./volley-inquiry.js").Refusal|undefined} refusal */
+  /** The reason of a refusal, and who can remove it. @param {import("./volley-inquiry.js").Refusal|undefined} refusal */
   #explain(refusal) {
     const words = !refusal ? "" : has(`w_${refusal.code}`)
       ? t(`w_${refusal.code}`, { origin: location.origin, status: String(refusal.status) })
       : t("w_other", { why: refusal.message });
-    // Written only when it changes: a live region that is written is read out.
+    // Written only when it changes, because screen readers read a live region after every write.
     if (this.#why.textContent !== words) this.#why.textContent = words;
   }
 
-  /** People who listen hear a change once, not each second of a countdown. */
+  /** With a screen reader, a change is announced once, not each second of a countdown. */
   #say(state, words, button = "") {
     document.body.dataset.state = state;
     this.#words.textContent = words;

@@ -1,9 +1,10 @@
-// The board's tabs: on a small screen the pinned notice, the poll and the product card are one row of buttons, so that the list keeps
-// its place. One of them is open at a time. On a large screen the cards stand in sight, and the style sheet hides the row.
+// The board's tabs: on a small screen the pinned notice, the poll and the product card are one row of buttons, so that
+// the list keeps its space. One of them is open at a time. On a large screen the cards are visible, and the style sheet
+// hides the row.
 
 import { shorten } from "./text.js";
 
-/** More than any tab has room for. */
+/** Longer than the width of any tab. */
 const WORDS_MAX = 60;
 
 export class Tabs {
@@ -11,14 +12,14 @@ export class Tabs {
 
   /**
    * @param {HTMLElement} root gets `data-open`, the id of the panel that is open
-   * @param {{tab: HTMLElement, panel: HTMLElement, words: string}[]} pairs `words` selects what of a panel its tab says
+   * @param {{tab: HTMLElement, panel: HTMLElement, words: string}[]} pairs `words` selects the element of a panel whose text the tab shows
    */
   constructor(root, pairs) {
     this.#root = root;
     this.#pairs = pairs;
     for (const pair of pairs) {
       pair.tab.addEventListener("click", () => this.#turn(this.#open === pair.panel.id ? "" : pair.panel.id));
-      // The panels change in their own files; a tab follows what is seen of its panel.
+      // Other files change the panels; a tab follows its panel.
       new MutationObserver(() => this.#follow(pair)).observe(pair.panel, {
         attributes: true, attributeFilter: ["hidden"], childList: true, characterData: true, subtree: true,
       });

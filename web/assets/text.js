@@ -1,8 +1,8 @@
-// People's text on a page: which way it runs, where it may be cut, and how it stays apart from the text around it.
+// People's text on a page: its direction, where it may be cut, and how it stays isolated from the text around it.
 
 /**
- * Blocks of scripts that run from right to left, and their marks. Text without any of these runs from left to right whatever
- * else it has, so nothing more is asked of it.
+ * Blocks of scripts that run from right to left, and their marks. Text without any of these runs from left to right,
+ * whatever else it contains.
  */
 const RTL = /[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 const FIRST_LETTER = /\p{L}/u;
@@ -19,24 +19,24 @@ export function direction(text) {
   probe.textContent = text;
   try {
     return probe.matches(":dir(rtl)") ? "rtl" : "ltr";
-  } catch { // A browser that does not know `:dir()`: the first letter decides.
+  } catch { // Without support for `:dir()`, the first letter decides.
     return RTL.test(text.match(FIRST_LETTER)?.[0] ?? "") ? "rtl" : "ltr";
   }
 }
 
-/** Text to put into a sentence: it keeps its own order and leaves the sentence's alone. @param {string} text */
+/** Text for use inside a sentence: its direction does not affect the sentence. @param {string} text */
 export const isolated = (text) => (RTL.test(text) ? `\u2068${text}\u2069` : text);
 
 const segmenter = globalThis.Intl?.Segmenter ? new Intl.Segmenter(undefined, { granularity: "grapheme" }) : null;
 
 /**
- * What a reader sees as characters: a flag, a family, a letter with its accents is one (UAX #29). A browser without a segmenter
- * gives code points.
+ * Characters as a reader sees them: a flag, a family, a letter with its accents is one (UAX #29). In a browser without
+ * a segmenter they are code points.
  * @param {string} text
  */
 export const graphemes = (text) => (segmenter ? Array.from(segmenter.segment(text), ({ segment }) => segment) : [...text]);
 
-/** Very wide characters: the first, the last, and as many ordinary ones as each is wide. The server's table; a test compares. */
+/** Very wide characters: first, last, width in ordinary characters. A test compares it with the server's table. */
 const WIDE = [
   [0xFDFD, 0xFDFD, 16],
   [0x1242B, 0x1242B, 12],
@@ -59,7 +59,7 @@ const WIDE = [
   [0x16800, 0x16A38, 2],
 ];
 
-/** How long the server finds a text that it keeps as it is. @param {string} text */
+/** The length of a text by the server's rules, for a text that it does not change. @param {string} text */
 export function measure(text) {
   let length = 0;
   for (const character of text) {
@@ -76,7 +76,7 @@ export function shorten(text, max) {
   return parts.length > max ? `${parts.slice(0, max - 1).join("")}…` : text;
 }
 
-/** An element whose text runs its own way. @param {string} tag @param {string} className @param {string} text */
+/** An element whose text has its own direction. @param {string} tag @param {string} className @param {string} text */
 export function textElement(tag, className, text) {
   const node = document.createElement(tag);
   if (className) node.className = className;

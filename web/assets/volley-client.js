@@ -57,15 +57,9 @@ export const QUIET_MS = 20_000;
 export const DOUBT_MS = 4_000;
 /** If a ping gets no answer for this long, the connection is dead. Slow networks take one second. */
 export const PROBE_MS = 3_000;
-/**
- * A younger attempt may use the new network already, so it is kept. This also limits the attempts while a network
- * comes and goes.
- */
+/** A younger attempt may use the new network already: it is kept, which also limits attempts on an unstable network. */
 const FRESH_MS = 500;
-/**
- * A server that would accept the upgrade may only have been away for a moment. After this many failures the client
- * concludes that something else blocks WebSockets.
- */
+/** Failures after which a server that would accept means that something else blocks WebSockets: it may have restarted. */
 const BLOCKED_AFTER = 4;
 /** The longest wait that a `bye` can ask for. */
 export const HINT_MAX_MS = 300_000;
@@ -162,10 +156,7 @@ export class VolleyClient {
     this.#open();
   }
 
-  /**
-   * Call it when the browser reports a changed network: the old connection may be dead without a close, and a retry
-   * need not wait any longer.
-   */
+  /** Call it when the browser reports a changed network: the connection may be dead without a close; a retry is due. */
   networkChanged() {
     if (this.#timers.has("retry")) {
       this.#attempt = 0;
@@ -202,10 +193,9 @@ export class VolleyClient {
 
   /**
    * Sends a comment. Resolves when the comment is in the room's log, where it is stored exactly once: without a
-   * connection it waits, and after a reconnect it is sent again with the same id, which the server recognises. Comments
-   * keep their order. After {@link KEEP_MS} the promise rejects: `not_sent` if the comment was never sent,
-   * `unknown_outcome` if it may have arrived. Sent again with the error's id, it is still stored only once. Unanswered
-   * comments are lost when the page is closed.
+   * connection it waits, and after a reconnect it is sent again with the same id. Comments keep their order. After
+   * {@link KEEP_MS} the promise rejects: `not_sent` if the comment was never sent, `unknown_outcome` if it may have
+   * arrived; sent again with the error's id, it is stored only once. A closed page loses its unanswered comments.
    * @param {string} text
    * @param {{style?: Style, mediaMs?: number, ext?: object, id?: string}} [options]
    * @returns {Promise<Sent>} rejects with a {@link VolleyError}

@@ -1,4 +1,4 @@
-// The watch page: joins the client, the stage, the list, the comment box, and what the show's owner brings.
+// The watch page: connects the client, the stage, the list, the comment box, and the events of the show's owner.
 
 import { Chat } from "./chat.js";
 import { Composer, wordOf } from "./composer.js";
@@ -21,11 +21,14 @@ import { isolated, shorten } from "./text.js";
 import { newGuestKey, VolleyClient } from "./volley-client.js";
 
 const $ = (id) => document.getElementById(id);
-/** Identities this page has had (a guest gets a new one with each connection); more than 16 reconnects back nothing of it flies. */
+/**
+ * User ids that this page has had: a guest may get a new one with each connection. No comment of an id more than 16
+ * reconnects back still flies.
+ */
 const IDENTITIES_MAX = 16;
 /**
- * What flies, comes in or is given belongs to its moment. After a stall or a reconnect, what others saw longer ago than this goes to
- * the list alone; a network that is merely slow stays below it.
+ * Age limit for the stage. After a stall or a reconnect, comments, entrances and gifts that other viewers saw longer
+ * ago than this go only to the list. The delay of a slow network stays below it.
  */
 const LATE_MS = 5_000;
 
@@ -37,7 +40,7 @@ $("chat").dataset.empty = t("chatEmpty");
 $("home").href = link(HOME);
 if (isRoom(room)) $("download").href = `${apiUrl(room)}/export?format=bilibili-xml`;
 
-/** The same guest in every tab and after a reload, where the browser lets us remember it. */
+/** The same guest in every tab and after a reload, if the browser allows storage. */
 function guestKey() {
   try {
     const known = localStorage.getItem("volley.guest");
@@ -46,7 +49,7 @@ function guestKey() {
     localStorage.setItem("volley.guest", key);
     return key;
   } catch {
-    return undefined; // Storage is forbidden: a guest of this page alone.
+    return undefined; // Storage is forbidden: a guest of this page only.
   }
 }
 
@@ -95,7 +98,7 @@ $("knobs-toggle").addEventListener("click", () => {
 const mine = new Set();
 let epoch = null;
 
-/** A row of the list as the stage takes it. */
+/** A row of the list, in the form for the stage. */
 function flying({ text, mode, color, size, own: isOwn, offset, into, times = 1 }) {
   return { text, mode, color, size, own: isOwn, offset: into ?? offset, badge: times > 1 ? badge(times) : "" };
 }
@@ -122,13 +125,13 @@ client.on("events", ({ events, origin, tickMs, lateMs }) => {
   }));
   for (const comment of comments) own.told(comment);
   chat.add(comments);
-  // What was said before one came is read, not flown; so is what others saw fly a while ago.
+  // Comments from before the viewer joined go only to the list, and so do those that other viewers saw a while ago.
   if (lateMs > LATE_MS) danmaku.pass(comments.length);
   else if (origin !== "snapshot") danmaku.push(comments.map(flying), origin === "live" ? tickMs : 2_000);
   for (const event of events) happened(event, origin, lateMs);
 });
 
-/** What is no comment. In the order of the log, because one may undo the other. */
+/** Events other than comments, in the order of the log, because one may undo another. */
 function happened({ offset, gift, announcement, custom, enter, delete: gone }, origin, lateMs) {
   const isNew = origin !== "snapshot";
   const isNow = isNew && lateMs <= LATE_MS;
@@ -152,7 +155,7 @@ function happened({ offset, gift, announcement, custom, enter, delete: gone }, o
   }
 }
 
-/** Says how a poll ended, once: by its end, or because another one took its place. */
+/** Reports the result of a poll once: at its end, or when a new poll replaces it. */
 let asked = { poll: null, tally: null };
 function follow(fresh) {
   const { poll: now, tally } = client.board;
@@ -180,7 +183,7 @@ client.on("board", ({ changed, fresh }) => {
   if (fresh) announcements.standing(board.announcements);
 });
 
-/** What the room's settings let this viewer do, while there is a connection. */
+/** Applies the room's settings to what this viewer may do while connected. */
 function rules() {
   const { settings } = client.board;
   const allowed = settings.allowed ?? ["comment", "like", "vote"];
@@ -204,9 +207,9 @@ client.on("gap", ({ from, to, reason }) => {
   else if (to === null) chat.note(t("missedSome"));
   else if (to > from) miss(to - from, reason);
 });
-/** What gaps skipped and nobody was told yet. An upper bound: offsets may skip, and likes have offsets too. */
+/** Comments in gaps, not reported yet. An upper bound: offsets may skip numbers, and likes have offsets too. */
 let missed = null;
-/** One stall may be several gaps, with what is guaranteed between them: it is told once. */
+/** One stall may be several gaps with guaranteed events between them; it is reported once. */
 function miss(n, reason) {
   if (missed !== null && missed.reason !== reason) tellMissed();
   missed ??= { n: 0, reason, timer: setTimeout(tellMissed, 200) };
@@ -262,7 +265,7 @@ document.addEventListener("visibilitychange", settle);
 still.addEventListener("change", settle);
 settle();
 
-// What browsers tell of the network, and of a page that slept: in a back/forward cache, frozen, or with its machine.
+// The browser's events for a changed network and for a page that slept (back/forward cache, frozen, suspended).
 for (const name of ["online", "offline"]) addEventListener(name, () => client.networkChanged());
 navigator.connection?.addEventListener?.("change", () => client.probe());
 addEventListener("pageshow", ({ persisted }) => { if (persisted) client.networkChanged(); });
