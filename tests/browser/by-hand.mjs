@@ -1,5 +1,5 @@
-// The watch page in a real Chromium, told by hand what a server may tell it. No server runs: a test holds the server's end of the
-// page's socket. Leaves screenshots in target/screenshots.
+// The watch page in a real Chromium with scripted server messages. No server runs: the test holds the server's end of
+// the page's socket. Screenshots are saved in target/screenshots.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -31,7 +31,10 @@ export const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor:
 export const LI = { id: "u7", name: "Li" };
 export const ME = { id: "g1", name: "guest" };
 
-/** A page and the server's end of its socket. `say` sends a message, `tick` the next frame, `heard` is what the page sent. */
+/**
+ * A page and the server's end of its socket. `say` sends a message, `tick` the next frame, `heard` has the messages of
+ * the page.
+ */
 export async function scripted({ options = DESK, path = "/rooms/show", more = {}, snapshot = {}, answer = () => {}, prepare } = {}) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
@@ -55,7 +58,7 @@ export async function scripted({ options = DESK, path = "/rooms/show", more = {}
   const all = {
     page, heard, sockets, more, snapshot, last: more.last ?? 0, told: more.last ?? 0,
     say(message) { sockets.at(-1).send(JSON.stringify(message)); },
-    /** One frame with these events; those without an offset get the next one. Gives their offsets. */
+    /** One frame with these events; events without an offset get the next one. Returns their offsets. */
     tick(events, fields = {}) {
       const prev = all.told;
       const placed = events.map((event) => (event.raise || event.offset ? event : { offset: (all.last += 1), ...event }));
@@ -83,7 +86,7 @@ export const noSideScroll = async (page) => {
 };
 export const live = (page) => page.evaluate(() => globalThis.volley.danmaku.counters.live);
 
-/** Keeps the promises, closes everything, and sets the exit code. */
+/** Runs the tests, closes everything, and sets the exit code. */
 export async function keep(promises) {
   const ok = await run(promises, async () => {
     await Promise.all(browser.contexts().map((context) => context.close()));

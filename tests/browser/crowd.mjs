@@ -1,5 +1,5 @@
-// A small crowd that talks in a room, so that a screenshot shows a show. It lives in a page of its own and uses the
-// client that the pages use: one connection per person, slower than the rate limits.
+// A small crowd that sends comments, so that a screenshot shows a busy room. It runs in a separate page with the pages'
+// own client: one connection per person, slower than the rate limits.
 
 const LINES = [
   "来了来了", "前方高能预警！", "这首歌太好听了", "主播晚上好～", "哈哈哈哈哈哈", "泪目", "这个镜头绝了", "有人知道背景音乐是什么吗？",

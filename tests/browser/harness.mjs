@@ -1,11 +1,11 @@
-// What the browser tests share: Debian's Chromium, free ports, and a runner that counts promises.
+// Shared by the browser tests: Debian's Chromium, free ports, and a test runner.
 
 import { createServer } from "node:net";
 import { chromium } from "playwright-core";
 
 export const ROOT = new URL("../../", import.meta.url).pathname;
 
-/** Chromium without a sandbox (tests run as root in CI), without a GPU, and without its calls home. */
+/** Chromium without a sandbox (tests run as root in CI), without a GPU, and without its requests to its maker. */
 export function launch(more = []) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -29,7 +29,7 @@ export async function freePorts(count) {
   return ports;
 }
 
-/** Waits until `probe` gives something true; says what was waited for when it does not. */
+/** Waits until `probe` returns a true value; on a timeout the error names the condition. */
 export async function eventually(what, probe, timeoutMs = 10_000) {
   const until = performance.now() + timeoutMs;
   let failure;
@@ -46,7 +46,9 @@ export async function eventually(what, probe, timeoutMs = 10_000) {
   }
 }
 
-/** Runs promises one after the other, or those whose name contains the first argument; the last line says how many were kept. */
+/**
+ * Runs all tests in order, or those whose name contains the first argument; the last line has the number that passed.
+ */
 export async function run(promises, explain = () => "") {
   let passed = 0;
   let failed = 0;

@@ -1,5 +1,5 @@
-// The network between a browser and a server, where a test can break it: TCP that is passed on, or swallowed without a word, as it is
-// after a phone has changed from one network to the other.
+// The network between a browser and a server, which a test can break: TCP data is passed on, or silently dropped, as
+// after a phone has changed its network.
 
 import { connect, createServer } from "node:net";
 
@@ -7,7 +7,7 @@ export class Network {
   static #all = new Set();
   #server; #pairs = new Set(); #isUp = true;
 
-  /** @param {number} port where the server listens */
+  /** @param {number} port the port of the server */
   static async to(port) {
     const network = new Network();
     network.#server = createServer((near) => network.#pass(near, port));
@@ -22,7 +22,7 @@ export class Network {
     this.#pairs.add(pair);
     near.on("error", () => {});
     near.on("close", () => { this.#pairs.delete(pair); pair.far?.destroy(); });
-    if (pair.isDead) { near.resume(); return; } // Accepted, as a router's backlog would, and never answered.
+    if (pair.isDead) { near.resume(); return; } // Accepted, as by a router's backlog, and never answered.
     pair.far = connect(port, "127.0.0.1");
     pair.far.on("error", () => {});
     pair.far.on("close", () => { if (!pair.isDead) near.destroy(); });
@@ -30,16 +30,16 @@ export class Network {
     pair.far.on("data", (bytes) => { if (!pair.isDead) near.write(bytes); });
   }
 
-  /** What is open now is dead from here on, in both directions, and neither side hears of it. */
+  /** Open connections are dead from now on, in both directions, without a notice to either side. */
   swallow() { for (const pair of this.#pairs) pair.isDead = true; }
 
-  /** Nothing works any more, neither what is open nor what comes. */
+  /** Neither open nor new connections work any more. */
   goDown() { this.#isUp = false; this.swallow(); }
 
-  /** What comes from now on works. */
+  /** New connections work again. */
   comeUp() { this.#isUp = true; }
 
-  /** For the end of a run, whatever happened before. */
+  /** Cleans up at the end of a run, even after a failure. */
   static closeAll() { for (const network of Network.#all) network.close(); }
 
   close() {

@@ -1,5 +1,6 @@
-// The pages in a real Chromium against a real server (VOLLEY_BIN): what a viewer does and sees, and what must never
-// happen. Leaves screenshots in target/screenshots. The last line counts the promises; any failure is a nonzero exit.
+// The pages in a real Chromium against a real server (VOLLEY_BIN): the actions and the view of a viewer, and events
+// that must never happen. Screenshots are saved in target/screenshots. The last line counts the passed tests; a
+// failure gives a nonzero exit code.
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
@@ -21,7 +22,7 @@ const browser = await launch();
 const DESK = { viewport: { width: 1440, height: 900 }, locale: "en-US" };
 const PHONE = { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true, locale: "zh-CN" };
 
-/** A viewer of their own; `wrong` gathers what must not happen: errors, dialogs, requests to somebody else. */
+/** A separate viewer; `wrong` collects events that must not happen: errors, dialogs, requests to other sites. */
 async function viewer(path, options = DESK, prepare = async () => {}, { origin } = server) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
@@ -48,7 +49,7 @@ const row = (page, text) => page.locator("#chat .what").filter({ hasText: text }
 const likesOf = async (page) => Number((await page.textContent("#likes")).replaceAll(",", ""));
 const countersOf = (page) => page.evaluate(() => globalThis.volley.danmaku.counters);
 
-/** Says it as a person does and waits until it came back. Slower than the rate limit of one connection. */
+/** Types and sends a comment, and waits until the page shows it. Slower than the rate limit of one connection. */
 async function say(page, text, seen = text) {
   await page.fill("#text", text);
   await page.press("#text", "Enter");
@@ -56,7 +57,7 @@ async function say(page, text, seen = text) {
   await page.waitForTimeout(600);
 }
 
-/** Counts what could only be there if a text had become markup. */
+/** Counts elements that exist only if a text was treated as markup. */
 const foreignElements = (page) => page.evaluate(() => document.querySelectorAll(
   "#chat script, #chat img, #chat a, #chat iframe, #chat svg, #chat b, #chat .what *, #stage img, #stage script, body > script, body > img",
 ).length);
@@ -142,7 +143,7 @@ const ok = await run({
       for (const text of texts) await eventually(text, async () => (await page.locator("#chat .what").allTextContents()).includes(text));
       assert.equal(await foreignElements(page), 0);
     }
-    // As history too: a newcomer reads them from the welcome.
+    // Also from the history: a newcomer gets them in the welcome.
     const c = await viewer("/rooms/markup");
     await row(c.page, texts[0]).waitFor();
     assert.equal(await foreignElements(c.page), 0);
@@ -159,7 +160,7 @@ const ok = await run({
     await page.fill("#text", "\u200b\u200b");
     await page.press("#text", "Enter");
     await eventually("the server finds nothing in it", async () => /no visible text/.test(await page.textContent("#problem")));
-    // Faster than any person: some are refused, all of those are kept.
+    // Faster than any person: some are refused, and the text of all of those is kept.
     await page.evaluate(() => {
       for (let n = 1; n <= 8; n += 1) {
         document.getElementById("text").value = `fast ${n}`;
@@ -177,7 +178,7 @@ const ok = await run({
     await ownRow(page, kept).waitFor();
     assert.equal(await page.inputValue("#text"), "");
     for (let again = 0; again < 8 && await page.locator("#put-back").isVisible(); again += 1) {
-      await page.waitForTimeout(1_000); // The rate limit's pace.
+      await page.waitForTimeout(1_000); // Stays within the rate limit.
       await page.click("#put-back");
       const next = await page.inputValue("#text");
       await page.press("#text", "Enter");
@@ -194,7 +195,7 @@ const ok = await run({
     const focused = () => page.evaluate(() => document.activeElement.id);
     await page.keyboard.press("c");
     assert.equal(await focused(), "text");
-    // Letters that are shortcuts elsewhere are only letters here.
+    // Letters that are shortcuts elsewhere are text here.
     await page.keyboard.type("cold l d c");
     assert.equal(await page.inputValue("#text"), "cold l d c");
     assert.equal(await likesOf(page), 0);
@@ -210,7 +211,7 @@ const ok = await run({
     assert.equal(await page.getAttribute("#pause", "aria-pressed"), "false");
     await page.keyboard.press("d");
     assert.equal(await page.evaluate(() => document.querySelector("input[name=density]:checked").value), "high");
-    // Everything can be reached with Tab, and the focus can be seen.
+    // Every control can be reached with Tab, and the focus is visible.
     const reached = new Set();
     await page.reload();
     await connected(page);
@@ -277,7 +278,7 @@ const ok = await run({
     const last = await page.evaluate(() => globalThis.volley.client.position);
     route.send(JSON.stringify({ gap: { from: last, to: last + 32, reason: "slow" } }));
     await page.locator("#chat .note", { hasText: "Missed up to 32" }).waitFor();
-    // A gap that follows brings what is guaranteed of it.
+    // The following gap has its guaranteed events.
     const events = [{ offset: last + 34, pin: { text: "Kept for you" } }, { offset: last + 35, announcement: { text: "Leave now", level: "urgent" } }];
     route.send(JSON.stringify({ gap: { from: last + 32, to: last + 36, reason: "slow", at: 1, events } }));
     await page.locator("#pinned", { hasText: "Kept for you" }).waitFor();
@@ -374,7 +375,7 @@ const ok = await run({
   },
 
   async compressed_messages_are_agreed_to_and_read_by_the_browser_itself() {
-    // Off by default, so this one has a server of its own.
+    // Off by default, so this test starts its own server.
     const packed = new Server(binary, ...(await freePorts(2)), ["--set", "compression.enabled=true", "--set", "room.merge=off", "--set", "room.budget_per_s=0"]);
     try {
       await packed.start();
@@ -431,7 +432,7 @@ const ok = await run({
     await leave();
   },
 }, async () => {
-  // What each page that is still open shows, and what the server said last.
+  // On a failure: the state of each open page, and the last lines of the server.
   const pages = browser.contexts().flatMap((context) => context.pages());
   const states = await Promise.all(pages.map(async (page) => `${page.url()}: ${await page.textContent("#state", { timeout: 500 }).catch(() => "-")}`));
   await Promise.all(browser.contexts().map((context) => context.close()));

@@ -1,5 +1,5 @@
-// The way between a real Chromium and a real server (VOLLEY_BIN), and what may be on it: networks that change and swallow what is
-// sent, proxies that put the pages elsewhere or let no WebSocket through. The last line counts the promises; any failure is a nonzero exit.
+// The path between a real Chromium and a real server (VOLLEY_BIN): networks that change and drop data, proxies that
+// move the pages or block WebSockets. The last line counts the passed tests; a failure gives a nonzero exit code.
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
@@ -19,7 +19,7 @@ const server = new Server(binary, ...(await freePorts(2)), ["--set", "room.merge
 await server.start();
 const browser = await launch();
 
-/** A viewer whose page comes by way of `origin`. */
+/** A viewer whose page is loaded from `origin`. */
 async function viewer(url, prepare) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: "en-US" });
   const page = await context.newPage();
@@ -49,12 +49,12 @@ async function say(page, text) {
   await page.fill("#text", text);
   await page.press("#text", "Enter");
 }
-/** What the browser tells a page of its network. */
+/** Sends the page an event of the browser about its network. */
 const tell = (page, event, isOnLine) => page.evaluate(([name, is]) => {
   Object.defineProperty(navigator, "onLine", { configurable: true, get: () => is });
   dispatchEvent(new Event(name));
 }, [event, isOnLine]);
-/** The room's comments, as its log has them. */
+/** The comments in the room's log. */
 async function logged(room) {
   const { events } = await (await fetch(`${server.origin}/v1/rooms/${room}/events`)).json();
   return events.flatMap(({ comment }) => (comment ? [comment.text] : []));
@@ -72,7 +72,7 @@ const ok = await run({
     await say(page, "two");
     assert.equal(await page.inputValue("#text"), "");
     await eventually("they are on their way", async () => /Sending 2 comments/.test(await page.textContent("#sending")));
-    await page.waitForTimeout(5_000); // Long enough for a wait that the event has to cut short.
+    await page.waitForTimeout(5_000); // Long enough for a retry delay, which the event has to end early.
     network.comeUp();
     const back = performance.now();
     await tell(page, "online", true);
@@ -141,7 +141,7 @@ const ok = await run({
       await tell(page, "online", true);
       await connected(page);
     }
-    await page.waitForTimeout(4_000); // Longer than a question waits for its answer.
+    await page.waitForTimeout(4_000); // Longer than the timeout of a ping.
     assert.equal(await welcomes(page), 1);
     assert.equal(await page.evaluate(() => globalThis.volley.client.state), "connected");
     await leave();
@@ -159,7 +159,7 @@ const ok = await run({
       assert.equal(await page.textContent("#room-name"), "below");
       await say(page, "hello");
       await own(page, "hello").waitFor();
-      const other = await viewer(`${front.home}rooms/below`); // A room is live while somebody is in it.
+      const other = await viewer(`${front.home}rooms/below`); // A room is live while it has viewers.
       await connected(other.page);
       const [download] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);
       assert.ok(download.url().startsWith(`${front.home}v1/rooms/below/export`), download.url());
@@ -177,7 +177,7 @@ const ok = await run({
   async pages_work_below_a_path_that_a_proxy_keeps() {
     const kept = new Server(binary, ...(await freePorts(2)), ["--set", "public_path=/chat"]);
     await kept.start();
-    for (const strips of [false, true]) { // The setting may stay with a proxy of the other kind.
+    for (const strips of [false, true]) { // The setting does no harm with a proxy of the other kind.
       const front = await proxy(kept.port, { prefix: "/chat/", strips });
       const { page, leave } = await viewer(`${front.origin}/chat${strips ? "/" : ""}`);
       assert.equal(page.url(), front.home, "without the slash it leads to the list, too");
@@ -205,7 +205,7 @@ const ok = await run({
       "/sandbox": shop(`${listed.origin}/rooms/framed`, "sandbox=\"allow-scripts allow-same-origin allow-forms\""),
     });
     for (const path of ["/shop", "/sandbox"]) {
-      // Storage of third parties is blocked, as many browsers do.
+      // Third-party storage is blocked, as in many browsers.
       const { page, leave } = await viewer(front.origin + path, () => {
         if (top === self) return;
         for (const name of ["localStorage", "sessionStorage"]) {
@@ -223,7 +223,7 @@ const ok = await run({
       for (const id of ["text", "send", "chat"]) assert.ok(await frame.locator(`#${id}`).isVisible(), id);
       await leave();
     }
-    // A page that is not listed gets nothing to see.
+    // A page that is not listed shows nothing.
     const { page, leave } = await viewer(`${front.origin}/other`);
     await page.waitForLoadState();
     assert.equal(await page.frames()[1].evaluate(() => document.getElementById("text") === null).catch(() => true), true);

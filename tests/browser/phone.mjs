@@ -1,18 +1,18 @@
-// The watch page on small screens with everything at once and everything at its longest: what is measured is boxes. The last line
-// counts the promises.
+// The watch page on small screens, with all elements visible and all texts at their longest. The tests measure boxes.
+// The last line counts the passed tests.
 
 import assert from "node:assert/strict";
 import { comment, keep, LI, noSideScroll, scripted, SHOTS } from "./by-hand.mjs";
 import { eventually } from "./harness.mjs";
 
-/** Upright and lying phones, with the keyboard open (300 px are left), and desks and phones at 200 %. */
+/** Phones in portrait and landscape, with the keyboard open (300 px are left), and desktops and phones at 200 %. */
 const SCREENS = {
   phone: [360, 640], small: [320, 568], tall: [390, 844], lying: [640, 360], long: [915, 412], keyboard: [360, 300], "keyboard-small": [320, 260],
   "desk-200": [720, 450], "phone-200": [180, 320], tablet: [820, 1_180], "tablet-lying": [860, 600],
 };
-/** The least a finger hits. */
+/** Least size of a touch target in CSS pixels. */
 const FINGER_PX = 44;
-/** The list's share of the screen while nothing is opened, and of the column while a card is. */
+/** Least share of the list: of the screen while nothing is open, and of the column while a card is open. */
 const LIST_SHARE = 0.4;
 const LIST_SHARE_OPENED = 0.35;
 
@@ -61,7 +61,7 @@ const boxes = (page) => page.evaluate(() => {
     parts: parts.map((node) => ({ name: node.id || node.className, ...box(node) })),
     pressed: pressed.map((node) => ({ name: `${node.tagName} ${node.id || node.className || node.textContent}`, ...box(node) })),
     list: middle, column: box(document.querySelector(".chat")),
-    // Where somebody would press to put an announcement away.
+    // The place of the button that closes an announcement.
     covered: [...document.querySelectorAll(".bar-notice .close")].filter(seen).filter((node) => {
       const { left, top, right, bottom } = node.getBoundingClientRect();
       const bars = document.getElementById("bars").getBoundingClientRect();
@@ -117,7 +117,7 @@ for (const language of ["en", "zh"]) {
         const column = opened.column.bottom - Math.min(opened.column.top, opened.parts.find((part) => part.name === panel).top);
         assert.ok(opened.list.height >= LIST_SHARE_OPENED * column, `${where}, ${panel} opened: ${opened.list.height} of ${column} px are left for the list`);
         if (panel === "poll") {
-          // The last of eight can be reached and taken.
+          // The last of eight options can be reached and chosen.
           await page.locator("#poll li button").last().click();
           await eventually("voted", () => heard.some(({ vote }) => vote?.option === 7));
         }

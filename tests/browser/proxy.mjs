@@ -1,14 +1,14 @@
-// A reverse proxy as people put it before a server: below a path that it strips or keeps, with another `Host`, or with an answer of
-// its own to upgrades.
+// A reverse proxy as it is used in front of a server: below a path that it strips or keeps, with a changed `Host`, or
+// with its own answer to upgrades.
 
 import { createServer, request as ask } from "node:http";
 import { connect } from "node:net";
 
 /**
- * @param {number} port where the server listens
+ * @param {number} port the port of the server
  * @param {{prefix?: string, strips?: boolean, host?: string, upgrade?: number, hosts?: Record<string, string>}} [how]
- *   `prefix`: below which path the server is, "/chat/"; `strips`: whether the server gets paths without it; `host`: what it is told as
- *   `Host`; `upgrade`: the status with which the proxy itself answers an upgrade; `pages`: pages of the site itself, by path
+ *   `prefix`: the path of the server, "/chat/"; `strips`: whether the proxy removes it; `host`: the `Host` for the
+ *   server; `upgrade`: the proxy's own status for an upgrade; `pages`: pages of the site itself, by path
  */
 export async function proxy(port, { prefix = "/", strips = true, host, upgrade, pages = {} } = {}) {
   const inward = (url) => {

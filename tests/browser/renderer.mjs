@@ -1,5 +1,5 @@
-// The renderer at speed, in a real Chromium: ten seconds at 200 comments/s as a display would show them, and an hour of
-// such comments in as little time as the machine needs. Prints what it measured; the last line counts the promises.
+// Speed of the renderer in a real Chromium: ten seconds at 200 comments/s in real time, and an hour of such comments as
+// fast as the machine allows. Prints the measurements; the last line counts the passed tests.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -13,9 +13,11 @@ const HOUR_S = 3_600;
 const DRAW_MS_MAX = 8;
 /** The heap after garbage collection may grow this much from minute 6 to minute 60. */
 const HEAP_GROWTH_BYTES_MAX = 5 << 20;
-/** What the page's whole process may grow by in that time: canvases live outside of the heap, and its allocator breathes. */
+/**
+ * Allowed growth of the page's process in that time: canvases are outside of the heap, and its allocator fluctuates.
+ */
 const PROCESS_GROWTH_BYTES_MAX = 24 << 20;
-/** Steps of the hour's own clock: coarse, because only time passes between two pictures, not work. */
+/** Steps of the simulated clock: coarse, because only pictures cost time. */
 const HOUR_STEP_MS = 100;
 
 const BARE = "<!doctype html><meta charset=utf-8><body style='margin:0;background:#123'><canvas id=stage></canvas>";
@@ -32,7 +34,9 @@ await new Promise((resolve) => { server.listen(0, "127.0.0.1", resolve); });
 const origin = `http://127.0.0.1:${server.address().port}/`;
 const browser = await launch();
 
-/** A page with a stage of that size; `show.make(n)` gives n comments, nearly all different, in every mode and size. */
+/**
+ * A page with a stage of that size; `show.make(n)` returns n comments, nearly all different, in every mode and size.
+ */
 async function stage(width, height) {
   const page = await browser.newPage({ viewport: { width, height } });
   page.on("pageerror", (error) => console.log(`page error: ${error.stack}`));
@@ -122,7 +126,7 @@ const ok = await run({
           danmaku.draw(now);
           const counters = danmaku.counters;
           for (const key of Object.keys(worst)) worst[key] = Math.max(worst[key], counters[key]);
-          // Now and then the picture really goes to the screen, or the canvas would only gather what to draw.
+          // Sometimes the picture has to reach the screen, because otherwise the canvas only collects drawing commands.
           if (step % 50 === 0) await new Promise((resolve) => { requestAnimationFrame(resolve); });
         }
         return { ...danmaku.counters, worst };
@@ -184,7 +188,7 @@ const ok = await run({
       let now = 0;
       const result = {};
       for (const [name, absence] of Object.entries({
-        // Pictures stop while the tab is hidden, the window covered, or the main thread stalled; a pause stops them too.
+        // Drawing stops while the tab is hidden, the window covered or the main thread stalled, and during a pause.
         hidden: { begin: (danmaku) => danmaku.stop(), end: () => {} },
         covered: { begin: () => {}, end: () => {} },
         paused: { begin: (danmaku) => danmaku.set({ paused: true }), end: (danmaku) => danmaku.set({ paused: false }) },
@@ -271,7 +275,7 @@ const ok = await run({
         const bitmaps = new Bitmaps(8 << 20, context);
         const layout = bitmaps.layout(said, 40);
         const bitmap = bitmaps.acquire(layout, 0xffffff, "", 1);
-        // How much ink each column has: what stands where in the line, whatever the edges look like.
+        // The amount of ink per column: it shows the positions of the glyphs independent of their edges.
         const columns = (source) => {
           const { width, height } = source.canvas;
           const { data } = source.getImageData(0, 0, width, height);
@@ -281,7 +285,7 @@ const ok = await run({
             return ink;
           });
         };
-        // The page's own way: the same text in an element, painted by the browser's layout through an SVG image.
+        // The reference: the same text in an element, painted by the browser's layout through an SVG image.
         const drawn = async (direction) => {
           const probe = document.createElement("div");
           probe.dir = "auto";
@@ -308,7 +312,7 @@ const ok = await run({
       const [right, wrong] = [apart(auto, canvas), apart(other, canvas)];
       console.log(`        ${text}: ${right.toFixed(3)} apart from the page, ${wrong.toFixed(3)} from the other direction`);
       assert.ok(auto.some((ink) => ink > 0), `${text} is drawn`);
-      // Where both directions give the same picture there is nothing to tell apart.
+      // If both directions give the same picture, there is nothing to compare.
       assert.ok(right < 0.2 && (wrong > 2 * right || apart(auto, other) < 0.05), `${text}: ${right} against ${wrong}`);
     }
     await page.close();
@@ -356,7 +360,7 @@ const ok = await run({
           bitmaps.release(bitmap);
         }
       }
-      // Alone in the first row: nothing of it may be below that row.
+      // The only comment in the first row: nothing of it may be below that row.
       let now = 0;
       const stage = document.getElementById("stage");
       for (const text of all) {

@@ -1,5 +1,5 @@
-// What the watch page makes of every kind of event, told by hand; show.mjs has the same things from a real server. The last line
-// counts the promises.
+// The watch page with scripted events of every kind; show.mjs has the same events from a real server. The last line
+// counts the passed tests.
 
 import assert from "node:assert/strict";
 import { comment, DESK, keep, LI, live, ME, noSideScroll, origin, PHONE, row, scripted, SHOTS } from "./by-hand.mjs";
@@ -85,7 +85,7 @@ await keep({
     const dialog = page.getByRole("alertdialog");
     await dialog.waitFor();
     assert.match(await dialog.textContent(), /Leave by the east exit/);
-    // What was meant for the text answers nothing.
+    // A key that was meant for the text does not confirm the announcement.
     await page.keyboard.type("ence l c");
     await page.keyboard.press("Enter");
     assert.ok(await dialog.isVisible());
@@ -130,7 +130,7 @@ await keep({
     await page.waitForSelector('body[data-state="connected"]');
     assert.match(await page.textContent("#pinned"), /Pinned before/);
     assert.ok(!(await page.getByRole("alertdialog").isVisible()));
-    // A fresh start takes the room as it is now.
+    // A welcome without a resume replaces the state of the room.
     all.more = { recovered: false, reason: "too_old" };
     all.snapshot = { announcements: [{ text: "Another", level: "urgent", until: Date.now() + 3_600_000 }] };
     await sockets[1].close({ code: 4001, reason: "slow consumer" });
@@ -233,7 +233,7 @@ await keep({
     await eventually("gone from the list", async () => (await row(page, "bad words").count()) === 0);
     await eventually("gone from the stage", async () => (await live(page)) === 1);
     assert.equal(await row(page, "good words").count(), 1);
-    // In one frame with its deletion it is never seen.
+    // A comment in one frame with its deletion is never shown.
     const [offset] = tick([comment("worse words"), { delete: { offset: bad + 3 } }, comment("the end")]);
     assert.equal(offset, bad + 3);
     await row(page, "the end").waitFor();
@@ -317,7 +317,7 @@ await keep({
     const shed = page.locator("#chat .own", { hasText: "nobody saw this" });
     await shed.waitFor();
     assert.match(await shed.locator(".mark").textContent(), /only you/);
-    // One that the frame brings is not shown twice.
+    // An own comment in a frame is not shown twice.
     const shown = await send("everybody saw this", { outcome: "shown" });
     tick([{ offset: shown, comment: { user: ME, text: "everybody saw this" } }]);
     tick([comment("later")]);

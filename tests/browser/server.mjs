@@ -1,10 +1,10 @@
-// A real Volley that the tests start and stop: the binary that VOLLEY_BIN names, on ports of this run, in memory.
+// A real Volley server that the tests start and stop: the binary in VOLLEY_BIN, on free ports, with the log in memory.
 
 import { spawn } from "node:child_process";
 import { eventually } from "./harness.mjs";
 
 const READY_MS = 15_000;
-/** The default drain is 10 s; the rest is a loaded machine. */
+/** The default drain of 10 s, and a reserve for a loaded machine. */
 const EXIT_MS = 25_000;
 const OUTPUT_BYTES_MAX = 64 << 10;
 
@@ -57,7 +57,7 @@ export class Server {
     }
   }
 
-  /** For the end of a run, whatever happened before. */
+  /** Cleans up at the end of a run, even after a failure. */
   kill() {
     this.#child?.kill("SIGKILL");
   }

@@ -1,5 +1,5 @@
-// What a show's owner brings into a room, posted to a real server (VOLLEY_BIN) at its admin address and seen in a real Chromium.
-// Each promise has a room of its own. Leaves screenshots in target/screenshots. The last line counts the promises.
+// Events of the show's owner, posted to a real server (VOLLEY_BIN) at its admin address and shown in a real Chromium.
+// Each test has its own room. Screenshots are saved in target/screenshots. The last line counts the passed tests.
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
@@ -21,7 +21,7 @@ const server = new Server(binary, ...(await freePorts(2)));
 await server.start();
 const browser = await launch();
 
-/** A viewer of their own; `wrong` gathers what must not happen. */
+/** A separate viewer; `wrong` collects events that must not happen. */
 async function viewer(room, options = DESK) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
@@ -39,7 +39,7 @@ async function viewer(room, options = DESK) {
   };
 }
 
-/** What the owner posts; the answer's body, or the whole answer if it is expected to be a refusal. */
+/** Posts as the owner; returns the answer's body, or the whole answer if a refusal is expected. */
 async function post(path, body, { key, status = 200 } = {}) {
   const headers = { "content-type": "application/json", ...(key ? { "idempotency-key": key } : {}) };
   const answer = await fetch(`http://127.0.0.1:${server.adminPort}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
@@ -49,7 +49,7 @@ async function post(path, body, { key, status = 200 } = {}) {
 }
 const events = (room, body, more) => post(`/v1/rooms/${room}/events`, body, more);
 
-/** Many guests in one page of their own, each with a connection; `say(text)` lets the next of them speak. */
+/** Many guests in one separate page, each with a connection; `say(text)` sends from the next guest. */
 async function crowd(room, people) {
   const context = await browser.newContext(DESK);
   const page = await context.newPage();
@@ -62,7 +62,7 @@ async function crowd(room, people) {
   }, [room, people]);
   return {
     page,
-    /** Each of `texts` by another person, all at once; their acks or refusals. */
+    /** Sends each of `texts` from a different person at once; returns the acks or refusals. */
     say: (texts, from = 0) => page.evaluate(([lines, first]) => Promise.all(lines.map((text, n) => {
       const { clients } = globalThis.crowd;
       return clients[(first + n) % clients.length].send(text).catch(({ code }) => ({ code }));
@@ -97,7 +97,7 @@ const ok = await run({
     const outcomes = [...first, ...later].map(({ outcome }) => outcome);
     assert.equal(outcomes.filter((outcome) => outcome === "shown").length >= 1, true, String(outcomes));
     assert.equal(outcomes.filter((outcome) => outcome === "merged").length >= 20, true, String(outcomes));
-    // A window of merging may have ended between the two; then there are two groups.
+    // A merging window may have ended between the two; then there are two groups.
     await eventually("all of them are on the page", async () => {
       const times = await row(page, "还有吗").evaluateAll((items) => items.map((item) => Number((item.querySelector(".times")?.textContent ?? "×1").slice(1))));
       return times.length <= 2 && times.reduce((sum, each) => sum + each, 0) === 30;
@@ -180,7 +180,7 @@ const ok = await run({
     await page.locator("#poll li button").first().click();
     await page.locator("#poll .mine").waitFor();
     assert.deepEqual((await people.vote("p1", [0, 1, 1, 5])).map(({ outcome, code }) => outcome ?? code), ["shown", "shown", "shown", "no_such_option"]);
-    await people.vote("p1", [1]); // A second one: the first counts.
+    await people.vote("p1", [1]); // A second vote: the first counts.
     await eventually("four votes", async () => (await page.locator("#poll .share").allTextContents()).join() === "50% · 2,50% · 2");
     const late = await viewer("poll");
     await eventually("a newcomer sees them", async () => (await late.page.locator("#poll .share").allTextContents()).join() === "50% · 2,50% · 2");

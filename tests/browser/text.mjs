@@ -1,5 +1,5 @@
-// People's text on the watch page: any direction, any height and width, counted as the server counts it. The last line counts the
-// promises.
+// People's text on the watch page: any direction, any height and width, with the length counted by the server's rules.
+// The last line counts the passed tests.
 
 import assert from "node:assert/strict";
 import { comment, keep, noSideScroll, PHONE, row, scripted, SHOTS } from "./by-hand.mjs";
@@ -34,7 +34,7 @@ await keep({
     }));
     assert.deepEqual(boxes.map((box) => box.name), ["who", "what", "times", "also"]);
     for (const [n, box] of boxes.slice(1, 3).entries()) assert.ok(box.top > boxes[n].top + 10 || box.left >= boxes[n].right - 1, `${box.name} stands after ${boxes[n].name}: ${JSON.stringify(boxes)}`);
-    // A sentence of the page's keeps its order around the names in it.
+    // Names do not change the order of the page's sentence around them.
     assert.match(await page.locator("#chat .also").first().textContent(), /\u2068אבי\u2069.*Bo.*\u2068יעל\u2069/);
     assert.match(await page.textContent("#gifts"), /\u2068ורד!\u2069/);
     tick([{ poll_close: { id: "p1" } }], { tallies: [{ id: "p1", votes: [3, 1, 0], open: false }] });

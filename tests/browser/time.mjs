@@ -1,5 +1,5 @@
-// The watch page and time, told by hand: clocks that are wrong, tabs that nobody looked at, frames that come late. The last line
-// counts the promises.
+// The watch page and time, with scripted messages: wrong clocks, hidden tabs, late frames. The last line counts the
+// passed tests.
 
 import assert from "node:assert/strict";
 import { comment, keep, LI, live, row, scripted } from "./by-hand.mjs";
@@ -57,7 +57,7 @@ await keep({
       await page.waitForTimeout(100);
     }
     await row(page, "old 29").waitFor();
-    await page.waitForTimeout(1_300); // Then the last one is old, too.
+    await page.waitForTimeout(1_300); // The last one is too old by then.
     await hide(false);
     const [offset] = tick([comment("said now")]);
     await flies(page, offset);
@@ -72,7 +72,7 @@ await keep({
     const [first] = tick([comment("before")]);
     await flies(page, first);
     const now = Date.now();
-    // The main thread stood still for a minute: frames that waited in the socket come all at once.
+    // The main thread was blocked for a minute: the frames that waited in the socket arrive together.
     for (let n = 0; n < 39; n += 1) {
       tick([comment(`late ${n}`), { gift: { user: LI, name: "Rocket", count: 1, value: 1 } },
         { enter: { user: { id: "v", name: "Star", role: "vip" } } }], { at: now - 60_000 + n });
@@ -82,7 +82,7 @@ await keep({
     assert.ok((await live(page)) <= 1);
     assert.equal(await page.locator("#gifts li").count(), 0);
     assert.equal(await page.textContent("#entrance"), "");
-    // A reconnect brings pages of thousands.
+    // A reconnect gets pages with thousands of events.
     all.more = { recovered: true, last: all.last + 4_000 };
     await sockets[0].close({ code: 4000, reason: "again" });
     await eventually("again", () => sockets.length === 2);

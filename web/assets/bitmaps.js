@@ -16,7 +16,10 @@ export const BITMAP_BYTES_MAX = 2_560 << 10;
 const PAD = 5;
 const FONT = `"PingFang SC", "Noto Sans CJK SC", "Noto Sans SC", "Microsoft YaHei", system-ui, sans-serif`;
 
-/** One drawn comment. @typedef {{key: string, canvas: any, context: any, width: number, height: number, users: number, bytes: number}} Bitmap */
+/**
+ * One drawn comment.
+ * @typedef {{key: string, canvas: any, context: any, width: number, height: number, users: number, bytes: number}} Bitmap
+ */
 
 const makeCanvas = (width, height) => {
   if (typeof OffscreenCanvas !== "undefined") return new OffscreenCanvas(width, height);
@@ -61,7 +64,12 @@ export class Bitmaps {
 
   get count() { return this.#byKey.size; }
 
-  /** An approximation of {@link layout}. @param {number} ems see {@link roughEms} @param {number} fontPx @param {number} widthMax */
+  /**
+   * An approximation of {@link layout}.
+   * @param {number} ems see {@link roughEms}
+   * @param {number} fontPx
+   * @param {number} widthMax
+   */
   guess(ems, fontPx, widthMax = WIDTH_MAX) {
     const px = Math.min(fontPx, FONT_PX_MAX);
     return { width: Math.min(ems * px + 2 * PAD, widthMax, WIDTH_MAX), height: heightOf(px) };

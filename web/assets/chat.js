@@ -15,7 +15,9 @@ const TALLY_MS = 3_000;
 export class Chat {
   #list; #jump; #timer = 0; #tallies = new Map(); #tallyTimer = 0;
   /** @type {{key: string, offset?: number, make: () => HTMLElement}[]} */ #pending = [];
-  /** Rows by key: a comment's offset, a gift's combo. An own comment also grows with the one that it was merged into. */
+  /**
+   * Rows by key: a comment's offset, a gift's combo. An own comment also grows with the one that it was merged into.
+   */
   #byKey = /** @type {Map<string, Set<HTMLElement>>} */ (new Map());
   /** Counts that grew since the last update of the rows. @type {Map<string, number>} */ #grown = new Map();
 
@@ -32,7 +34,11 @@ export class Chat {
     for (const row of rows) this.#put(String(row.into ?? row.offset), () => commentRow(row), row.offset);
   }
 
-  /** A comment's count has grown. Ignored if the comment is not in the list any more. @param {number} offset @param {number} times */
+  /**
+   * A comment's count has grown. Ignored if the comment is not in the list any more.
+   * @param {number} offset
+   * @param {number} times
+   */
   grow(offset, times) { this.#grow(String(offset), times); }
 
   /** Removes a deleted comment, and own comments that were merged into it. @param {number} offset */
@@ -48,7 +54,10 @@ export class Chat {
     }
   }
 
-  /** A gift; gifts of the same combo share a row. @param {{key: string, who: string, gift: string, total: number}} gift */
+  /**
+   * A gift; gifts of the same combo share a row.
+   * @param {{key: string, who: string, gift: string, total: number}} gift
+   */
   gift({ key, who, gift, total }) {
     if (this.#byKey.has(key) || this.#pending.some((row) => row.key === key)) this.#grow(key, total);
     else this.#put(key, () => giftRow({ who, gift, total }));
@@ -60,7 +69,11 @@ export class Chat {
   /** A line about the connection or the room, among the comments. @param {string} text */
   note(text) { this.#put("", () => noteRow(text)); }
 
-  /** Counts comments left out; a line shows the text `key` with the number. @param {"notListed"} key @param {number} n */
+  /**
+   * Counts comments left out; a line shows the text `key` with the number.
+   * @param {"notListed"} key
+   * @param {number} n
+   */
   tally(key, n) {
     this.#tallies.set(key, (this.#tallies.get(key) ?? 0) + n);
     this.#tallyTimer ||= setTimeout(() => {

@@ -29,7 +29,9 @@ export class Composer {
   /** Comments without an answer, the oldest first. @type {Set<{text: string, isSlow: boolean}>} */ #sending = new Set();
   /** Ids of texts that may have arrived: sent again with its id, a text is stored once. @type {Map<string, string>} */ #unsure = new Map();
 
-  /** @param {(text: string, style: object, id?: string) => Promise<{outcome: string}>} send resolves with the outcome, or rejects with a code and an id */
+  /**
+   * @param {(text: string, style: object, id?: string) => Promise<{outcome: string}>} send resolves with the outcome, or rejects with a code and an id
+   */
   constructor(send) {
     this.#send = send;
     this.#paintColors();
@@ -67,7 +69,10 @@ export class Composer {
     this.#measure();
   }
 
-  /** A refusal of something other than a comment, such as too many likes. @param {{code: string, message: string, retryAfterMs?: number}} refusal */
+  /**
+   * A refusal of something other than a comment, such as too many likes.
+   * @param {{code: string, message: string, retryAfterMs?: number}} refusal
+   */
   refusedLikes(refusal) {
     if (this.#button.disabled) return; // The countdown of a comment is more important.
     if (refusal.code === "rate_limited") this.#countdown("e_likes_limited", refusal.retryAfterMs ?? 1_000, false);
@@ -215,7 +220,10 @@ export class Composer {
  */
 const asKept = (text) => text.normalize("NFC").replace(/\s+/gu, " ").trim();
 
-/** A refusal in the reader's words. @param {{code: string, message?: string, retryAfterMs?: number, max?: number}} refusal */
+/**
+ * A refusal in the reader's words.
+ * @param {{code: string, message?: string, retryAfterMs?: number, max?: number}} refusal
+ */
 export function wordOf({ code, message = "", retryAfterMs, max = CHARACTERS_MAX }) {
   const values = { s: Math.ceil((retryAfterMs ?? 1_000) / 1_000), n: max };
   return has(`e_${code}`) ? t(`e_${code}`, values) : t("e_other", { why: message });

@@ -29,7 +29,10 @@ const STAND_MS = 4_000;
 const POOL_BYTES_MAX = 24 << 20;
 /** More device pixels per CSS pixel make no visible difference, but larger bitmaps. */
 const SCALE_MAX = 2;
-/** Device pixels of the stage's own canvas: a 4K screen. Larger stages are drawn coarser; browsers refuse the largest ones. */
+/**
+ * Device pixels of the stage's own canvas: a 4K screen. Larger stages are drawn coarser; browsers refuse the largest
+ * ones.
+ */
 const STAGE_PIXELS_MAX = 3_840 * 2_160;
 const STAGE_SIDE_MAX = 8_192;
 /** Longest step of the clock: after a stall, comments continue from their last visible place. */
@@ -46,7 +49,9 @@ const BADGE_EMS = 2.75;
 /** Duration of the swelling when a badge grows. */
 const SWELL_MS = 260;
 
-/** @typedef {{text: string, mode?: string, color?: number, size?: number, own?: boolean, offset?: number, badge?: string}} Flying */
+/**
+ * @typedef {{text: string, mode?: string, color?: number, size?: number, own?: boolean, offset?: number, badge?: string}} Flying
+ */
 
 export class Danmaku {
   #canvas; #lanes = new Lanes(); #bitmaps;
@@ -58,7 +63,10 @@ export class Danmaku {
   #settings = { density: "normal", area: 1, opacity: 1, paused: false, still: false, badges: false };
   #counters = { pushed: 0, drawn: 0, dropped: 0, cut: 0, frames: 0 };
 
-  /** @param {HTMLCanvasElement} canvas @param {{now?: () => number}} [options] the viewer's time, which continues while the stage is paused or hidden */
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {{now?: () => number}} [options] the viewer's time, which continues while the stage is paused or hidden
+   */
   constructor(canvas, { now = () => performance.now() } = {}) {
     this.#canvas = canvas;
     this.#now = now;

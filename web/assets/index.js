@@ -41,7 +41,9 @@ function cardOf(room) {
   return card;
 }
 
-/** @param {{rooms: {room: string, online: number, likes: number, comments: number}[], total: number}} answer most viewers first */
+/**
+ * @param {{rooms: {room: string, online: number, likes: number, comments: number}[], total: number}} answer most viewers first
+ */
 function show({ rooms, total }) {
   // The server keeps a room for a while after its last viewer left; a room is live while it has viewers.
   const live = rooms.filter((entry) => entry.online > 0);

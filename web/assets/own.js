@@ -7,7 +7,9 @@
 /** Comments whose counts are remembered; a merging window has far fewer. */
 const REMEMBERED_MAX = 1_000;
 
-/** @typedef {{text: string, style: object, offset: number, into?: number, times?: number, mark: "merged"|"shed"|"unseen"}} Unseen */
+/**
+ * @typedef {{text: string, style: object, offset: number, into?: number, times?: number, mark: "merged"|"shed"|"unseen"}} Unseen
+ */
 
 export class Own {
   #show; #position = 0;

@@ -105,7 +105,11 @@ export class PollCard {
   }
 }
 
-/** The result in one line. @param {import("./volley-board.js").Poll} poll @param {import("./volley-board.js").Tally} tally */
+/**
+ * The result in one line.
+ * @param {import("./volley-board.js").Poll} poll
+ * @param {import("./volley-board.js").Tally} tally
+ */
 export function result({ question, options }, { votes }) {
   const all = votes.reduce((sum, each) => sum + each, 0) || 1;
   const shares = options.map((words, option) => `${isolated(words)} ${Math.round(((votes[option] ?? 0) / all) * 100)}%`);

@@ -2,7 +2,9 @@
 //
 // Every address is relative to the address of these scripts, because a proxy may put the pages below any path.
 
-/** The address of the list of rooms: `https://shop.example/chat/` for scripts in `https://shop.example/chat/assets/`. */
+/**
+ * The address of the list of rooms: `https://shop.example/chat/` for scripts in `https://shop.example/chat/assets/`.
+ */
 export const HOME = new URL("../", import.meta.url).href;
 
 /** @param {string} room */

@@ -37,7 +37,12 @@ export function commentRow({ name, text, color = WHITE, own = false, old = false
   return item;
 }
 
-/** Sets the count of a row; the count swells when it grows. @param {HTMLElement} item @param {number} times @param {boolean} [grows] */
+/**
+ * Sets the count of a row; the count swells when it grows.
+ * @param {HTMLElement} item
+ * @param {number} times
+ * @param {boolean} [grows]
+ */
 export function setTimes(item, times, grows = true) {
   let badge = item.querySelector(".times");
   if (!badge) {

@@ -5,7 +5,9 @@ import { has, t } from "./i18n.js";
 export class Status {
   #words; #why; #announce; #retry; #timer = 0; #said = "";
 
-  /** @param {{words: HTMLElement, why: HTMLElement, announce: HTMLElement, retry: HTMLElement, onRetry: () => void}} parts */
+  /**
+   * @param {{words: HTMLElement, why: HTMLElement, announce: HTMLElement, retry: HTMLElement, onRetry: () => void}} parts
+   */
   constructor({ words, why, announce, retry, onRetry }) {
     this.#words = words;
     this.#why = why;
@@ -38,7 +40,10 @@ export class Status {
     this.#say("stopped", t("stopped", { why }), retriable ? t("tryAgain") : "");
   }
 
-  /** The reason of a refusal, and who can remove it. @param {import("./volley-inquiry.js").Refusal|undefined} refusal */
+  /**
+   * The reason of a refusal, and who can remove it.
+   * @param {import("./volley-inquiry.js").Refusal|undefined} refusal
+   */
   #explain(refusal) {
     const words = !refusal ? "" : has(`w_${refusal.code}`)
       ? t(`w_${refusal.code}`, { origin: location.origin, status: String(refusal.status) })

@@ -69,7 +69,11 @@ export function measure(text) {
   return length;
 }
 
-/** At most `max` characters of a text, an ellipsis included if there are more. @param {string} text @param {number} max */
+/**
+ * At most `max` characters of a text, an ellipsis included if there are more.
+ * @param {string} text
+ * @param {number} max
+ */
 export function shorten(text, max) {
   if (text.length <= max) return text;
   const parts = graphemes(text);

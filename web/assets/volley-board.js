@@ -99,7 +99,11 @@ export class Board {
 /** @param {Poll} poll @returns {Tally} */
 const blank = ({ id, options }) => ({ id, votes: options.map(() => 0), open: true });
 
-/** Absent fields of a change keep their value; a budget of 0 means no limit. @param {Settings} old @param {Settings} change */
+/**
+ * Absent fields of a change keep their value; a budget of 0 means no limit.
+ * @param {Settings} old
+ * @param {Settings} change
+ */
 function changedSettings(old, change) {
   const settings = { ...old, ...change, classes: { ...old.classes, ...change.classes } };
   if (change.budget === 0) settings.budget = null;

@@ -59,7 +59,7 @@ export const DOUBT_MS = 4_000;
 export const PROBE_MS = 3_000;
 /** A younger attempt may use the new network already: it is kept, which also limits attempts on an unstable network. */
 const FRESH_MS = 500;
-/** Failures after which a server that would accept means that something else blocks WebSockets: it may have restarted. */
+/** Failures until the client concludes that something blocks WebSockets: a server may also have restarted. */
 const BLOCKED_AFTER = 4;
 /** The longest wait that a `bye` can ask for. */
 export const HINT_MAX_MS = 300_000;

@@ -1,4 +1,4 @@
-// The client without a network: what it asks for, what it believes, when it comes back.
+// The client without a network: its requests, its checks, its reconnects.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -262,7 +262,7 @@ test("likes_are_cut_to_what_one_message_may_carry", () => {
 test("events_say_how_late_they_are_by_the_servers_clock", () => {
   const { last, clock, heard } = connected();
   last().say(frame(0, 1, [1], { at: 1_000_000 }));
-  clock.pass(30_000); // The page stood still, and now takes what came meanwhile.
+  clock.pass(30_000); // The page was frozen, and now processes the messages of that time.
   last().say(frame(1, 2, [2], { at: 1_000_100 }));
   last().say(frame(2, 3, [3], { at: 1_030_000 }));
   assert.deepEqual(heard.events.map(({ lateMs }) => lateMs), [0, 29_900, 0]);

@@ -1,4 +1,4 @@
-// What time it is at the server, by what it says: nothing on the pages asks the viewer's own clock.
+// The server's time, derived from its messages. Nothing on the pages reads the viewer's own clock.
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
@@ -25,7 +25,7 @@ test("late_messages_do_not_turn_the_clock_back", () => {
   const { clock, monotonic } = setUp();
   clock.heard(NOON);
   monotonic.now += 10_000;
-  clock.heard(NOON + 4_000); // Six seconds on the way.
+  clock.heard(NOON + 4_000); // Six seconds in transit.
   assert.equal(clock.now, NOON + 10_000);
   assert.equal(clock.age(NOON + 4_000), 6_000);
   assert.ok(clock.isPast(NOON + 10_000) && !clock.isPast(NOON + 10_001));
@@ -35,7 +35,7 @@ test("late_messages_do_not_turn_the_clock_back", () => {
 test("machine_that_slept_is_set_right_by_the_next_message", () => {
   const { clock, monotonic } = setUp();
   clock.heard(NOON);
-  monotonic.now += 1_000; // An hour, of which the monotonic clock knows one second.
+  monotonic.now += 1_000; // An hour in which the monotonic clock advanced by one second.
   clock.heard(NOON + 3_600_000);
   assert.equal(clock.now, NOON + 3_600_000);
 });

@@ -1,4 +1,4 @@
-// A clock with timers and a socket that a test drives by hand: no network, no waiting, no chance.
+// A clock with timers and a socket under the control of a test: no network, no waiting, no randomness.
 
 import * as sdk from "../../../web/assets/volley-client.js";
 
@@ -13,7 +13,7 @@ export class Clock {
   clearTimeout = (id) => { this.#timers.delete(id); };
   get pending() { return this.#timers.size; }
 
-  /** Lets `ms` pass, firing what is due in its order. */
+  /** Advances by `ms` and fires due timers in order. */
   pass(ms) {
     const until = this.now + ms;
     for (;;) {
@@ -39,7 +39,7 @@ export function fakeSockets() {
     }
     send(text) { this.sent.push(JSON.parse(text)); }
     close(code) { this.closedWith = code; }
-    /** From the server. */
+    /** Delivers a message from the server. */
     say(message) { this.onmessage({ data: typeof message === "string" ? message : JSON.stringify(message) }); }
     end(code, reason = "") { this.onclose({ code, reason }); }
   }
@@ -62,7 +62,7 @@ export function frame(prev, last, offsets = [], more = {}) {
   return { frame: { prev, last, at: 1, digest: "0000000000000000", likes: 0, online: 1, events, ...more } };
 }
 
-/** A client whose chance is always `random`; what it emits is in `heard`. */
+/** A client whose random number is always `random`; its events are in `heard`. */
 export function setUp({ random = 0, why = null } = {}) {
   const clock = new Clock();
   const { FakeSocket, opened } = fakeSockets();
@@ -94,7 +94,7 @@ export function answer(last) {
   last().say({ ack: { id, offset: 1, outcome: "shown" } });
 }
 
-/** Time passes in a room in which nothing happens. */
+/** Advances the time in a quiet room. */
 export function beat(clock, last, ms) {
   for (let passed = 0; passed < ms; passed += 1_000) {
     clock.pass(Math.min(1_000, ms - passed));

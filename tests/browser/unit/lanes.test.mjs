@@ -1,4 +1,4 @@
-// Lanes, driven by random shows: whatever comes, whoever resizes, nobody overlaps.
+// Lanes with random shows: comments never overlap, whatever their sizes and the changes of the stage.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -42,7 +42,7 @@ test("no_two_moving_comments_ever_overlap", () => {
       lanes.take(way);
       live.push(way);
       entered += 1;
-      // Distances are linear between entry and exit, but the check does not rely on that: it looks at many moments.
+      // Distances are linear between entry and exit, but the check does not rely on that: it samples many moments.
       for (const other of live) {
         if (other === way || !shareRow(way, other)) continue;
         for (let i = 0; i <= 20; i += 1) {

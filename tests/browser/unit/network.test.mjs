@@ -1,4 +1,4 @@
-// The client on a network that changes, swallows and comes back: what it asks, and that nothing that was said is lost or doubled.
+// The client on a network that changes, drops data and recovers: its pings, and no comment lost or doubled.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -48,7 +48,7 @@ test("unanswered_comment_is_given_up_after_a_while", async () => {
   beat(clock, last, sdk.KEEP_MS);
   await assert.rejects(sent, { code: "unknown_outcome", id });
   last().say({ ack: { id, offset: 1, outcome: "shown" } });
-  // Its author may send it again with the same id: the server knows it.
+  // Its author may send it again with the same id, which the server recognises.
   client.send("hi", { id });
   assert.equal(last().sent.at(-1).comment.id, id);
 });
@@ -86,7 +86,7 @@ test("what_is_said_without_a_connection_waits_for_the_next_in_its_order", async 
   waiting.push(client.send("three"));
   last().say(welcome());
   waiting.push(client.send("four"));
-  // One by one, so that none overtakes another that is refused for a moment.
+  // One by one, so that no comment overtakes one that is temporarily refused.
   for (const said of ["one", "two", undefined, "three", "four"]) {
     assert.equal(last().sent.at(-1).comment?.text, said);
     answer(last);
@@ -158,7 +158,7 @@ test("network_that_changed_is_asked_about_at_once_and_shown", () => {
   assert.equal(last().sent.length, 1, "asked once");
   last().say({ pong: { at: 5 } });
   assert.deepEqual(heard.state.at(-1), { state: "connected" });
-  // The same again, and the path swallows everything.
+  // The same again on a network that drops everything.
   const sent = client.send("hi");
   client.networkChanged();
   clock.pass(sdk.PROBE_MS);
@@ -232,7 +232,7 @@ test("no_welcome_in_time_means_try_again", () => {
 const refusal = (code, status, message = code, headers = {}) => (
   { status, headers, body: JSON.stringify({ error: { code, message } }) }
 );
-/** The answer to an inquiry is there. */
+/** Waits until the answer to an inquiry has arrived. */
 const settled = () => new Promise((resolve) => { setImmediate(resolve); });
 
 test("failed_upgrade_is_asked_about_and_the_reason_is_told", async () => {

@@ -1,4 +1,4 @@
-// What the pages' files promise as files: size, no foreign requests, no inline code, the same words in both languages.
+// Checks of the pages' files: size, no foreign requests, no inline code, the same texts in both languages.
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";

@@ -1,5 +1,5 @@
-// What the client keeps of a show beside its comments, and the parts of the page that need no page: the ledger, one's own
-// comments, product cards.
+// The client's state of a show besides its comments, and the parts of the page that need no DOM: the ledger, the
+// viewer's own comments, product cards.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -13,7 +13,7 @@ import { Clock, fakeSockets, frame, welcome, YOU } from "./fakes.mjs";
 
 const NAMES = ["events", "raises", "board", "ledger", "rendition", "position", "gap", "error"];
 
-/** A connected client; what it emits is in `heard`. */
+/** A connected client; its events are in `heard`. */
 function connected(more, snapshot, options = {}) {
   const clock = new Clock();
   const { FakeSocket, opened } = fakeSockets();
@@ -54,7 +54,7 @@ test("ledger_accounts_for_every_comment_once", () => {
   assert.deepEqual(heard.ledger, [{
     shown: 2, total: 5 + 1 + 10 + 34, merged: { normal: 14 }, shed: { normal: 30, low: 4, enter: 9 }, origin: "live",
   }]);
-  // The same stretch again accounts for nothing.
+  // A repeated stretch is not counted again.
   last().say(with_(0, 60, events));
   assert.equal(heard.ledger.length, 1);
   assert.equal(heard.raises.length, 1);
@@ -182,7 +182,7 @@ test("own_comments_are_shown_once_whichever_word_comes_first", () => {
   own.raised({ offset: 1, times: 6 });
   own.reached(5);
   assert.deepEqual(shown.map(({ offset, mark, into, times }) => [offset, mark, into, times]), [[2, "merged", 1, 6], [4, "shed", undefined, undefined], [5, "unseen", undefined, undefined]]);
-  // The frame was first.
+  // The frame arrived first.
   own.told({ offset: 6, own: true });
   own.reached(8);
   ack(6, "shown");

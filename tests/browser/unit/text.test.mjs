@@ -1,4 +1,4 @@
-// People's text where no page is needed: cutting between characters, and keeping names apart from the sentence.
+// People's text without a DOM: cutting between characters, and isolating names from the sentence.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -13,7 +13,7 @@ test("texts_are_cut_between_what_readers_see_as_characters", () => {
   const random = (n) => { state = (Math.imul(state, 1664525) + 1013904223) >>> 0; return Math.floor((state / 2 ** 32) * n); };
   for (let round = 0; round < 500; round += 1) {
     const units = Array.from({ length: 1 + random(60) }, () => UNITS[random(UNITS.length)]);
-    // Two flags side by side stay two, so the sequence is known.
+    // Two adjacent flags stay two characters, so sequences are recognised.
     const text = units.join(" ");
     const max = 1 + random(80);
     const cut = shorten(text, max);
