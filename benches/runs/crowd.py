@@ -1,4 +1,4 @@
-"""What a crowded room came to, beside its bounds, out of the JSON reports of loadgen. Exits 1 if something is above its bound."""
+"""The figures of a crowded room beside their bounds, from loadgen's JSON. Exits 1 if a figure is above its bound."""
 
 import json
 import pathlib
@@ -29,13 +29,13 @@ def main(folder: str) -> int:
     line("ticks, all within", ticks["max_bound_ms"] or float("inf"), "ms")
     line("frames for viewers, p50", said["frame_kb"]["p50"], "kB")
     line("frames for viewers, p99", said["frame_kb"]["p99"], "kB", 12.288)
-    line("frames for viewers, biggest", said["frame_kb"]["max"], "kB", 12.288)
+    line("frames for viewers, largest", said["frame_kb"]["max"], "kB", 12.288)
     line("shown comments, p50", crowd["latency"]["p50_ms"], "ms")
     line("shown comments, p99", crowd["latency"]["p99_ms"], "ms", 500)
     line("acknowledgements, p99", crowd["ack_latency"]["p99_ms"], "ms")
     line("guaranteed events, p50", posts["latency"]["p50_ms"], "ms")
     line("guaranteed events, p99", posts["latency"]["p99_ms"], "ms", 300)
-    line("of it late from the generator, at most", posts["late_ms"], "ms")
+    line("lateness of the generator, at most", posts["late_ms"], "ms")
     line("guaranteed events missing", posts["missing"] + sum(posts["failed"].values()), "", 0)
     line("missing, doubled, contradicting", wrongs(crowd), "", 0)
     line("the same at the console (all events)", wrongs(console), "", 0)
@@ -43,11 +43,11 @@ def main(folder: str) -> int:
     line("generator's share of its core", crowd["generator"]["cpu_share"], "")
     print(f"  {crowd['generator']['says']}")
     fair = hog["crowded"]["fairness"]
-    print(f"one of {fair['speakers']} says half of {sum(hog['crowded']['comments_per_s'].values()):.0f} comments/s")
-    line("the busiest one's share of what was sent", 100 * fair["most_sent_share"], "%")
-    line("of what was shown", 100 * fair["most_shown_share"], "%", 5)
-    line("Gini coefficient of what was sent", fair["gini_sent"], "")
-    line("of what was shown", fair["gini_shown"], "", fair["gini_sent"])
+    print(f"one of {fair['speakers']} sends half of {sum(hog['crowded']['comments_per_s'].values()):.0f} comments/s")
+    line("the busiest sender's share of all comments", 100 * fair["most_sent_share"], "%")
+    line("the busiest sender's share of comments shown", 100 * fair["most_shown_share"], "%", 5)
+    line("Gini coefficient of the comments sent", fair["gini_sent"], "")
+    line("Gini coefficient of the comments shown", fair["gini_shown"], "", fair["gini_sent"])
     line("missing, doubled, contradicting", wrongs(hog), "", 0)
     return 1 if failed else 0
 

@@ -1,4 +1,4 @@
-"""Medians over the JSON reports of several rounds of one load, as one line per figure."""
+"""Medians over the JSON reports of several rounds of one load, one line per figure."""
 
 import json
 import statistics

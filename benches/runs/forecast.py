@@ -1,4 +1,4 @@
-"""Plans beside runs: medians of the rounds, and whether each is within 20 %."""
+"""Plans beside runs: medians of the rounds, and whether each plan is within 20 % of its run."""
 
 import json
 import statistics
@@ -42,7 +42,7 @@ def main(out: str, shows: list[str]) -> int:
                 f"| {int(viewers):,} viewers, {comments} comments/s | {what} | {planned / scale:.2f} {unit} "
                 f"| {measured / scale:.2f} {unit} | {off:+.0%}{'' if abs(off) <= OFF_MAX else ' TOO FAR'} |"
             )
-        # A server that gets less of its core than it wants joins frames, and each of those costs less: no fault of the plan.
+        # A server that gets too little of its core joins frames, which makes them cheaper: not an error of the plan.
         joined = median(runs, "metrics", "volley_deliveries_total") / median(runs, "metrics", "volley_sends_total")
         notes.append(f"{int(viewers):,} viewers: {joined:.2f} frames a send" + (" (the machine was not free)" if joined > 1.05 else ""))
         full = sum(median([path], "generator", "was_the_bottleneck") for path in runs)

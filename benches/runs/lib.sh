@@ -1,7 +1,7 @@
-# What the runs in this folder share: the programs, one server on core 0, the load generator on core 1, and a folder for
-# what they say. Sourced by a run that has set `name` and `port`; leaves the shell in the repository's root.
+# Shared by the runs in this folder: the programs, one server on core 0, the load generator on core 1, and a folder for
+# the reports. A run sets `name` and `port` and sources this file; the shell is then in the repository's root.
 #
-#   BIN=FOLDER benches/runs/….sh    takes `volley`, `loadgen` and examples from there, and builds nothing
+#   BIN=FOLDER benches/runs/….sh    takes `volley`, `loadgen` and examples from FOLDER, and builds nothing
 #
 # shellcheck shell=bash
 set -euo pipefail
@@ -10,10 +10,10 @@ bin=${BIN:-target/release}
 public=127.0.0.1:$port admin=127.0.0.1:$((port + 1))
 out=target/$name
 server=
-# However the run ends, its server ends with it.
+# The server ends with the run, even after a failure.
 trap 'end' EXIT
 
-# An empty $out, and both programs.
+# Empties $out and builds both programs.
 prepare() {
   rm -rf "$out"
   mkdir -p "$out"
@@ -27,7 +27,7 @@ pause() { # SECONDS
   read -rt "$1" <> <(:) || true
 }
 
-# A fresh server, ready; sets $server.
+# Starts a server and waits until it is ready; sets $server.
 serve() { # SHARDS FLAGS…
   local shards=$1
   shift
@@ -43,7 +43,7 @@ serve() { # SHARDS FLAGS…
   done
 }
 
-# Ends the server, if one runs.
+# Stops the server if it runs.
 end() {
   if [ -n "$server" ]; then
     kill -TERM "$server" 2>/dev/null || true

@@ -1,4 +1,4 @@
-"""The viewers of benches/runs/lite.sh, and their links. Standard library only."""
+"""The viewers of benches/runs/lite.sh and their network links. Uses only the standard library."""
 
 import base64
 import json
@@ -47,7 +47,7 @@ class Client:
     def __init__(self, source=None):
         self.socket = socket.socket()
         if source:
-            # A link of 1,500 bytes, not loopback's 64 KiB.
+            # Packets of 1,500 bytes, not loopback's 64 KiB.
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1448)
             self.socket.bind((source, 0))
         self.socket.connect(PUBLIC)
@@ -69,7 +69,7 @@ class Client:
         self.sizes = {"viewer": [], "lite": []}
 
     def messages(self):
-        """Whole messages that are here: (opcode, payload)."""
+        """The whole messages that have arrived: (opcode, payload)."""
         try:
             while piece := self.socket.recv(1 << 18):
                 self.buffer += piece
@@ -182,17 +182,26 @@ def main():
     up = [max(value, 0) for value in back if value is not None]
     sizes = {name: sorted(size for c in slow for size in c.sizes[name]) for name in ("viewer", "lite")}
     middle = lambda values: values[len(values) // 2] if values else 0
+    seconds = lambda values, pick: f"{pick(values):.1f} s" if values else "none"
+    told, up = sorted(told), sorted(up)
     rows = [
-        ("viewers, of them slow", f"{viewers}, {slow_count}"),
+        ("viewers", viewers),
+        ("slow viewers", slow_count),
         ("viewer frames, median bytes", f"{middle(sizes['viewer']):,}"),
         ("lite frames, median bytes", f"{middle(sizes['lite']):,}"),
-        ("disconnected", sum(c.closed is not None for c in clients)),
-        ("holes; gaps told", f"{sum(c.holes for c in slow)}; {sum(c.gaps for c in slow)}"),
-        ("all slow ones on lite, as the server counts", f"{server_slid:.1f} s" if server_slid else "never"),
-        ("told so: how many, first, median, last", f"{len(told)}, {min(told):.1f} s, {middle(sorted(told)):.1f} s, {max(told):.1f} s" if told else "0"),
-        ("back on viewer: how many, median, last", f"{len(up)}, {middle(sorted(up)):.1f} s, {max(up):.1f} s" if up else "0"),
+        ("disconnected viewers", sum(c.closed is not None for c in clients)),
+        ("missing frames", sum(c.holes for c in slow)),
+        ("gaps", sum(c.gaps for c in slow)),
+        ("all slow viewers on lite, by the server's count", f"{server_slid:.1f} s" if server_slid else "never"),
+        ("slow viewers informed of it", len(told)),
+        ("informed: first", seconds(told, min)),
+        ("informed: median", seconds(told, middle)),
+        ("informed: last", seconds(told, max)),
+        ("slow viewers back on viewer", len(up)),
+        ("back on viewer: median", seconds(up, middle)),
+        ("back on viewer: last", seconds(up, max)),
         ("changes per slow viewer, most", max(len(c.changes) for c in slow)),
-        ("others' p99 before, while slow, after", ", ".join(f"{p99(latencies[name]):.0f} ms" for name in latencies)),
+        *((f"p99 of the other viewers, {name}", f"{p99(latencies[name]):.0f} ms") for name in latencies),
     ]
     print("| figure | value |\n|---|---|")
     for name, value in rows:

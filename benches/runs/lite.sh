@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Slow viewers: 10 % of a room's viewers get a link of 200 kbit/s for a while, each its own token bucket. Prints when they
-# were on lite, when they were back, what became of them, and whether the others noticed, as a small table. Takes under two
-# minutes.
+# Slow viewers: 10 % of a room's viewers get a link of 200 kbit/s for a while, each with a separate token bucket. Prints
+# a small table: when they were on lite, when they were back, how many were disconnected, and the latency of the other
+# viewers. Takes less than two minutes.
 #
-# Runs in a network namespace of its own, on its loopback device, so it needs root (or CAP_SYS_ADMIN and CAP_NET_ADMIN),
-# `tc` and `ip` (Debian: apt install iproute2), and a kernel with HTB and U32. The buckets shape what goes to 127.0.1.1,
-# 127.0.1.2, …; everybody else is at 127.0.0.1.
+# Runs in a separate network namespace, on its loopback device, so it needs root (or CAP_SYS_ADMIN and CAP_NET_ADMIN),
+# `tc` and `ip` (Debian: apt install iproute2), and a kernel with HTB and U32. The buckets limit the traffic to
+# 127.0.1.1, 127.0.1.2, …; the other viewers are at 127.0.0.1.
 #
 #   benches/runs/lite.sh                 # 300 viewers, 30 of them slow
 #   VIEWERS=100 SECONDS_SLOW=30 benches/runs/lite.sh
@@ -19,6 +19,6 @@ fi
 
 ip link set lo up
 ulimit -n "$(ulimit -Hn)"
-# Without limits every comment is shown, so that the frames' size follows from the rate alone.
+# Without limits every comment is shown, so the size of the frames depends only on the rate.
 serve 1 --data memory --no-rate-limits
 python3 benches/runs/lite.py "${VIEWERS:-300}" "${SECONDS_SLOW:-20}"

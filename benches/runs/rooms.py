@@ -21,8 +21,8 @@ def cpu_ns(pid: int) -> int:
 
 
 def idle(pid: int, seconds: float) -> None:
-    """What a process without connections uses, in the form of loadgen's reports."""
-    time.sleep(1)  # Its start is over.
+    """The CPU use of a process without connections, in the form of loadgen's reports."""
+    time.sleep(1)  # The start of the process is excluded.
     begin = cpu_ns(pid)
     time.sleep(seconds)
     cpu_us = (cpu_ns(pid) - begin) / 1_000
@@ -41,7 +41,7 @@ class Runs:
                 self.of.setdefault(name, []).append(json.load(file))
 
     def values(self, name: str, *keys, scale: float = 1.0) -> list[float]:
-        """One figure of each round; rounds that lack it are left out."""
+        """One figure from each round; rounds without it are skipped."""
         found = []
         for report in self.of.get(name, []):
             value = report
@@ -131,14 +131,14 @@ def tables(folder: str) -> None:
         row(f"quiet: p99 with {shards} shards", "", cell(both, "ms"), "")
     hot_alone = median(runs.values("one-18000", "server", "cpu_us_per_frame"))
     row("hot: CPU per delivery", runs.cell("one-18000", "server", "cpu_us_per_frame", unit="µs"), "", "")
-    row("quiet: CPU per delivery, the comment's way in and its ack included", runs.cell("quiet", "server", "cpu_us_per_frame", unit="µs"), "", "")
-    # The process has one CPU account: what the hot room takes alone is taken off, the rest is the quiet rooms'.
+    row("quiet: CPU per delivery, including the comment's way in and its ack", runs.cell("quiet", "server", "cpu_us_per_frame", unit="µs"), "", "")
+    # The process has one CPU account: subtract the hot room's cost when alone; the rest belongs to the quiet rooms.
     rest = []
     for report in runs.of.get("beside-1", []):
         groups = {group["name"]: group for group in report["groups"]}
         left = report["server"]["cpu_us"] - hot_alone * groups["hot"]["frames_measured"]
         rest.append(left / max(groups["quiet"]["frames_measured"], 1))
-    row("quiet: what is left of the CPU per quiet delivery when the hot room's is taken off", "", cell(rest, "µs"), "")
+    row("quiet: CPU per delivery after the hot room's CPU is subtracted", "", cell(rest, "µs"), "")
 
     print()
     head("one room, 10 frames/s", "CPU per delivery", "core", "p99", "accept and handshake")
@@ -152,7 +152,7 @@ def tables(folder: str) -> None:
             runs.cell(load, "server", "connect_cpu_us_per_viewer", unit="µs", digits=2),
         )
     ratio = hot_alone / median(runs.values("one-5000", "server", "cpu_us_per_frame"))
-    print(f"\n18,000 ÷ 5,000 viewers, CPU per delivery: **{ratio:.3f}**\n")
+    print(f"\nCPU per delivery, 18,000 ÷ 5,000 viewers: **{ratio:.3f}**\n")
 
     base = median(runs.values("idle-0", "server", "cpu_share"))
     head("idle rooms, one viewer each", "CPU, share of a core", "CPU per room and tick of 100 ms")
@@ -166,7 +166,7 @@ def tables(folder: str) -> None:
         if not rooms:
             row(text, cell([share * 100 for share in shares], "%"), "")
             continue
-        # loadgen reads a clock that counts in steps: what is below one step is not seen.
+        # loadgen reads a clock that counts in steps, so values below one step are not visible.
         steps = [CPU_STEP_S / window for window in runs.values(load, "scenario", "measured_s")]
         per_tick = [max(share - base, 0) * 1e9 / rooms / TICKS_PER_S for share in shares]
         least = max(steps, default=0) * 1e9 / rooms / TICKS_PER_S
@@ -175,7 +175,7 @@ def tables(folder: str) -> None:
 
     print()
     for line in runs.bad():
-        print(f"- not good: {line}")
+        print(f"- failed: {line}")
 
 
 if sys.argv[1] == "idle":

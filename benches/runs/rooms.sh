@@ -7,7 +7,7 @@ name=rooms port=18490
 rounds=${ROUNDS:-3}
 prepare
 
-measure() { # NAME SHARDS SETTINGS FLAGS…: loads a fresh server
+measure() { # NAME SHARDS SETTINGS FLAGS…: starts a new server and loads it
   local name=$1 shards=$2 settings=$3
   shift 3
   # shellcheck disable=SC2086
@@ -16,11 +16,11 @@ measure() { # NAME SHARDS SETTINGS FLAGS…: loads a fresh server
   end
 }
 
-# No heartbeats and pings while an idle room is measured: what is left is the room itself.
+# No heartbeats and pings while an idle room is measured, so that only the room itself is measured.
 silent="--set room.heartbeat_ms=3600000 --set connection.ping_ms=3600000 --set connection.idle_ms=7200000"
 hot="hot=1x18000,comments=20,likes=100"
 quiet="quiet=1000x1,comments=200"
-# 9,900 rooms, not 10,000: 20,000 descriptors are 19,900 connections.
+# 9,900 rooms, not 10,000: 20,000 descriptors allow 19,900 connections.
 for round in $(seq "$rounds"); do
   echo "round $round" >&2
   for shards in 1 2 4; do

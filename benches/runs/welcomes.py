@@ -1,7 +1,8 @@
-"""What joins cost and whether each welcome was whole, out of a JSON report of loadgen. Exits 1 if something is above its bound.
+"""The cost of joins and the completeness of welcomes, from loadgen's JSON. Exits 1 if a figure is above its bound.
 
-The server's CPU time while everybody joined also paid for the frames to those who were in already. What a frame costs is measured
-right after, with everybody in; that times the frames of the storm is taken off. What the room's own ticks cost stays in."""
+The server's CPU time during the joins includes the frames to viewers that had already joined. The cost of a frame is
+measured right after, with all viewers in; the frames sent during the joins are subtracted at that cost. The room's own
+ticks stay included."""
 
 import json
 import pathlib
@@ -17,8 +18,8 @@ def main(path: str) -> int:
     net_us = gross_us - tally["frames_connecting"] * per_frame_us / joins
     whole = min(welcomes.get(part, 0) for part in ("comments", "pinned", "poll", "sticky", "announcements", "settings"))
     lost = sum(tally["failed"].values()) + sum(tally["lost"].values())
-    print(f"{joins} joins in {report['connect_s']:.1f} s, {lost} failed or lost; {whole} welcomes were whole")
-    print(f"  server CPU per join, frames to the others included {gross_us:8.1f} µs")
+    print(f"{joins} joins in {report['connect_s']:.1f} s, {lost} failed or lost; {whole} welcomes were complete")
+    print(f"  server CPU per join, with frames to other viewers  {gross_us:8.1f} µs")
     print(f"  a frame to one viewer                             {per_frame_us:8.2f} µs")
     print(f"  server CPU per join                               {net_us:8.1f} µs   (at most 150)")
     print(f"  {report['generator']['says']}")
