@@ -9,7 +9,7 @@ use serde_json::json;
 pub(super) const ALL: &[ChaosScenario] = &[ChaosScenario {
     name: "crowd",
     inject: "near-duplicates at 2,000/s into 3 rooms that show 60/s; slow readers; gifts, polls, deletions; two kills",
-    shows: "merged, chosen and counted without a hole; nothing guaranteed is left out; what is deleted is shown no more",
+    shows: "merged, chosen and shed comments add up; no guaranteed event is left out; deleted comments are not shown",
     is_short: true,
     run: crowd,
 }];

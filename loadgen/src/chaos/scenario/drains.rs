@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(super) const ALL: &[ChaosScenario] = &[ChaosScenario {
     name: "sigterm",
     inject: "SIGTERM three times under load, with one client that never reads",
-    shows: "exit within 25 s, each client told when to come back, nobody has a hole after resuming",
+    shows: "exit within 25 s; each client gets a reconnect delay and resumes without a missing frame",
     is_short: true,
     run: sigterm,
 }];
@@ -41,12 +41,12 @@ fn sigterm(ground: &mut Ground) -> Result<(), Trouble> {
         let told = ground.counts().byes - before.byes;
         // The crowd cuts two connections a second itself: those that were away were not told.
         if (told as usize) + 10 < live {
-            return fail(format!("{told} of {live} live clients were told when to come back"));
+            return fail(format!("{told} of {live} live clients got a reconnect delay"));
         }
         ground.everybody_live()?;
     }
     ground.figure("longest exit", format!("{} ms", longest.as_millis()));
-    ground.figure("told when to come back", ground.counts().byes);
+    ground.figure("clients with a reconnect delay", ground.counts().byes);
     let missed: u64 = ground.counts().not_recovered.iter().sum();
     if missed > 0 {
         return fail(format!("{missed} clients could not resume"));

@@ -6,15 +6,15 @@ use crate::chaos::ground::{Ground, Longest, Trouble, fail};
 pub(super) const ALL: &[ChaosScenario] = &[
     ChaosScenario {
         name: "calm",
-        inject: "nothing but clients that cut their own connections, 10 s",
-        shows: "the clients, the history and the checker agree with a server that is well",
+        inject: "no fault; clients cut their own connections, 10 s",
+        shows: "clients, history and checker find no fault in a healthy server",
         is_short: true,
         run: calm,
     },
     ChaosScenario {
         name: "sigkill-10",
         inject: "SIGKILL 10 times at random moments, 300 clients, 2,000 comments/s",
-        shows: "acknowledged means kept, once, in one order; every client continues where it was",
+        shows: "acknowledged comments are kept, once, in one order; every client continues where it stopped",
         is_short: true,
         run: |ground| sigkill(ground, 10),
     },

@@ -19,29 +19,29 @@ pub(super) const ALL: &[ChaosScenario] = &[
         "storm-small",
         true,
         |g| storm(g, 3_000, true, 30),
-        "3,000 of 4,000 viewers are cut at once and come back with the SDK's jitter",
-        "all live and whole within 30 s, the others see no pause above 1 s"
+        "3,000 of 4,000 viewers are disconnected at once and reconnect with the SDK's jitter",
+        "all are live and complete within 30 s; other viewers see no pause above 1 s"
     ),
     scenario!(
         "storm-jitter",
         false,
         |g| storm(g, 15_000, true, 30),
-        "15,000 of 16,000 viewers are cut at once and come back with the SDK's jitter",
-        "all live and whole within 30 s, the others see no pause above 1 s"
+        "15,000 of 16,000 viewers are disconnected at once and reconnect with the SDK's jitter",
+        "all are live and complete within 30 s; other viewers see no pause above 1 s"
     ),
     scenario!(
         "storm-no-jitter",
         false,
         |g| storm(g, 15_000, false, 60),
-        "the same, all coming back in the same moment",
-        "all live and whole within 60 s, the others see no pause above 1 s"
+        "the same, all reconnecting in the same moment",
+        "all are live and complete within 60 s; other viewers see no pause above 1 s"
     ),
     scenario!(
         "stall-10",
         false,
         |g| stall(g, 10),
         "10 % of 5,000 viewers stop reading for 60 s, then read again",
-        "memory within the bound; the others' p99 at most 1.5 times the one before; nobody has a hole that was not told"
+        "memory stays within its bound; other viewers' p99 is at most 1.5 times its previous value; every gap is announced"
     ),
     scenario!(
         "stall-50",
@@ -62,20 +62,20 @@ pub(super) const ALL: &[ChaosScenario] = &[
         false,
         drips,
         "200 viewers read one byte a second",
-        "closed with 4001 when the lag passes the ring or nothing moved for 30 s; descriptors freed"
+        "closed with 4001 when the lag exceeds the ring or no data moved for 30 s; descriptors are freed"
     ),
     scenario!(
         "mutes",
         false,
         mutes,
-        "15,000 sockets connect and say nothing",
-        "closed at 5 s, memory back at the baseline"
+        "15,000 sockets connect and send nothing",
+        "closed after 5 s, memory returns to the baseline"
     ),
     scenario!(
         "half-open",
         false,
         half_open,
-        "the kernel drops every packet for 500 of 1,000 viewers, without a word",
+        "the kernel silently drops every packet for 500 of 1,000 viewers",
         "their descriptors are freed within 60 s"
     ),
     scenario!(
@@ -83,14 +83,14 @@ pub(super) const ALL: &[ChaosScenario] = &[
         true,
         few_descriptors,
         "`ulimit -n 1024` and 2,000 connects",
-        "no CPU is burnt, viewers that are in are unaffected, one log line a second at most"
+        "little CPU is used, connected viewers are unaffected, at most one log line a second"
     ),
     scenario!(
         "hot-room",
         false,
         hot_room,
         "one room at its cap of 2,000 comments/s (3,000 are sent) beside 50 busy and 1,000 quiet rooms",
-        "the quiet rooms' p99 is at most twice what it is without"
+        "the quiet rooms' p99 is at most twice its value without the hot room"
     ),
     scenario!(
         "churn",

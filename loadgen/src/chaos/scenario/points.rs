@@ -24,19 +24,19 @@ macro_rules! at {
 }
 
 pub(super) const ALL: &[ChaosScenario] = &[
-    at!("received", "received", 2_000, "before the ack a comment may appear or not, once"),
-    at!("admitted", "admitted", 2_000, "before the ack a comment may appear or not, once"),
-    at!("batched", "batched", 2_000, "before the ack a comment may appear or not, once"),
-    at!("before-append", "before_append", 200, "before the ack a comment may appear or not, once"),
+    at!("received", "received", 2_000, "a comment without an ack is stored once or not at all"),
+    at!("admitted", "admitted", 2_000, "a comment without an ack is stored once or not at all"),
+    at!("batched", "batched", 2_000, "a comment without an ack is stored once or not at all"),
+    at!("before-append", "before_append", 200, "a comment without an ack is stored once or not at all"),
     // One commit per tick, ten a second; the first some thirty open the rooms.
-    at!("in-append", "in_append", 120, "all of a batch or nothing of it is there afterwards"),
-    at!("synced-not-acked", "synced_not_acked", 120, "it is there afterwards; the retry is told where"),
-    at!("acked-not-broadcast", "acked_not_broadcast", 200, "what was acknowledged reaches everybody after the restart"),
-    at!("in-broadcast", "in_broadcast", 2_000, "who got the frame and who did not agree afterwards"),
+    at!("in-append", "in_append", 120, "a batch is stored completely or not at all"),
+    at!("synced-not-acked", "synced_not_acked", 120, "the comment is stored; its retry gets the same offset"),
+    at!("acked-not-broadcast", "acked_not_broadcast", 200, "acknowledged comments reach all viewers after a restart"),
+    at!("in-broadcast", "in_broadcast", 2_000, "viewers with and without the frame have the same comments afterwards"),
     ChaosScenario {
         name: "kill-in-retention",
         inject: "SIGKILL three times: in retention, with logs of 100 events a room",
-        shows: "what is kept is whole, what is dropped stays dropped",
+        shows: "retained events are complete, deleted events stay deleted",
         is_short: false,
         run: |ground| {
             ground.set("room.batch_events_max", "100");
@@ -47,7 +47,7 @@ pub(super) const ALL: &[ChaosScenario] = &[
     ChaosScenario {
         name: "kill-in-recovery",
         inject: "SIGKILL during recovery, three times in a row, each time a step later",
-        shows: "recovery can be begun again and again",
+        shows: "recovery can be restarted repeatedly",
         is_short: true,
         run: die_in_recovery,
     },
