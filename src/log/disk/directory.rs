@@ -95,7 +95,7 @@ impl Directory {
                 let made = fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path);
                 match made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(DIRECTORY_MODE))) {
                     Ok(()) => {
-                        tracing::info!(directory = %path.display(), "created the data directory: the log is empty")
+                        tracing::info!(directory = %path.display(), "created the data directory: the log is empty");
                     }
                     Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
                         return Err(DiskError::NoParent(path.into()));
@@ -201,7 +201,7 @@ fn make_private(directory: &Path) -> Result<(), DiskError> {
             Ok(was_wide) => narrowed += u32::from(was_wide),
             // Another user owns the file and lets this one write it.
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "other users may read or write a file of the log, and its rights cannot be changed; chown it to the server's user")
+                tracing::warn!(path = %path.display(), %error, "other users may read or write a file of the log, and its rights cannot be changed; chown it to the server's user");
             }
         }
     }
