@@ -50,7 +50,7 @@ fn the_numbers_are_the_programs() {
         format!("with 1 to {POST_EVENTS_MAX} of them"),
         format!("at most {MESSAGE_DEPTH_MAX} levels deep"),
         format!("1\u{2013}{CLIENT_ID_BYTES_MAX} printable ASCII characters (for a batch 61)"),
-        format!("did not come whole within {} s", POST_BODY_MS / 1_000),
+        format!("did not arrive completely within {} s", POST_BODY_MS / 1_000),
         format!("the room did not answer within {} s", POST_ANSWER_MS / 1_000),
         format!("are asked again for {} s", ANNOUNCE_ANSWER_MS / 1_000),
     ] {

@@ -20,8 +20,8 @@ from kosoku import FailureError, run_fuzzingclient
 
 # 12 is compression, of five kinds of data; 13 is its negotiation, in seven ways. Each has 18 sizes: 1 to 10 are 16 bytes to
 # 128 KiB, 11 to 15 are 8 to 128 KiB in fragments of 256 bytes, 16 to 18 are 128 KiB in larger ones; with 1,000 messages in each
-# case, all of them would take many minutes. These are a spread over both, with each of the kinds and of the ways; `check.py
-# VOLLEY FOLDER '12.*' '13.*'` runs all.
+# case, all of them would take many minutes. The cases below are a selection with every kind and every way; `check.py VOLLEY
+# FOLDER '12.*' '13.*'` runs all.
 COMPRESSION = {f"12.{kind}.{size}" for kind in range(1, 6) for size in range(1, 19)}
 COMPRESSION |= {f"13.{way}.{size}" for way in range(1, 8) for size in range(1, 19)}
 SPREAD = {f"12.{kind}.{size}" for kind in range(1, 6) for size in (1, 3, 4, 6, 11)} | {"12.1.8", "12.2.7", "12.4.12"}
@@ -30,10 +30,10 @@ SPREAD |= {f"13.{way}.{size}" for way in range(1, 8) for size in (2, 4, 11)} | {
 # 9 measures speed with messages of up to 16 MiB (the benches measure it with ours).
 EXCLUDED = ["9.*", *sorted(COMPRESSION - SPREAD)]
 
-# Cases of the suite without the excluded ones; fewer means that it did not run as a whole.
+# Cases of the suite without the excluded ones; a smaller number means that the run was incomplete.
 CASES_MIN = 247 + len(SPREAD)
 
-# Case → why it may fail.
+# Case → the reason why it may fail.
 EXCEPTIONS: dict[str, str] = {
     case: "asks for a window of 9 bits alone; frames are compressed once for everybody, with 15, so it is declined"
     for case in COMPRESSION
@@ -47,10 +47,10 @@ EXIT_S = 30
 
 
 class Server:
-    """The binary on free ports, with the bounds that the cases go beyond lifted."""
+    """The binary on free ports, with higher limits where the cases exceed the defaults."""
 
     def __init__(self, binary: str) -> None:
-        # What the caller's environment configures for other programs is not ours to inherit.
+        # Variables in the caller's environment must not configure this server.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("VOLLEY_")}
         arguments = ["--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--data=memory", "--no-rate-limits", "--drain=0"]
         # The largest message of the cases has 65,536 bytes.
@@ -61,7 +61,7 @@ class Server:
         )
 
     def address(self) -> str:
-        """Waits until it says its address; it says it once it listens."""
+        """Waits for the address, which the server prints when it listens."""
         until = time.monotonic() + READY_S
         assert self.process.stdout
         for line in self.process.stdout:
@@ -72,7 +72,7 @@ class Server:
         raise SystemExit(f"autobahn: the server said no address (exit code {self.process.poll()})")
 
     def stop(self) -> int:
-        """SIGTERM, and its exit code."""
+        """Sends SIGTERM and returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(EXIT_S)
@@ -81,7 +81,7 @@ class Server:
 
 
 def judge(results: list) -> tuple[list[str], list[str]]:
-    """What fails, and the reasons of the exceptions that were used."""
+    """The failures, and the reasons of the exceptions that applied."""
     wrong, excused = [], []
     for result in results:
         case = result.case_id
@@ -105,7 +105,7 @@ async def run(address: str, cases: list[str]) -> list:
 
 
 def report(results: list, folder: Path) -> None:
-    """One JSON file for whoever looks a failure up."""
+    """Writes one JSON file for the analysis of failures."""
     folder.mkdir(parents=True, exist_ok=True)
     names = ["case_id", "passed", "result", "result_close", "expectation", "duration", "wirelog"]
     rows = [{name: getattr(result, name) for name in names} for result in results]

@@ -1,4 +1,4 @@
-"""Replays recordings into a server, exports them, and has the files read by programs that are not ours.
+"""Replays recordings into a server, exports them, and reads the files with third-party programs.
 
     check.py VOLLEY LOADGEN FOLDER
 
@@ -22,7 +22,7 @@ DIALOGUE = re.compile(r"Dialogue: [01],(\d+):(\d\d):(\d\d)\.(\d\d),\d+:\d\d:\d\d
 
 
 def start(binary: str) -> tuple[subprocess.Popen[str], str]:
-    """The server on free ports, and its public address, which it says once it listens."""
+    """The server on free ports, and its public address, which it prints when it listens."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VOLLEY_")}
     arguments = ["--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--data=memory", "--no-rate-limits", "--drain=0", "--log=warn"]
     process = subprocess.Popen([binary, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, text=True)
@@ -55,7 +55,7 @@ def check(address: str, loadgen: str, recording: str, folder: Path) -> str:
     said, came = comments(source), comments(exported)
     assert came == said, f"{recording}: {len(came)} of {len(said)} came back, or not as they were"
 
-    # dmconvert tells how many it read, and drops what finds no row.
+    # dmconvert prints the number of comments that it read, and drops comments without a free row.
     converted = folder / f"{recording}.dmconvert.ass"
     tool = [str(Path(sys.executable).with_name("dmconvert")), "-i", str(exported), "-o", str(converted)]
     output = subprocess.run(tool, check=True, capture_output=True, text=True, timeout=60).stdout

@@ -1,4 +1,5 @@
-// node socketio.mjs PORT: everybody in the room "show" gets what comes in at the namespace /publish, with Socket.IO, WebSockets only.
+// node socketio.mjs PORT: sends messages from the namespace /publish to all clients in the room "show", with Socket.IO over
+// WebSockets only.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 

@@ -1,5 +1,6 @@
-// node uws.mjs PORT [later]: everybody at /sub is subscribed to a topic, to which what comes in at /pub is published, with uWebSockets'
-// own pub/sub: in the handler, as its examples do, or `later`, after the turn of the loop. The addon is native (C++); were it not, this would measure a fallback in JavaScript, so it refuses.
+// node uws.mjs PORT [later]: clients at /sub are subscribed to a topic, and messages at /pub are published to it with
+// uWebSockets' own pub/sub: in the handler, as its examples do, or `later`, after the turn of the loop. Refuses to run
+// without the native addon (C++), because it would then measure a fallback in JavaScript.
 process.env.UWS_USE_FALLBACK = "false";
 const { default: uWS } = await import("@trufflesuite/uws-js-unofficial");
 if (!String(uWS.App).includes("[native code]")) throw new Error("the native addon of uWebSockets does not load here");
@@ -7,8 +8,8 @@ if (!String(uWS.App).includes("[native code]")) throw new Error("the native addo
 const PORT = Number(process.argv[2]);
 const app = uWS.App();
 
-// In the handler the publisher holds the one cork buffer: when much comes in at once, each message leaves in a `send` of its own. What is
-// published after the turn is joined, 32 messages in a `send`: under the load of the show that costs a tenth.
+// In the handler the publisher holds the only cork buffer, so under load each message leaves in a separate `send`. Messages
+// published after the turn are joined, 32 per `send`: under the load of the show that costs a tenth.
 const isLater = process.argv[3] === "later";
 let waiting = [];
 function publish() {
@@ -21,7 +22,7 @@ app
     compression: uWS.DISABLED,
     idleTimeout: 0,
     sendPingsAutomatically: false,
-    // Its default of 64 KiB, at which it drops without a word; more, so that a slow moment loses nothing.
+    // At its default of 64 KiB it drops messages silently; a larger bound loses nothing in a slow moment.
     maxBackpressure: 1024 * 1024,
     open: (socket) => socket.subscribe("show"),
   })
@@ -34,7 +35,7 @@ app
         return;
       }
       if (waiting.length === 0) setImmediate(publish);
-      waiting.push(message.slice(0)); // It is the handler's only until this returns.
+      waiting.push(message.slice(0)); // The buffer is valid only until this handler returns.
     },
   })
   .listen("127.0.0.1", PORT, (listening) => {

@@ -1,4 +1,4 @@
-// node ws.mjs PORT: everybody at /sub gets what comes in at /pub, with the package `ws`, as its own broadcast example does it.
+// node ws.mjs PORT: sends messages from /pub to all clients at /sub with the package `ws`, as in its broadcast example.
 import { WebSocket, WebSocketServer } from "ws";
 
 const server = new WebSocketServer({ host: "127.0.0.1", port: Number(process.argv[2]) });
