@@ -141,10 +141,10 @@ impl Shard {
             all.bytes += tally.bytes;
         }
         assert!(left.is_empty(), "a sink takes everything");
-        self.metrics.frames.increment(1);
-        self.metrics.sends.increment(all.sends);
-        self.metrics.deliveries.increment(all.deliveries);
-        self.metrics.delivered_bytes.increment(all.bytes);
+        self.metrics.delivery.frames.increment(1);
+        self.metrics.delivery.sends.increment(all.sends);
+        self.metrics.delivery.deliveries.increment(all.deliveries);
+        self.metrics.delivery.bytes.increment(all.bytes);
         all
     }
 

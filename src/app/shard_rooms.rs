@@ -14,7 +14,7 @@ use super::opening_rooms::{OpeningRooms, Wait};
 use super::page_cache::{PageCache, PageKey};
 use super::post_mail::PendingPosts;
 use crate::clock;
-use crate::metrics::{RoomMetrics, RoomRefusals, StandingDropped};
+use crate::metrics::{ForgottenMetrics, RoomMetrics, RoomRefusals, add_each};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::ids::ClientId;
 use crate::protocol::local::{ConnRef, RoomKey};
@@ -101,7 +101,7 @@ impl FailedRooms {
 struct RoomCounters {
     rooms: RoomMetrics,
     refusals: RoomRefusals,
-    dropped: StandingDropped,
+    forgotten: ForgottenMetrics,
 }
 
 /// Refused connections keep their claim on the room for a second or so.
@@ -125,7 +125,7 @@ impl ShardRooms {
             counters: RoomCounters {
                 rooms: RoomMetrics::new(),
                 refusals: RoomRefusals::new(ErrorCode::ALL.iter().map(|code| code.as_str())),
-                dropped: StandingDropped::new(),
+                forgotten: ForgottenMetrics::new(),
             },
             effects: Vec::new(),
             wall: (u64::MAX, 0),
@@ -276,10 +276,10 @@ impl ShardRooms {
         let Some(home) = self.homes.get_mut(&key) else { return };
         self.counters.rooms.ticks_late.increment(home.actor.ticks_late());
         self.counters.rooms.log_append_failures.increment(home.actor.append_failures());
-        self.counters.refusals.slow_forgotten.increment(home.actor.slow_forgotten());
-        self.counters.refusals.deletions_in_part.increment(home.actor.deletions_in_part());
+        self.counters.forgotten.slow_mode.increment(home.actor.slow_forgotten());
+        self.counters.forgotten.deletions_in_part.increment(home.actor.deletions_in_part());
         let (dropped, combos) = home.actor.dropped();
-        self.counters.dropped.count([dropped.announcements, dropped.sticky, dropped.tallies, combos]);
+        self.counters.forgotten.standing_dropped([dropped.announcements, dropped.sticky, dropped.tallies, combos]);
         if home.told.frames != frames {
             self.counters.rooms.ticks.increment(home.told.frames - frames);
             self.counters.rooms.tick_seconds.record(clock::now_us().saturating_sub(began_us) as f64 / 1e6);
@@ -358,9 +358,9 @@ impl ShardRooms {
         self.counters.rooms.comments.increment(now.comments - home.told.comments);
         self.counters.rooms.likes.increment(now.likes - home.told.likes);
         let more = |now: [u64; 5], told: [u64; 5]| std::array::from_fn(|class| now[class] - told[class]);
-        self.counters.rooms.shed.increment(more(now.shed, home.told.shed));
-        self.counters.rooms.merged.increment(more(now.merged, home.told.merged));
-        self.counters.rooms.encodes.add(std::array::from_fn(|n| now.encodes[n] - home.told.encodes[n]));
+        add_each(&self.counters.rooms.shed, more(now.shed, home.told.shed));
+        add_each(&self.counters.rooms.merged, more(now.merged, home.told.merged));
+        add_each(&self.counters.rooms.encodes, std::array::from_fn(|n| now.encodes[n] - home.told.encodes[n]));
         home.told = now;
         true
     }

@@ -168,13 +168,13 @@ struct Context {
 
 #[cfg(test)]
 mod tests {
-    use crate::metrics::Closes;
+    use crate::metrics::ConnectionMetrics;
     use crate::protocol::codes::Close;
 
     #[test]
     fn every_close_code_of_the_wire_has_a_series_of_its_own() {
         for close in Close::ALL {
-            assert!(Closes::knows(close.code()), "{close:?} would be counted as other");
+            assert!(ConnectionMetrics::has_series(close.code()), "{close:?} would be counted as other");
         }
     }
 }

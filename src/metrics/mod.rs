@@ -10,25 +10,33 @@
 #![allow(clippy::disallowed_macros, reason = "the one module that names metrics")]
 
 mod deflate;
-mod figures;
+mod gateway;
 mod history;
 mod log;
 mod log_pool;
 mod posts;
 mod renditions;
+mod room;
 pub mod scrape;
+mod seconds;
+mod shard;
+mod table;
 
 pub use ::metrics::{Counter, Gauge, Histogram};
 pub use deflate::{DeflateMetrics, InflateMetrics};
-pub use figures::{Closes, Gaps, GatewayMetrics, Refusal, RoomMetrics, Seconds, ShardMetrics, ShedCounters};
+pub use gateway::{GatewayMetrics, Refusal};
 pub use history::HistoryMetrics;
-
 pub use log::LogMetrics;
 pub use log_pool::{LogPoolMetrics, ResumeMetrics};
-pub use posts::{PostMetrics, PostRefusals, RoomRefusals, StandingDropped};
-pub use renditions::{ChangeReason, EncodeMetrics, RenditionMetrics};
+pub use posts::{ForgottenMetrics, PostMetrics, PostRefusals, RoomRefusals};
+pub use renditions::{ChangeReason, RenditionMetrics};
+pub use room::RoomMetrics;
+pub use shard::{ConnectionMetrics, DeliveryMetrics, ShardMetrics};
+pub use table::add_each;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use renditions::{ChangeMetrics, SubscriberMetrics};
+use shard::{DutyMetrics, GapMetrics};
 use std::sync::OnceLock;
 
 /// Renders what was counted. Cheap to clone.
@@ -52,7 +60,7 @@ impl Exporter {
     /// Everything counted so far, in Prometheus' text format.
     pub fn render(&self) -> String {
         let mut text = self.handle.render();
-        figures::render_seconds(&mut text);
+        seconds::render(&mut text);
         text
     }
 
@@ -63,28 +71,38 @@ impl Exporter {
     }
 }
 
-/// Pass, cycle and tick durations: 0.1 ms to 1 s. The default tick is 100 ms, so the interesting
-/// steps lie between 1 % of it and ten times it.
-const SECONDS_BUCKETS: &[f64] =
-    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+/// Buckets of passes and ticks: 0.1 ms to 1 s. The default tick is 100 ms, so the interesting durations lie between 1 % of
+/// it and ten times it.
+const STEP_SECONDS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
-/// From accept to hand-over, and reads of the log: 0.1 ms on a quiet machine up to the deadline of 5 s.
-const HANDSHAKE_BUCKETS: &[f64] =
+/// Buckets of handshakes and reads of the log: 0.1 ms on a quiet machine up to the deadline of 5 s.
+const HANDSHAKE_SECONDS: &[f64] =
     &[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// Compressing: 10 µs for a frame of a few comments up to some milliseconds for a page.
-const DEFLATE_BUCKETS: &[f64] =
-    &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05];
-
-/// Frames joined in one catch-up: up to the ring's default of 64, and above it for larger rings.
-const LAG_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
-
-/// A commit of the log: 0.1 ms where nothing is synced, some milliseconds on a good device, seconds on one that fails.
-const COMMIT_BUCKETS: &[f64] =
-    &[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-
-/// Events in one commit: one comment up to a whole node's tick.
-const GROUP_BUCKETS: &[f64] = &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0];
+/// Calls the macro with every table.
+macro_rules! for_all_tables {
+    ($call:ident) => {
+        $call!(
+            ChangeMetrics,
+            ConnectionMetrics,
+            DeflateMetrics,
+            DeliveryMetrics,
+            DutyMetrics,
+            ForgottenMetrics,
+            GapMetrics,
+            GatewayMetrics,
+            HistoryMetrics,
+            InflateMetrics,
+            LogMetrics,
+            LogPoolMetrics,
+            PostMetrics,
+            PostRefusals,
+            ResumeMetrics,
+            RoomMetrics,
+            SubscriberMetrics
+        )
+    };
+}
 
 /// Makes this process count. Handles made earlier count nothing. Safe to call again: everybody gets
 /// the same exporter.
@@ -98,34 +116,27 @@ pub fn install() -> Result<Exporter, AlreadyTaken> {
             let recorder = builder().build_recorder();
             let handle = recorder.handle();
             ::metrics::set_global_recorder(recorder).map_err(|_| AlreadyTaken)?;
-            figures::describe();
-            history::describe();
-            posts::describe();
-            log::describe();
-            log_pool::describe();
-            deflate::describe();
-            renditions::describe();
+            describe_all();
             Ok(Exporter { handle })
         })
         .clone()
 }
 
+fn describe_all() {
+    macro_rules! describe {
+        ($($table:ident),+) => { $($table::describe();)+ };
+    }
+    for_all_tables!(describe);
+    RoomRefusals::describe();
+}
+
 fn builder() -> PrometheusBuilder {
-    let full = |name: &str| Matcher::Full(name.to_owned());
-    [
-        (figures::PASS_SECONDS, SECONDS_BUCKETS),
-        (figures::TICK_SECONDS, SECONDS_BUCKETS),
-        (log_pool::ROOM_OPEN_SECONDS, HANDSHAKE_BUCKETS),
-        (log_pool::PAGE_SECONDS, HANDSHAKE_BUCKETS),
-        (figures::HANDSHAKE_SECONDS, HANDSHAKE_BUCKETS),
-        (deflate::DEFLATE_SECONDS, DEFLATE_BUCKETS),
-        (figures::LAG_FRAMES, LAG_BUCKETS),
-        (log::COMMIT_SECONDS, COMMIT_BUCKETS),
-        (log::GROUP_EVENTS, GROUP_BUCKETS),
-    ]
-    .into_iter()
-    .fold(PrometheusBuilder::new(), |builder, (name, buckets)| {
-        builder.set_buckets_for_metric(full(name), buckets).expect("the bucket lists are not empty")
+    macro_rules! buckets {
+        ($($table:ident),+) => { [$($table::buckets()),+].concat() };
+    }
+    for_all_tables!(buckets).into_iter().fold(PrometheusBuilder::new(), |builder, (name, buckets)| {
+        let name = Matcher::Full(name.to_owned());
+        builder.set_buckets_for_metric(name, buckets).expect("the bucket lists are not empty")
     })
 }
 

@@ -70,7 +70,8 @@ impl<T: Tenant> Worker<T> {
                 break;
             }
             output.clear();
-            let result = conn.framing.receive(&mut input, &mut output, &conn.caps, &mut self.report.inflated, now_us);
+            let result =
+                conn.framing.receive(&mut input, &mut output, &conn.caps, &mut self.report.messages.inflated, now_us);
             conn.date_what_is_open(now_us);
             let is_pong = output.first().is_some_and(|first| first & 0x0f == 0x0a);
             if is_pong {
@@ -96,7 +97,7 @@ impl<T: Tenant> Worker<T> {
             // Pings were answered, pongs counted as a sign of life.
             _ => return,
         };
-        self.report.inbound_messages += 1;
+        self.report.messages.inbound += 1;
         if self.conns.get(index).is_none() {
             return;
         }
@@ -111,7 +112,7 @@ impl<T: Tenant> Worker<T> {
         // A bug that one message wakes must not take every other connection of the shard with it.
         let call = || tenant.message(&mut cx, to, session, Inbound { is_text, payload });
         if catch_unwind(AssertUnwindSafe(call)).is_err() {
-            self.report.panics += 1;
+            self.report.messages.panics += 1;
             self.close(index, Close::Bug);
         }
         self.carry_out();

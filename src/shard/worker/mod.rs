@@ -22,7 +22,7 @@ use answers::Answers;
 use crossbeam::utils::CachePadded;
 use mailboxes::{Mailboxes, Undelivered};
 use mio::{Events, Poll};
-use report::ShardReport;
+use report::{Levels, ShardReport};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -140,13 +140,12 @@ impl<T: Tenant> Worker<T> {
             self.carry_out();
             self.answer_the_unanswered();
             self.mail.empty_the_spill();
-            self.report.cycle(
-                began_us,
-                clock::now_us(),
-                self.conns.len(),
-                self.rooms.laggards(),
-                self.mail.inbox_len(),
-            );
+            let levels = Levels {
+                connections: self.conns.len(),
+                laggards: self.rooms.laggards(),
+                inbox_depth: self.mail.inbox_len(),
+            };
+            self.report.cycle(began_us, clock::now_us(), levels);
             if self.deadline_us.is_some_and(|deadline| self.conns.len() == 0 || self.now_us >= deadline) {
                 return;
             }

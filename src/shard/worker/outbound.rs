@@ -53,7 +53,7 @@ impl<T: Tenant> Worker<T> {
         }
         if room.ring.push(frame) {
             // The announced gap is an entry of its own, before the frame.
-            self.report.gaps_overload += u64::from(room.watchers);
+            self.report.gaps.overload += u64::from(room.watchers);
             room.slots.frame_came();
         }
         room.slots.frame_came();
@@ -185,7 +185,7 @@ impl<T: Tenant> Worker<T> {
         if let Some(lag) = conn.lag_mut() {
             let catches_up = lag.position.chase().is_some();
             if !lag.add_control(&frame, backlog_bytes_max) && !is_closing {
-                self.report.control_overflow += 1;
+                self.report.messages.control_overflow += 1;
                 self.close(index, Close::Slow);
             } else if catches_up {
                 self.catch_up_later(index); // Its socket may be free, and then no edge comes.
@@ -193,7 +193,7 @@ impl<T: Tenant> Worker<T> {
             return;
         }
         let fd = conn.fd.as_raw_fd();
-        self.report.control_sends += 1;
+        self.report.messages.control_sends += 1;
         match Sockets.send(fd, &frame) {
             Ok(sent) if sent == frame.len() => {}
             Ok(sent) => self.cut_control(index, frame.slice(sent..), now_us),
@@ -289,9 +289,9 @@ impl<T: Tenant> Worker<T> {
         let flushed = lag.flush(fd, ring, &mut Sockets, now_us, &mut tally);
         self.report.caught_up(tally);
         let gaps = std::mem::take(&mut lag.gaps);
-        self.report.gaps_slow += u64::from(gaps);
-        self.report.gap_frames += std::mem::take(&mut lag.gap_frames);
-        self.report.gaps_lacking += std::mem::take(&mut lag.gaps_lacking);
+        self.report.gaps.slow += u64::from(gaps);
+        self.report.gaps.frames += std::mem::take(&mut lag.gap_frames);
+        self.report.gaps.lacking += std::mem::take(&mut lag.gaps_lacking);
         match flushed {
             Flushed::Broken => {
                 conn.put_lag(lag);

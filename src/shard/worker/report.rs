@@ -1,4 +1,4 @@
-//! Counts locally, publishes once in a while: a counter in the pass is a local addition.
+//! Counts locally and publishes now and then, so that counting in the pass is an addition to a local integer.
 
 use crate::clock;
 use crate::metrics::ShardMetrics;
@@ -6,37 +6,61 @@ use crate::protocol::codes::Close;
 use crate::shard::conn::framing::Inflated;
 use crate::shard::fanout::pass::{Left, SendTally};
 
-/// Publish at most this often while busy; before each sleep anyway.
+/// The shortest time between two publications while the shard is busy. It also publishes before each sleep.
 const PUBLISH_US: u64 = 50_000;
 
-/// A duty cycle above this is worth a count: half a tick.
+/// A duty cycle above this, half a default tick, counts as slow.
 const SLOW_CYCLE_US: u64 = 50_000;
 
 /// A shard's counts since the last publication.
 pub(in crate::shard) struct ShardReport {
     metrics: ShardMetrics,
     tally: SendTally,
+    /// Frames received from rooms.
     pub frames: u64,
-    pub gaps_slow: u64,
-    pub gaps_overload: u64,
-    pub gap_frames: u64,
-    /// Gaps that may have lacked something guaranteed.
-    pub gaps_lacking: u64,
+    pub gaps: GapCounts,
+    pub messages: MessageCounts,
+    /// Entries that a full inbox, of this shard or another, refused.
     pub inbox_full: u64,
-    pub inbound_messages: u64,
+    duty: DutyCounts,
+    levels: Levels,
+    published_us: u64,
+    /// Reused by the pass, so that it allocates nothing.
+    pub left: Vec<Left>,
+}
+
+#[derive(Default)]
+pub(in crate::shard) struct GapCounts {
+    pub slow: u64,
+    pub overload: u64,
+    /// Frames that the gaps stand for.
+    pub frames: u64,
+    /// Gaps that may omit guaranteed events.
+    pub lacking: u64,
+}
+
+#[derive(Default)]
+pub(in crate::shard) struct MessageCounts {
+    pub inbound: u64,
     pub inflated: Inflated,
     pub control_sends: u64,
     pub control_overflow: u64,
     pub panics: u64,
+}
+
+#[derive(Default)]
+struct DutyCounts {
     busy_us: u64,
     longest_us: u64,
     slow: u64,
-    connections: usize,
-    laggards: usize,
-    inbox_depth: usize,
-    published_us: u64,
-    /// Reused by the pass, so that it allocates nothing.
-    pub left: Vec<Left>,
+}
+
+/// Levels at the end of a duty cycle.
+#[derive(Clone, Copy, Default)]
+pub(in crate::shard) struct Levels {
+    pub connections: usize,
+    pub laggards: usize,
+    pub inbox_depth: usize,
 }
 
 impl ShardReport {
@@ -45,22 +69,11 @@ impl ShardReport {
             metrics,
             tally: SendTally::default(),
             frames: 0,
-            gaps_slow: 0,
-            gaps_overload: 0,
-            gap_frames: 0,
-            gaps_lacking: 0,
+            gaps: GapCounts::default(),
+            messages: MessageCounts::default(),
             inbox_full: 0,
-            inbound_messages: 0,
-            inflated: Inflated::default(),
-            control_sends: 0,
-            control_overflow: 0,
-            panics: 0,
-            busy_us: 0,
-            longest_us: 0,
-            slow: 0,
-            connections: 0,
-            laggards: 0,
-            inbox_depth: 0,
+            duty: DutyCounts::default(),
+            levels: Levels::default(),
             published_us: 0,
             left: Vec::new(),
         }
@@ -72,72 +85,63 @@ impl ShardReport {
         self.tally.bytes += tally.bytes;
     }
 
-    /// A laggard was served.
+    /// A laggard got frames in one write.
     pub(in crate::shard) fn caught_up(&mut self, tally: SendTally) {
         self.tally(tally);
         if tally.deliveries > 0 {
-            self.metrics.lag_frames.record(tally.deliveries as f64);
+            self.metrics.delivery.lag_frames.record(tally.deliveries as f64);
         }
     }
 
-    /// Everybody has everything of a room.
+    /// A pass has reached the last subscriber.
     pub(in crate::shard) fn pass_ended(&mut self, began_us: u64) {
-        self.metrics.pass_seconds.record(clock::now_us().saturating_sub(began_us) as f64 / 1e6);
+        self.metrics.delivery.pass_seconds.record(clock::now_us().saturating_sub(began_us) as f64 / 1e6);
     }
 
-    /// A connection ends: with our code, or because the peer left.
+    /// A connection ended: with the server's code, or because the client left.
     pub(in crate::shard) fn closed(&mut self, ours: Option<Close>) {
-        match ours {
-            Some(close) => self.metrics.closes.code(close.code()).increment(1),
-            None => self.metrics.closes.peer.increment(1),
-        }
+        self.metrics.connections.closed(ours.map(Close::code));
     }
 
-    pub(in crate::shard) fn cycle(
-        &mut self,
-        began_us: u64,
-        ended_us: u64,
-        connections: usize,
-        laggards: usize,
-        inbox_depth: usize,
-    ) {
+    pub(in crate::shard) fn cycle(&mut self, began_us: u64, ended_us: u64, levels: Levels) {
         let took_us = ended_us.saturating_sub(began_us);
-        self.busy_us += took_us;
-        self.longest_us = self.longest_us.max(took_us);
-        self.slow += u64::from(took_us > SLOW_CYCLE_US);
-        (self.connections, self.laggards, self.inbox_depth) = (connections, laggards, inbox_depth);
+        self.duty.busy_us += took_us;
+        self.duty.longest_us = self.duty.longest_us.max(took_us);
+        self.duty.slow += u64::from(took_us > SLOW_CYCLE_US);
+        self.levels = levels;
         if ended_us.saturating_sub(self.published_us) >= PUBLISH_US {
             self.published_us = ended_us;
             self.publish();
         }
     }
 
-    /// Adds what was counted to the metrics.
+    /// Adds the counts to the metrics.
     pub(in crate::shard) fn publish(&mut self) {
-        let m = &self.metrics;
-        let tally = std::mem::take(&mut self.tally);
-        m.deliveries.increment(tally.deliveries);
-        m.delivered_bytes.increment(tally.bytes);
-        m.sends.increment(tally.sends + std::mem::take(&mut self.control_sends));
-        m.frames.increment(std::mem::take(&mut self.frames));
-        m.gaps.slow.increment(std::mem::take(&mut self.gaps_slow));
-        m.gaps.overload.increment(std::mem::take(&mut self.gaps_overload));
-        m.gap_frames.increment(std::mem::take(&mut self.gap_frames));
-        m.gaps_lacking.increment(std::mem::take(&mut self.gaps_lacking));
-        m.inbox_full.increment(std::mem::take(&mut self.inbox_full));
-        m.inbound_messages.increment(std::mem::take(&mut self.inbound_messages));
-        let inflated = std::mem::take(&mut self.inflated);
-        m.inflate.messages.increment(inflated.messages);
-        m.inflate.bytes_in.increment(inflated.bytes_in);
-        m.inflate.bytes_out.increment(inflated.bytes_out);
-        m.inflate.refused.increment(inflated.refused);
-        m.control_overflow.increment(std::mem::take(&mut self.control_overflow));
-        m.panics.increment(std::mem::take(&mut self.panics));
-        m.cycles_slow.increment(std::mem::take(&mut self.slow));
-        m.duty_busy_seconds.add_us(std::mem::take(&mut self.busy_us));
-        m.cycle_longest_seconds.set(std::mem::take(&mut self.longest_us) as f64 / 1e6);
-        m.connections.set(self.connections as f64);
-        m.laggards.set(self.laggards as f64);
-        m.inbox_depth.set(self.inbox_depth as f64);
+        let ShardMetrics { delivery, gaps, connections, duty, busy, inflate } = &self.metrics;
+        let (tally, gap, message) =
+            (std::mem::take(&mut self.tally), std::mem::take(&mut self.gaps), std::mem::take(&mut self.messages));
+        delivery.deliveries.increment(tally.deliveries);
+        delivery.bytes.increment(tally.bytes);
+        delivery.sends.increment(tally.sends + message.control_sends);
+        delivery.frames.increment(std::mem::take(&mut self.frames));
+        gaps.slow.increment(gap.slow);
+        gaps.overload.increment(gap.overload);
+        gaps.frames.increment(gap.frames);
+        gaps.lacking.increment(gap.lacking);
+        connections.messages.increment(message.inbound);
+        connections.control_overflow.increment(message.control_overflow);
+        connections.panics.increment(message.panics);
+        connections.connections.set(self.levels.connections as f64);
+        connections.laggards.set(self.levels.laggards as f64);
+        inflate.messages.increment(message.inflated.messages);
+        inflate.bytes_in.increment(message.inflated.bytes_in);
+        inflate.bytes_out.increment(message.inflated.bytes_out);
+        inflate.refused.increment(message.inflated.refused);
+        let cycles = std::mem::take(&mut self.duty);
+        duty.slow.increment(cycles.slow);
+        duty.longest_seconds.set(cycles.longest_us as f64 / 1e6);
+        duty.inbox_full.increment(std::mem::take(&mut self.inbox_full));
+        duty.inbox_depth.set(self.levels.inbox_depth as f64);
+        busy.add_us(cycles.busy_us);
     }
 }
