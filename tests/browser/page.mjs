@@ -150,7 +150,7 @@ const ok = await run({
     for (const each of [a, b, c]) await each.leave();
   },
 
-  async refused_comment_keeps_its_text_and_says_when_to_try_again() {
+  async refused_comment_keeps_its_text_and_shows_the_retry_time() {
     const { page, leave } = await viewer("/rooms/refused");
     await connected(page);
     await page.fill("#text", "长".repeat(513));
@@ -159,7 +159,7 @@ const ok = await run({
     assert.equal((await page.inputValue("#text")).length, 513);
     await page.fill("#text", "\u200b\u200b");
     await page.press("#text", "Enter");
-    await eventually("the server finds nothing in it", async () => /no visible text/.test(await page.textContent("#problem")));
+    await eventually("the server refuses it as empty", async () => /no visible text/.test(await page.textContent("#problem")));
     // Faster than any person: some are refused, and the text of all of those is kept.
     await page.evaluate(() => {
       for (let n = 1; n <= 8; n += 1) {
@@ -268,7 +268,7 @@ const ok = await run({
     await talker.leave();
   },
 
-  async what_was_missed_or_left_out_is_said() {
+  async missed_and_omitted_comments_are_reported() {
     let route;
     const { page, leave } = await viewer("/rooms/honest", DESK, (fresh) => fresh.routeWebSocket(/\/ws/, (socket) => {
       route = socket;
@@ -286,7 +286,7 @@ const ok = await run({
     await page.click("#urgent-ok");
     route.send(JSON.stringify({ frame: { prev: last + 44, last: last + 56, at: 1, digest: "0", likes: 0, online: 1, events: [], shed: { normal: 12 } } }));
     await page.locator("#chat .note", { hasText: "Missed up to 8" }).waitFor();
-    await eventually("the stage says how many of how many", async () => /showing 0 of 2\.4\/s/.test(await page.textContent("#honest")));
+    await eventually("the stage shows the number of comments", async () => /showing 0 of 2\.4\/s/.test(await page.textContent("#honest")));
     await page.click("#honest");
     await eventually("and by which class", async () => (await page.textContent("#facts")).includes("Left out, normal12"));
     await leave();
@@ -310,7 +310,7 @@ const ok = await run({
     await leave();
   },
 
-  async less_motion_for_those_who_ask_for_it() {
+  async reduced_motion_is_respected() {
     const { page, leave } = await viewer("/rooms/calm", { ...DESK, reducedMotion: "reduce" });
     await connected(page);
     const scene = () => page.evaluate(() => document.getElementById("scene").toDataURL());
@@ -417,7 +417,7 @@ const ok = await run({
     }
   },
 
-  async server_restart_is_survived_without_a_hand() {
+  async page_recovers_from_a_server_restart() {
     const { page, leave } = await viewer("/rooms/restart");
     await connected(page);
     await say(page, "before the restart");
@@ -428,7 +428,7 @@ const ok = await run({
     await connected(page, 60_000);
     await say(page, "after the restart");
     await page.locator("#chat .note", { hasText: "started over" }).waitFor();
-    assert.ok((await row(page, "before the restart").count()) >= 1, "what was read stays on the page");
+    assert.ok((await row(page, "before the restart").count()) >= 1, "announcements that were read stay on the page");
     await leave();
   },
 }, async () => {

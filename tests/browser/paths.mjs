@@ -71,7 +71,7 @@ const ok = await run({
     await say(page, "one");
     await say(page, "two");
     assert.equal(await page.inputValue("#text"), "");
-    await eventually("they are on their way", async () => /Sending 2 comments/.test(await page.textContent("#sending")));
+    await eventually("they are being sent", async () => /Sending 2 comments/.test(await page.textContent("#sending")));
     await page.waitForTimeout(5_000); // Long enough for a retry delay, which the event has to end early.
     network.comeUp();
     const back = performance.now();
@@ -120,7 +120,7 @@ const ok = await run({
     network.close();
   },
 
-  async tab_that_is_seen_again_after_a_sleep_finds_out_at_once() {
+  async tab_checks_its_connection_at_once_after_a_sleep() {
     const network = await Network.to(server.port);
     const { page, leave } = await viewer(`${network.origin}/rooms/slept`);
     await connected(page);
@@ -232,11 +232,11 @@ const ok = await run({
     await listed.stop();
   },
 
-  async proxy_that_changes_the_host_is_named_as_the_reason() {
+  async proxy_that_changes_the_host_is_reported() {
     const front = await proxy(server.port, { host: "volley:8080" });
     const { page, leave } = await viewer(`${front.origin}/rooms/reason`);
     await eventually("why", async () => /does not accept pages from http:\/\/127\.0\.0\.1:\d+.*Host.*admission\.origins/.test(await page.textContent("#why")));
-    assert.match(await page.textContent("#state"), /Reconnecting in [3-9]\d s/, "seldom");
+    assert.match(await page.textContent("#state"), /Reconnecting in [3-9]\d s/, "retried rarely");
     await page.setViewportSize({ width: 360, height: 640 });
     await page.screenshot({ path: `${SHOTS}/refused-upgrade.png` });
     assert.ok(await page.locator("#text").isVisible());
@@ -244,7 +244,7 @@ const ok = await run({
     front.close();
   },
 
-  async proxy_that_lets_no_websocket_through_is_named_as_the_reason() {
+  async proxy_that_blocks_websockets_is_reported() {
     for (const upgrade of [200, 400, 502, 504]) {
       const front = await proxy(server.port, { upgrade });
       const { page, leave } = await viewer(`${front.origin}/rooms/reason`);
@@ -255,7 +255,7 @@ const ok = await run({
     }
   },
 
-  async server_that_is_gone_behind_its_proxy_is_named_and_comes_back() {
+  async unreachable_server_behind_a_proxy_is_reported_and_recovers() {
     const [port, adminPort] = await freePorts(2);
     const late = new Server(binary, port, adminPort);
     const front = await proxy(port);
@@ -273,7 +273,7 @@ const ok = await run({
     await late.stop();
   },
 
-  async rooms_that_are_full_are_named_as_the_reason() {
+  async limit_of_rooms_is_reported() {
     const small = new Server(binary, ...(await freePorts(2)), ["--set", "room.rooms_max=1"]);
     await small.start();
     const one = await viewer(`${small.origin}/rooms/one`);
@@ -285,7 +285,7 @@ const ok = await run({
     await small.stop();
   },
 
-  async text_that_could_not_be_sent_comes_back_to_its_author() {
+  async unsent_text_returns_to_its_author() {
     const network = await Network.to(server.port);
     const { page, leave } = await viewer(`${network.origin}/rooms/lost`);
     await connected(page);

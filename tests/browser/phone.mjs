@@ -132,7 +132,7 @@ for (const language of ["en", "zh"]) {
 await keep({
   ...promises,
 
-  async tab_says_what_is_new_and_goes_with_its_panel() {
+  async tab_shows_new_content_and_leaves_with_its_panel() {
     const { page, tick, leave } = await scripted({ options: { viewport: { width: 360, height: 640 }, isMobile: true, hasTouch: true, locale: "en-US" } });
     assert.ok(await page.locator("#tab-pinned").isHidden());
     assert.ok(await page.getByText("Normal", { exact: true }).first().isVisible(), "with nothing on the board, the knobs have the row");

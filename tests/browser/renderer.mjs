@@ -181,7 +181,7 @@ const ok = await run({
     await page.close();
   },
 
-  async returning_to_a_hidden_stage_shows_what_is_said_now() {
+  async hidden_stage_shows_current_comments_on_return() {
     const page = await stage(1280, 720);
     const seen = await page.evaluate(async () => {
       const { Danmaku } = await import("/assets/danmaku.js");
@@ -382,7 +382,7 @@ const ok = await run({
     assert.ok(worst.bytes <= worst.max, `${worst.bytes} of ${worst.max} bytes`);
     assert.equal(worst.below, 0, "pixels below the row");
     assertWhole(worst.counters);
-    assert.ok(worst.counters.cut > 0, "what is cut is counted");
+    assert.ok(worst.counters.cut > 0, "cut texts are counted");
     await page.close();
   },
 

@@ -6,7 +6,7 @@ import { comment, DESK, keep, LI, live, ME, noSideScroll, origin, PHONE, row, sc
 import { eventually } from "./harness.mjs";
 
 await keep({
-  async merged_comment_shows_how_many_it_stands_for_and_three_names() {
+  async merged_comment_shows_its_count_and_three_names() {
     const { page, tick, leave } = await scripted();
     tick([comment("还有吗", { times: 16, names: ["Ann", "Bo", "Cy"] })]);
     await row(page, "还有吗").waitFor();
@@ -21,7 +21,7 @@ await keep({
     await eventually("it flies", async () => (await live(page)) === 1);
     tick([{ raise: { offset, by: 213, times: 214 } }], { skip: 213 });
     await eventually("the list has it", async () => (await row(page, "还有吗").locator(".times").textContent()) === "×214");
-    assert.equal(await row(page, "还有吗").count(), 1, "raised, not said again");
+    assert.equal(await row(page, "还有吗").count(), 1, "raised, not sent again");
     assert.equal(await live(page), 1);
     const badges = () => page.evaluate(() => globalThis.volley.danmaku.badges);
     await eventually("the stage has it", async () => (await badges()).includes("×214"));
@@ -30,7 +30,7 @@ await keep({
     await leave();
   },
 
-  async raise_of_a_comment_that_is_gone_is_only_counted() {
+  async raise_of_an_absent_comment_is_only_counted() {
     const { page, tick, leave } = await scripted({ more: { last: 900 } });
     tick([{ raise: { offset: 5, by: 10, times: 10 } }, comment("after it")], { skip: 10 });
     await row(page, "after it").waitFor();
@@ -48,12 +48,12 @@ await keep({
     assert.match(await page.textContent("#gifts"), /Li.*Rocket/);
     await eventually("one row in the list too", async () => (await page.locator("#chat .gave .times").allTextContents()).join() === "×12");
     tick([{ gift: { user: LI, name: "Rose", count: 3, value: 1 } }]);
-    await eventually("another gift is another row", async () => (await page.locator("#gifts li").count()) === 2);
+    await eventually("a different gift is a separate row", async () => (await page.locator("#gifts li").count()) === 2);
     await eventually("they leave", async () => (await page.locator("#gifts li").count()) === 0, 12_000);
     await leave();
   },
 
-  async information_can_be_read_and_dismissed() {
+  async info_announcement_can_be_read_and_dismissed() {
     const { page, tick, leave } = await scripted();
     tick([{ announcement: { text: "We begin <b>soon</b>" } }]);
     const bar = page.locator(".bar-notice");
@@ -77,7 +77,7 @@ await keep({
     await leave();
   },
 
-  async urgent_announcement_cannot_be_missed_by_somebody_who_types() {
+  async urgent_announcement_is_not_dismissed_by_typing() {
     const { page, tick, leave } = await scripted();
     await page.fill("#text", "half a sent");
     await page.focus("#text");
@@ -150,7 +150,7 @@ await keep({
     await leave();
   },
 
-  async product_card_leads_only_to_safe_addresses() {
+  async product_card_links_only_to_safe_addresses() {
     const { page, tick, leave } = await scripted();
     const card = (data) => ({ custom: { type: "shop.product", data, sticky: true } });
     tick([card({ title: "<img src=x onerror=alert(1)>", price: 39.5, image: "javascript:alert(2)", url: "javascript:alert(3)" })]);
@@ -169,7 +169,7 @@ await keep({
     }), ["https://shop.test/cap", "noopener noreferrer", "_blank", `${origin}/assets/icon.svg`]);
     tick([{ custom: { type: "shop.coupon", data: { title: "Coupon" } } }, card({ price: "no title" }), comment("still here")]);
     await row(page, "still here").waitFor();
-    assert.ok(await page.locator("#shelf").isHidden(), "what is no product card is none");
+    assert.ok(await page.locator("#shelf").isHidden(), "not a product card");
     await leave();
   },
 
@@ -197,7 +197,7 @@ await keep({
     await leave();
   },
 
-  async refused_vote_says_why_and_can_be_tried_again() {
+  async refused_vote_shows_the_reason_and_can_be_retried() {
     const codes = ["poll_closed", null];
     const { page, leave } = await scripted({
       snapshot: { poll: { id: "p2", question: "?", options: ["A", "B"] } },
@@ -215,7 +215,7 @@ await keep({
     await leave();
   },
 
-  async known_person_s_arrival_is_a_light_line() {
+  async arrival_of_a_known_user_is_one_line_on_the_stage() {
     const { page, tick, leave } = await scripted();
     tick([{ enter: { user: { id: "v", name: "Star", role: "vip" } } }]);
     await eventually("seen", async () => /Star is here/.test(await page.textContent("#entrance")));
@@ -241,7 +241,7 @@ await keep({
     await leave();
   },
 
-  async settings_are_shown_where_one_writes() {
+  async settings_are_shown_at_the_comment_box() {
     const { page, tick, heard, leave } = await scripted();
     tick([{ settings: { slow_ms: 30_000, text_max: 20 } }]);
     await eventually("slow mode", async () => /Slow mode: one comment every 30 s/.test(await page.textContent("#rule")));
@@ -274,7 +274,7 @@ await keep({
     await leave();
   },
 
-  async lighter_view_is_asked_for_told_and_kept_over_a_reconnect() {
+  async lighter_view_is_requested_shown_and_kept_after_a_reconnect() {
     const all = await scripted({ answer: ({ rendition }, { say }) => { if (rendition) say({ rendition: { now: rendition, reason: "asked" } }); } });
     const { page, heard, sockets, say, leave } = all;
     await page.click("#honest");
@@ -293,7 +293,7 @@ await keep({
     await leave();
   },
 
-  async own_comment_is_seen_whatever_became_of_it() {
+  async own_comment_is_shown_whatever_its_outcome() {
     const all = await scripted({ more: { last: 10 } });
     const { page, tick, say, heard, leave } = all;
     const [group] = tick([comment("还有吗", { times: 3 })]);
@@ -326,10 +326,10 @@ await keep({
     await leave();
   },
 
-  async less_motion_keeps_badges_still() {
+  async reduced_motion_keeps_badges_still() {
     const { page, tick, leave } = await scripted({ options: { ...DESK, reducedMotion: "reduce" } });
     const [offset] = tick([comment("calm")]);
-    await eventually("it stands", async () => (await live(page)) === 1);
+    await eventually("it is still shown", async () => (await live(page)) === 1);
     tick([{ raise: { offset, by: 8, times: 9 } }], { skip: 8 });
     await eventually("the badge is there", async () => (await page.evaluate(() => globalThis.volley.danmaku.badges)).includes("×9"));
     await page.waitForTimeout(300);

@@ -106,13 +106,13 @@ const ok = await run({
     await leave();
   },
 
-  async own_comment_is_seen_though_it_was_merged() {
+  async own_comment_is_shown_although_it_was_merged() {
     const { page, leave } = await viewer("merge-own");
     const people = await crowd("merge-own", 5);
     await people.say(["前方高能", "前方高能", "前方高能"]);
     await say(page, "前方高能！");
     const own = page.locator("#chat .own");
-    await eventually("as one's own", async () => (await own.count()) === 1);
+    await eventually("marked as own", async () => (await own.count()) === 1);
     await people.leave();
     await leave();
   },
@@ -144,14 +144,14 @@ const ok = await run({
     for (const each of [a, b, c]) await each.leave();
   },
 
-  async information_is_a_bar() {
+  async info_announcement_is_a_bar() {
     const { page, leave } = await viewer("info");
     await events("info", { announcement: { text: "<b>十点</b>开始抽奖" } });
     await page.locator(".bar-notice p", { hasText: "<b>十点</b>开始抽奖" }).waitFor();
     await leave();
   },
 
-  async pinned_notice_is_there_for_newcomers_until_it_is_unpinned() {
+  async newcomers_see_the_pinned_notice_until_it_is_unpinned() {
     const a = await viewer("pin");
     await events("pin", { pin: { text: "全场包邮", user: HOST } });
     await eventually("pinned", async () => (await a.page.textContent("#pinned-text")) === "全场包邮");
@@ -192,7 +192,7 @@ const ok = await run({
     await leave();
   },
 
-  async known_person_s_arrival_is_said() {
+  async arrival_of_a_known_user_is_shown() {
     const { page, leave } = await viewer("enter");
     await events("enter", { enter: { user: { id: "v1", name: "大明星", role: "vip" } } });
     await eventually("seen", async () => /大明星/.test(await page.textContent("#entrance")));
@@ -213,7 +213,7 @@ const ok = await run({
     for (const each of [a, b, c]) await each.leave();
   },
 
-  async settings_are_seen_and_kept_by_the_server() {
+  async settings_are_shown_and_enforced_by_the_server() {
     const { page, leave } = await viewer("settings");
     const people = await crowd("settings", 1);
     await events("settings", { settings: { mute_all: true } });
@@ -240,7 +240,7 @@ const ok = await run({
     await leave();
   },
 
-  async lighter_view_can_be_asked_for() {
+  async lighter_view_can_be_requested() {
     const { page, leave } = await viewer("lite");
     await page.click("#honest");
     await page.getByLabel("A lighter view").check();
@@ -252,7 +252,7 @@ const ok = await run({
     await leave();
   },
 
-  async people_who_were_here_are_counted_about() {
+  async unique_viewers_are_estimated() {
     const people = await crowd("unique", 6);
     const { page, leave } = await viewer("unique");
     await page.click("#honest");

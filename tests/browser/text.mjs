@@ -6,7 +6,7 @@ import { comment, keep, noSideScroll, PHONE, row, scripted, SHOTS } from "./by-h
 import { eventually } from "./harness.mjs";
 
 await keep({
-  async right_to_left_text_keeps_its_order_and_leaves_the_line_s_alone() {
+  async right_to_left_text_does_not_change_the_line_around_it() {
     const he = "(מחיר: 50 ₪)";
     const name = "דנה (חדשה)";
     const { page, tick, leave } = await scripted({ snapshot: {
@@ -71,7 +71,7 @@ await keep({
     await leave();
   },
 
-  async length_is_counted_as_the_server_counts_it() {
+  async length_is_counted_by_the_servers_rules() {
     const { page, heard, leave } = await scripted({ snapshot: { settings: { text_max: 20, allowed: ["comment"] } } });
     for (const [text, length] of [["e\u0301".repeat(20), 20], ["a".repeat(10) + "   ".repeat(9) + "b".repeat(9), 20], ["👩".repeat(20), 20]]) {
       await page.fill("#text", text);

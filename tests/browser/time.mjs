@@ -31,7 +31,7 @@ await keep({
     }
   },
 
-  async urgent_ones_that_wait_are_not_shown_when_their_time_is_over() {
+  async expired_urgent_announcements_are_not_shown() {
     const { page, tick, leave } = await scripted();
     const now = Date.now();
     const urgent = (text, until) => ({ announcement: { text, level: "urgent", until } });
@@ -45,7 +45,7 @@ await keep({
     await leave();
   },
 
-  async tab_that_comes_back_shows_what_is_said_now() {
+  async tab_shows_current_comments_after_being_hidden() {
     const { page, tick, leave } = await scripted();
     const hide = (hidden) => page.evaluate((is) => {
       Object.defineProperty(document, "hidden", { configurable: true, get: () => is });
@@ -61,7 +61,7 @@ await keep({
     await hide(false);
     const [offset] = tick([comment("said now")]);
     await flies(page, offset);
-    assert.equal(await live(page), 1, "and nothing of what was said meanwhile");
+    assert.equal(await live(page), 1, "and no comment of the time in between");
     await eventually("counted", async () => /30 not shown on the screen/.test(await page.textContent("#honest")));
     await leave();
   },
@@ -99,14 +99,14 @@ await keep({
     await leave();
   },
 
-  async likes_that_did_not_count_are_taken_back() {
+  async likes_that_were_not_counted_are_subtracted() {
     const { page, tick, heard, leave } = await scripted({ snapshot: { likes: 3 } });
     tick([]);
     for (let n = 0; n < 5; n += 1) await page.click("#like");
     assert.equal(await page.textContent("#likes"), "8");
     await eventually("sent", () => heard.some(({ like }) => like));
     tick([], { likes: 4 });
-    await eventually("what the room has", async () => (await page.textContent("#likes")) === "4");
+    await eventually("the total of the room", async () => (await page.textContent("#likes")) === "4");
     await leave();
   },
 });

@@ -32,7 +32,7 @@ test("backoff_stays_between_its_bounds_and_doubles_its_spread", () => {
   }
 });
 
-test("close_codes_tell_whether_to_come_back", () => {
+test("close_codes_decide_whether_to_reconnect", () => {
   for (const code of [1001, 1006, 1008, 1011, 1012, 1013, 4000, 4001, 4002, 4003, 4010, 4011, 4013, 4029, 4499]) {
     assert.equal(sdk.afterClose(code), "retry", String(code));
   }
@@ -41,7 +41,7 @@ test("close_codes_tell_whether_to_come_back", () => {
   }
 });
 
-test("repeated_failures_wait_longer_and_ten_good_seconds_forgive_them", () => {
+test("repeated_failures_wait_longer_until_ten_good_seconds", () => {
   const { client, clock, last, heard, opened } = setUp({ random: 0.5 });
   client.connect();
   for (const wait of [750, 1_000, 1_500, 2_500]) {
@@ -75,7 +75,7 @@ test("bye_hint_replaces_the_backoff", () => {
   assert.notEqual(heard.state.at(-1).retryInMs, 7_400, "a hint is used once");
 });
 
-test("terminal_close_waits_for_a_person", () => {
+test("terminal_close_is_not_retried", () => {
   const { client, clock, last, heard, opened } = connected();
   last().end(4504, "no such room");
   assert.deepEqual(heard.state.at(-1), { state: "disconnected", code: 4504, reason: "no such room", terminal: true });
@@ -85,7 +85,7 @@ test("terminal_close_waits_for_a_person", () => {
   assert.equal(opened.length, 2);
 });
 
-test("connect_cuts_a_wait_short_and_leaves_one_connection", () => {
+test("connect_ends_a_wait_and_keeps_one_connection", () => {
   const { client, clock, last, opened } = connected();
   last().end(1006);
   client.connect();
@@ -110,7 +110,7 @@ test("reconnect_resumes_where_it_was", () => {
   assert.deepEqual(heard.gap, []);
 });
 
-test("what_was_missed_may_come_in_any_number_of_frames", () => {
+test("missed_events_may_arrive_in_any_number_of_frames", () => {
   const { client, last, clock, heard, offsets } = connected({ last: 5 });
   last().end(1006);
   clock.pass(500);
@@ -127,7 +127,7 @@ test("what_was_missed_may_come_in_any_number_of_frames", () => {
   assert.equal(client.position, 2_009);
 });
 
-test("a_resume_that_is_cut_goes_on_at_the_last_page_that_came", () => {
+test("interrupted_resume_continues_at_the_last_page", () => {
   const { last, clock } = connected({ last: 5 });
   last().end(1006);
   clock.pass(500);
@@ -138,7 +138,7 @@ test("a_resume_that_is_cut_goes_on_at_the_last_page_that_came", () => {
   assert.equal(last().url.searchParams.get("after"), "300");
 });
 
-test("failed_resume_says_so_and_never_looks_whole", () => {
+test("failed_resume_is_reported_and_never_looks_complete", () => {
   const { last, clock, heard, offsets } = connected({ last: 5 });
   last().end(1006);
   clock.pass(500);
@@ -162,7 +162,7 @@ test("new_epoch_starts_over_at_any_offset", () => {
   assert.equal(client.position, 3);
 });
 
-test("frame_that_overlaps_skips_what_is_known", () => {
+test("frame_that_overlaps_skips_known_events", () => {
   const { last, heard, offsets } = connected({ last: 10 });
   last().say(frame(10, 13, [11, 12, 13]));
   last().say(frame(11, 15, [12, 13, 14, 15]));
@@ -171,7 +171,7 @@ test("frame_that_overlaps_skips_what_is_known", () => {
   assert.deepEqual(heard.gap, []);
 });
 
-test("frame_that_skips_ahead_reports_the_hole", () => {
+test("frame_that_skips_ahead_reports_a_gap", () => {
   const { client, last, heard, offsets } = connected({ last: 10 });
   last().say(frame(20, 22, [21, 22]));
   assert.deepEqual(heard.gap, [{ from: 10, to: 20, reason: "hole" }]);
@@ -179,7 +179,7 @@ test("frame_that_skips_ahead_reports_the_hole", () => {
   assert.equal(client.position, 22);
 });
 
-test("heartbeat_ahead_of_us_reports_the_hole", () => {
+test("heartbeat_ahead_of_the_position_reports_a_gap", () => {
   const { last, heard } = connected({ last: 10 });
   last().say({ heartbeat: { last: 10, at: 1 } });
   assert.deepEqual(heard.gap, []);
@@ -187,7 +187,7 @@ test("heartbeat_ahead_of_us_reports_the_hole", () => {
   assert.deepEqual(heard.gap, [{ from: 10, to: 12, reason: "hole" }]);
 });
 
-test("announced_gap_is_told_once_and_the_next_frame_continues", () => {
+test("announced_gap_is_reported_once_and_the_next_frame_continues", () => {
   const { last, heard, offsets } = connected({ last: 700 });
   last().say({ gap: { from: 700, to: 812, reason: "slow" } });
   last().say(frame(812, 813, [813]));
@@ -195,14 +195,14 @@ test("announced_gap_is_told_once_and_the_next_frame_continues", () => {
   assert.deepEqual(offsets(), [813]);
 });
 
-test("ledger_and_counters_are_told", () => {
+test("ledger_and_counters_are_reported", () => {
   const { last, heard } = connected();
   last().say(frame(0, 30, [1], { likes: 7, online: 3, unique: 5, shed: { normal: 29 } }));
   assert.deepEqual(heard.ledger, [{ shown: 1, total: 30, merged: {}, shed: { normal: 29 }, origin: "live" }]);
   assert.deepEqual(heard.counters.at(-1), { likes: 7, online: 3, unique: 5 });
   last().say(frame(30, 30, [], { likes: 8, online: 2 }));
   assert.deepEqual(heard.counters.at(-1), { likes: 8, online: 2, unique: 5 }, "an estimate that did not change stands");
-  assert.equal(heard.ledger.length, 1, "counters alone are no stretch of the log");
+  assert.equal(heard.ledger.length, 1, "a frame with only counters covers no stretch of the log");
 });
 
 test("send_resolves_with_the_offset", async () => {
@@ -235,13 +235,13 @@ test("refusal_rejects_its_own_comment", async () => {
   await assert.rejects(third, { code: "too_long", temporary: false, retryAfterMs: undefined });
 });
 
-test("refusal_of_nothing_in_particular_is_an_event", () => {
+test("refusal_without_an_id_is_an_event", () => {
   const { last, heard } = connected();
   last().say({ error: { code: "rate_limited", message: "too many likes", retry_after_ms: 100 } });
   assert.equal(heard.error[0].code, "rate_limited");
 });
 
-test("guest_key_is_the_callers_if_it_is_one", () => {
+test("valid_guest_key_of_the_caller_is_used", () => {
   const protocols = (guestKey) => {
     const { FakeSocket, opened } = fakeSockets();
     new sdk.VolleyClient("ws://h.test/", { guestKey, WebSocket: FakeSocket, setTimeout: () => 0 }).connect();
@@ -259,7 +259,7 @@ test("likes_are_cut_to_what_one_message_may_carry", () => {
   assert.deepEqual(last().sent, [{ like: { count: 100 } }, { like: { count: 100 } }, { like: { count: 50 } }]);
 });
 
-test("events_say_how_late_they_are_by_the_servers_clock", () => {
+test("events_have_their_delay_by_the_servers_clock", () => {
   const { last, clock, heard } = connected();
   last().say(frame(0, 1, [1], { at: 1_000_000 }));
   clock.pass(30_000); // The page was frozen, and now processes the messages of that time.
@@ -268,7 +268,7 @@ test("events_say_how_late_they_are_by_the_servers_clock", () => {
   assert.deepEqual(heard.events.map(({ lateMs }) => lateMs), [0, 29_900, 0]);
 });
 
-test("late_words_of_an_old_connection_change_nothing", () => {
+test("late_messages_of_an_old_connection_change_nothing", () => {
   const { clock, last, opened, offsets, heard } = connected();
   last().end(1006);
   clock.pass(500);
@@ -280,7 +280,7 @@ test("late_words_of_an_old_connection_change_nothing", () => {
   assert.equal(heard.state.length, states);
 });
 
-test("unknown_messages_are_ignored_and_nonsense_reconnects", () => {
+test("unknown_messages_are_ignored_and_invalid_ones_reconnect", () => {
   const { last, heard, clock, opened } = connected();
   last().say({ poll: { question: "?" } });
   assert.equal(heard.error.length, 0);

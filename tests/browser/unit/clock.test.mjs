@@ -12,7 +12,7 @@ function setUp() {
   return { monotonic, clock: new ServerClock(() => monotonic.now) };
 }
 
-test("nothing_is_past_before_the_server_told_its_time", () => {
+test("nothing_is_past_before_the_first_server_time", () => {
   const { clock } = setUp();
   assert.equal(clock.now, null);
   assert.equal(clock.isPast(1), false);
@@ -29,10 +29,10 @@ test("late_messages_do_not_turn_the_clock_back", () => {
   assert.equal(clock.now, NOON + 10_000);
   assert.equal(clock.age(NOON + 4_000), 6_000);
   assert.ok(clock.isPast(NOON + 10_000) && !clock.isPast(NOON + 10_001));
-  assert.equal(clock.isPast(undefined), false, "what has no end stands");
+  assert.equal(clock.isPast(undefined), false, "without an end it stays");
 });
 
-test("machine_that_slept_is_set_right_by_the_next_message", () => {
+test("next_message_corrects_the_clock_after_a_sleep", () => {
   const { clock, monotonic } = setUp();
   clock.heard(NOON);
   monotonic.now += 1_000; // An hour in which the monotonic clock advanced by one second.
@@ -40,7 +40,7 @@ test("machine_that_slept_is_set_right_by_the_next_message", () => {
   assert.equal(clock.now, NOON + 3_600_000);
 });
 
-test("server_whose_clock_was_set_back_is_believed_within_a_minute", () => {
+test("server_clock_that_was_set_back_is_followed_within_a_minute", () => {
   const { clock, monotonic } = setUp();
   let at = NOON + 3_600_000;
   clock.heard(at);

@@ -66,7 +66,7 @@ test("moving_comments_cross_the_whole_stage_in_their_time", () => {
   }
 });
 
-test("full_row_takes_the_next_one_as_soon_as_there_is_room", () => {
+test("full_row_accepts_the_next_comment_when_space_is_free", () => {
   const lanes = new Lanes();
   lanes.resize(1000, 1);
   const wish = { width: 200, rows: 1, durationMs: 8000, gap: 10, usable: 1 };
@@ -114,7 +114,7 @@ test("top_fills_from_the_top_and_bottom_from_the_bottom", () => {
   assert.deepEqual(rows, [0, 1, 5, 4]);
 });
 
-test("found_but_untaken_way_occupies_nothing", () => {
+test("unreserved_way_occupies_nothing", () => {
   const lanes = new Lanes();
   lanes.resize(800, 1);
   const wish = { width: 100, rows: 1, now: 0, durationMs: 4000, usable: 1, gap: 1 };

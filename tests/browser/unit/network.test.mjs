@@ -33,7 +33,7 @@ test("unanswered_comments_are_sent_again_after_a_reconnect_by_the_same_guest", a
   assert.deepEqual(last().sent, [], "what is answered is not sent again");
 });
 
-test("comment_is_unknown_when_the_client_may_not_come_back", async () => {
+test("comment_outcome_is_unknown_after_a_terminal_close", async () => {
   const { client, last } = connected();
   const sent = client.send("hi");
   last().end(4503);
@@ -41,7 +41,7 @@ test("comment_is_unknown_when_the_client_may_not_come_back", async () => {
   await assert.rejects(client.send("later"), { code: "not_connected" });
 });
 
-test("unanswered_comment_is_given_up_after_a_while", async () => {
+test("unanswered_comment_is_rejected_after_a_timeout", async () => {
   const { client, clock, last } = connected();
   const sent = client.send("hi");
   const { comment: { id } } = last().sent[0];
@@ -61,7 +61,7 @@ test("waiting_comments_are_bounded", async () => {
   for (const each of waiting) await assert.rejects(each, { code: "unknown_outcome" });
 });
 
-test("nothing_is_taken_by_a_client_that_was_not_told_to_connect", async () => {
+test("client_without_connect_rejects_comments", async () => {
   const { client, opened } = setUp();
   await assert.rejects(client.send("hi"), { code: "not_connected" });
   assert.equal(client.like(1), false);
@@ -70,7 +70,7 @@ test("nothing_is_taken_by_a_client_that_was_not_told_to_connect", async () => {
   assert.equal(opened.length, 0);
 });
 
-test("what_is_said_without_a_connection_waits_for_the_next_in_its_order", async () => {
+test("comments_without_a_connection_wait_in_order", async () => {
   const { client, clock, last } = setUp();
   client.connect();
   const before = client.send("before the first welcome");
@@ -98,7 +98,7 @@ test("what_is_said_without_a_connection_waits_for_the_next_in_its_order", async 
   assert.equal(last().sent.length, 7, "then at once again");
 });
 
-test("what_waited_is_tried_again_when_it_is_refused_for_a_moment", async () => {
+test("waiting_comments_are_sent_again_after_a_temporary_refusal", async () => {
   const { client, clock, last } = connected();
   const refuse = (code, more = {}) => last().say({ error: { id: last().sent.at(-1).comment.id, code, message: code, ...more } });
   last().end(1006);
@@ -121,7 +121,7 @@ test("what_waited_is_tried_again_when_it_is_refused_for_a_moment", async () => {
   assert.deepEqual(last().sent.map(({ comment }) => comment.text), ["one", "one", "two", "two", "three"]);
 });
 
-test("comment_that_never_left_says_so", async () => {
+test("comment_that_was_never_sent_is_reported_so", async () => {
   const { client, clock, last } = connected();
   last().end(1006);
   const sent = client.send("hi");
@@ -129,7 +129,7 @@ test("comment_that_never_left_says_so", async () => {
   await assert.rejects(sent, { code: "not_sent", temporary: true });
 });
 
-test("silence_is_asked_about_and_means_a_dead_path", () => {
+test("silence_causes_a_ping_and_then_a_reconnect", () => {
   const { clock, last, heard, opened } = connected();
   clock.pass(19_999);
   last().say({ heartbeat: { last: 0, at: 1 } });
@@ -139,7 +139,7 @@ test("silence_is_asked_about_and_means_a_dead_path", () => {
   assert.deepEqual(last().sent, [{ ping: {} }]);
   last().say({ pong: { at: 2 } });
   clock.pass(19_999);
-  assert.equal(opened.length, 1, "an answer keeps it");
+  assert.equal(opened.length, 1, "an answer keeps the connection");
   clock.pass(sdk.PROBE_MS + 1);
   assert.equal(heard.state.at(-1).state, "disconnected");
   assert.equal(opened[0].closedWith, 4003);
@@ -147,7 +147,7 @@ test("silence_is_asked_about_and_means_a_dead_path", () => {
   assert.equal(opened.length, 2);
 });
 
-test("network_that_changed_is_asked_about_at_once_and_shown", () => {
+test("changed_network_causes_a_ping_and_is_shown", () => {
   const { client, clock, last, heard, opened } = connected();
   clock.pass(10_000);
   client.networkChanged();
@@ -171,7 +171,7 @@ test("network_that_changed_is_asked_about_at_once_and_shown", () => {
   return sent;
 });
 
-test("network_that_is_back_ends_every_wait", () => {
+test("recovered_network_ends_every_wait", () => {
   const { client, clock, last, opened } = connected({}, {}, { random: 0.9 });
   for (let n = 0; n < 8; n += 1) { last().end(1006); clock.pass(n < 7 ? 21_000 : 0); }
   const before = opened.length;
@@ -179,19 +179,19 @@ test("network_that_is_back_ends_every_wait", () => {
   assert.equal(opened.length, before + 1, "not after the back-off");
   clock.pass(500);
   client.networkChanged();
-  assert.equal(opened.length, before + 2, "an attempt that began on the old path is left");
+  assert.equal(opened.length, before + 2, "an attempt on the old network is abandoned");
   client.networkChanged();
-  assert.equal(opened.length, before + 2, "a fresh one is not");
+  assert.equal(opened.length, before + 2, "a new attempt is kept");
   clock.pass(sdk.PROBE_MS + 500 + 500);
-  assert.equal(opened.length, before + 3, "unless it hears nothing");
+  assert.equal(opened.length, before + 3, "unless nothing arrives");
   last().say(welcome());
   last().end(4503);
   client.networkChanged();
   clock.pass(3_600_000);
-  assert.equal(opened.length, before + 3, "for good is for good");
+  assert.equal(opened.length, before + 3, "no reconnect after disconnect");
 });
 
-test("comment_into_a_dead_path_is_noticed_and_sent_again", async () => {
+test("comment_on_a_dead_connection_is_sent_again", async () => {
   const { client, clock, last, opened } = connected();
   clock.pass(5_000);
   const sent = client.send("hi");
@@ -204,7 +204,7 @@ test("comment_into_a_dead_path_is_noticed_and_sent_again", async () => {
   assert.deepEqual(await sent, { offset: 1, outcome: "shown" });
 });
 
-test("later_comment_into_a_path_that_died_after_an_earlier_answer_is_noticed_too", () => {
+test("later_comment_on_a_dead_connection_is_noticed_too", () => {
   const { client, clock, last, opened } = connected();
   client.send("answered");
   clock.pass(100);
@@ -214,7 +214,7 @@ test("later_comment_into_a_path_that_died_after_an_earlier_answer_is_noticed_too
   assert.equal(opened.length, 2);
 });
 
-test("slow_answer_of_a_server_that_speaks_is_no_dead_path", () => {
+test("slow_answer_of_an_active_server_is_not_a_dead_connection", () => {
   const { client, clock, last, opened } = connected();
   client.send("hi");
   for (let n = 0; n < 20; n += 1) { clock.pass(1_000); last().say(frame(0, 0)); }
@@ -222,7 +222,7 @@ test("slow_answer_of_a_server_that_speaks_is_no_dead_path", () => {
   assert.equal(opened.length, 1);
 });
 
-test("no_welcome_in_time_means_try_again", () => {
+test("late_welcome_causes_a_retry", () => {
   const { client, clock, opened } = setUp();
   client.connect();
   clock.pass(sdk.CONNECT_TIMEOUT_MS + 500);
@@ -235,11 +235,11 @@ const refusal = (code, status, message = code, headers = {}) => (
 /** Waits until the answer to an inquiry has arrived. */
 const settled = () => new Promise((resolve) => { setImmediate(resolve); });
 
-test("failed_upgrade_is_asked_about_and_the_reason_is_told", async () => {
+test("failed_upgrade_causes_an_inquiry_and_reports_the_reason", async () => {
   const { asked, client, clock, last, heard, opened } = setUp({ why: refusal("forbidden_origin", 403) });
   client.connect();
   last().end(1006);
-  assert.equal(heard.state.at(-1).retryInMs, 500, "no wait for the reason");
+  assert.equal(heard.state.at(-1).retryInMs, 500, "the reason causes no wait");
   await settled();
   assert.equal(asked[0], "http://h.test/v1/rooms/demo/ws?check=1");
   assert.deepEqual(heard.state.at(-1), {
@@ -257,7 +257,7 @@ test("failed_upgrade_is_asked_about_and_the_reason_is_told", async () => {
   assert.equal(asked.length, 1, "a connection that was open needs no reason");
 });
 
-test("server_that_is_full_is_asked_seldom_and_waited_for_as_it_says", async () => {
+test("full_server_is_asked_rarely_and_its_delay_is_kept", async () => {
   const { asked, client, clock, last, heard } = setUp({ why: refusal("overloaded", 503, "full", { "retry-after": "7" }) });
   client.connect();
   for (let n = 0; n < 16; n += 1) {
@@ -269,7 +269,7 @@ test("server_that_is_full_is_asked_seldom_and_waited_for_as_it_says", async () =
   assert.equal(asked.length, 5, "after 1, 2, 4, 8 and 16");
 });
 
-test("hopeless_address_is_not_tried_again", async () => {
+test("permanent_refusal_is_not_retried", async () => {
   const { client, clock, last, heard, opened } = setUp({ why: refusal("bad_room", 400, "no room") });
   client.connect();
   const told = assert.rejects(client.send("hi"), { code: "not_sent" });
@@ -282,7 +282,7 @@ test("hopeless_address_is_not_tried_again", async () => {
   assert.equal(opened.length, 1);
 });
 
-test("way_that_lets_no_websocket_through_is_believed_when_it_stays", async () => {
+test("blocked_websockets_are_reported_after_several_failures", async () => {
   const { client, clock, last, heard } = setUp({ why: { status: 200, body: "{\"ok\":true}" } });
   client.connect();
   const codes = [];
@@ -295,7 +295,7 @@ test("way_that_lets_no_websocket_through_is_believed_when_it_stays", async () =>
   assert.deepEqual(codes, [undefined, undefined, undefined, "blocked"]);
 });
 
-test("answers_that_are_not_the_servers_are_a_proxys", async () => {
+test("answers_from_elsewhere_are_attributed_to_a_proxy", async () => {
   for (const [why, code] of [
     [{ status: 502, body: "<html>Bad Gateway</html>" }, "proxy"], [{ status: 404, body: "" }, "proxy"],
     [{ status: 200, body: "<!doctype html>" }, "proxy"], [{ status: 200, body: "{\"error\":7}" }, "proxy"], [{ status: 500, body: "null" }, "proxy"],
@@ -310,7 +310,7 @@ test("answers_that_are_not_the_servers_are_a_proxys", async () => {
   }
 });
 
-test("address_that_no_websocket_can_have_is_said_and_not_tried_again", () => {
+test("invalid_websocket_address_is_reported_and_not_retried", () => {
   const { clock, client, heard } = setUp();
   const changes = [];
   const broken = new sdk.VolleyClient("wss://h.test/", {

@@ -23,7 +23,7 @@ test("client_is_under_14_kb_gzipped", () => {
   assert.ok(bytes < 14_000, `${bytes} bytes`);
 });
 
-test("pages_ask_nobody_else_and_carry_no_inline_code", () => {
+test("pages_make_no_foreign_requests_and_have_no_inline_code", () => {
   for (const page of pages) {
     const html = read(page);
     assert.doesNotMatch(html, /(src|href)="(?!(\.\.\/)?(assets|rooms)\/|\.\.\/")/, `${page}: an address elsewhere, or one from the root`);
@@ -37,7 +37,7 @@ test("pages_ask_nobody_else_and_carry_no_inline_code", () => {
   }
 });
 
-test("scripts_have_no_way_from_text_to_markup", () => {
+test("scripts_never_turn_text_into_markup", () => {
   for (const asset of assets.filter((name) => name.endsWith(".js"))) {
     assert.doesNotMatch(
       read(asset), /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|createContextualFragment|DOMParser|srcdoc/, asset,
@@ -45,19 +45,19 @@ test("scripts_have_no_way_from_text_to_markup", () => {
   }
 });
 
-test("both_languages_have_the_same_words_and_the_same_blanks", () => {
+test("both_languages_have_the_same_keys_and_parameters", () => {
   assert.deepEqual(Object.keys(WORDS.zh).sort(), Object.keys(WORDS.en).sort());
   const blanks = (word) => (word.match(/\{\w+\}/g) ?? []).sort();
   for (const key of Object.keys(WORDS.en)) assert.deepEqual(blanks(WORDS.zh[key]), blanks(WORDS.en[key]), key);
 });
 
-test("every_word_that_a_page_names_exists", () => {
+test("every_text_key_of_a_page_exists", () => {
   for (const page of pages) {
     for (const [, key] of read(page).matchAll(/data-t(?:-label|-placeholder)?="([^"]+)"/g)) assert.ok(key in WORDS.en, `${page}: ${key}`);
   }
 });
 
-test("language_follows_the_wish_and_then_the_browser", () => {
+test("language_follows_the_parameter_and_then_the_browser", () => {
   assert.equal(pick(null, ["zh-TW", "en"]), "zh");
   assert.equal(pick(null, ["de", "en-GB", "zh"]), "en");
   assert.equal(pick("zh", ["en"]), "zh");

@@ -37,7 +37,7 @@ const with_ = (prev, last, events, more = {}) => frame(prev, last, [], { events,
 const comment = (offset, times) => ({ offset, comment: { user: YOU, text: "a", ...(times ? { times } : {}) } });
 const POLL = { id: "p1", question: "?", options: ["A", "B"] };
 
-test("raises_are_told_beside_the_events_and_make_no_hole", () => {
+test("raises_are_reported_separately_and_make_no_gap", () => {
   const { heard, last, client } = connected({ last: 10 });
   const raise = { offset: 3, by: 16, times: 230 };
   last().say(with_(10, 30, [comment(12), { raise }]));
@@ -78,7 +78,7 @@ test("board_follows_the_frames", () => {
   assert.deepEqual(client.board.tally.votes, [2, 1], "the result stays");
 });
 
-test("a_new_poll_begins_at_nothing", () => {
+test("new_poll_begins_without_votes", () => {
   const { client, last } = connected({}, { poll: POLL, tally: { id: "p1", votes: [4, 4], open: true } });
   last().say(with_(0, 1, [{ offset: 1, poll: { id: "p2", question: "!", options: ["A", "B", "C"] } }], { tallies: [{ id: "p1", votes: [5, 4], open: false }] }));
   assert.deepEqual(client.board.tally, { id: "p2", votes: [0, 0, 0], open: true });
@@ -99,7 +99,7 @@ test("resume_keeps_the_board_and_a_fresh_welcome_replaces_it", () => {
   assert.ok(heard.board.at(-1).fresh);
 });
 
-test("events_that_are_known_do_not_move_the_board_back", () => {
+test("known_events_do_not_change_the_board", () => {
   const { client, last } = connected();
   last().say(with_(0, 2, [{ offset: 1, pin: { text: "one" } }, { offset: 2, pin: { text: "two" } }]));
   last().say(with_(0, 1, [{ offset: 1, pin: { text: "one" } }]));
@@ -114,7 +114,7 @@ test("settings_change_only_what_they_name", () => {
   assert.equal(heard.events.at(-1).tickMs, 200);
 });
 
-test("announcements_leave_when_the_server_s_clock_says_so", () => {
+test("announcements_end_by_the_servers_clock", () => {
   const { client, last } = connected({}, { announcements: [{ text: "a", until: 500 }, { text: "b", until: 900 }] });
   last().say(with_(0, 1, [{ offset: 1, announcement: { text: "now only" } }, ...[1, 2].map((n) => ({ offset: 1 + n, announcement: { text: `c${n}`, until: 800 } }))], { at: 600 }));
   assert.deepEqual(client.board.announcements.map(({ text }) => text), ["b", "c1", "c2"]);
@@ -144,14 +144,14 @@ test("vote_is_acknowledged_by_its_id_and_sent_again_after_a_reconnect", async ()
   await assert.rejects(refused, { code: "no_such_option" });
 });
 
-test("ack_tells_what_it_was_folded_into", async () => {
+test("ack_names_the_comment_it_was_merged_into", async () => {
   const { client, last } = connected();
   const sent = client.send("hi");
   last().say({ ack: { id: last().sent[0].comment.id, offset: 9, outcome: "merged", into: 3 } });
   assert.deepEqual(await sent, { offset: 9, outcome: "merged", into: 3 });
 });
 
-test("rendition_is_asked_for_now_and_at_every_connection", () => {
+test("rendition_is_requested_now_and_on_every_connection", () => {
   const { client, last, reconnect, heard, opened } = connected();
   assert.equal(opened[0].url.searchParams.get("rendition"), null);
   client.ask("lite");
@@ -168,7 +168,7 @@ test("rendition_is_asked_for_now_and_at_every_connection", () => {
   assert.equal(other.opened[0].url.searchParams.get("rendition"), "full");
 });
 
-test("own_comments_are_shown_once_whichever_word_comes_first", () => {
+test("own_comments_are_shown_once_in_any_order_of_messages", () => {
   const shown = [];
   const own = new Own((unseen) => shown.push(unseen));
   const ack = (offset, outcome, into) => own.acknowledged(`text ${offset}`, {}, { offset, outcome, into });
@@ -213,7 +213,7 @@ test("pace_is_over_the_last_seconds_only", () => {
   assert.deepEqual(pace.rates(20_000), { shown: 0, total: 0 });
 });
 
-test("only_product_cards_become_cards_and_only_safe_addresses_lead_away", () => {
+test("only_product_cards_are_shown_and_only_safe_addresses_linked", () => {
   const base = "http://shop.test:8080/rooms/demo";
   const of = (data, type = "shop.product") => productOf({ type, data }, base);
   assert.deepEqual(of({ title: " Cup ", price: 12, image: "/cup.png", url: "https://a.test/x?y" }), {
@@ -228,7 +228,7 @@ test("only_product_cards_become_cards_and_only_safe_addresses_lead_away", () => 
   assert.equal(safeAddress("//other.test/x", "https://shop.test/"), "https://other.test/x", "TLS by the page's own");
 });
 
-test("gifts_of_one_combo_are_one_and_others_stand_for_themselves", () => {
+test("gifts_of_one_combo_share_a_row", () => {
   const gift = { user: YOU, name: "Rose", count: 3, value: 1 };
   assert.deepEqual(counted(5, gift), { key: "gift 5", who: "guest", gift: "Rose", total: 3 });
   assert.equal(counted(5, { ...gift, combo: "k", total: 9 }).key, counted(6, { ...gift, combo: "k", total: 12 }).key);
