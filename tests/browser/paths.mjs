@@ -263,7 +263,7 @@ const ok = await run({
     const { page, leave } = await viewer(`${front.origin}/rooms/reason`);
     await connected(page);
     late.kill();
-    await eventually("why", async () => /a proxy in front of it returned 502/.test(await page.textContent("#why")), 15_000);
+    await eventually("why", async () => /A proxy in front of the server returned 502/.test(await page.textContent("#why")), 15_000);
     await late.start();
     await page.click("#retry");
     await connected(page);
