@@ -1,28 +1,28 @@
-//! What was measured, as Markdown that goes into docs/benchmarks.md as it is.
+//! The measurements as Markdown tables for docs/benchmarks.md.
 
 use super::contest::Row;
 use super::pair::Outcome;
 use super::plan::{Cell, Load, Plan};
 use std::fmt::Write;
 
-/// A core that is busier than this has no rest to be measured in: latencies and ratios are those of a full core.
+/// A core that is busier than this counts as full: latencies and ratios are then those of a full core.
 const FULL: f64 = 0.9;
 
 pub fn title(plan: &Plan) -> String {
     format!(
-        "Fan-out: medians (lowest–highest) of {} rounds of {:.1} s, the contestants in turns; about {:.0} minutes.\n",
+        "Fan-out: medians (lowest–highest) of {} rounds of {:.1} s, the contestants alternate; about {:.0} minutes.\n",
         plan.rounds,
         plan.burst.as_secs_f64(),
         (plan.takes().as_secs_f64() / 60.0).ceil()
     )
 }
 
-/// What the reader can do, from what it did in a flood.
+/// The reader's capacity, calculated from its load in a flood.
 pub fn capacity(cell: Cell, join: usize, flood: &Outcome) -> String {
     let by_load = |rate: f64| rate / flood.reader.max(0.001);
     format!(
         "reader, flooded with {} bytes × {join} per send by {} sockets: {:.2} GB/s in {:.0} k reads/s at {:.0} % of its core \
-         (sending core {:.0} %); that is room for {:.1} GB/s or {:.0} k reads/s",
+         (sending core {:.0} %). Its capacity is {:.1} GB/s or {:.0} k reads/s.",
         cell.bytes,
         grouped(cell.viewers),
         flood.deliveries_per_s * cell.bytes as f64 / 1e9,
@@ -34,55 +34,78 @@ pub fn capacity(cell: Cell, join: usize, flood: &Outcome) -> String {
     )
 }
 
+/// One table for paced loads and one for unbounded ones; each cell has one figure.
 pub fn rows(rows: &[Row]) -> String {
-    let mut out = String::from(
-        "\n| viewers | bytes | load | floor | Volley | Volley ÷ floor | sending core | reader | |\n|---|---|---|---|---|---|---|---|---|\n",
-    );
-    for row in rows {
-        let Cell { viewers, bytes, load } = row.cell;
-        let (load, shown): (String, fn(&[Outcome]) -> String) = match load {
-            Load::Paced(fps) => {
-                (format!("{fps} frames/s"), |of| format!("{} µs", spread(of, |o| o.us_per_delivery, 1.0, 2)))
-            }
-            Load::Unbounded => {
-                ("unbounded".into(), |of| format!("{} k/s", spread(of, |o| o.deliveries_per_s, 1e-3, 0)))
-            }
-        };
-        let ratios = ratios(row);
-        let percent = |of: &[Outcome], get: fn(&Outcome) -> f64| median(of, get) * 100.0;
-        writeln!(
-            out,
-            "| {} | {} | {load} | {} | {} | **{:.3}** ({:.3}–{:.3}) | {:.0} · {:.0} % | {:.0} · {:.0} % | {} |",
-            grouped(viewers),
-            grouped(bytes),
-            shown(&row.floor),
-            shown(&row.volley),
-            middle(ratios.clone()),
-            ratios.iter().copied().fold(f64::MAX, f64::min),
-            ratios.iter().copied().fold(0.0, f64::max),
-            percent(&row.floor, |o| o.core),
-            percent(&row.volley, |o| o.core),
-            percent(&row.floor, |o| o.reader),
-            percent(&row.volley, |o| o.reader),
-            marks(row),
-        )
-        .expect("a String takes all");
+    const PACED: &[&str] = &["viewers", "bytes", "frames/s", "floor", "Volley", "Volley ÷ floor"];
+    const UNBOUNDED: &[&str] = &[
+        "viewers",
+        "bytes",
+        "floor",
+        "Volley",
+        "Volley ÷ floor",
+        "frames per send, floor",
+        "frames per send, Volley",
+        "CPU, floor",
+        "CPU, Volley",
+    ];
+    const BUSY: &[&str] = &["core, floor", "core, Volley", "reader, floor", "reader, Volley", "note"];
+    let mut out = String::new();
+    for (is_paced, head) in [(true, PACED), (false, UNBOUNDED)] {
+        let rows: Vec<&Row> = rows.iter().filter(|row| row.cell.load.is_paced() == is_paced).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let head = [head, BUSY].concat();
+        writeln!(out, "\n| {} |\n|{}", head.join(" | "), "---|".repeat(head.len())).expect("a String takes all");
+        for row in rows {
+            writeln!(out, "| {} |", cells(row).join(" | ")).expect("a String takes all");
+        }
     }
     out
 }
 
-/// Whether the figures are reached: the worst row of those that count for each.
+fn cells(row: &Row) -> Vec<String> {
+    let Cell { viewers, bytes, load } = row.cell;
+    let both = |show: fn(&[Outcome]) -> String| [show(&row.floor), show(&row.volley)];
+    let ratios = ratios(row);
+    let ratio = format!(
+        "**{:.3}** ({:.3}–{:.3})",
+        middle(ratios.clone()),
+        ratios.iter().copied().fold(f64::MAX, f64::min),
+        ratios.iter().copied().fold(0.0, f64::max)
+    );
+    let mut cells = vec![grouped(viewers), grouped(bytes)];
+    match load {
+        Load::Paced(fps) => {
+            cells.push(fps.to_string());
+            cells.extend(both(|of| format!("{} µs", spread(of, |o| o.us_per_delivery, 1.0, 2))));
+            cells.push(ratio);
+        }
+        Load::Unbounded => {
+            cells.extend(both(|of| format!("{} k/s", spread(of, |o| o.deliveries_per_s, 1e-3, 0))));
+            cells.push(ratio);
+            cells.extend(both(|of| format!("{:.1}", median(of, |o| o.frames_per_send))));
+            cells.extend(both(|of| format!("{} µs", spread(of, |o| o.us_per_delivery, 1.0, 2))));
+        }
+    }
+    cells.extend(both(|of| format!("{:.0} %", median(of, |o| o.core) * 100.0)));
+    cells.extend(both(|of| format!("{:.0} %", median(of, |o| o.reader) * 100.0)));
+    cells.push(marks(row));
+    cells
+}
+
+/// Whether the goals are reached: the worst row for each goal.
 pub fn verdict(rows: &[Row]) -> String {
     let is_free = |row: &&Row| median(&row.floor, |o| o.core) < FULL && median(&row.volley, |o| o.core) < FULL;
     let paced = rows.iter().filter(|row| row.cell.load.is_paced()).filter(is_free).map(|row| middle(ratios(row)));
     let unbounded = rows.iter().filter(|row| !row.cell.load.is_paced()).map(|row| middle(ratios(row)));
     let mut out = String::new();
     if let Some(worst) = paced.reduce(f64::max) {
-        writeln!(out, "CPU per delivery, core under 90 % busy: at most {worst:.3} × the floor (to reach: 1.05)")
+        writeln!(out, "CPU per delivery, core under 90 % busy: at most {worst:.3} × the floor (goal: 1.05)")
             .expect("a String takes all");
     }
     if let Some(worst) = unbounded.reduce(f64::min) {
-        writeln!(out, "deliveries/s, unbounded: at least {worst:.3} × the joining floor (to reach: 0.95)")
+        writeln!(out, "deliveries/s, unbounded: at least {worst:.3} × the joining floor (goal: 0.95)")
             .expect("a String takes all");
     }
     let memory: Vec<String> = rows
@@ -102,25 +125,19 @@ fn ratios(row: &Row) -> Vec<f64> {
     row.volley.iter().zip(&row.floor).map(|(volley, floor)| get(volley) / get(floor)).collect()
 }
 
-/// What is to be known of a row.
+/// Limits that a row reached, and faults in it.
 fn marks(row: &Row) -> String {
     let mut marks = Vec::new();
-    if [&row.floor, &row.volley].iter().any(|of| median(of, |o| o.reader) >= FULL) {
+    let is_full = |get: fn(&Outcome) -> f64| [&row.floor, &row.volley].iter().any(|of| median(of, get) >= FULL);
+    if is_full(|o| o.reader) {
         marks.push("reader full".to_owned());
     }
-    if row.cell.load.is_paced() {
-        if [&row.floor, &row.volley].iter().any(|of| median(of, |o| o.core) >= FULL) {
-            marks.push("core full".to_owned());
-        }
-    } else {
-        let per_send = |of: &[Outcome]| median(of, |o| o.frames_per_send);
-        marks.push(format!("{:.1} · {:.1} frames per send", per_send(&row.floor), per_send(&row.volley)));
-        let cpu = |of: &[Outcome]| spread(of, |o| o.us_per_delivery, 1.0, 2);
-        marks.push(format!("{} · {} µs CPU", cpu(&row.floor), cpu(&row.volley)));
+    if row.cell.load.is_paced() && is_full(|o| o.core) {
+        marks.push("core full".to_owned());
     }
     let gaps: u64 = row.volley.iter().map(|o| o.gaps).sum();
     if gaps > 0 {
-        marks.push(format!("{gaps} gaps told"));
+        marks.push(format!("{gaps} gaps announced"));
     }
     let wrong: u64 = row.floor.iter().chain(&row.volley).map(|o| o.wrong).sum();
     if wrong > 0 {
