@@ -5,6 +5,7 @@
 use crate::protocol::event::Event;
 use crate::protocol::ids::{ClientId, Epoch, Offset};
 use crate::protocol::kind::Kind;
+use crate::room::core::Core;
 use crate::room::core::window::{IdKey, Mark, Seen};
 
 /// Events of the show's owner, to be stored all or none. Each is a post or a comment of somebody with a role, valid as it is.
@@ -124,7 +125,7 @@ pub enum PostError {
 }
 
 /// What a request needs to know of the room's log.
-pub(super) trait Known {
+pub(super) trait RoomKnowledge {
     /// The log's incarnation.
     fn epoch(&self) -> Epoch;
     /// What is known of an id or key.
@@ -137,4 +138,30 @@ pub(super) trait Known {
     fn open_poll(&self) -> Option<&ClientId>;
     /// Whether a poll of this id was opened before.
     fn had_poll(&self, id: &ClientId) -> bool;
+}
+
+impl RoomKnowledge for Core {
+    fn epoch(&self) -> Epoch {
+        Self::epoch(self)
+    }
+
+    fn seen(&self, mark: &Mark) -> Seen {
+        Self::seen(self, mark)
+    }
+
+    fn knows(&self, key: IdKey) -> bool {
+        Self::knows(self, key)
+    }
+
+    fn may_delete(&self, offset: Offset) -> bool {
+        (1..=self.last()).contains(&offset) && !self.is_no_comment(offset)
+    }
+
+    fn open_poll(&self) -> Option<&ClientId> {
+        self.board().open_poll_id()
+    }
+
+    fn had_poll(&self, id: &ClientId) -> bool {
+        self.board().had_poll(id)
+    }
 }

@@ -5,7 +5,7 @@
 use crate::protocol::event::Event;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::kind::Kind;
-use crate::room::request::{Known, PostError, PostRequest, is_in_time};
+use crate::room::request::{PostError, PostRequest, RoomKnowledge, is_in_time};
 use std::collections::HashSet;
 
 /// The room after the events that were added.
@@ -18,7 +18,7 @@ pub(super) struct Coming<'a, K> {
     deleted: HashSet<Offset>,
 }
 
-impl<'a, K: Known> Coming<'a, K> {
+impl<'a, K: RoomKnowledge> Coming<'a, K> {
     /// The room after `events`, which were found right.
     pub(super) fn of(known: &'a K, events: impl Iterator<Item = &'a Event>) -> Self {
         let (open_poll, polls, deleted) = (known.open_poll(), HashSet::new(), HashSet::new());

@@ -1,10 +1,11 @@
 //! What a room wants done: the actor pushes effects, its home shard carries them out.
 
+use super::guard::Forbidden;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::frame::EncodedFrame;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::local::ConnRef;
-use crate::protocol::message::{Ack, ErrorMessage, ResumeFailure, ServerMessage};
+use crate::protocol::message::{Ack, ErrorMessage, Outcome, ResumeFailure, ServerMessage};
 use crate::room::core::window::Seen;
 use crate::room::request::{PostError, Posted};
 use crate::room::welcome::WelcomeTail;
@@ -73,4 +74,17 @@ pub(super) fn repeated(to: ConnRef, id: ClientId, seen: Seen) -> Effect {
         }
     };
     Effect::Reply { to, message }
+}
+
+/// The answer to an operation that the guard does not let in.
+pub(super) fn forbidden(to: ConnRef, id: Option<ClientId>, why: &Forbidden) -> Effect {
+    let Forbidden { code, text, after_ms } = *why;
+    let retry_after_ms = (after_ms > 0).then_some(after_ms);
+    Effect::Reply { to, message: ServerMessage::Error(ErrorMessage { id, code, message: text.into(), retry_after_ms }) }
+}
+
+/// The answer to a vote that is in the log at `offset`.
+pub(super) fn counted(to: ConnRef, id: ClientId, offset: Offset) -> Effect {
+    let ack = Ack { id, offset, outcome: Outcome::Shown, into: None };
+    Effect::Reply { to, message: ServerMessage::Ack(ack) }
 }

@@ -41,6 +41,39 @@ impl Grid {
     }
 }
 
+/// The grid in force, and the slot of the last frame: at most one frame goes out per slot.
+#[derive(Debug)]
+pub(super) struct FrameSlots {
+    pub(super) grid: Grid,
+    framed: Option<u64>,
+}
+
+impl FrameSlots {
+    pub(super) fn new(grid: Grid) -> Self {
+        Self { grid, framed: None }
+    }
+
+    /// When the next frame may go out at the earliest.
+    pub(super) fn free_from_us(&self) -> u64 {
+        self.framed.map_or(0, |slot| self.grid.start_us(slot + 1))
+    }
+
+    pub(super) fn is_free(&self, slot: u64) -> bool {
+        self.framed.is_none_or(|framed| framed < slot)
+    }
+
+    /// A frame goes out.
+    pub(super) fn take(&mut self, now_us: u64) {
+        self.framed = Some(self.grid.slot(now_us));
+    }
+
+    /// From now on slots are those of `grid`. If there was a frame, it counts as one of the slot that `now_us` lies in.
+    pub(super) fn change(&mut self, grid: Grid, now_us: u64) {
+        self.framed = self.framed.map(|_| grid.slot(now_us));
+        self.grid = grid;
+    }
+}
+
 /// The share of `span_us` that is the room's own: any run of keys lies evenly over it. For what rooms need not do together.
 pub(super) fn spread_us(key: RoomKey, span_us: u64) -> u64 {
     // Keys count up; the golden ratio spreads them (Fibonacci hashing).
@@ -92,6 +125,19 @@ mod tests {
             now = slow.next_us(now);
             assert_eq!(fast.at_or_after_us(now), now, "each point of the slow grid is one of the fast grid");
         }
+    }
+
+    #[test]
+    fn a_slot_has_one_frame_also_when_the_grid_changes() {
+        let grid = |tick_us| Grid::new(RoomKey(0), tick_us, 1);
+        let mut slots = FrameSlots::new(grid(100));
+        assert!(slots.is_free(0) && slots.free_from_us() == 0);
+        slots.change(grid(200), 350);
+        assert!(slots.is_free(0), "there was no frame");
+        slots.take(350);
+        assert!(!slots.is_free(1) && slots.is_free(2) && slots.free_from_us() == 400);
+        slots.change(grid(100), 390);
+        assert!(!slots.is_free(3) && slots.is_free(4) && slots.free_from_us() == 400);
     }
 
     #[test]

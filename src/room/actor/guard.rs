@@ -5,10 +5,13 @@
 //!
 //! Does not know: the log, who waits for an answer, clocks.
 
+use crate::policy::rate::{Gcra, Rate};
 use crate::policy::text;
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::event::{Comment, Role};
+use crate::protocol::event::{Comment, Role, User};
+use crate::protocol::message::VoteRequest;
 use crate::protocol::settings::{Allowed, RoomSettings};
+use crate::room::core::board::Board;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -30,6 +33,10 @@ impl Forbidden {
     }
 }
 
+pub(super) const POLL_CLOSED: Forbidden =
+    Forbidden::new(ErrorCode::PollClosed, "there is no such poll, or it is closed");
+pub(super) const POLL_FULL: Forbidden = Forbidden::new(ErrorCode::PollFull, "the poll counts no more people");
+
 /// See the module's page.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
@@ -39,13 +46,33 @@ pub(super) struct Guard {
     order: VecDeque<(Arc<str>, u64)>,
     /// Users that were forgotten while they would have had to wait.
     forgotten: u64,
+    /// The whole room's.
+    comments: Gcra,
+    likes: Gcra,
+}
+
+/// What a client asks of the room.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Operation<'a> {
+    Comment(&'a Comment),
+    Like,
+    Vote(&'a User, &'a VoteRequest),
 }
 
 impl Guard {
-    /// Whether `comment` may be taken.
-    pub(super) fn comment(&self, settings: &RoomSettings, comment: &Comment, now_us: u64) -> Result<(), Forbidden> {
+    /// Whether the room's settings in force, and the polls on its board, let `what` in.
+    pub(super) fn admits(&self, board: &Board, what: Operation<'_>, now_us: u64) -> Result<(), Forbidden> {
+        let settings = board.timeline().newest();
+        match what {
+            Operation::Comment(comment) => self.comment(settings, comment, now_us),
+            Operation::Like => allows(settings, Allowed::Like),
+            Operation::Vote(user, vote) => vote_in(board, settings, user, vote),
+        }
+    }
+
+    fn comment(&self, settings: &RoomSettings, comment: &Comment, now_us: u64) -> Result<(), Forbidden> {
         let role = comment.user.role;
-        if matches!(role, Role::Moderator | Role::Host) {
+        if is_exempt(role) {
             return Ok(());
         }
         if settings.mute_all {
@@ -68,6 +95,18 @@ impl Guard {
             }
         }
         Ok(())
+    }
+
+    /// Counts one comment towards the room's rate, if there is one. `Err`: in how many milliseconds the next fits.
+    pub(super) fn paces_comment(&mut self, rate: Option<Rate>, now_us: u64) -> Result<(), u64> {
+        let Some(rate) = rate else { return Ok(()) };
+        self.comments.check(rate, now_us, 1).map_err(|wait| wait.ms().unwrap_or(0))
+    }
+
+    /// The same for `count` likes. More than the burst count as the whole burst, so that no message is impossible for ever.
+    pub(super) fn paces_likes(&mut self, rate: Option<Rate>, count: u64, now_us: u64) -> Result<(), u64> {
+        let Some(rate) = rate else { return Ok(()) };
+        self.likes.check(rate, now_us, count.min(u64::from(rate.burst))).map_err(|wait| wait.ms().unwrap_or(0))
     }
 
     /// `comment` was taken.
@@ -93,7 +132,7 @@ impl Guard {
 
     /// Comments that were taken did not get into the log: their authors need not wait to try again.
     pub(super) fn forgive(&mut self) {
-        *self = Self { forgotten: self.forgotten, ..Self::default() };
+        (self.last_us, self.order) = (HashMap::new(), VecDeque::new());
     }
 
     /// How many users were forgotten too early since this was last asked.
@@ -102,14 +141,31 @@ impl Guard {
     }
 }
 
-/// Whether viewers may send such things here.
-pub(super) fn allows(settings: &RoomSettings, what: Allowed) -> Result<(), Forbidden> {
+/// The poll takes votes and has the option. Whether the user's vote still counts, the board knows.
+fn vote_in(board: &Board, settings: &RoomSettings, user: &User, vote: &VoteRequest) -> Result<(), Forbidden> {
+    if !is_exempt(user.role) {
+        allows(settings, Allowed::Vote)?;
+    }
+    let poll = board.open_poll(&vote.poll).ok_or(POLL_CLOSED)?;
+    if usize::from(vote.option) >= poll.options.len() {
+        return Err(Forbidden::new(ErrorCode::NoSuchOption, "the poll does not have that option"));
+    }
+    Ok(())
+}
+
+/// Whether viewers may send such operations here.
+fn allows(settings: &RoomSettings, what: Allowed) -> Result<(), Forbidden> {
     let text = match what {
         Allowed::Comment => "the room takes no comments now",
         Allowed::Like => "the room takes no likes now",
         Allowed::Vote => "the room takes no votes now",
     };
     if settings.allowed.contains(&what) { Ok(()) } else { Err(Forbidden::new(ErrorCode::NotAllowed, text)) }
+}
+
+/// Moderators and the host are bound by no setting.
+fn is_exempt(role: Role) -> bool {
+    matches!(role, Role::Moderator | Role::Host)
 }
 
 fn is_slowed(settings: &RoomSettings, role: Role) -> bool {
@@ -119,6 +175,7 @@ fn is_slowed(settings: &RoomSettings, role: Role) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::ids::ClientId;
     use crate::room::tests::comment;
 
     fn by(role: Role, text: &str) -> Comment {
@@ -136,7 +193,10 @@ mod tests {
     /// What each role is told.
     fn told(guard: &Guard, settings: &RoomSettings, text: &str, now_us: u64) -> [Option<(ErrorCode, u64)>; 5] {
         ALL.map(|role| {
-            guard.comment(settings, &by(role, text), now_us).err().map(|forbidden| (forbidden.code, forbidden.after_ms))
+            let board = Board::new(settings.clone());
+            let comment = by(role, text);
+            let admitted = guard.admits(&board, Operation::Comment(&comment), now_us);
+            admitted.err().map(|forbidden| (forbidden.code, forbidden.after_ms))
         })
     }
 
@@ -149,8 +209,12 @@ mod tests {
         assert_eq!(told(&guard, &muted, "x", 0), refused(ErrorCode::Muted));
         let likes_only = RoomSettings { allowed: [Allowed::Like].into(), ..settings() };
         assert_eq!(told(&guard, &likes_only, "x", 0), refused(ErrorCode::NotAllowed));
-        assert_eq!(allows(&likes_only, Allowed::Like), Ok(()));
-        assert_eq!(allows(&likes_only, Allowed::Vote).unwrap_err().code, ErrorCode::NotAllowed);
+        let board = Board::new(likes_only);
+        assert_eq!(guard.admits(&board, Operation::Like, 0), Ok(()));
+        let vote = VoteRequest { id: None, poll: ClientId::new("p").unwrap(), option: 0 };
+        let votes = |role| guard.admits(&board, Operation::Vote(&by(role, "x").user, &vote), 0).unwrap_err().code;
+        assert_eq!(votes(Role::Vip), ErrorCode::NotAllowed);
+        assert_eq!(votes(Role::Host), ErrorCode::PollClosed, "the setting does not bind the host, the poll does");
         let short = RoomSettings { text_max: 3, ..settings() };
         assert_eq!(told(&guard, &short, "四个字长", 0), refused(ErrorCode::TooLong));
         assert_eq!(told(&guard, &short, "三个字", 0), [None; 5]);

@@ -17,12 +17,14 @@ pub(super) struct LogClock {
     at_us: u64,
     /// What the monotonic clock said then; `None`: the batch is older than this opening of the room.
     seen_us: Option<u64>,
+    /// How far the wall clock was ahead of the monotonic clock when the room last heard both.
+    wall_ahead_us: Option<i64>,
 }
 
 impl LogClock {
     /// For a room whose newest record is of `at_ms`; 0 when it has none.
     pub(super) fn new(at_ms: u64) -> Self {
-        Self { at_us: at_ms.saturating_mul(1_000), seen_us: None }
+        Self { at_us: at_ms.saturating_mul(1_000), seen_us: None, wall_ahead_us: None }
     }
 
     /// What time it is in the log, in milliseconds.
@@ -43,6 +45,16 @@ impl LogClock {
         if at_ms > self.at_us / 1_000 {
             (self.at_us, self.seen_us) = (at_ms.saturating_mul(1_000), Some(now_us));
         }
+    }
+
+    /// The wall clock says `wall_ms`.
+    pub(super) fn heard(&mut self, now_us: u64, wall_ms: u64) {
+        self.wall_ahead_us = Some(wall_ms.saturating_mul(1_000).wrapping_sub(now_us).cast_signed());
+    }
+
+    /// What the wall clock says now, as far as the room heard it; `None` before it first did.
+    pub(super) fn wall_ms(&self, now_us: u64) -> Option<u64> {
+        self.wall_ahead_us.map(|ahead_us| now_us.saturating_add_signed(ahead_us) / 1_000)
     }
 
     fn time_us(&self, now_us: u64, wall_ms: u64) -> u64 {

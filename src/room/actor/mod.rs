@@ -1,12 +1,12 @@
 //! A room's actor: gathers a tick's batch, appends it, applies what the log delivers, frames it.
 //!
-//! It runs on the room's home shard, whenever that calls it, and does no I/O but the log's. Comments and
-//! likes wait here for the tick; at a grid point they go to the log as one batch; what comes back is
-//! applied, acknowledged and framed. At most one batch is in flight: a slow log makes larger batches, not
-//! more of them. At most one frame goes out per slot of the grid.
+//! It runs on the room's home shard and does no I/O but the log's. Operations wait here for the end of the tick; at a grid
+//! point they go to the log as one batch; what comes back is applied, acknowledged and framed. At most one batch is in
+//! flight: a slow log makes larger batches, not more of them. At most one frame goes out per slot of the grid.
 //!
 //! Does not know: sockets, shards, tokio, configuration files, how a message reaches a connection.
 
+mod audience;
 mod batch;
 mod coming;
 mod deliveries;
@@ -16,116 +16,88 @@ mod guard;
 mod log_clock;
 mod pending;
 mod posting;
-mod posts;
+mod presence;
 mod publish;
+mod redactions;
+mod room_log;
 mod settings;
-mod telling;
+mod tick;
 pub mod unique;
 mod upkeep;
+mod welcomes;
 
 pub use effect::Effect;
 pub use settings::Settings;
 
 use crate::faults::{fail_point, planted, reset};
-use crate::limits::OFFSET_MAX;
-use crate::log::{Log, OpenError, Ticket};
-use crate::policy::rate::Gcra;
+use crate::log::{Log, OpenError};
 use crate::policy::said::Said;
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::event::{Comment, Event};
-use crate::protocol::ids::{Hex64, Offset};
+use crate::protocol::event::{Comment, User};
+use crate::protocol::ids::Hex64;
 use crate::protocol::local::{ConnRef, RoomKey};
+use crate::protocol::message::VoteRequest;
+use crate::room::core::board::{Dropped, Voted};
 use crate::room::core::select::Fate;
 use crate::room::core::window::{Mark, Seen};
 use crate::room::core::{Core, CoreSettings};
 use crate::room::past::replay::replay;
 use crate::room::registry::RoomHandle;
-use crate::room::welcome::WelcomeTail;
+use crate::room::request::PostRequest;
+use audience::Audience;
 use deliveries::Deliveries;
-use effect::{refusal, repeated};
-use grid::{Grid, spread_us};
-use guard::Guard;
+use effect::{counted, forbidden, refusal, repeated};
+use grid::{FrameSlots, Grid, spread_us};
+use guard::{Forbidden, Guard, Operation, POLL_FULL};
 use log_clock::LogClock;
 use pending::{Pending, Sender, Taken, Waiting};
-use posting::Posting;
-use std::collections::HashSet;
+use posting::{Pace, Posting};
+use presence::Presence;
+use redactions::Redactions;
+use room_log::RoomLog;
 use std::sync::Arc;
-use unique::Unique;
+use tick::{Flight, Tick};
 use upkeep::Upkeep;
+use welcomes::Welcomes;
 
 /// See the module's page.
 pub struct Actor {
     handle: Arc<RoomHandle>,
-    log: Arc<dyn Log>,
     settings: Settings,
-    grid: Grid,
-    /// The setting, less up to a tick, for each room another: rooms that fell silent together do not all speak at one moment.
-    heartbeat_us: u64,
-    deliveries: Arc<Deliveries>,
+    log: RoomLog,
     core: Core,
-    comment_bucket: Gcra,
-    like_bucket: Gcra,
-
-    /// The open tick: comments in order of arrival, and who waits for each.
-    events: Vec<Event>,
-    waiting: Vec<Waiting>,
-    likes: u64,
-    /// When the open tick ends; `None` while nothing waits.
-    append_due_us: Option<u64>,
-
-    /// The batch in flight, if there is one.
-    in_flight: Option<Ticket>,
-    flying: Vec<Waiting>,
-    flying_likes: u64,
-    /// Something was taken back that no frame has told yet, and who waits to hear that it is done.
-    redacts: Vec<Offset>,
-    held: Vec<Effect>,
-    flying_since_us: u64,
-    log_clock: LogClock,
-    /// How far the wall clock was before the monotonic one when that was last told; `None`: never yet.
-    wall_ahead_us: Option<i64>,
-    tickets: Ticket,
-    /// Ids of the open tick and of the batch in flight.
+    guard: Guard,
+    tick: Tick,
+    flight: Option<Flight>,
+    /// Ids of the comments in `tick` and in `flight`.
     pending: Pending,
     /// Posts and votes of both.
     posting: Posting,
-    guard: Guard,
+    redactions: Redactions,
+    presence: Presence,
+    audience: Audience,
+    slots: FrameSlots,
+    welcomes: Welcomes,
+    trouble: Trouble,
+}
 
-    /// Who has watched since the room was opened, what frames told of it, and when they may tell it again.
-    unique: Unique,
-    unique_told: u64,
-    unique_from_us: u64,
-    /// Whose first comment is in the open tick, and in the batch in flight.
-    new: HashSet<Arc<str>>,
-    flying_new: HashSet<Arc<str>>,
-
-    /// The slot of the last frame.
-    framed_slot: Option<u64>,
-    /// Since when nothing was published (or nobody was there to read it).
-    quiet_since_us: u64,
-    /// Since when nobody is present; `None` while somebody is.
-    idle_since_us: Option<u64>,
-    /// Not before this is an expired room worth another wake.
-    expiry_asked_us: u64,
-    /// The welcomes of this moment, by how many events they show.
-    tails: Vec<(usize, Arc<WelcomeTail>)>,
+/// What went wrong since it was last asked for.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Ticks that ended more than one tick late.
     ticks_late: u64,
     append_failures: u64,
-    /// Deletions of what is so old that not all is known that it stood for.
+    /// Deletions of a comment so old that the room does not remember all equal comments folded into it.
     deletions_in_part: u64,
-    upkeep: Upkeep,
 }
 
 /// The retry hint when the log's storage fails: storage that stalls takes about this long to come back, and
 /// sooner retries would only add to its work.
 const STORAGE_RETRY_MS: u64 = 1_000;
 
-/// An expired room that is still claimed (somebody is on the way) looks again after this long.
-const EXPIRY_RETRY_US: u64 = 1_000_000;
-
 impl Actor {
-    /// Opens the room's log and replays what is needed of it; waits for the log's device. `waker` is called when a delivery arrives while the
-    /// actor is not at work, from whatever thread.
+    /// Opens the room's log and replays the part that its state follows from; waits for the log's device. `waker` is called,
+    /// from any thread, when a delivery arrives while the actor is not at work.
     ///
     /// # Errors
     /// [`OpenError`]; then nothing is open.
@@ -148,55 +120,32 @@ impl Actor {
             log.close(&handle.id);
             return Err(error);
         }
-        let tick_us = posts::tick_us(&settings, core.board().timeline().newest());
-        let log_clock = LogClock::new(core.board().now_ms());
-        let actor = Self {
-            grid: Grid::new(handle.key, tick_us, settings.tick_groups),
-            heartbeat_us: settings.heartbeat_us
-                - spread_us(handle.key, settings.tick_us.min(settings.heartbeat_us / 8)),
-            deliveries,
+        let grid = Grid::new(handle.key, settings.tick_us(core.board().timeline().newest()), settings.tick_groups);
+        // Less up to a tick, for each room another: rooms that fell silent together do not all speak at one moment.
+        let spread_us = spread_us(handle.key, settings.tick_us.min(settings.heartbeat_us / 8));
+        let clock = LogClock::new(core.board().now_ms());
+        let upkeep = Upkeep::new(settings.retention, now_us);
+        handle.figures.show(&core);
+        Ok(Self {
+            log: RoomLog { log, deliveries, clock, upkeep },
             core,
-            comment_bucket: Gcra::default(),
-            like_bucket: Gcra::default(),
-            events: Vec::new(),
-            waiting: Vec::new(),
-            likes: 0,
-            append_due_us: None,
-            in_flight: None,
-            flying: Vec::new(),
-            flying_likes: 0,
-            redacts: Vec::new(),
-            held: Vec::new(),
-            flying_since_us: 0,
-            log_clock,
-            wall_ahead_us: None,
-            tickets: 0,
+            guard: Guard::default(),
+            tick: Tick::default(),
+            flight: None,
             pending: Pending::default(),
             posting: Posting::default(),
-            guard: Guard::default(),
-            unique: Unique::default(),
-            unique_told: 0,
-            unique_from_us: 0,
-            new: HashSet::new(),
-            flying_new: HashSet::new(),
-            framed_slot: None,
-            quiet_since_us: now_us,
-            idle_since_us: Some(now_us),
-            expiry_asked_us: 0,
-            tails: Vec::new(),
-            ticks_late: 0,
-            append_failures: 0,
-            deletions_in_part: 0,
-            upkeep: Upkeep::new(settings.retention, now_us),
+            redactions: Redactions::default(),
+            presence: Presence::new(settings.heartbeat_us - spread_us, settings.idle_us, now_us),
+            audience: Audience::default(),
+            slots: FrameSlots::new(grid),
+            welcomes: Welcomes::default(),
+            trouble: Trouble::default(),
             handle,
-            log,
             settings,
-        };
-        actor.handle.figures.show(&actor.core);
-        Ok(actor)
+        })
     }
 
-    /// Takes what a client said into the open tick, or says why not.
+    /// Takes an operation of a client into the open tick, or answers why not.
     pub fn take(&mut self, from: ConnRef, said: Said, now_us: u64, out: &mut Vec<Effect>) {
         match said {
             Said::Comment(comment) => self.comment(from, *comment, now_us, out),
@@ -205,8 +154,8 @@ impl Actor {
         }
     }
 
-    /// Takes a comment into the open tick, or says why not. The ack comes once the log has it, if it has an id. One
-    /// that the log has already (a retry) is answered with the first one's place and stored no second time.
+    /// The ack comes once the log has the comment, if the comment has an id. A retry, whose id the log has already, is
+    /// answered with the place of the first copy and not stored again.
     pub(super) fn comment(&mut self, from: ConnRef, comment: Comment, now_us: u64, out: &mut Vec<Effect>) {
         let mark = Mark::of(&comment);
         if let (Some(mark), Some(id)) = (&mark, &comment.id) {
@@ -214,17 +163,18 @@ impl Actor {
             if seen != Seen::New {
                 return out.push(repeated(from, id.clone(), seen));
             }
-            let waiting = [(self.tickets + 1, &mut self.waiting), (self.tickets, &mut self.flying)];
-            match self.pending.join(mark, from, waiting) {
+            let flight = self.flight.as_mut().map(|flight| (flight.ticket, &mut flight.authors.waiting));
+            let batches = [(self.tick.ticket, &mut self.tick.authors.waiting)].into_iter().chain(flight);
+            match self.pending.join(mark, from, batches) {
                 Taken::New => {}
                 Taken::Waits => return,
                 Taken::Conflict => return out.push(repeated(from, id.clone(), Seen::Conflict { offset: 0 })),
             }
         }
-        if let Err(forbidden) = self.guard.comment(self.in_force(), &comment, now_us) {
-            return out.push(posts::answer(from, comment.id, &forbidden));
+        if let Err(why) = self.guard.admits(self.core.board(), Operation::Comment(&comment), now_us) {
+            return out.push(forbidden(from, comment.id, &why));
         }
-        if self.events.len() >= self.settings.batch_events_max {
+        if self.tick.events.len() >= self.settings.batch_events_max {
             let after_ms = self.tick_ms();
             return out.push(refusal(from, comment.id, ErrorCode::Overloaded, "the room's tick is full", after_ms));
         }
@@ -232,185 +182,223 @@ impl Actor {
             let text = "the log is slow; the comment was not taken";
             return out.push(refusal(from, comment.id, ErrorCode::Overloaded, text, STORAGE_RETRY_MS));
         }
-        if let Some(rate) = self.settings.comment_rate
-            && let Err(wait) = self.comment_bucket.check(rate, now_us, 1)
-        {
-            out.push(refusal(
-                from,
-                comment.id,
-                ErrorCode::RateLimited,
-                "the room gets too many comments",
-                wait.ms().unwrap_or(0),
-            ));
-            return;
+        if let Err(wait_ms) = self.guard.paces_comment(self.settings.comment_rate, now_us) {
+            let text = "the room gets too many comments";
+            return out.push(refusal(from, comment.id, ErrorCode::RateLimited, text, wait_ms));
         }
         self.guard.took(self.core.board().timeline().newest(), &comment, now_us);
         if let Some(mark) = &mark {
-            self.pending.insert(mark, self.tickets + 1, self.waiting.len());
+            self.pending.insert(mark, self.tick.ticket, self.tick.authors.waiting.len());
         }
         if planted!("ack_before_append")
             && let Some(id) = &comment.id
         {
-            let offset = self.core.last() + (self.flying.len() + self.events.len()) as u64 + 1;
+            let flying = self.flight.as_ref().map_or(0, |flight| flight.authors.waiting.len());
+            let offset = self.core.last() + (flying + self.tick.events.len()) as u64 + 1;
             out.push(repeated(from, id.clone(), Seen::Same { offset, fate: Fate::Shown }));
         }
-        self.waiting.push(Waiting::new(mark, Sender { from, id: comment.id.clone() }));
-        let first = self.is_first(&comment.user.id);
-        self.events.push(Event::Comment(Comment { first, ..comment }));
+        let user = &comment.user.id;
+        let is_new = self.core.is_new_speaker(user)
+            && !self.flight.as_ref().is_some_and(|flight| flight.authors.has_first_of(user));
+        let waiting = Waiting::new(mark, Sender { from, id: comment.id.clone() });
+        self.tick.push(comment, waiting, is_new);
         self.gathered(now_us);
         fail_point!("batched");
     }
 
-    /// Whether a comment of this user that goes to the log now is the first that the room knows of.
-    fn is_first(&mut self, user: &Arc<str>) -> bool {
-        self.core.is_new_speaker(user) && !self.flying_new.contains(user) && self.new.insert(user.clone())
-    }
-
-    /// Adds likes to the open tick, or says why not.
     pub(super) fn like(&mut self, from: ConnRef, count: u64, now_us: u64, out: &mut Vec<Effect>) {
         if count == 0 {
             return;
         }
-        if let Err(forbidden) = self.may_like() {
-            return out.push(posts::answer(from, None, &forbidden));
+        if let Err(why) = self.guard.admits(self.core.board(), Operation::Like, now_us) {
+            return out.push(forbidden(from, None, &why));
         }
-        if let Some(rate) = self.settings.like_rate
-            // More than the burst counts as the whole burst: no message is impossible for ever.
-            && let Err(wait) = self.like_bucket.check(rate, now_us, count.min(u64::from(rate.burst)))
-        {
-            out.push(refusal(
-                from,
-                None,
-                ErrorCode::RateLimited,
-                "the room gets too many likes",
-                wait.ms().unwrap_or(0),
-            ));
-            return;
+        if let Err(wait_ms) = self.guard.paces_likes(self.settings.like_rate, count, now_us) {
+            let text = "the room gets too many likes";
+            return out.push(refusal(from, None, ErrorCode::RateLimited, text, wait_ms));
         }
-        self.likes = self.likes.saturating_add(count).min(OFFSET_MAX);
+        self.tick.add_likes(count);
         self.gathered(now_us);
     }
 
-    /// Somebody came or went. What follows from it (a frame of counters, the expiry) shows in
-    /// [`Actor::due_us`].
-    pub fn presence_changed(&mut self, now_us: u64) {
-        if self.handle.online() == 0 {
-            self.idle_since_us.get_or_insert(now_us);
-        } else if self.idle_since_us.take().is_some() {
-            self.quiet_since_us = now_us; // A heartbeat's silence is counted from when somebody listens.
+    /// The ack comes once the log has the vote, if the vote has an id. A user's second vote in a poll changes nothing and is
+    /// answered like the first.
+    pub(super) fn vote(&mut self, from: ConnRef, user: &User, vote: VoteRequest, now_us: u64, out: &mut Vec<Effect>) {
+        let board = self.core.board();
+        if let Err(why) = self.guard.admits(board, Operation::Vote(user, &vote), now_us) {
+            return out.push(forbidden(from, vote.id, &why));
+        }
+        let VoteRequest { id, poll, option } = vote;
+        match board.voted(&user.id) {
+            Voted::New => {}
+            Voted::Full => return out.push(forbidden(from, id, &POLL_FULL)),
+            Voted::At(offset) => return out.extend(id.map(|id| counted(from, id, offset))),
+        }
+        let sender = Sender { from, id: id.clone() };
+        let after_ms = if self.is_log_slow(now_us) {
+            STORAGE_RETRY_MS
+        } else if self.posting.vote(&user.id, poll, option, sender) {
+            return self.gathered(now_us);
+        } else {
+            self.tick_ms()
+        };
+        let text = "the vote was not taken; send it again later";
+        out.push(forbidden(from, id, &Forbidden { code: ErrorCode::Overloaded, text, after_ms }));
+    }
+
+    /// Takes the owner's events into the open tick, all or none. [`Effect::Posted`] with the same `ticket` comes once the log
+    /// has them, or at once if it has them already or cannot have them.
+    pub fn post(&mut self, ticket: u64, request: PostRequest, now_us: u64, out: &mut Vec<Effect>) {
+        let stalled_ms = self.is_log_slow(now_us).then_some(STORAGE_RETRY_MS);
+        let pace = Pace { tick_ms: self.tick_ms(), stalled_ms };
+        match self.posting.post(ticket, request, &self.core, pace) {
+            Some(answer) => out.push(self.posted(ticket, answer)),
+            None => self.gathered(now_us),
         }
     }
 
-    /// When [`Actor::run`] wants to be called next; `None`: not until something happens. Ask after every
+    /// Call when a subscriber came or went. The consequences (a frame of counters, the expiry) show in [`Actor::due_us`].
+    pub fn presence_changed(&mut self, now_us: u64) {
+        self.presence.changed(self.handle.online(), now_us);
+    }
+
+    /// When [`Actor::run`] has to be called next; `None`: not until something happens. Ask after every
     /// call of another method.
     pub fn due_us(&self) -> Option<u64> {
-        if !self.deliveries.is_empty() {
+        if !self.log.deliveries.is_empty() {
             return Some(0);
         }
-        let slot_us = self.framed_slot.map_or(0, |slot| self.grid.start_us(slot + 1));
+        let grid = &self.slots.grid;
+        let slot_us = self.slots.free_from_us();
         let online = self.handle.online();
         let watched = online > 0;
-        let append = self.append_due_us.filter(|_| self.in_flight.is_none());
+        let append = self.tick.due_us.filter(|_| self.flight.is_none());
         let frame = self.core.is_dirty().then_some(slot_us);
         let counters = self.core.counters_due_us(online).filter(|_| watched);
-        let slot_us =
-            if self.in_flight.is_some() { slot_us.max(self.grid.next_us(self.flying_since_us)) } else { slot_us };
-        let counters = counters.map(|due_us| self.grid.at_or_after_us(due_us.max(self.quiet_since_us)).max(slot_us));
-        let heartbeat = watched.then(|| self.quiet_since_us.saturating_add(self.heartbeat_us));
-        let expiry = self.expiry_us().map(|due_us| due_us.max(self.expiry_asked_us));
+        let slot_us = self.flight.as_ref().map_or(slot_us, |flight| slot_us.max(grid.next_us(flight.since_us)));
+        let quiet_since_us = self.presence.quiet_since_us();
+        let counters = counters.map(|due_us| grid.at_or_after_us(due_us.max(quiet_since_us)).max(slot_us));
+        let heartbeat = watched.then(|| self.presence.heartbeat_due_us());
+        let expiry = self.expiry_us().map(|due_us| due_us.max(self.presence.expiry_asked_us()));
         [append, frame, counters, heartbeat, expiry].into_iter().flatten().min()
     }
 
-    /// Does what is due: takes deliveries, ends the tick, sends the heartbeat. `wall_ms` is carried; what it decides is what
-    /// [`LogClock`] makes of it.
+    /// Does what is due: takes deliveries, ends the tick, sends the heartbeat. `wall_ms` is only passed on: decisions use the
+    /// time that [`LogClock`] makes of it.
     pub fn run(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
-        self.deliveries.attend();
-        self.told_the_wall(now_us, wall_ms);
-        self.presence_changed(now_us);
+        self.log.deliveries.attend();
+        self.log.clock.heard(now_us, wall_ms);
+        let online = self.handle.online();
+        self.presence.changed(online, now_us);
         self.take_deliveries(now_us, out);
-        if self.in_flight.is_none()
-            && let Some(due_us) = self.append_due_us
+        if self.flight.is_none()
+            && let Some(due_us) = self.tick.due_us
             && due_us <= now_us
         {
-            self.ticks_late += u64::from(now_us - due_us > self.grid.tick_us);
+            self.trouble.ticks_late += u64::from(now_us - due_us > self.slots.grid.tick_us);
             self.append(now_us, wall_ms, out);
         }
-        // Counters alone do not take the slot of a batch that is in flight since it began: its frame has them.
-        let slot = self.grid.slot(now_us);
-        let is_kept = self.in_flight.is_some() && slot == self.grid.slot(self.flying_since_us) && !self.core.is_dirty();
-        if !is_kept && self.framed_slot.is_none_or(|framed| framed < slot) {
+        // Counters alone do not use up the slot in which the batch in flight began: its frame tells them.
+        let slot = self.slots.grid.slot(now_us);
+        let began_now = |flight: &Flight| slot == self.slots.grid.slot(flight.since_us);
+        let is_kept = self.flight.as_ref().is_some_and(began_now) && !self.core.is_dirty();
+        if !is_kept && self.slots.is_free(slot) {
             self.frame(now_us, wall_ms, out);
         }
-        if self.handle.online() > 0 && now_us >= self.quiet_since_us.saturating_add(self.heartbeat_us) {
+        if online > 0 && now_us >= self.presence.heartbeat_due_us() {
             self.heartbeat(now_us, wall_ms, out);
         }
         self.keep_pace(now_us);
         if self.is_expired(now_us) {
-            self.expiry_asked_us = now_us.saturating_add(EXPIRY_RETRY_US);
+            self.presence.expiry_asked(now_us);
         }
-        self.deliveries.leave();
+        self.log.deliveries.leave();
     }
 
     /// Ends the tick now, off the grid: for a drain. What a slow log delivers later still needs
     /// [`Actor::run`] or another flush; see [`Actor::is_settled`].
     pub fn flush(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
-        self.deliveries.attend();
-        self.told_the_wall(now_us, wall_ms);
+        self.log.deliveries.attend();
+        self.log.clock.heard(now_us, wall_ms);
         self.take_deliveries(now_us, out);
-        if self.in_flight.is_none() && self.append_due_us.is_some() {
+        if self.flight.is_none() && self.tick.due_us.is_some() {
             self.append(now_us, wall_ms, out);
         }
         self.core.hurry();
         self.frame(now_us, wall_ms, out);
-        if self.in_flight.is_some() {
+        if self.flight.is_some() {
             self.core.hurry(); // Nor do the likes and votes of the last batch wait once they are in the log.
         }
-        self.deliveries.leave();
+        self.log.deliveries.leave();
     }
 
     /// Whether nothing is gathered, in flight, delivered or applied that a frame is to tell at once.
     pub fn is_settled(&self) -> bool {
-        self.append_due_us.is_none() && self.in_flight.is_none() && self.deliveries.is_empty() && !self.core.is_dirty()
+        let is_empty = self.tick.due_us.is_none() && self.flight.is_none() && self.log.deliveries.is_empty();
+        is_empty && !self.core.is_dirty()
     }
 
-    /// Whether nobody was present for `idle_us` and nothing is pending.
+    /// Whether the room had no subscriber for `idle_us` and nothing is pending.
     pub fn is_expired(&self, now_us: u64) -> bool {
         self.expiry_us().is_some_and(|due_us| due_us <= now_us)
     }
 
     /// Closes the room's log.
     pub fn close(self) {
-        self.log.close(&self.handle.id);
+        self.log.log.close(&self.handle.id);
     }
 
     /// Ticks that ran more than one tick late since last asked.
     pub fn ticks_late(&mut self) -> u64 {
-        std::mem::take(&mut self.ticks_late)
+        std::mem::take(&mut self.trouble.ticks_late)
     }
 
     /// Batches that the log did not take since this was last asked.
     pub fn append_failures(&mut self) -> u64 {
-        std::mem::take(&mut self.append_failures)
+        std::mem::take(&mut self.trouble.append_failures)
     }
 
     /// Deletions since this was last asked that may have left equal comments in the log.
     pub fn deletions_in_part(&mut self) -> u64 {
-        std::mem::take(&mut self.deletions_in_part)
+        std::mem::take(&mut self.trouble.deletions_in_part)
+    }
+
+    /// Users that slow mode had to forget too early since this was last asked.
+    pub fn slow_forgotten(&mut self) -> u64 {
+        self.guard.take_forgotten()
+    }
+
+    /// Entries of the board that a bound removed, and combos that were cut, since this was last asked.
+    pub fn dropped(&mut self) -> (Dropped, u64) {
+        self.core.take_dropped()
     }
 
     fn tick_ms(&self) -> u64 {
-        self.grid.tick_us.div_ceil(1_000)
+        self.slots.grid.tick_us.div_ceil(1_000)
+    }
+
+    fn is_log_slow(&self, now_us: u64) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.is_slow(now_us))
     }
 
     fn expiry_us(&self) -> Option<u64> {
-        let since_us = self.idle_since_us.filter(|_| self.is_settled() && self.handle.online() == 0)?;
-        Some(since_us.saturating_add(self.settings.idle_us))
+        self.presence.expiry_us().filter(|_| self.is_settled() && self.handle.online() == 0)
     }
 
+    /// The open tick has got something, so it has an end.
     fn gathered(&mut self, now_us: u64) {
-        self.append_due_us.get_or_insert_with(|| self.grid.next_us(now_us));
-        if let Some(since_us) = &mut self.idle_since_us {
-            *since_us = now_us;
+        self.tick.due_us.get_or_insert_with(|| self.slots.grid.next_us(now_us));
+        self.presence.active(now_us);
+    }
+
+    /// Takes up the tick of the settings in force, if it is not the grid's.
+    fn keep_pace(&mut self, now_us: u64) {
+        let tick_us = self.settings.tick_us(self.core.board().timeline().newest());
+        if tick_us != self.slots.grid.tick_us {
+            let grid = Grid::new(self.handle.key, tick_us, self.settings.tick_groups);
+            self.slots.change(grid, now_us);
+            self.tick.due_us = self.tick.due_us.map(|due_us| due_us.min(grid.next_us(now_us)));
+            self.welcomes.clear(); // They tell the tick.
         }
     }
 }

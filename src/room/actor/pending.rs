@@ -49,24 +49,29 @@ pub(super) enum Taken {
 /// Ids on their way; bounded by the two batches that they are in.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    places: HashMap<IdKey, Place>,
+    places: HashMap<IdKey, BatchPlace>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct BatchPlace {
     text: u64,
     batch: Ticket,
     index: usize,
 }
 
 impl Pending {
-    /// Looks for `mark` among `batches` (by the ticket that each has or will have) and lets `from` wait for it.
-    pub(super) fn join(&self, mark: &Mark, from: ConnRef, batches: [(Ticket, &mut Vec<Waiting>); 2]) -> Taken {
+    /// Looks for `mark` in `batches` (the ticket that each has or will have, and its comments) and lets `from` wait for it.
+    pub(super) fn join<'a>(
+        &self,
+        mark: &Mark,
+        from: ConnRef,
+        mut batches: impl Iterator<Item = (Ticket, &'a mut Vec<Waiting>)>,
+    ) -> Taken {
         let Some(place) = self.places.get(&mark.key) else { return Taken::New };
         if place.text != mark.text {
             return Taken::Conflict;
         }
-        let batch = batches.into_iter().find(|(ticket, _)| *ticket == place.batch);
+        let batch = batches.find(|(ticket, _)| *ticket == place.batch);
         let waiting = batch.and_then(|(_, batch)| batch.get_mut(place.index));
         let Some(Waiting { senders, .. }) = waiting else { return Taken::New };
         if senders.len() < SENDERS_MAX && senders.iter().all(|sender| sender.from != from) {
@@ -78,7 +83,7 @@ impl Pending {
 
     /// The comment of `mark` is number `index` of `batch`.
     pub(super) fn insert(&mut self, mark: &Mark, batch: Ticket, index: usize) {
-        self.places.insert(mark.key, Place { text: mark.text, batch, index });
+        self.places.insert(mark.key, BatchPlace { text: mark.text, batch, index });
     }
 
     /// It is no longer on its way.

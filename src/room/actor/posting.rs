@@ -9,7 +9,7 @@ use crate::protocol::event::Event;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::kind::{Ballot, Votes};
 use crate::room::core::window::{IdKey, Mark, Seen};
-use crate::room::request::{Known, PostError, PostRequest};
+use crate::room::request::{PostError, PostRequest, RoomKnowledge};
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -77,7 +77,13 @@ pub(super) struct Cast {
 
 impl Posting {
     /// Takes a request into the open tick, all or none; `Ok` at once when the log has all of it. `None`: the answer comes later.
-    pub(super) fn post(&mut self, ticket: u64, request: PostRequest, known: &impl Known, pace: Pace) -> Option<Answer> {
+    pub(super) fn post(
+        &mut self,
+        ticket: u64,
+        request: PostRequest,
+        known: &impl RoomKnowledge,
+        pace: Pace,
+    ) -> Option<Answer> {
         let found = match self.look(&request, known) {
             Ok(found) => found,
             Err(error) => return Some(Err(error)),
@@ -122,7 +128,7 @@ impl Posting {
     }
 
     /// Where each event is.
-    fn look(&self, request: &PostRequest, known: &impl Known) -> Result<Vec<Found>, PostError> {
+    fn look(&self, request: &PostRequest, known: &impl RoomKnowledge) -> Result<Vec<Found>, PostError> {
         let epoch = known.epoch();
         if request.epoch.is_some_and(|meant| meant != epoch) {
             return Err(PostError::EpochChanged { epoch });
@@ -205,7 +211,11 @@ impl Posting {
     }
 
     /// The batch in flight is in the log, its posts at `offsets`: an answer for each who asked, and the votes.
-    pub(super) fn arrived(&mut self, offsets: &[Offset], known: &impl Known) -> (Vec<(u64, Answer)>, Vec<Cast>) {
+    pub(super) fn arrived(
+        &mut self,
+        offsets: &[Offset],
+        known: &impl RoomKnowledge,
+    ) -> (Vec<(u64, Answer)>, Vec<Cast>) {
         let Batch { marks, asked, votes, .. } = std::mem::take(&mut self.flying);
         let offset_of = |index: usize| match marks.get(index).copied().flatten().map(|mark| known.seen(&mark)) {
             // Another node's copy may have been first.

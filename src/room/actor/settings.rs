@@ -36,3 +36,10 @@ pub struct Settings {
     /// Compresses frames for those who take them so.
     pub deflate: Arc<Deflate>,
 }
+
+impl Settings {
+    /// The tick under the room's settings in force: to the microsecond, unless the owner changed it.
+    pub(super) fn tick_us(&self, in_force: &RoomSettings) -> u64 {
+        if in_force.tick_ms == self.room.tick_ms { self.tick_us } else { in_force.tick_ms * 1_000 }
+    }
+}

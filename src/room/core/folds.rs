@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 /// See the module's page.
 #[derive(Debug, Default)]
-pub(in crate::room) struct Folds {
+pub(super) struct Folds {
     /// By offset, rising: those that did not stand by themselves, or that came earlier for what they said.
     known: VecDeque<Fold>,
     /// Of comments up to here it is not known.
@@ -49,12 +49,12 @@ impl Folds {
     }
 
     /// Records up to `offset` were not looked at.
-    pub(in crate::room) fn begin_after(&mut self, offset: Offset) {
+    pub(super) fn begin_after(&mut self, offset: Offset) {
         self.forgotten = self.forgotten.max(offset);
     }
 
     /// Writes into the deletions among `events` what they take along. Says of how many not all of that is known.
-    pub(in crate::room) fn stamp(&self, events: &mut [Event]) -> usize {
+    pub(super) fn stamp(&self, events: &mut [Event]) -> usize {
         let deletions = events.iter_mut().filter_map(|event| match event {
             Event::Post(post) => match &mut post.kind {
                 Kind::Delete(delete) => Some(delete),

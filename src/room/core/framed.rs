@@ -2,6 +2,7 @@
 //!
 //! Does not know: how it is decided, bytes, connections.
 
+use crate::log::digest;
 use crate::protocol::frame::{Frame, FrameEvent};
 use crate::protocol::ids::{Digest, Offset};
 
@@ -40,4 +41,34 @@ pub struct Frames {
     pub full: Option<Frame>,
     /// What is guaranteed of it, for those who are not sent it.
     pub kept: Vec<FrameEvent>,
+}
+
+/// What the subscribers know, and what they are to be told next.
+#[derive(Debug)]
+pub(super) struct News {
+    pub(super) framed: Framed,
+    /// Something was applied that the next tick tells: anything but likes and votes.
+    pub(super) is_fresh: bool,
+    /// When a frame of counters alone may go out again.
+    pub(super) counters_from_us: u64,
+}
+
+impl Default for News {
+    fn default() -> Self {
+        let framed = Framed { last: 0, digest: digest::EMPTY, likes: 0, online: 0, at_ms: 0 };
+        Self { framed, is_fresh: false, counters_from_us: 0 }
+    }
+}
+
+impl News {
+    /// From when on a tick makes a frame only because counters (`online`, likes, tallies) differ from what was told, in a
+    /// room that is at `last`; `None`: they do not differ.
+    pub(super) fn counters_due_us(&self, last: Offset, online: u64) -> Option<u64> {
+        (online != self.framed.online || last != self.framed.last).then_some(self.counters_from_us)
+    }
+
+    /// A frame leaves the subscribers at `framed`; the next one of counters alone waits until `counters_from_us`.
+    pub(super) fn told(&mut self, framed: Framed, counters_from_us: u64) {
+        *self = Self { framed, is_fresh: false, counters_from_us };
+    }
 }

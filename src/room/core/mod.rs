@@ -10,6 +10,7 @@ pub mod board;
 pub mod combo;
 mod folds;
 mod framed;
+mod log_time;
 pub(super) mod recent;
 pub mod select;
 mod speakers;
@@ -30,14 +31,16 @@ use crate::protocol::settings::RoomSettings;
 use board::{Board, Dropped, SavedBoard};
 use combo::Combos;
 use folds::Folds;
+use framed::News;
 pub use framed::{Framed, Frames, Wanted};
+use log_time::LogTime;
 use recent::Recent;
 use select::{Fate, Selection, Told};
 use serde::{Deserialize, Serialize};
 use speakers::Speakers;
 use std::collections::VecDeque;
 pub use totals::ByClass;
-use totals::Totals;
+use totals::{Figures, Totals};
 use window::{IdKey, Mark, Seen, Window};
 
 /// What shapes a room's frames.
@@ -80,28 +83,18 @@ pub struct Core {
     epoch: Epoch,
     last: Offset,
     digest: Digest,
-    totals: Totals,
-    by_class: ByClass,
+    figures: Figures,
     board: Board,
     window: Window,
     selection: Selection,
     recent: Recent,
     speakers: Speakers,
     combos: Combos,
-    pub(in crate::room) folds: Folds,
-    /// Whether the open log time counts: not if the base covers it.
-    counts: bool,
-    /// The ids of the open log time's comments, by their place in it.
-    marked: Vec<(usize, IdKey)>,
-    /// The last complete log time: what became of its comments, by offset.
-    fates: Vec<(Offset, Fate)>,
+    folds: Folds,
+    time: LogTime,
     /// Offsets of the newest void comments.
     voids: VecDeque<Offset>,
-    framed: Framed,
-    /// Something was applied that viewers are to see at once.
-    is_fresh: bool,
-    /// When a frame of counters alone may go out again.
-    counters_from_us: u64,
+    news: News,
 }
 
 impl Core {
@@ -112,21 +105,16 @@ impl Core {
             epoch,
             last: 0,
             digest: digest::EMPTY,
-            totals: Totals::default(),
-            by_class: ByClass::default(),
+            figures: Figures::default(),
             window: Window::new(IDS_MAX, IDS_AGE_MS),
             selection: Selection::new(settings.frame_events_max),
             recent: Recent::new(settings.snapshot_events.max(HISTORY_MAX)),
             speakers: Speakers::default(),
             combos: Combos::default(),
             folds: Folds::default(),
-            counts: true,
-            marked: Vec::new(),
-            fates: Vec::new(),
+            time: LogTime::default(),
             voids: VecDeque::new(),
-            framed: Framed { last: 0, digest: digest::EMPTY, likes: 0, online: 0, at_ms: 0 },
-            is_fresh: false,
-            counters_from_us: 0,
+            news: News::default(),
             settings,
         }
     }
@@ -138,7 +126,7 @@ impl Core {
     /// The base is not one of ours.
     pub fn begin(&mut self, base: &Base, digest: Digest) -> Result<(), serde_json::Error> {
         let Saved { totals, board } = serde_json::from_slice(&base.state)?;
-        self.totals = totals;
+        self.figures.totals = totals;
         self.board = Board::restore(self.settings.room.clone(), board);
         (self.last, self.digest) = (base.offset, digest);
         self.settle();
@@ -147,7 +135,7 @@ impl Core {
 
     /// The base that covers everything applied. Not for the log while a poll is open ([`Board::has_open_poll`]).
     pub fn base(&self) -> Base {
-        let saved = Saved { totals: self.totals, board: self.board.save() };
+        let saved = Saved { totals: self.figures.totals, board: self.board.save() };
         let state = serde_json::to_vec(&saved).expect("numbers, texts and JSON values serialise").into();
         Base { offset: self.last, state }
     }
@@ -180,19 +168,19 @@ impl Core {
         self.board.apply(record);
         match &record.event {
             Event::Comment(comment) => {
-                self.is_fresh = true;
+                self.news.is_fresh = true;
                 let applied = self.offer(record, comment, mark);
-                self.totals.comments += u64::from(applied == Applied::Comment);
+                self.figures.totals.comments += u64::from(applied == Applied::Comment);
                 applied
             }
             Event::Likes { add } => {
                 // At the bound the total stands still: it never falls, and every client reads it exactly.
-                self.totals.likes = self.totals.likes.saturating_add(*add).min(OFFSET_MAX);
+                self.figures.totals.likes = self.figures.totals.likes.saturating_add(*add).min(OFFSET_MAX);
                 Applied::Nothing
             }
             Event::Votes(_) => Applied::Nothing,
             Event::Post(post) => {
-                self.is_fresh = true;
+                self.news.is_fresh = true;
                 self.post(record, &post.kind);
                 Applied::Nothing
             }
@@ -221,35 +209,28 @@ impl Core {
             return;
         }
         let count = self.selection.close();
-        self.fates.clear();
+        self.time.close();
         for (event, note) in self.selection.closed().rev().take(count).rev() {
-            let (total, by_class) = match note.fate {
-                Fate::Shown => (None, None),
-                Fate::Merged { .. } => (Some(&mut self.totals.merged), Some(&mut self.by_class.merged)),
-                Fate::Shed => (Some(&mut self.totals.shed), Some(&mut self.by_class.shed)),
-            };
-            if let (true, Some(total), Some(by_class)) = (self.counts, total, by_class) {
-                *total += 1;
-                by_class[note.counted as usize] += 1;
+            if self.time.counts {
+                self.figures.count(note.fate, note.counted);
             }
-            self.fates.push((event.offset, note.fate));
+            self.time.add(event.offset, note.fate);
             if event.as_comment().is_some() {
                 self.folds.add(event.offset, note);
             }
         }
-        self.counts = true;
-        for (place, key) in self.marked.drain(..) {
-            let (_, fate) = self.fates[place];
-            if fate != Fate::Shown {
-                self.window.decide(key, fate);
-            }
-        }
+        self.time.counts = true;
+        self.time.decide(&mut self.window);
     }
 
     /// What became of an event of the last complete log time.
     pub fn fate(&self, offset: Offset) -> Option<Fate> {
-        let place = self.fates.binary_search_by_key(&offset, |(offset, _)| *offset).ok()?;
-        Some(self.fates[place].1)
+        self.time.fate(offset)
+    }
+
+    /// Records up to `offset` will not be read: what was folded then is not known.
+    pub(in crate::room) fn begin_after(&mut self, offset: Offset) {
+        self.folds.begin_after(offset);
     }
 
     /// Writes into events that go to the log next, at its time `at_ms`, what only the room knows of them.
@@ -283,7 +264,7 @@ impl Core {
         if self.selection.open_ms().is_none() {
             self.selection.open(at_ms, self.board.timeline().at(at_ms));
         }
-        self.counts = counts;
+        self.time.counts = counts;
     }
 
     fn offer(&mut self, record: &Record, comment: &Comment, mark: Option<Mark>) -> Applied {
@@ -300,7 +281,7 @@ impl Core {
         let place = self.selection.comment(record.offset, comment);
         if let Some(mark) = &mark {
             self.window.insert(mark, record.offset, Fate::Shown, record.at_ms);
-            self.marked.push((place, mark.key));
+            self.time.mark(place, mark.key);
         }
         Applied::Comment
     }
@@ -349,15 +330,14 @@ impl Core {
             return None;
         }
         self.complete();
-        let prev = self.framed.last;
+        let prev = self.news.framed.last;
         let [lite, full] = [(wanted.lite, Rendition::Lite), (wanted.full, Rendition::Full)]
             .map(|(is_wanted, rendition)| is_wanted.then(|| self.selection.tell(rendition, prev)));
         let kept = self.selection.kept();
         let mut viewer = self.selection.take(prev);
-        let Self { last, digest, totals: Totals { likes, .. }, .. } = *self;
-        self.framed = Framed { last, digest, likes, online, at_ms };
-        self.is_fresh = false;
-        self.counters_from_us = now_us.saturating_add(self.settings.counters_us);
+        let Self { last, digest, figures: Figures { totals: Totals { likes, .. }, .. }, .. } = *self;
+        let counters_from_us = now_us.saturating_add(self.settings.counters_us);
+        self.news.told(Framed { last, digest, likes, online, at_ms }, counters_from_us);
         if planted!("silent_skip") {
             viewer.events.retain(|event| event.offset % 97 != 0);
         }
@@ -385,8 +365,8 @@ impl Core {
         let told = self.selection.take(0);
         self.remember_shown(told.events);
         self.board.take_tallies();
-        self.framed = Framed { last: self.last, digest: self.digest, likes: self.totals.likes, ..self.framed };
-        self.is_fresh = false;
+        let Self { last, digest, figures: Figures { totals: Totals { likes, .. }, .. }, .. } = *self;
+        self.news.told(Framed { last, digest, likes, ..self.news.framed }, self.news.counters_from_us);
     }
 
     /// Gives the events of the newest frame back once they are encoded: newcomers see them, and the list is used again.
@@ -397,18 +377,18 @@ impl Core {
 
     /// Whether something was applied that the next tick tells: anything but likes and votes, which are counters.
     pub fn is_dirty(&self) -> bool {
-        self.is_fresh
+        self.news.is_fresh
     }
 
     /// From when on a tick makes a frame only because counters (`online`, likes, tallies) differ from what was told;
     /// `None`: they do not differ.
     pub fn counters_due_us(&self, online: u64) -> Option<u64> {
-        (online != self.framed.online || self.last != self.framed.last).then_some(self.counters_from_us)
+        self.news.counters_due_us(self.last, online)
     }
 
     /// Counters that wait for their time are told with the next tick.
     pub fn hurry(&mut self) {
-        self.counters_from_us = 0;
+        self.news.counters_from_us = 0;
     }
 
     /// How many of the newest shown comments a newcomer gets who asks for `history` of them, or for nothing.
@@ -421,7 +401,7 @@ impl Core {
 
     /// What a newcomer needs at once, at the last frame's position and at `wall_ms`, with the `events` newest shown comments.
     pub fn snapshot(&self, online: u64, events: usize, wall_ms: u64) -> Snapshot {
-        let (likes, events) = (self.framed.likes, self.recent.newest(events));
+        let (likes, events) = (self.news.framed.likes, self.recent.newest(events));
         let mut snapshot = Snapshot { likes, online, events, ..Snapshot::default() };
         self.board.fill(&mut snapshot, wall_ms);
         snapshot
@@ -444,7 +424,7 @@ impl Core {
 
     /// Where the last frame left the subscribers.
     pub fn framed(&self) -> &Framed {
-        &self.framed
+        &self.news.framed
     }
 
     /// The log's incarnation.
@@ -464,26 +444,26 @@ impl Core {
 
     /// Likes up to [`Core::last`].
     pub fn likes(&self) -> u64 {
-        self.totals.likes
+        self.figures.totals.likes
     }
 
     /// Comments applied.
     pub fn comments(&self) -> u64 {
-        self.totals.comments
+        self.figures.totals.comments
     }
 
     /// Events left out of frames.
     pub fn shed(&self) -> u64 {
-        self.totals.shed
+        self.figures.totals.shed
     }
 
     /// What was left out and folded since the core was made.
     pub fn by_class(&self) -> &ByClass {
-        &self.by_class
+        &self.figures.by_class
     }
 
     /// Comments folded into others.
     pub fn merged(&self) -> u64 {
-        self.totals.merged
+        self.figures.totals.merged
     }
 }

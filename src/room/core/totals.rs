@@ -2,6 +2,8 @@
 //!
 //! Does not know: why an event is shown or not.
 
+use super::select::Fate;
+use crate::protocol::frame::ShedClass;
 use serde::{Deserialize, Serialize};
 
 /// Counts of the log up to an offset, which later records do not tell.
@@ -22,4 +24,24 @@ pub struct ByClass {
     pub shed: [u64; 5],
     /// Folded into others.
     pub merged: [u64; 5],
+}
+
+/// Both counts.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    pub(super) totals: Totals,
+    pub(super) by_class: ByClass,
+}
+
+impl Figures {
+    /// Counts an event that is left out or folded, under the class `counted`.
+    pub(super) fn count(&mut self, fate: Fate, counted: ShedClass) {
+        let (total, by_class) = match fate {
+            Fate::Shown => return,
+            Fate::Merged { .. } => (&mut self.totals.merged, &mut self.by_class.merged),
+            Fate::Shed => (&mut self.totals.shed, &mut self.by_class.shed),
+        };
+        *total += 1;
+        by_class[counted as usize] += 1;
+    }
 }

@@ -18,7 +18,7 @@ pub(in crate::room) fn replay(core: &mut Core, log: &dyn Log, room: &RoomId, ope
     }
     let needed = head.last.saturating_sub(2 * IDS_MAX as u64);
     let mut after = base.as_ref().map_or(0, |base| base.offset).min(needed).max(head.first.saturating_sub(1));
-    core.folds.begin_after(after); // What was said before is not known.
+    core.begin_after(after);
     while after < head.last {
         fail_point!("in_recovery");
         let limit = Limit::events(REPLAY_EVENTS);
