@@ -45,27 +45,18 @@ macro_rules! fail_point {
     };
 }
 
-/// Whether the named bug is planted.
+/// `spoil!(bug, value, more…)` is `value`, or `on::bug(value, more…)` in a process in which that bug is planted.
+/// `spoil!(bug => action)` does `action` in such a process only.
 #[cfg(feature = "faults")]
-macro_rules! planted {
-    ($name:literal) => {
-        $crate::faults::on::is_planted($name)
-    };
-}
-
-/// The epoch, which `epoch_reset` makes another one in every process.
-#[cfg(feature = "faults")]
-macro_rules! reset {
-    ($epoch:expr) => {
-        $epoch ^ if $crate::faults::planted!("epoch_reset") { u64::from(std::process::id()) } else { 0 }
-    };
-}
-
-/// The message to a room's viewers, which `swapped_frames` swaps with the one before or after it.
-#[cfg(feature = "faults")]
-macro_rules! swapped {
-    ($room:expr, $message:expr) => {
-        if $crate::faults::planted!("swapped_frames") { $crate::faults::on::swap($room, $message) } else { $message }
+macro_rules! spoil {
+    ($bug:ident, $value:expr $(, $more:expr)*) => {{
+        let value = $value;
+        if $crate::faults::on::is_planted(stringify!($bug)) { $crate::faults::on::$bug(value $(, $more)*) } else { value }
+    }};
+    ($bug:ident => $action:expr) => {
+        if $crate::faults::on::is_planted(stringify!($bug)) {
+            $action;
+        }
     };
 }
 
@@ -75,31 +66,20 @@ macro_rules! fail_point {
     ($name:expr) => {};
 }
 
-/// Never: this build has no fault hooks.
+/// The value, and no action: this build has no fault hooks.
 #[cfg(not(feature = "faults"))]
-macro_rules! planted {
-    ($name:literal) => {
-        false
+macro_rules! spoil {
+    ($bug:ident, $value:expr $(, $more:expr)*) => {
+        $value
+    };
+    ($bug:ident => $action:expr) => {
+        if false {
+            $action;
+        }
     };
 }
 
-/// The epoch: this build has no fault hooks.
-#[cfg(not(feature = "faults"))]
-macro_rules! reset {
-    ($epoch:expr) => {
-        $epoch
-    };
-}
-
-/// The message: this build has no fault hooks.
-#[cfg(not(feature = "faults"))]
-macro_rules! swapped {
-    ($room:expr, $message:expr) => {
-        $message
-    };
-}
-
-pub(crate) use {fail_point, planted, reset, swapped};
+pub(crate) use {fail_point, spoil};
 
 #[cfg(feature = "faults")]
 pub mod on {
@@ -107,7 +87,7 @@ pub mod on {
 
     use super::{PLANTS, POINTS};
     use bytes::{Bytes, BytesMut};
-    use std::collections::HashMap;
+    use std::collections::{BTreeMap, HashMap};
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -168,13 +148,48 @@ pub mod on {
         assert!(!PANIC.as_ref().is_some_and(|panic| panic.is_now(name)), "FAULT_PANIC={name}");
     }
 
-    /// See `planted`.
+    /// See `spoil`.
     pub fn is_planted(name: &str) -> bool {
         PLANTED.contains(&name)
     }
 
-    /// For `swapped_frames`: keeps every fifth message of `room` back and sends it behind the next one.
-    pub fn swap(room: u64, message: Bytes) -> Bytes {
+    /// Answers a retry as if its id were new.
+    pub fn retry_stored_twice<T>(_: T, new: T) -> T {
+        new
+    }
+
+    /// Leaves every 97th event out of a frame.
+    pub fn silent_skip<T>(mut events: Vec<T>, offset: impl Fn(&T) -> u64) -> Vec<T> {
+        events.retain(|event| !offset(event).is_multiple_of(97));
+        events
+    }
+
+    /// Counts one event less per class than were left out of a frame.
+    pub fn shed_uncounted<K: Ord>(mut shed: BTreeMap<K, u64>) -> BTreeMap<K, u64> {
+        shed.retain(|_, count| {
+            *count -= 1;
+            *count > 0
+        });
+        shed
+    }
+
+    /// The digest of the frames of two renditions differs from that of the third.
+    pub fn lost_digest(digest: u64) -> u64 {
+        digest ^ 1
+    }
+
+    /// A different epoch in every process.
+    pub fn epoch_reset(epoch: u64) -> u64 {
+        epoch ^ u64::from(std::process::id())
+    }
+
+    /// What recovery sees when the newest records are lost without a trace.
+    pub fn lost_tail<T>(_: T, planted: T) -> T {
+        planted
+    }
+
+    /// Keeps every fifth message of `room` back and sends it behind the next one.
+    pub fn swapped_frames(message: Bytes, room: u64) -> Bytes {
         static HELD: Mutex<Option<HashMap<u64, (u64, Bytes)>>> = Mutex::new(None);
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, kept) = held.get_or_insert_default().entry(room).or_default();

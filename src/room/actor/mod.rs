@@ -29,12 +29,12 @@ mod welcomes;
 pub use effect::Effect;
 pub use settings::Settings;
 
-use crate::faults::{fail_point, planted, reset};
+use crate::faults::{fail_point, spoil};
 use crate::log::{Log, OpenError};
 use crate::policy::said::Said;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::{Comment, User};
-use crate::protocol::ids::Hex64;
+use crate::protocol::ids::{ClientId, Hex64};
 use crate::protocol::local::{ConnRef, RoomKey};
 use crate::protocol::message::VoteRequest;
 use crate::room::core::board::{Dropped, Voted};
@@ -111,7 +111,7 @@ impl Actor {
         let deliveries = Arc::new(Deliveries::new(handle.key, waker));
         let opened = log.open(&handle.id, deliveries.clone())?;
         let Settings { frame_events_max, snapshot_events, counters_us, .. } = settings;
-        let epoch = Hex64(reset!(opened.head.epoch.0));
+        let epoch = Hex64(spoil!(epoch_reset, opened.head.epoch.0));
         let mut core = Core::new(
             CoreSettings { frame_events_max, snapshot_events, counters_us, room: settings.room.clone() },
             epoch,
@@ -190,13 +190,7 @@ impl Actor {
         if let Some(mark) = &mark {
             self.pending.insert(mark, self.tick.ticket, self.tick.authors.waiting.len());
         }
-        if planted!("ack_before_append")
-            && let Some(id) = &comment.id
-        {
-            let flying = self.flight.as_ref().map_or(0, |flight| flight.authors.waiting.len());
-            let offset = self.core.last() + (flying + self.tick.events.len()) as u64 + 1;
-            out.push(repeated(from, id.clone(), Seen::Same { offset, fate: Fate::Shown }));
-        }
+        spoil!(ack_before_append => self.ack_early(from, &comment, out));
         let user = &comment.user.id;
         let is_new = self.core.is_new_speaker(user)
             && !self.flight.as_ref().is_some_and(|flight| flight.authors.has_first_of(user));
@@ -371,6 +365,14 @@ impl Actor {
     /// Entries of the board that a bound removed, and combos that were cut, since this was last asked.
     pub fn dropped(&mut self) -> (Dropped, u64) {
         self.core.take_dropped()
+    }
+
+    /// The planted bug `ack_before_append`.
+    fn ack_early(&self, from: ConnRef, comment: &Comment, out: &mut Vec<Effect>) {
+        let flying = self.flight.as_ref().map_or(0, |flight| flight.authors.waiting.len());
+        let offset = self.core.last() + (flying + self.tick.events.len()) as u64 + 1;
+        let acked = |id: &ClientId| repeated(from, id.clone(), Seen::Same { offset, fate: Fate::Shown });
+        out.extend(comment.id.as_ref().map(acked));
     }
 
     fn tick_ms(&self) -> u64 {

@@ -3,7 +3,7 @@
 //!
 //! Does not know: who the subscribers are, or how bytes reach them.
 
-use crate::faults::swapped;
+use crate::faults::spoil;
 use crate::protocol::deflate::Deflate;
 use crate::protocol::encode::{self, Encoding, Rendition, Variant};
 use crate::protocol::frame::EncodedFrame;
@@ -35,8 +35,7 @@ pub(super) fn publish<'m>(
             let payload = encode::payload(message, encoding);
             let blocks = if uses_packed { deflate.frame(&payload, encoding) } else { None };
             if uses_plain || blocks.is_none() {
-                let bytes = encode::websocket_frame(&payload, encoding);
-                let bytes = swapped!(room.key.0, bytes);
+                let bytes = spoil!(swapped_frames, encode::websocket_frame(&payload, encoding), room.key.0);
                 if uses_plain {
                     frame.set(plain, bytes.clone());
                 }

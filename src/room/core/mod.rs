@@ -18,13 +18,13 @@ pub mod timeline;
 mod totals;
 pub mod window;
 
-use crate::faults::planted;
+use crate::faults::spoil;
 use crate::limits::{HISTORY_BYTES_MAX, HISTORY_MAX, IDS_AGE_MS, IDS_MAX, OFFSET_MAX, SNAPSHOT_BYTES_MAX, VOIDS_MAX};
 use crate::log::{Base, Record, deletes, digest};
 use crate::protocol::encode::Rendition;
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::frame::{Frame, FrameEvent};
-use crate::protocol::ids::{Digest, Epoch, Offset};
+use crate::protocol::ids::{Digest, Epoch, Hex64, Offset};
 use crate::protocol::kind::{Gift, Kind};
 use crate::protocol::message::Snapshot;
 use crate::protocol::settings::RoomSettings;
@@ -334,28 +334,22 @@ impl Core {
         let [lite, full] = [(wanted.lite, Rendition::Lite), (wanted.full, Rendition::Full)]
             .map(|(is_wanted, rendition)| is_wanted.then(|| self.selection.tell(rendition, prev)));
         let kept = self.selection.kept();
-        let mut viewer = self.selection.take(prev);
+        let Told { events: shown, merged, shed: left_out } = self.selection.take(prev);
         let Self { last, digest, figures: Figures { totals: Totals { likes, .. }, .. }, .. } = *self;
         let counters_from_us = now_us.saturating_add(self.settings.counters_us);
         self.news.told(Framed { last, digest, likes, online, at_ms }, counters_from_us);
-        if planted!("silent_skip") {
-            viewer.events.retain(|event| event.offset % 97 != 0);
-        }
-        if planted!("shed_uncounted") {
-            viewer.shed.retain(|_, count| {
-                *count -= 1;
-                *count > 0
-            });
-        }
         let tallies = self.board.take_tallies();
         let common = Frame { prev, last, at: at_ms, digest, likes, online, tallies, ..Frame::default() };
-        let frame = |Told { events, merged, shed }| Frame { events, merged, shed, ..common.clone() };
-        let mut frames = Frames { lite: lite.map(frame), full: full.map(frame), viewer: frame(viewer), kept };
-        if planted!("lost_digest") {
-            let others = [&mut frames.lite, &mut frames.full];
-            others.into_iter().flatten().for_each(|frame| frame.digest.0 ^= 1);
-        }
-        Some(frames)
+        let digest = Hex64(spoil!(lost_digest, digest.0));
+        let other = |Told { events, merged, shed }| Frame { events, merged, shed, digest, ..common.clone() };
+        let (lite, full) = (lite.map(other), full.map(other));
+        let viewer = Frame {
+            events: spoil!(silent_skip, shown, |event: &FrameEvent| event.offset),
+            merged,
+            shed: spoil!(shed_uncounted, left_out),
+            ..common
+        };
+        Some(Frames { lite, full, viewer, kept })
     }
 
     /// What was applied counts as told, without a frame: for a replay, which nobody watches. An open log time stays open;

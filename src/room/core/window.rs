@@ -9,7 +9,7 @@
 //! Does not know: the log, senders, clocks.
 
 use super::select::Fate;
-use crate::faults::planted;
+use crate::faults::spoil;
 use crate::log::digest::fnv1a;
 use crate::protocol::event::{Comment, Event};
 use crate::protocol::ids::{ClientId, Offset};
@@ -151,17 +151,15 @@ impl Window {
 
     /// What is known of `mark`'s id.
     pub fn seen(&self, mark: &Mark) -> Seen {
-        if planted!("retry_stored_twice") {
-            return Seen::New;
-        }
-        match self.known.get(&mark.key) {
+        let seen = match self.known.get(&mark.key) {
             Some(known) if known.text == mark.text => Seen::Same { offset: known.offset, fate: known.fate },
             Some(known) => Seen::Conflict { offset: known.offset },
             None => match mark.run.and_then(|(run, number)| Some(number <= *self.floors.get(&run)?)) {
                 Some(true) => Seen::Stale,
                 Some(false) | None => Seen::New,
             },
-        }
+        };
+        spoil!(retry_stored_twice, seen, Seen::New)
     }
 
     /// Whether the id is remembered, with whatever text.

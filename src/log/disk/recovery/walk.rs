@@ -2,7 +2,7 @@
 //!
 //! Does not know: where the rows come from, and where they go.
 
-use crate::faults::planted;
+use crate::faults::spoil;
 use crate::log::Base;
 use crate::log::disk::heads::NotedHead;
 use crate::log::disk::row::{Damage, EventRow, RoomRow, cost};
@@ -100,7 +100,7 @@ impl Walk {
     fn judge<'a, 'b>(&self, event: &'a EventRow<'b>) -> Result<(&'a EventRow<'b>, usize), (Offset, Damage)> {
         let expected = self.next.unwrap_or(event.offset);
         event.check().map_err(|damage| (expected, damage))?;
-        let tail = if planted!("lost_tail") { 2 } else { 0 };
+        let tail = spoil!(lost_tail, 0, 2);
         let is_beyond = matches!(&self.claim, RoomClaim::Whole(row) if event.offset + tail > row.last);
         if is_beyond || event.offset < expected {
             return Err((expected, Damage::Stray));
@@ -135,7 +135,7 @@ impl Walk {
             self.bad = Some((next, Damage::Digest));
         }
         if let Some((at, damage)) = self.bad {
-            let epoch = if planted!("lost_tail") { row.epoch } else { epoch() };
+            let epoch = spoil!(lost_tail, epoch(), row.epoch);
             let row = self.cut(row, epoch);
             return Err(Box::new(Cure { id: row.id, row: Some(row), at, why: Why::Record(damage) }));
         }
