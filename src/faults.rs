@@ -1,13 +1,14 @@
-//! Faults on purpose: points at which the process kills itself, and planted bugs, for the chaos runs.
+//! Deliberate faults for the chaos runs: points at which the process kills itself, and planted bugs.
 //!
 //! Both exist only with the cargo feature `faults`; without it the macros expand to nothing and this module is empty.
-//! `FAULT_KILL=point:n` ends the process by SIGKILL the n-th time that it reaches the point. `FAULT_PANIC=point:n` panics
-//! there instead, and `FAULT_PANIC=name` does so in the vital thread or task of that name when it starts. `FAULT_PLANT=name`
-//! (several: separated by commas) turns planted bugs on. They are no configuration: no release reads them.
+//! `FAULT_KILL=point:n` ends the process by SIGKILL when it reaches the point for the n-th time. `FAULT_PANIC=point:n`
+//! panics there instead, and `FAULT_PANIC=name` panics in the vital thread or task of that name when it starts.
+//! `FAULT_PLANT=name` plants bugs; several names are separated by commas. These variables are no configuration: no
+//! release reads them.
 //!
-//! Does not know: who calls it, or what the points mean. `loadgen/src/chaos` knows both.
+//! Does not know: its callers, or the meaning of the points. `loadgen/src/chaos` knows both.
 
-/// Every point, in the order in which a comment passes them; the last two lie beside its way.
+/// Every point, in the order in which a comment passes them; the last two are not passed by comments.
 pub const POINTS: &[&str] = &[
     "received",
     "admitted",
@@ -21,7 +22,7 @@ pub const POINTS: &[&str] = &[
     "in_recovery",
 ];
 
-/// Every planted bug.
+/// Every bug that can be planted.
 pub const PLANTS: &[&str] = &[
     "ack_before_append",
     "retry_stored_twice",
@@ -33,11 +34,11 @@ pub const PLANTS: &[&str] = &[
     "shed_uncounted",
 ];
 
-/// Stands in every binary that has the hooks and in no other: a test looks for it.
+/// A text that every binary with the hooks contains, and no other binary; a test looks for it.
 #[cfg(feature = "faults")]
 pub const MARK: &str = "this build of volley can be told to fail";
 
-/// Kills the process, or panics, the n-th time that the named point is reached, if it was chosen.
+/// Kills the process, or panics, if this is the chosen visit to the named point.
 #[cfg(feature = "faults")]
 macro_rules! fail_point {
     ($name:expr) => {
@@ -60,13 +61,13 @@ macro_rules! spoil {
     };
 }
 
-/// Nothing: this build has no fault hooks.
+/// Expands to nothing, because this build has no fault hooks.
 #[cfg(not(feature = "faults"))]
 macro_rules! fail_point {
     ($name:expr) => {};
 }
 
-/// The value, and no action: this build has no fault hooks.
+/// Expands to the value, and does no action, because this build has no fault hooks.
 #[cfg(not(feature = "faults"))]
 macro_rules! spoil {
     ($bug:ident, $value:expr $(, $more:expr)*) => {
@@ -83,7 +84,7 @@ pub(crate) use {fail_point, spoil};
 
 #[cfg(feature = "faults")]
 pub mod on {
-    //! What the macros call.
+    //! The functions behind the macros.
 
     use super::{PLANTS, POINTS};
     use bytes::{Bytes, BytesMut};
@@ -97,7 +98,7 @@ pub mod on {
     }
 
     impl Chosen {
-        /// What `FAULT_…=point:n` says; a name without a count is taken as `:1`.
+        /// Reads `FAULT_…=point:n`; a name without a number means `:1`.
         fn read(text: &str) -> Self {
             let (point, n) = text.split_once(':').unwrap_or((text, "1"));
             let n = n.parse().ok().filter(|n| *n > 0);
@@ -116,7 +117,7 @@ pub mod on {
         std::env::var(name).ok()
     }
 
-    /// A name that nobody knows would make a run prove nothing, so it ends the process at once.
+    /// An unknown name ends the process at once, because the run would prove nothing.
     static KILL: LazyLock<Option<Chosen>> = LazyLock::new(|| {
         let text = variable("FAULT_KILL")?;
         let kill = Chosen::read(&text);
@@ -124,7 +125,7 @@ pub mod on {
         Some(kill)
     });
 
-    /// Not checked against a list: threads have numbers.
+    /// Not checked against a list, because names of threads contain numbers.
     static PANIC: LazyLock<Option<Chosen>> = LazyLock::new(|| Some(Chosen::read(&variable("FAULT_PANIC")?)));
 
     static PLANTED: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
@@ -133,14 +134,14 @@ pub mod on {
         text.split(',').map(|name| known(name).unwrap_or_else(|| panic!("FAULT_PLANT={text}: no such bug"))).collect()
     });
 
-    /// Reads the environment now, so that a wrong name is seen at the start.
+    /// Reads the environment now, so that a wrong name shows at the start.
     pub fn check() {
         let (kill, panic, planted) = (LazyLock::force(&KILL), LazyLock::force(&PANIC), LazyLock::force(&PLANTED));
         let [kill, panic] = [kill, panic].map(|chosen| chosen.as_ref().map(|chosen| chosen.point.as_str()));
         tracing::warn!(kill, panic, ?planted, "{}", super::MARK);
     }
 
-    /// See `fail_point`. Vital threads and tasks come here by their names when they start.
+    /// See `fail_point`. Vital threads and tasks call this with their names when they start.
     pub fn reached(name: &str) {
         if KILL.as_ref().is_some_and(|kill| kill.is_now(name)) {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
@@ -148,7 +149,7 @@ pub mod on {
         assert!(!PANIC.as_ref().is_some_and(|panic| panic.is_now(name)), "FAULT_PANIC={name}");
     }
 
-    /// See `spoil`.
+    /// Whether the bug is planted.
     pub fn is_planted(name: &str) -> bool {
         PLANTED.contains(&name)
     }
@@ -164,7 +165,7 @@ pub mod on {
         events
     }
 
-    /// Counts one event less per class than were left out of a frame.
+    /// Counts one event too few per class of left-out events.
     pub fn shed_uncounted<K: Ord>(mut shed: BTreeMap<K, u64>) -> BTreeMap<K, u64> {
         shed.retain(|_, count| {
             *count -= 1;
@@ -183,12 +184,12 @@ pub mod on {
         epoch ^ u64::from(std::process::id())
     }
 
-    /// What recovery sees when the newest records are lost without a trace.
+    /// Recovery then does not notice that the newest records are lost.
     pub fn lost_tail<T>(_: T, planted: T) -> T {
         planted
     }
 
-    /// Keeps every fifth message of `room` back and sends it behind the next one.
+    /// Holds back every fifth message of `room` and sends it after the next one.
     pub fn swapped_frames(message: Bytes, room: u64) -> Bytes {
         static HELD: Mutex<Option<HashMap<u64, (u64, Bytes)>>> = Mutex::new(None);
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
-//! The node's rooms by name, and what a room shares with everybody: its handle.
+//! The node's rooms by name, and the handle that a room shares with all threads.
 //!
-//! A room is claimed before anybody enters it and released when they have left; it can expire only while
-//! nobody claims it. Both happen under the map's entry lock, so that a claimed room is never removed.
+//! A room is claimed before a connection enters it and released after the connection has left. It can expire only
+//! without claims. Both happen under the map's entry lock, so a claimed room is never removed.
 
 use crate::log::digest::fnv1a;
 use crate::protocol::encode::{Rendition, VARIANTS, Variant};
@@ -18,18 +18,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 #[derive(Debug)]
 pub struct Registry {
     rooms: DashMap<RoomId, Arc<RoomHandle>>,
-    /// Rooms in the map, or about to be: a count of our own, since the map's would lock all of it.
+    /// The number of rooms in the map or about to be. Counted here because the map's own count locks all of it.
     count: AtomicUsize,
     keys: AtomicU64,
     shards: u16,
     rooms_max: usize,
 }
 
-/// As many rooms are open as may be; one has to expire first.
+/// The limit of open rooms is reached; one has to expire first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server has as many rooms open as it may ({rooms_max})")]
+#[error("the limit of {rooms_max} open rooms is reached; try again when a room has expired")]
 pub struct RegistryFull {
-    /// The bound.
     pub rooms_max: usize,
 }
 
@@ -37,16 +36,16 @@ impl Registry {
     /// An empty registry whose rooms are spread over `shards` shards.
     ///
     /// # Panics
-    /// If there are no shards.
+    /// If `shards` is 0.
     pub fn new(shards: u16, rooms_max: usize) -> Self {
         assert!(shards > 0, "rooms need a shard to live on");
         Self { rooms: DashMap::new(), count: AtomicUsize::new(0), keys: AtomicU64::new(1), shards, rooms_max }
     }
 
-    /// The room of that name, created if need be, and not to expire until [`Registry::release`].
+    /// The room with this name, created if it does not exist. It does not expire before [`Registry::release`].
     ///
     /// # Errors
-    /// [`RegistryFull`] when it does not exist and one more may not.
+    /// [`RegistryFull`] if it does not exist and the limit is reached.
     pub fn claim(&self, id: &RoomId) -> Result<Arc<RoomHandle>, RegistryFull> {
         let handle = match self.rooms.entry(id.clone()) {
             Entry::Occupied(entry) => entry.into_ref(),
@@ -69,7 +68,7 @@ impl Registry {
         self.len() < self.rooms_max || self.rooms.contains_key(id)
     }
 
-    /// Claims the room if it is still there, this incarnation; says whether it is.
+    /// Claims this incarnation of the room. Returns `false` if it has expired.
     pub fn hold(&self, handle: &RoomHandle) -> bool {
         // The entry's lock is held until the claim is counted.
         let Some(found) = self.rooms.get(&handle.id).filter(|found| found.key == handle.key) else { return false };
@@ -77,25 +76,25 @@ impl Registry {
         true
     }
 
-    /// Gives one claim back.
+    /// Gives back one claim, of [`Registry::claim`] or [`Registry::hold`].
     pub fn release(&self, handle: &RoomHandle) {
         let before = handle.claims.fetch_sub(1, Ordering::AcqRel);
         debug_assert!(before > 0, "more releases than claims");
     }
 
-    /// Removes the room unless somebody claims it; says whether it is gone. Only this incarnation: a later
-    /// room of the same name is not touched.
+    /// Removes the room if it has no claims. Returns whether it did. Only this incarnation is removed, never a later
+    /// room of the same name.
     pub fn expire(&self, handle: &RoomHandle) -> bool {
         let remove = |_: &RoomId, found: &Arc<RoomHandle>| {
             let unclaimed = found.key == handle.key && found.claims.load(Ordering::Acquire) == 0;
-            // Still under the entry lock: who finds the name free must also find its place free.
+            // Still under the entry lock, so a thread that finds the name free also finds space for it.
             self.count.fetch_sub(usize::from(unclaimed), Ordering::AcqRel);
             unclaimed
         };
         self.rooms.remove_if(&handle.id, remove).is_some()
     }
 
-    /// The rooms at this moment, in no order.
+    /// The rooms at this moment, unordered.
     pub fn list(&self) -> Vec<Arc<RoomHandle>> {
         self.rooms.iter().map(|entry| Arc::clone(&entry)).collect()
     }
@@ -105,67 +104,65 @@ impl Registry {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The shard that a room of this name lives on: the same in every process with as many shards.
+    /// The shard of a room with this name: the same in every process with the same number of shards.
     fn home(&self, id: &RoomId) -> u16 {
-        // FNV's low bits alone spread short names badly; fold the high half in.
+        // The low bits of FNV spread short names badly, so the high half is folded in.
         let hash = fnv1a(id.as_str().as_bytes());
         let folded = hash ^ (hash >> 32);
         (folded % u64::from(self.shards)) as u16
     }
 }
 
-/// What a room shares across threads: who watches it from where, and figures for the scrape.
+/// The state that a room shares across threads: its subscribers per shard, and figures for the metrics.
 #[derive(Debug)]
 pub struct RoomHandle {
-    /// This incarnation.
+    /// Identifies this incarnation of the room.
     pub key: RoomKey,
-    /// Its name.
     pub id: RoomId,
     /// The shard that runs its actor.
     pub home: u16,
-    /// Connections that hold the room, from upgrade to close; only changed under the registry's entry lock
-    /// on the way up, so that an expiring room is never handed out.
+    /// Connections that hold the room, from upgrade to close. Raised only under the registry's entry lock, so that an
+    /// expiring room is never handed out.
     pub claims: AtomicUsize,
-    /// Set when presence changed and the home was (or is about to be) told; cleared by the home.
+    /// Set when presence has changed, until the home has taken note of it.
     pub presence_dirty: AtomicBool,
     presence: Box<[CachePadded<[AtomicU32; VARIANTS]>]>,
-    /// Subscribers that read another variant now and may soon read this one. They are counted in `presence` as before, so that
-    /// nobody counts twice, and frames are made for both.
+    /// Subscribers that may soon change to this variant. They are still counted once, under their present variant in
+    /// `presence`, and frames are made for both variants.
     wanted: [AtomicU32; VARIANTS],
-    /// Figures for the scrape.
+    /// Figures for the metrics page.
     pub figures: RoomFigures,
 }
 
-/// Figures of one room, written by its actor, read by the scrape.
+/// Figures of one room, written by its actor and read for the metrics page.
 #[derive(Debug, Default)]
 pub struct RoomFigures {
     /// Comments in the log since the room opened.
     pub comments: AtomicU64,
-    /// Likes total.
+    /// Likes in the log, in total.
     pub likes: AtomicU64,
     /// Events left out of frames.
     pub shed: AtomicU64,
     /// Comments folded into others.
     pub merged: AtomicU64,
-    /// Events left out since the room was opened here, by class ([`crate::protocol::frame::ShedClass`]).
+    /// Events left out since this process opened the room, by class ([`crate::protocol::frame::ShedClass`]).
     pub shed_by_class: [AtomicU64; 5],
-    /// Comments folded into others, counted the same way.
+    /// Comments folded into others since this process opened the room, by class.
     pub merged_by_class: [AtomicU64; 5],
-    /// Frames made.
+    /// Frames made by this process.
     pub frames: AtomicU64,
-    /// Encodings made of them, by rendition ([`Rendition::index`]).
+    /// Encodings of these frames, by rendition ([`Rendition::index`]).
     pub encodes: [AtomicU64; 3],
-    /// Newest offset.
+    /// The newest offset in the log.
     pub last: AtomicU64,
 }
 
 impl RoomFigures {
-    /// Shows what the room has applied.
+    /// Publishes the counts of `core`.
     pub(super) fn show(&self, core: &Core) {
         self.comments.store(core.comments(), Ordering::Relaxed);
         self.likes.store(core.likes(), Ordering::Relaxed);
@@ -179,7 +176,7 @@ impl RoomFigures {
 }
 
 impl RoomHandle {
-    /// A handle without subscribers.
+    /// A handle for a room without subscribers.
     pub fn new(key: RoomKey, id: RoomId, home: u16, shards: usize) -> Self {
         Self {
             key,
@@ -203,45 +200,44 @@ impl RoomHandle {
         self.presence[usize::from(shard)][variant.index()].fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// A subscriber may soon read `variant`: frames are made in it from now on.
+    /// A subscriber may soon change to `variant`: from now on frames are made in it.
     pub fn want(&self, variant: Variant) {
         self.wanted[variant.index()].fetch_add(1, Ordering::AcqRel);
     }
 
-    /// It does not, or it has moved there.
+    /// Ends [`RoomHandle::want`]: the subscriber has changed, or will not.
     pub fn unwant(&self, variant: Variant) {
         self.wanted[variant.index()].fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// A subscriber on `shard` reads `to` from now on and no longer `from`.
+    /// A subscriber on `shard` has changed from `from` to `to`.
     pub fn move_to(&self, shard: u16, from: Variant, to: Variant) {
-        // In this order, so that a shard with one subscriber never looks empty.
+        // In this order, a shard with one subscriber never looks empty.
         self.arrive(shard, to);
         self.leave(shard, from);
     }
 
-    /// Whether `shard` has subscribers.
+    /// Whether the room has subscribers on `shard`.
     pub fn is_present(&self, shard: u16) -> bool {
         self.presence[usize::from(shard)].iter().any(|n| n.load(Ordering::Acquire) > 0)
     }
 
-    /// Whether anybody on this node uses `variant`, or may soon.
+    /// Whether a subscriber on this node uses `variant`, or may soon.
     pub fn uses(&self, variant: Variant) -> bool {
         self.wanted[variant.index()].load(Ordering::Acquire) > 0
             || self.presence.iter().any(|shard| shard[variant.index()].load(Ordering::Acquire) > 0)
     }
 
-    /// Whether anybody on this node gets `rendition`, however it is written.
+    /// Whether a subscriber on this node uses `rendition`, in any encoding.
     pub fn uses_rendition(&self, rendition: Rendition) -> bool {
         Variant::ALL.into_iter().any(|variant| variant.rendition == rendition && self.uses(variant))
     }
 
-    /// Connections that watch the room on this node.
+    /// The room's subscribers on this node.
     pub fn online(&self) -> u64 {
         self.presence.iter().flat_map(|shard| shard.iter()).map(|n| u64::from(n.load(Ordering::Acquire))).sum()
     }
 
-    /// Number of shards.
     pub fn shards(&self) -> usize {
         self.presence.len()
     }
@@ -327,7 +323,7 @@ mod tests {
         let start = Barrier::new(4);
         let expired = AtomicUsize::new(0);
         let (registry, start, expired) = (&registry, &start, &expired);
-        let at_work = Arc::new(()); // Held by each claimer, also if it panics: its end frees the others.
+        let at_work = Arc::new(()); // Each claimer holds it until it ends, even by a panic; then the others stop.
         let someone_works = Arc::downgrade(&at_work);
         let claim_and_release = move || {
             start.wait();
@@ -340,7 +336,7 @@ mod tests {
                 registry.release(&mine);
                 rounds += 1;
                 if rounds % 16 == 0 {
-                    std::thread::yield_now(); // With fewer cores than threads the others have their turn.
+                    std::thread::yield_now(); // With fewer cores than threads, the other threads get to run.
                 }
             }
             drop(at_work);

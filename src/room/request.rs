@@ -1,4 +1,4 @@
-//! What the show's owner asks of a room, what is answered, and what the room has to know for it.
+//! A request of the show's owner to a room, its answer, and the knowledge that a room needs to judge it.
 //!
 //! Does not know: how a request waits for the log.
 
@@ -8,135 +8,119 @@ use crate::protocol::kind::Kind;
 use crate::room::core::Core;
 use crate::room::core::window::{IdKey, Mark, Seen};
 
-/// Events of the show's owner, to be stored all or none. Each is a post or a comment of somebody with a role, valid as it is.
+/// Events of the show's owner, to be stored all or none. Each is a post, or a comment of a user with a role, and was
+/// validated before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PostRequest {
-    /// In the order in which they shall stand; at least one.
+    /// In the order of storage; at least one.
     pub events: Vec<Event>,
-    /// The wall clock in milliseconds when the request came; 0 says nothing.
+    /// The wall clock in milliseconds when the request came; 0 if unknown.
     pub now_ms: u64,
-    /// The log that is meant, if the request says so.
+    /// The log for which the request is meant, if the request says so.
     pub epoch: Option<Epoch>,
-    /// The idempotency key under which the first event of a request of the other shape (one event, or a batch) would be
-    /// stored: it must not be in use, since one key is one request.
+    /// The idempotency key that the first event of this request would have in the other shape of a request (one event,
+    /// or a batch). It must not be in use, since one key is one request.
     pub other_shape: Option<ClientId>,
-    /// What is known of the comments that the request deletes; `None` when it deletes none.
+    /// What the log has at the offsets that the request deletes; `None` if it deletes none.
     pub targets: Option<Targets>,
 }
 
 impl PostRequest {
-    /// These events, without a key.
+    /// A request with `events` and no key.
     pub fn of(events: Vec<Event>) -> Self {
         Self { events, now_ms: 0, epoch: None, other_shape: None, targets: None }
     }
 }
 
-/// How far away the end of an announcement may be, in milliseconds: a year and a day. What lies further was computed wrong.
+/// The longest time until the end of an announcement, in milliseconds: 366 days. A later end is a mistake in the
+/// request.
 const UNTIL_MS_MAX: u64 = 366 * 86_400_000;
 
-/// Whether `event`, asked for at `now_ms` (0: nobody said when), is to stand until a moment that can be meant.
+/// Whether the end of an announcement is in the future and not too far away. `now_ms` is the time of the request; 0 if
+/// unknown.
 pub fn is_in_time(event: &Event, now_ms: u64) -> bool {
     let Event::Post(post) = event else { return true };
     let Kind::Announcement(announcement) = &post.kind else { return true };
     now_ms == 0 || announcement.until.is_none_or(|until| until > now_ms && until - now_ms <= UNTIL_MS_MAX)
 }
 
-/// Which deletions of a request have no comment to delete, as the log says. Whoever looked may wait for a device; the room
-/// may not.
+/// The deletions of a request without a comment in the log. The caller looked them up, because a room must not wait for
+/// a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Targets {
-    /// The log that was looked at; `None` when there was none.
+    /// The log that was read; `None` if there was none.
     pub epoch: Option<Epoch>,
-    /// Events of the request, from 0, rising.
+    /// Indices of the deletions in the request, from 0, rising.
     pub missing: Vec<usize>,
 }
 
-/// Events that are in the log.
+/// The places of stored events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
-    /// The log's incarnation.
+    /// The incarnation of the log.
     pub epoch: Epoch,
-    /// Where each event is: of a retry, where the first one is.
+    /// The offset of each event. For a retry these are the offsets of the first copies.
     pub offsets: Vec<Offset>,
 }
 
-/// Why events were not taken: none of them is in the log, unless its key brought it there before.
+/// Why no event of a request was stored. An event of a retry may be in the log from before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PostError {
-    /// There is too much in the room's tick, or in the log's queue.
+    /// The room's tick or the log's queue is full.
     #[error("the room is overloaded")]
     Overloaded {
-        /// When a retry may succeed.
+        /// The time in milliseconds after which a retry may succeed.
         retry_ms: u64,
     },
-    /// The log cannot take them now.
+    /// The log cannot store events now.
     #[error("the log's storage is unavailable")]
     Unavailable,
-    /// The key of event number `index` came with another content before.
-    #[error("event {index}: its key was used for another event")]
-    Conflict {
-        /// Which event, from 0.
-        index: usize,
-    },
-    /// The key of event number `index` is older than what the room remembers: it may be in the log already.
-    #[error("event {index}: its key is older than the room remembers")]
-    Stale {
-        /// Which event, from 0.
-        index: usize,
-    },
-    /// Event number `index` is for newcomers until a moment that is over, or so far away that it cannot be meant.
+    /// The key of event number `index` was used for a different event.
+    #[error("event {index}: its key was used for a different event; use a new key")]
+    Conflict { index: usize },
+    /// The key of event number `index` is too old for the room to know: the log may have the event already.
+    #[error("event {index}: its key is too old for the room to know; check whether the event is in the room")]
+    Stale { index: usize },
+    /// The end of announcement number `index` is in the past or too far in the future.
     #[error("event {index}: announcement.until must lie between now ({now_ms}) and a year from now")]
     BadTime {
-        /// Which event, from 0.
         index: usize,
         /// The wall clock in milliseconds when the request came.
         now_ms: u64,
     },
-    /// Event number `index` is about a comment that is not there.
+    /// Event number `index` deletes a comment that is not there.
     #[error("event {index}: the log has no comment at this offset, or it is deleted already")]
-    NotFound {
-        /// Which event, from 0.
-        index: usize,
-    },
-    /// Event number `index` opens a poll that is open: its votes would be lost.
-    #[error("event {index}: a poll of this id is open; close it, and give the next poll an id of its own")]
-    PollOpen {
-        /// Which event, from 0.
-        index: usize,
-    },
-    /// Event number `index` opens a poll with the id of an earlier one: a late vote for that one would count in it.
-    #[error("event {index}: an earlier poll of this room had this id; give each poll an id of its own")]
-    PollUsed {
-        /// Which event, from 0.
-        index: usize,
-    },
-    /// The log is not the one that the request means.
-    #[error("epoch: this log is {epoch}; look at the room again before you repeat the request")]
+    NotFound { index: usize },
+    /// Event number `index` opens a poll that is open already; its votes would be lost.
+    #[error("event {index}: a poll of this id is open; close it, and use a new id for the next poll")]
+    PollOpen { index: usize },
+    /// Event number `index` opens a poll with the id of an earlier one; a late vote for that one would count in it.
+    #[error("event {index}: an earlier poll of this room had this id; use a new id for each poll")]
+    PollUsed { index: usize },
+    /// The room's log is not the one for which the request is meant.
+    #[error("epoch: this log is {epoch}; read the room again before you repeat the request")]
     EpochChanged {
-        /// The log's incarnation.
+        /// The incarnation of the log.
         epoch: Epoch,
     },
     /// Event number `index` closes a poll that is not open.
     #[error("event {index}: no poll of this id is open")]
-    NoPoll {
-        /// Which event, from 0.
-        index: usize,
-    },
+    NoPoll { index: usize },
 }
 
-/// What a request needs to know of the room's log.
+/// What the room knows of its log, as far as requests need it.
 pub(super) trait RoomKnowledge {
-    /// The log's incarnation.
+    /// The incarnation of the log.
     fn epoch(&self) -> Epoch;
-    /// What is known of an id or key.
+    /// Looks up an id or key.
     fn seen(&self, mark: &Mark) -> Seen;
-    /// Whether something with this id or key is known.
+    /// Whether an id or key is known.
     fn knows(&self, key: IdKey) -> bool;
-    /// Whether a comment at this offset can be deleted, as far as the room can tell.
+    /// Whether a comment at this offset can be deleted, as far as the room knows.
     fn may_delete(&self, offset: Offset) -> bool;
-    /// The poll that takes votes.
+    /// The id of the open poll.
     fn open_poll(&self) -> Option<&ClientId>;
-    /// Whether a poll of this id was opened before.
+    /// Whether an earlier poll had this id.
     fn had_poll(&self, id: &ClientId) -> bool;
 }
 

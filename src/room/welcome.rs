@@ -1,9 +1,9 @@
 //! The part of the welcome that is the same for all newcomers of one moment, encoded once.
 //!
-//! A storm of 15,000 joins would otherwise encode the snapshot 15,000 times. The message is spliced: a
-//! small head per connection, and the shared tail. Splicing works because both encodings write a map as a
-//! header and its fields one after the other; and a compressed message is blocks one after the other, so the head goes into a
-//! stored one, before those of the tail, which is compressed once.
+//! Otherwise 15,000 simultaneous joins would encode the snapshot 15,000 times. The message is spliced from a small head
+//! per connection and the shared tail. This works because both encodings write a map as a header and its fields in a
+//! row. A compressed message is a row of blocks, so the head is a stored block before those of the tail, which is
+//! compressed once.
 
 use crate::protocol::deflate::{self, Deflate};
 use crate::protocol::encode::{self, Encoding, Rendition, Variant};
@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Everything in a welcome that does not depend on the newcomer.
+/// The fields of a welcome that do not depend on the newcomer.
 #[derive(Debug)]
 pub struct WelcomeTail {
     fields: TailFields,
@@ -27,13 +27,13 @@ pub struct WelcomeTail {
 /// The tail in one encoding.
 #[derive(Debug, Default)]
 struct Tail {
-    /// What stands behind the head, to the message's end.
+    /// The bytes after the head, to the message's end.
     encoded: OnceLock<Box<[u8]>>,
-    /// The same as DEFLATE blocks, if it shrinks.
+    /// The same as DEFLATE blocks, if they are smaller.
     blocks: OnceLock<Option<Box<[u8]>>>,
 }
 
-/// How many fields the tail has.
+/// The number of fields in the tail.
 const TAIL_FIELDS: u8 = 4;
 
 /// In the order of [`crate::protocol::message::Welcome`], from `epoch` on.
@@ -59,7 +59,7 @@ struct HeadFields<'a> {
 }
 
 impl WelcomeTail {
-    /// The tail of one moment. Nothing is encoded yet.
+    /// The tail of one moment; nothing is encoded yet.
     pub fn new(epoch: Epoch, last: Offset, tick_ms: u64, snapshot: Snapshot) -> Self {
         Self {
             fields: TailFields { epoch, last, tick_ms, snapshot },
@@ -69,22 +69,22 @@ impl WelcomeTail {
         }
     }
 
-    /// The position that the welcome tells.
+    /// The position in the welcome.
     pub fn last(&self) -> Offset {
         self.fields.last
     }
 
-    /// The online count that the welcome tells.
+    /// The number of connections in the welcome.
     pub fn online(&self) -> u64 {
         self.fields.snapshot.online
     }
 
-    /// How often the tail was encoded: at most once per encoding.
+    /// The number of times the tail was encoded: at most once per encoding.
     pub fn encodes(&self) -> u32 {
         self.encodes.load(Ordering::Relaxed)
     }
 
-    /// One newcomer's whole welcome message as a payload.
+    /// The welcome message of one newcomer as a payload.
     pub fn compose(
         &self,
         variant: impl Into<Variant>,
@@ -100,8 +100,8 @@ impl WelcomeTail {
         out
     }
 
-    /// The same for a newcomer who takes compressed messages, as a whole WebSocket frame; `None` when the tail is too small to
-    /// be compressed, or does not shrink.
+    /// The same for a newcomer with compression, as a whole WebSocket frame; `None` if the tail is too small to be
+    /// compressed, or does not shrink.
     pub fn compose_deflated(
         &self,
         deflate: &Deflate,
@@ -123,9 +123,9 @@ impl WelcomeTail {
         Some(out.into())
     }
 
-    /// The welcome of somebody to whom everything after its position follows: without events, and with the `likes` of
-    /// the position where it stands. What stands in the room is as it is now. Small, and of a moment and
-    /// place of its own: encoded for each.
+    /// The welcome of a subscriber that gets everything after its position: without events, and with the `likes` at
+    /// that position. The board's state is the present one. It is small and encoded for each subscriber, because its
+    /// moment and position differ.
     pub fn compose_recovered(
         &self,
         variant: impl Into<Variant>,
@@ -169,7 +169,7 @@ impl WelcomeTail {
     }
 }
 
-/// A welcome up to its tail.
+/// The fields of a welcome before its tail.
 fn opening(encoding: Encoding, head: &HeadFields<'_>) -> Vec<u8> {
     let head = encode::value(head, encoding);
     let mut out = Vec::with_capacity(head.len() + 16);
@@ -179,7 +179,7 @@ fn opening(encoding: Encoding, head: &HeadFields<'_>) -> Vec<u8> {
             out.extend_from_slice(&head[..head.len() - 1]); // without its "}"
         }
         Encoding::Msgpack => {
-            // A map of up to 15 fields begins with one byte, 0x80 | fields: the two halves have 8 to 10.
+            // A map of up to 15 fields begins with one byte, 0x80 | fields; the two parts have 8 to 10 fields together.
             out.extend_from_slice(b"\x81\xa7welcome");
             out.push(0x80 | ((head[0] & 0x0f) + TAIL_FIELDS));
             out.extend_from_slice(&head[1..]);
@@ -222,12 +222,13 @@ mod tests {
         let message = ServerMessage::Welcome(Box::new(welcome.clone()));
         assert_eq!(serde_json::from_slice::<ServerMessage>(&json).unwrap(), message);
         assert_eq!(rmp_serde::from_slice::<ServerMessage>(&msgpack).unwrap(), message);
-        // Byte by byte: a field that is added to `Welcome` and forgotten here is found even if it is optional.
+        // Compared byte by byte, so a field that is added to `Welcome` and missing here is found even if it is
+        // optional.
         assert_eq!(json, encode::payload(&message, Encoding::Json));
         assert_eq!(msgpack, encode::payload(&message, Encoding::Msgpack));
 
         if recovered {
-            return; // Has no events, and is composed for each.
+            return; // Has no events, and is made for each subscriber.
         }
         let deflate = Deflate::new(1_000, || 0);
         for (encoding, payload) in [(Encoding::Json, json), (Encoding::Msgpack, msgpack)] {

@@ -1,10 +1,9 @@
 //! The estimate of how many different users have watched the room, and when frames may tell it.
 //!
-//! Does not know: how the estimate is made, what a frame is.
+//! Does not know: the method of the estimate, frames.
 
 use super::unique::Unique;
 
-/// See the module's page.
 #[derive(Debug, Default)]
 pub(super) struct Audience {
     unique: Unique,

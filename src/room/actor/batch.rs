@@ -1,4 +1,4 @@
-//! The actor's way from a tick to its frame: the batch goes to the log, comes back, is answered and told.
+//! The way of a batch: from the open tick to the log, back to the senders as answers, and into frames.
 
 use super::effect::{Effect, counted, forbidden, refusal, repeated};
 use super::guard::{Forbidden, POLL_CLOSED, POLL_FULL};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Actor {
-    /// Hands the open tick to the log and takes what it delivers at once.
+    /// Hands the open tick to the log, and takes the deliveries that the log makes at once.
     pub(super) fn append(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         let comments = self.tick.events.len();
         self.posting.depart(&mut self.tick.events);
@@ -53,7 +53,7 @@ impl Actor {
                     Delivery::Failed { ticket, error } if self.is_flying(ticket) => {
                         self.fail(error, now_us, out);
                     }
-                    Delivery::Failed { .. } => {} // Of an append that was answered before.
+                    Delivery::Failed { .. } => {} // Answered before.
                 }
             }
             if !was_full {
@@ -72,7 +72,7 @@ impl Actor {
         let mut marks = authors.waiting.iter();
         self.core.take_away(records);
         for record in records {
-            // Our batch is the comments in the senders' order, then the rest: one entry per comment.
+            // The batch begins with the comments in the order of `waiting`; posts, votes and likes follow.
             let waiting = if matches!(record.event, Event::Comment(_)) { marks.next() } else { None };
             self.core.apply_marked(record, waiting.and_then(|waiting| waiting.mark));
             if let Event::Post(post) = &record.event
@@ -84,7 +84,7 @@ impl Actor {
         if let Some(Record { at_ms, .. }) = records.last() {
             self.log.clock.saw(*at_ms, now_us);
         }
-        // A batch is a log time: now it is decided what viewers see of it.
+        // A batch is a whole log time, so the selection can choose now.
         self.core.complete();
         let mut stored = records.iter().filter(|record| matches!(record.event, Event::Comment(_)));
         for Waiting { mark, senders } in authors.waiting.drain(..) {
@@ -92,7 +92,7 @@ impl Actor {
             let Some(Record { offset, .. }) = stored.next() else { continue };
             let seen = match (self.core.fate(*offset), mark) {
                 (Some(fate), _) => Seen::Same { offset: *offset, fate },
-                // Void: the answer is the first one's.
+                // The comment is void: the sender gets the answer of the first copy.
                 (None, Some(mark)) => self.core.seen(&mark),
                 (None, None) => continue,
             };
@@ -109,15 +109,19 @@ impl Actor {
         self.handle.figures.show(&self.core);
     }
 
-    /// The batch in flight is surely not in the log: its senders learn it, its likes wait for the next.
+    /// The log has refused the batch in flight: its senders get errors, its likes go into the next batch.
     fn fail(&mut self, error: AppendError, now_us: u64, out: &mut Vec<Effect>) {
         let Some(mut flight) = self.flight.take() else { return };
         self.trouble.append_failures += 1;
         let (code, text, after_ms) = match error {
-            AppendError::Overloaded => (ErrorCode::Overloaded, "the log is overloaded", self.tick_ms()),
-            AppendError::Unavailable | AppendError::Closed => {
-                (ErrorCode::StorageUnavailable, "the comment could not be stored", STORAGE_RETRY_MS)
+            AppendError::Overloaded => {
+                (ErrorCode::Overloaded, "the log is overloaded; send the comment again later", self.tick_ms())
             }
+            AppendError::Unavailable | AppendError::Closed => (
+                ErrorCode::StorageUnavailable,
+                "the comment could not be stored; send it again later",
+                STORAGE_RETRY_MS,
+            ),
         };
         for waiting in flight.authors.waiting.drain(..) {
             waiting.mark.iter().for_each(|mark| self.pending.remove(mark));
@@ -136,7 +140,8 @@ impl Actor {
         self.flight.as_ref().is_some_and(|flight| flight.ticket == ticket)
     }
 
-    /// The batch in flight is in the log, as `records`: `comments` viewers' comments, then posts, votes and likes.
+    /// Answers the posts and votes of the batch that the log has as `records`. The first `comments` records are
+    /// comments of viewers; posts, votes and likes follow.
     fn arrived(&mut self, records: &[Record], comments: usize, out: &mut Vec<Effect>) {
         let posts = records.iter().skip(comments).take(self.posting.flying_posts());
         let offsets: Vec<_> = posts.map(|record| record.offset).collect();
@@ -151,14 +156,14 @@ impl Actor {
                 out.extend(match vote {
                     Some(Voted::At(offset)) => id.map(|id| counted(from, id, offset)),
                     Some(Voted::Full) => Some(forbidden(from, id, &POLL_FULL)),
-                    // It was closed before the log had the vote.
+                    // The poll was closed before the log had the vote.
                     Some(Voted::New) | None => Some(forbidden(from, id, &POLL_CLOSED)),
                 });
             }
         }
     }
 
-    /// The batch in flight is surely not in the log.
+    /// The log has refused the batch in flight.
     fn posts_failed(&mut self, error: AppendError, out: &mut Vec<Effect>) {
         self.guard.forgive();
         let (tickets, votes) = self.posting.failed();
@@ -172,7 +177,7 @@ impl Actor {
             }
         };
         out.extend(tickets.into_iter().map(|ticket| Effect::Posted { ticket, result: Err(refused) }));
-        let failed = Forbidden { code, text: "the vote could not be stored", after_ms };
+        let failed = Forbidden { code, text: "the vote could not be stored; send it again later", after_ms };
         let senders = votes.into_iter().flat_map(|vote| vote.senders);
         out.extend(senders.map(|Sender { from, id }| forbidden(from, id, &failed)));
     }
@@ -182,7 +187,7 @@ impl Actor {
         Effect::Posted { ticket, result: answer.map(|offsets| Posted { epoch, offsets }) }
     }
 
-    /// What it takes to make the page after `after`; `None` when no frame has told anything after it.
+    /// The request for the page after `after`; `None` when no frame has told a later position.
     pub fn page_request(&self, after: Offset, variant: Variant) -> Option<PageRequest> {
         let upto = self.core.framed().last;
         (after < upto).then(|| PageRequest {
@@ -196,9 +201,9 @@ impl Actor {
         })
     }
 
-    /// Lets a subscriber in, from now or from where it was. Everything is said as of the last frame, so that
-    /// the next frame continues it exactly; comments of the open tick come with that frame. A newcomer sees the newest
-    /// `history` comments, or as many as the room is set to.
+    /// Lets a subscriber in, from now or from the position `resume`. The answer has the state of the last frame, so the
+    /// next frame continues it exactly; comments of the open tick come with that frame. A newcomer sees the newest
+    /// `history` comments, or the number in the room's settings.
     pub fn join(
         &mut self,
         to: ConnRef,
@@ -217,7 +222,7 @@ impl Actor {
             Some((_, after)) if after > last => (None, Some(ResumeFailure::Ahead)),
             Some((_, after)) => (Some(after), None),
         };
-        // What a returner missed comes in frames: in a snapshot it would come twice.
+        // A subscriber that resumes gets the comments it missed in frames; a snapshot would repeat them.
         let events = if after.is_some() { 0 } else { self.core.history(history) };
         out.push(Effect::Joined { to, last, likes, after, reason, tail: self.welcome_tail(events, now_us) });
     }
@@ -259,7 +264,7 @@ impl Actor {
         self.log.maintain(&self.handle.id, &self.core, now_us, log_ms);
     }
 
-    /// Encodes once per variant in use; no variant, no effect.
+    /// Encodes the message once per variant in use. Without a variant there is no effect.
     fn publish<'m>(
         &mut self,
         of: impl Fn(Rendition) -> Option<&'m ServerMessage>,

@@ -1,6 +1,6 @@
-//! What the room will look like once everything that waits is in the log: which events of a request contradict it.
+//! The room's state once everything that waits is in the log. It shows which events of a request contradict the room.
 //!
-//! Does not know: idempotency keys, who asks.
+//! Does not know: idempotency keys, the sender of a request.
 
 use crate::protocol::event::Event;
 use crate::protocol::ids::{ClientId, Offset};
@@ -8,18 +8,18 @@ use crate::protocol::kind::Kind;
 use crate::room::request::{PostError, PostRequest, RoomKnowledge, is_in_time};
 use std::collections::HashSet;
 
-/// The room after the events that were added.
+/// The room after the events added so far.
 pub(super) struct Coming<'a, K> {
     known: &'a K,
     open_poll: Option<&'a ClientId>,
-    /// Ids of polls that are on their way to the log.
+    /// Ids of polls on their way to the log.
     polls: HashSet<&'a ClientId>,
-    /// Comments whose deletion is on its way there.
+    /// Comments whose deletion is on its way to the log.
     deleted: HashSet<Offset>,
 }
 
 impl<'a, K: RoomKnowledge> Coming<'a, K> {
-    /// The room after `events`, which were found right.
+    /// The room after `events`, which were checked before.
     pub(super) fn of(known: &'a K, events: impl Iterator<Item = &'a Event>) -> Self {
         let (open_poll, polls, deleted) = (known.open_poll(), HashSet::new(), HashSet::new());
         let mut coming = Self { known, open_poll, polls, deleted };
@@ -27,7 +27,7 @@ impl<'a, K: RoomKnowledge> Coming<'a, K> {
         coming
     }
 
-    /// Takes event number `index` of `request` too, if it can be done.
+    /// Adds event number `index` of `request`, if the room allows it.
     pub(super) fn add(&mut self, event: &'a Event, index: usize, request: &PostRequest) -> Result<(), PostError> {
         let Some(kind) = kind(event) else { return Ok(()) };
         if !is_in_time(event, request.now_ms) {

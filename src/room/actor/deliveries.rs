@@ -1,4 +1,4 @@
-//! Where a log's deliveries wait for the room's actor, from whatever thread they come.
+//! The queue in which a log's deliveries wait for the room's actor. Any thread may deliver.
 
 use crate::bell::Bell;
 use crate::limits::LOG_DELIVERIES_MAX;
@@ -7,12 +7,12 @@ use crate::protocol::local::RoomKey;
 use crossbeam::queue::ArrayQueue;
 use std::sync::Arc;
 
-/// Bounded: a full queue gives the delivery back to the log, which tries again in order.
+/// Bounded: a full queue returns the delivery to the log, which tries again in order.
 pub(super) struct Deliveries {
     key: RoomKey,
     queue: ArrayQueue<Delivery>,
-    /// The actor is at work and will look again before it leaves: no need to wake it. Without this a log
-    /// that delivers within `append` would cost one needless wake per room and tick.
+    /// Tells deliverers that the actor is at work and will look again before it leaves, so they need not wake it.
+    /// Without this, a log that delivers within `append` would cost one needless wake per room and tick.
     bell: Bell,
     waker: Arc<dyn Fn(RoomKey) + Send + Sync>,
 }
@@ -22,13 +22,13 @@ impl Deliveries {
         Self { key, queue: ArrayQueue::new(LOG_DELIVERIES_MAX), bell: Bell::new(true), waker }
     }
 
-    /// The actor begins to work.
+    /// Call when the actor begins to work.
     pub(super) fn attend(&self) {
         self.bell.get_up();
     }
 
-    /// The actor stops working. It must ask [`Deliveries::is_empty`] after this: then either it sees a delivery
-    /// that came meanwhile, or that delivery's thread sees that nobody attends, and wakes.
+    /// Call when the actor stops working, and ask [`Deliveries::is_empty`] after it: either the actor sees a delivery
+    /// that came meanwhile, or the delivering thread sees that the actor has left, and wakes it.
     pub(super) fn leave(&self) {
         self.bell.lie_down();
     }

@@ -1,4 +1,4 @@
-//! What a room wants done: the actor pushes effects, its home shard carries them out.
+//! The results of a room's work: the actor pushes effects, and its home shard carries them out.
 
 use super::guard::Forbidden;
 use crate::protocol::codes::ErrorCode;
@@ -11,55 +11,53 @@ use crate::room::request::{PostError, Posted};
 use crate::room::welcome::WelcomeTail;
 use std::sync::Arc;
 
-/// What the home shard does for the room.
+/// An order to the home shard.
 #[derive(Debug)]
 pub enum Effect {
-    /// Send it to every shard that has subscribers.
+    /// Send the frame to every shard that has subscribers.
     Frame {
         /// The bytes, once per variant in use.
         frame: Arc<EncodedFrame>,
     },
-    /// Something was taken back: pages that were made before say too much.
+    /// A comment was deleted: pages made before contain its text and must be dropped.
     Redacted,
     /// Answer one connection.
     Reply {
-        /// The connection.
         to: ConnRef,
         /// An ack or an error.
         message: ServerMessage,
     },
     /// A subscriber is in: the next live frame has `prev == last`.
     Joined {
-        /// The connection.
         to: ConnRef,
-        /// The position that its welcome tells.
+        /// The position in the subscriber's welcome.
         last: Offset,
         /// Likes up to `last`.
         likes: u64,
-        /// The position that was asked for, if it is one of this log: everything after it is to be brought (from a
-        /// shard's ring, or in pages from the log), or it turns out that the log does not have it any more.
+        /// The requested position, if it is one of this log. The subscriber gets everything after it, from a shard's
+        /// ring or in pages from the log, or learns that the log no longer has it.
         after: Option<Offset>,
-        /// Why not, if a position was asked for that is none.
+        /// Why the requested position is not one of this log.
         reason: Option<ResumeFailure>,
-        /// The welcome's shared part.
+        /// The shared part of the welcome.
         tail: Arc<WelcomeTail>,
     },
     /// Answer the show's owner.
     Posted {
-        /// As it was asked.
+        /// The number that the request came with.
         ticket: u64,
-        /// What became of all its events.
+        /// The places of all its events, or why none was stored.
         result: Result<Posted, PostError>,
     },
 }
 
-/// The answer to a comment or like that was not taken.
+/// The answer to a comment or like that does not fit now.
 pub(super) fn refusal(to: ConnRef, id: Option<ClientId>, code: ErrorCode, text: &str, after_ms: u64) -> Effect {
     let message = ErrorMessage { id, code, message: text.into(), retry_after_ms: Some(after_ms) };
     Effect::Reply { to, message: ServerMessage::Error(message) }
 }
 
-/// The answer to a comment that is in the log, or that its id makes impossible.
+/// The answer to a comment whose id the log has already, with the same or a different text.
 pub(super) fn repeated(to: ConnRef, id: ClientId, seen: Seen) -> Effect {
     let error = |code, text: &str| {
         ServerMessage::Error(ErrorMessage { id: Some(id.clone()), code, message: text.into(), retry_after_ms: None })
@@ -68,15 +66,16 @@ pub(super) fn repeated(to: ConnRef, id: ClientId, seen: Seen) -> Effect {
         Seen::Same { offset, fate } => {
             ServerMessage::Ack(Ack { id, offset, outcome: fate.outcome(), into: fate.into() })
         }
-        Seen::Conflict { .. } => error(ErrorCode::IdConflict, "you used this id for another text; take a new id"),
-        Seen::Stale | Seen::New => {
-            error(ErrorCode::StaleId, "this id is older than the room remembers; look whether the comment is there")
-        }
+        Seen::Conflict { .. } => error(ErrorCode::IdConflict, "this id was used for a different text; use a new id"),
+        Seen::Stale | Seen::New => error(
+            ErrorCode::StaleId,
+            "this id is too old for the room to know; check whether the comment is in the room",
+        ),
     };
     Effect::Reply { to, message }
 }
 
-/// The answer to an operation that the guard does not let in.
+/// The answer to an operation that the guard refuses.
 pub(super) fn forbidden(to: ConnRef, id: Option<ClientId>, why: &Forbidden) -> Effect {
     let Forbidden { code, text, after_ms } = *why;
     let retry_after_ms = (after_ms > 0).then_some(after_ms);

@@ -1,12 +1,13 @@
-//! When a room ticks: a grid in time that rooms share.
+//! The times at which rooms tick: a grid that all rooms share.
 //!
-//! Rooms of one tick end theirs at the same instants, so that the log stores what all of them gathered with one commit; rooms of
-//! different ticks meet where their multiples do. In several groups, on request, they take turns within the tick: a commit for each
-//! group, and shorter bursts of work.
+//! Rooms with the same tick end it at the same instants, so that one commit of the log stores the batches of all of
+//! them; rooms with different ticks meet at common multiples. With several groups, which the configuration can ask for,
+//! rooms take turns within the tick: one commit per group, and shorter bursts of work.
 
 use crate::protocol::local::RoomKey;
 
-/// Grid points are the multiples of the tick, less the group's share of it; slot `k` begins at one and ends before the next.
+/// Grid points are the multiples of the tick, less the group's share of it. Slot `k` begins at one point and ends
+/// before the next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grid {
     pub(super) tick_us: u64,
@@ -16,7 +17,7 @@ pub(super) struct Grid {
 impl Grid {
     pub(super) fn new(key: RoomKey, tick_us: u64, groups: u32) -> Self {
         let (tick_us, groups) = (tick_us.max(1), u64::from(groups.max(1)));
-        // Keys count up: groups are of one size.
+        // Keys count up, so groups are of one size.
         Self { tick_us, early_us: key.0 % groups * tick_us / groups }
     }
 
@@ -41,7 +42,7 @@ impl Grid {
     }
 }
 
-/// The grid in force, and the slot of the last frame: at most one frame goes out per slot.
+/// The grid in force, and the slot of the last frame. At most one frame goes out per slot.
 #[derive(Debug)]
 pub(super) struct FrameSlots {
     pub(super) grid: Grid,
@@ -53,7 +54,7 @@ impl FrameSlots {
         Self { grid, framed: None }
     }
 
-    /// When the next frame may go out at the earliest.
+    /// The earliest time for the next frame.
     pub(super) fn free_from_us(&self) -> u64 {
         self.framed.map_or(0, |slot| self.grid.start_us(slot + 1))
     }
@@ -62,19 +63,20 @@ impl FrameSlots {
         self.framed.is_none_or(|framed| framed < slot)
     }
 
-    /// A frame goes out.
+    /// Call when a frame goes out.
     pub(super) fn take(&mut self, now_us: u64) {
         self.framed = Some(self.grid.slot(now_us));
     }
 
-    /// From now on slots are those of `grid`. If there was a frame, it counts as one of the slot that `now_us` lies in.
+    /// Replaces the grid. A frame that went out before counts as one in the new slot of `now_us`.
     pub(super) fn change(&mut self, grid: Grid, now_us: u64) {
         self.framed = self.framed.map(|_| grid.slot(now_us));
         self.grid = grid;
     }
 }
 
-/// The share of `span_us` that is the room's own: any run of keys lies evenly over it. For what rooms need not do together.
+/// The room's own part of `span_us`: rooms with consecutive keys are spread evenly over it. For work that rooms need
+/// not do at the same time.
 pub(super) fn spread_us(key: RoomKey, span_us: u64) -> u64 {
     // Keys count up; the golden ratio spreads them (Fibonacci hashing).
     let spread = key.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -1,9 +1,8 @@
-//! What a room's settings forbid: looked at before anything goes to the log, by the settings in force.
+//! Judges operations by the room's settings in force, before they go to the log.
 //!
-//! Slow mode remembers when each user may comment again, in the actor's time: it is a courtesy of the moment and not part of
-//! the log.
+//! Slow mode remembers in the actor's time when each user may comment again. This is not part of the log.
 //!
-//! Does not know: the log, who waits for an answer, clocks.
+//! Does not know: the log, connections, clocks.
 
 use crate::policy::rate::{Gcra, Rate};
 use crate::policy::text;
@@ -15,15 +14,15 @@ use crate::room::core::board::Board;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Users whose last comment slow mode remembers; beyond it the oldest is forgotten and may comment again.
+/// The number of users whose last comment slow mode remembers. Beyond it the oldest is forgotten and may comment again.
 pub(super) const SLOWED_MAX: usize = 65_536;
 
-/// Why something is not taken.
+/// Why an operation is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Forbidden {
     pub(super) code: ErrorCode,
     pub(super) text: &'static str,
-    /// When a retry may succeed; 0: nobody knows.
+    /// The time after which a retry may succeed; 0 if it is not known.
     pub(super) after_ms: u64,
 }
 
@@ -35,23 +34,22 @@ impl Forbidden {
 
 pub(super) const POLL_CLOSED: Forbidden =
     Forbidden::new(ErrorCode::PollClosed, "there is no such poll, or it is closed");
-pub(super) const POLL_FULL: Forbidden = Forbidden::new(ErrorCode::PollFull, "the poll counts no more people");
+pub(super) const POLL_FULL: Forbidden = Forbidden::new(ErrorCode::PollFull, "the poll has reached its limit of voters");
 
-/// See the module's page.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     /// When each user's newest comment was taken.
     last_us: HashMap<Arc<str>, u64>,
-    /// In that order; an entry counts only while it is its user's newest.
+    /// The same in the order of time; an entry counts only while it is the newest of its user.
     order: VecDeque<(Arc<str>, u64)>,
-    /// Users that were forgotten while they would have had to wait.
+    /// Users that were forgotten before their wait was over.
     forgotten: u64,
-    /// The whole room's.
+    /// The rates of the whole room.
     comments: Gcra,
     likes: Gcra,
 }
 
-/// What a client asks of the room.
+/// An operation of a client, as the guard judges it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Operation<'a> {
     Comment(&'a Comment),
@@ -60,7 +58,7 @@ pub(super) enum Operation<'a> {
 }
 
 impl Guard {
-    /// Whether the room's settings in force, and the polls on its board, let `what` in.
+    /// Judges `what` by the settings in force and the open poll.
     pub(super) fn admits(&self, board: &Board, what: Operation<'_>, now_us: u64) -> Result<(), Forbidden> {
         let settings = board.timeline().newest();
         match what {
@@ -80,7 +78,7 @@ impl Guard {
         }
         allows(settings, Allowed::Comment)?;
         if text::is_longer(&comment.text, settings.text_max.into()) {
-            return Err(Forbidden::new(ErrorCode::TooLong, "the room takes shorter comments only"));
+            return Err(Forbidden::new(ErrorCode::TooLong, "the comment is longer than this room allows; shorten it"));
         }
         if is_slowed(settings, role)
             && let Some(last_us) = self.last_us.get(&comment.user.id)
@@ -97,19 +95,20 @@ impl Guard {
         Ok(())
     }
 
-    /// Counts one comment towards the room's rate, if there is one. `Err`: in how many milliseconds the next fits.
+    /// Counts one comment towards the room's rate, if there is one. An `Err` has the wait in milliseconds.
     pub(super) fn paces_comment(&mut self, rate: Option<Rate>, now_us: u64) -> Result<(), u64> {
         let Some(rate) = rate else { return Ok(()) };
         self.comments.check(rate, now_us, 1).map_err(|wait| wait.ms().unwrap_or(0))
     }
 
-    /// The same for `count` likes. More than the burst count as the whole burst, so that no message is impossible for ever.
+    /// The same for `count` likes. More than the burst count as the whole burst; otherwise such a message could never
+    /// pass.
     pub(super) fn paces_likes(&mut self, rate: Option<Rate>, count: u64, now_us: u64) -> Result<(), u64> {
         let Some(rate) = rate else { return Ok(()) };
         self.likes.check(rate, now_us, count.min(u64::from(rate.burst))).map_err(|wait| wait.ms().unwrap_or(0))
     }
 
-    /// `comment` was taken.
+    /// Call when `comment` is taken: slow mode starts its author's wait.
     pub(super) fn took(&mut self, settings: &RoomSettings, comment: &Comment, now_us: u64) {
         if settings.slow_ms == 0 {
             if !self.order.is_empty() {
@@ -130,18 +129,18 @@ impl Guard {
         }
     }
 
-    /// Comments that were taken did not get into the log: their authors need not wait to try again.
+    /// Ends all waits: the log refused comments, and their authors may send them again at once.
     pub(super) fn forgive(&mut self) {
         (self.last_us, self.order) = (HashMap::new(), VecDeque::new());
     }
 
-    /// How many users were forgotten too early since this was last asked.
+    /// Users forgotten before their wait was over, since the last call.
     pub(super) fn take_forgotten(&mut self) -> u64 {
         std::mem::take(&mut self.forgotten)
     }
 }
 
-/// The poll takes votes and has the option. Whether the user's vote still counts, the board knows.
+/// Whether the poll takes votes and has the option. The board knows whether the user has voted.
 fn vote_in(board: &Board, settings: &RoomSettings, user: &User, vote: &VoteRequest) -> Result<(), Forbidden> {
     if !is_exempt(user.role) {
         allows(settings, Allowed::Vote)?;
@@ -153,17 +152,17 @@ fn vote_in(board: &Board, settings: &RoomSettings, user: &User, vote: &VoteReque
     Ok(())
 }
 
-/// Whether viewers may send such operations here.
+/// Whether the settings let viewers send such operations.
 fn allows(settings: &RoomSettings, what: Allowed) -> Result<(), Forbidden> {
     let text = match what {
-        Allowed::Comment => "the room takes no comments now",
-        Allowed::Like => "the room takes no likes now",
-        Allowed::Vote => "the room takes no votes now",
+        Allowed::Comment => "the room does not accept comments now",
+        Allowed::Like => "the room does not accept likes now",
+        Allowed::Vote => "the room does not accept votes now",
     };
     if settings.allowed.contains(&what) { Ok(()) } else { Err(Forbidden::new(ErrorCode::NotAllowed, text)) }
 }
 
-/// Moderators and the host are bound by no setting.
+/// No setting applies to moderators and the host.
 fn is_exempt(role: Role) -> bool {
     matches!(role, Role::Moderator | Role::Host)
 }
@@ -190,7 +189,7 @@ mod tests {
 
     const ALL: [Role; 5] = [Role::Guest, Role::Viewer, Role::Vip, Role::Moderator, Role::Host];
 
-    /// What each role is told.
+    /// The answers to each role.
     fn told(guard: &Guard, settings: &RoomSettings, text: &str, now_us: u64) -> [Option<(ErrorCode, u64)>; 5] {
         ALL.map(|role| {
             let board = Board::new(settings.clone());

@@ -1,38 +1,37 @@
 //! A room's log time: it follows the monotonic clock, and is corrected towards the wall clock by at most 5 %.
 //!
-//! Everything that a room decides by time (the budget, windows, combos, the length of a poll, the age of an event) counts in log
-//! time. A wall clock that jumps forth and back would otherwise leave the log's time ahead of it, and every rule would stand
-//! still until the wall clock has caught up. The wall clock is believed at once in one case: when the room was not open, so
-//! that nobody knows how long that was.
+//! Every decision of a room that depends on time (the budget, windows, combos, the length of a poll, the age of an
+//! event) uses log time. Without it, a wall clock that jumps ahead and back would leave the log's time in the future,
+//! and every rule would stand still until the wall clock had caught up. The wall clock is believed at once in one case:
+//! when the room is opened, because the time since its last batch is unknown.
 //!
-//! Does not know: which clocks these are, what the time is for.
+//! Does not know: which clocks these are, the purpose of the time.
 
-/// The correction is at most this part of the time that passed.
+/// The correction is at most one part in 20 of the elapsed time.
 const SLEW_PARTS: u64 = 20;
 
-/// See the module's page.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LogClock {
-    /// Of the newest batch. In microseconds: ticks of a few milliseconds are corrected too.
+    /// The time of the newest batch. In microseconds, so that ticks of a few milliseconds are corrected too.
     at_us: u64,
-    /// What the monotonic clock said then; `None`: the batch is older than this opening of the room.
+    /// The monotonic clock at that batch; `None` if the batch is older than this opening of the room.
     seen_us: Option<u64>,
     /// How far the wall clock was ahead of the monotonic clock when the room last heard both.
     wall_ahead_us: Option<i64>,
 }
 
 impl LogClock {
-    /// For a room whose newest record is of `at_ms`; 0 when it has none.
+    /// For a room with its newest record at `at_ms`; 0 for an empty log.
     pub(super) fn new(at_ms: u64) -> Self {
         Self { at_us: at_ms.saturating_mul(1_000), seen_us: None, wall_ahead_us: None }
     }
 
-    /// What time it is in the log, in milliseconds.
+    /// The log time now, in milliseconds.
     pub(super) fn now_ms(&self, now_us: u64, wall_ms: u64) -> u64 {
         self.time_us(now_us, wall_ms) / 1_000
     }
 
-    /// The time of a batch that goes to the log now: later than that of every batch before it.
+    /// The time for a batch that goes to the log now: later than that of every batch before it.
     pub(super) fn next_ms(&mut self, now_us: u64, wall_ms: u64) -> u64 {
         let later_us = (self.at_us / 1_000).saturating_add(1).saturating_mul(1_000);
         self.at_us = self.time_us(now_us, wall_ms).max(later_us);
@@ -40,19 +39,19 @@ impl LogClock {
         self.at_us / 1_000
     }
 
-    /// The log has a batch of the time `at_ms`. Only one that this clock did not give out is news.
+    /// Takes note of a batch of the time `at_ms` in the log. A batch of another node may be ahead of this clock.
     pub(super) fn saw(&mut self, at_ms: u64, now_us: u64) {
         if at_ms > self.at_us / 1_000 {
             (self.at_us, self.seen_us) = (at_ms.saturating_mul(1_000), Some(now_us));
         }
     }
 
-    /// The wall clock says `wall_ms`.
+    /// Takes note that the wall clock is at `wall_ms`.
     pub(super) fn heard(&mut self, now_us: u64, wall_ms: u64) {
         self.wall_ahead_us = Some(wall_ms.saturating_mul(1_000).wrapping_sub(now_us).cast_signed());
     }
 
-    /// What the wall clock says now, as far as the room heard it; `None` before it first did.
+    /// The wall clock's time now, computed from the last call of [`LogClock::heard`]; `None` before the first.
     pub(super) fn wall_ms(&self, now_us: u64) -> Option<u64> {
         self.wall_ahead_us.map(|ahead_us| now_us.saturating_add_signed(ahead_us) / 1_000)
     }

@@ -1,8 +1,9 @@
-//! A room's actor: gathers a tick's batch, appends it, applies what the log delivers, frames it.
+//! A room's actor: gathers the operations of a tick, appends them as one batch, applies deliveries and makes frames.
 //!
-//! It runs on the room's home shard and does no I/O but the log's. Operations wait here for the end of the tick; at a grid
-//! point they go to the log as one batch; what comes back is applied, acknowledged and framed. At most one batch is in
-//! flight: a slow log makes larger batches, not more of them. At most one frame goes out per slot of the grid.
+//! It runs on the room's home shard and does no I/O but the log's. Operations wait here for the end of the tick. At a
+//! grid point they go to the log as one batch, and the delivered batch is applied, acknowledged and framed. At most one
+//! batch is in flight, so a slow log causes larger batches, not more of them. At most one frame goes out per slot of
+//! the grid.
 //!
 //! Does not know: sockets, shards, tokio, configuration files, how a message reaches a connection.
 
@@ -60,7 +61,6 @@ use tick::{Flight, Tick};
 use upkeep::Upkeep;
 use welcomes::Welcomes;
 
-/// See the module's page.
 pub struct Actor {
     handle: Arc<RoomHandle>,
     settings: Settings,
@@ -91,8 +91,8 @@ struct Trouble {
     deletions_in_part: u64,
 }
 
-/// The retry hint when the log's storage fails: storage that stalls takes about this long to come back, and
-/// sooner retries would only add to its work.
+/// The retry hint when the log's storage fails, in milliseconds: stalled storage takes about this long to recover, and
+/// earlier retries would only add work.
 const STORAGE_RETRY_MS: u64 = 1_000;
 
 impl Actor {
@@ -121,7 +121,8 @@ impl Actor {
             return Err(error);
         }
         let grid = Grid::new(handle.key, settings.tick_us(core.board().timeline().newest()), settings.tick_groups);
-        // Less up to a tick, for each room another: rooms that fell silent together do not all speak at one moment.
+        // Shortened by up to a tick, differently for each room, so that rooms that fell silent together do not all send
+        // heartbeats at one moment.
         let spread_us = spread_us(handle.key, settings.tick_us.min(settings.heartbeat_us / 8));
         let clock = LogClock::new(core.board().now_ms());
         let upkeep = Upkeep::new(settings.retention, now_us);
@@ -176,14 +177,20 @@ impl Actor {
         }
         if self.tick.events.len() >= self.settings.batch_events_max {
             let after_ms = self.tick_ms();
-            return out.push(refusal(from, comment.id, ErrorCode::Overloaded, "the room's tick is full", after_ms));
+            return out.push(refusal(
+                from,
+                comment.id,
+                ErrorCode::Overloaded,
+                "too many comments at this moment; send it again later",
+                after_ms,
+            ));
         }
         if self.is_log_slow(now_us) {
-            let text = "the log is slow; the comment was not taken";
+            let text = "the log is slow; send the comment again later";
             return out.push(refusal(from, comment.id, ErrorCode::Overloaded, text, STORAGE_RETRY_MS));
         }
         if let Err(wait_ms) = self.guard.paces_comment(self.settings.comment_rate, now_us) {
-            let text = "the room gets too many comments";
+            let text = "the room gets more comments than its limit; send it again later";
             return out.push(refusal(from, comment.id, ErrorCode::RateLimited, text, wait_ms));
         }
         self.guard.took(self.core.board().timeline().newest(), &comment, now_us);
@@ -208,7 +215,7 @@ impl Actor {
             return out.push(forbidden(from, None, &why));
         }
         if let Err(wait_ms) = self.guard.paces_likes(self.settings.like_rate, count, now_us) {
-            let text = "the room gets too many likes";
+            let text = "the room gets more likes than its limit; send them again later";
             return out.push(refusal(from, None, ErrorCode::RateLimited, text, wait_ms));
         }
         self.tick.add_likes(count);
@@ -236,7 +243,7 @@ impl Actor {
         } else {
             self.tick_ms()
         };
-        let text = "the vote was not taken; send it again later";
+        let text = "the room is overloaded; send the vote again later";
         out.push(forbidden(from, id, &Forbidden { code: ErrorCode::Overloaded, text, after_ms }));
     }
 
@@ -256,8 +263,8 @@ impl Actor {
         self.presence.changed(self.handle.online(), now_us);
     }
 
-    /// When [`Actor::run`] has to be called next; `None`: not until something happens. Ask after every
-    /// call of another method.
+    /// The time of the next call of [`Actor::run`]; `None`: not until something happens. Ask after every call of
+    /// another method.
     pub fn due_us(&self) -> Option<u64> {
         if !self.log.deliveries.is_empty() {
             return Some(0);
@@ -277,8 +284,8 @@ impl Actor {
         [append, frame, counters, heartbeat, expiry].into_iter().flatten().min()
     }
 
-    /// Does what is due: takes deliveries, ends the tick, sends the heartbeat. `wall_ms` is only passed on: decisions use the
-    /// time that [`LogClock`] makes of it.
+    /// Does the work that is due: takes deliveries, ends the tick, makes frames, sends the heartbeat. `wall_ms` is only
+    /// passed on; decisions use the time that [`LogClock`] makes of it.
     pub fn run(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         self.log.deliveries.attend();
         self.log.clock.heard(now_us, wall_ms);
@@ -292,7 +299,8 @@ impl Actor {
             self.trouble.ticks_late += u64::from(now_us - due_us > self.slots.grid.tick_us);
             self.append(now_us, wall_ms, out);
         }
-        // Counters alone do not use up the slot in which the batch in flight began: its frame tells them.
+        // A frame of counters only does not use up the slot in which the batch in flight began, because the batch's own
+        // frame has them.
         let slot = self.slots.grid.slot(now_us);
         let began_now = |flight: &Flight| slot == self.slots.grid.slot(flight.since_us);
         let is_kept = self.flight.as_ref().is_some_and(began_now) && !self.core.is_dirty();
@@ -309,8 +317,8 @@ impl Actor {
         self.log.deliveries.leave();
     }
 
-    /// Ends the tick now, off the grid: for a drain. What a slow log delivers later still needs
-    /// [`Actor::run`] or another flush; see [`Actor::is_settled`].
+    /// Ends the tick now, off the grid: for a drain. A delivery that a slow log makes later still needs [`Actor::run`]
+    /// or one more flush; see [`Actor::is_settled`].
     pub fn flush(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {
         self.log.deliveries.attend();
         self.log.clock.heard(now_us, wall_ms);
@@ -321,12 +329,12 @@ impl Actor {
         self.core.hurry();
         self.frame(now_us, wall_ms, out);
         if self.flight.is_some() {
-            self.core.hurry(); // Nor do the likes and votes of the last batch wait once they are in the log.
+            self.core.hurry(); // The likes and votes of the last batch do not wait either.
         }
         self.log.deliveries.leave();
     }
 
-    /// Whether nothing is gathered, in flight, delivered or applied that a frame is to tell at once.
+    /// Whether nothing is gathered, in flight or delivered, and nothing applied waits for a frame.
     pub fn is_settled(&self) -> bool {
         let is_empty = self.tick.due_us.is_none() && self.flight.is_none() && self.log.deliveries.is_empty();
         is_empty && !self.core.is_dirty()
@@ -387,13 +395,13 @@ impl Actor {
         self.presence.expiry_us().filter(|_| self.is_settled() && self.handle.online() == 0)
     }
 
-    /// The open tick has got something, so it has an end.
+    /// Call when the open tick got something: it now has an end.
     fn gathered(&mut self, now_us: u64) {
         self.tick.due_us.get_or_insert_with(|| self.slots.grid.next_us(now_us));
         self.presence.active(now_us);
     }
 
-    /// Takes up the tick of the settings in force, if it is not the grid's.
+    /// Changes to the tick of the settings in force.
     fn keep_pace(&mut self, now_us: u64) {
         let tick_us = self.settings.tick_us(self.core.board().timeline().newest());
         if tick_us != self.slots.grid.tick_us {

@@ -1,9 +1,9 @@
-//! Comments that are on their way into the log, and who waits to hear of them.
+//! Comments on their way to the log, and the connections that wait for their answers.
 //!
-//! A client that lost its connection sends a comment again while the first copy is still in the open tick or in
-//! flight: it joins those who wait for that copy.
+//! A client that lost its connection sends a comment again, perhaps while the first copy is still in the open tick or
+//! in flight. The new connection then waits for the answer to the first copy.
 //!
-//! Does not know: the log, what is in it.
+//! Does not know: the log or its content.
 
 use crate::log::Ticket;
 use crate::protocol::ids::ClientId;
@@ -12,17 +12,17 @@ use crate::room::core::window::{IdKey, Mark};
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 
-/// Connections that may wait for one comment: the sender's last few. A further one is not answered, and asks again.
+/// The number of connections that may wait for one comment. A further one gets no answer, and asks again.
 pub(super) const SENDERS_MAX: usize = 8;
 
-/// Who waits for an answer about a comment.
+/// A connection that waits for an answer.
 #[derive(Debug)]
 pub(super) struct Sender {
     pub(super) from: ConnRef,
     pub(super) id: Option<ClientId>,
 }
 
-/// One comment on its way.
+/// One comment on its way to the log.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) mark: Option<Mark>,
@@ -35,18 +35,18 @@ impl Waiting {
     }
 }
 
-/// What a comment with an id finds.
+/// The result of the search for a comment's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// No such id is on its way.
+    /// The id is not on its way.
     New,
-    /// It is, and the sender waits with the others.
+    /// The id is on its way with the same text: the sender waits with the others.
     Waits,
-    /// It is, with another text.
+    /// The id is on its way with a different text.
     Conflict,
 }
 
-/// Ids on their way; bounded by the two batches that they are in.
+/// The ids of comments on their way, bounded by the two batches that contain them.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     places: HashMap<IdKey, BatchPlace>,
@@ -60,7 +60,7 @@ struct BatchPlace {
 }
 
 impl Pending {
-    /// Looks for `mark` in `batches` (the ticket that each has or will have, and its comments) and lets `from` wait for it.
+    /// Looks for `mark` in `batches` (each with its ticket and its comments), and lets `from` wait for the answer.
     pub(super) fn join<'a>(
         &self,
         mark: &Mark,
@@ -86,7 +86,7 @@ impl Pending {
         self.places.insert(mark.key, BatchPlace { text: mark.text, batch, index });
     }
 
-    /// It is no longer on its way.
+    /// The comment of `mark` is no longer on its way.
     pub(super) fn remove(&mut self, mark: &Mark) {
         self.places.remove(&mark.key);
     }

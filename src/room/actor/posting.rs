@@ -1,6 +1,6 @@
-//! What the show's owner posts, and votes: gathered for the tick, answered when the log has them.
+//! The owner's posts and the viewers' votes: gathered for the tick, answered when the log has them.
 //!
-//! Does not know: who asks and over what, the log, clocks.
+//! Does not know: the sender of a request, connections, the log, clocks.
 
 use super::coming::{self, Coming};
 use super::pending::{SENDERS_MAX, Sender};
@@ -14,36 +14,36 @@ use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Where one event of a request is.
+/// The place of one event of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// In the log.
     Log(Offset),
-    /// On its way: this one of its batch.
+    /// In a batch, at this index of its posts.
     Batch(usize),
 }
 
-/// Who waits for events of a batch. Bounded by who may ask at one time.
+/// A request that waits for its batch. The limit of concurrent requests bounds their number.
 #[derive(Debug)]
 struct Asked {
     ticket: u64,
     places: Vec<Place>,
 }
 
-/// When a retry may succeed.
+/// The hints for a retry.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// With the next tick.
+    /// If the open tick is full: the length of a tick.
     pub(super) tick_ms: u64,
-    /// When the log, which stalls, takes something again; `None`: it does not stall.
+    /// If the log stalls: the time after which a retry may succeed; `None` while it does not stall.
     pub(super) stalled_ms: Option<u64>,
 }
 
-/// Posts and votes of one batch: the open tick's, or those in flight.
+/// The posts and votes of one batch: of the open tick, or of the batch in flight.
 #[derive(Debug, Default)]
 struct Batch {
     posts: Vec<Event>,
-    /// Of a batch in flight, whose posts the log has: those that later requests can contradict.
+    /// Copies of the posts in flight that later requests can contradict; the log has the originals.
     gone: Vec<Event>,
     marks: Vec<Option<Mark>>,
     keys: HashMap<IdKey, usize>,
@@ -52,7 +52,7 @@ struct Batch {
     voters: HashMap<(ClientId, Arc<str>), usize>,
 }
 
-/// One user's vote in one poll, and who waits for it.
+/// One user's vote in one poll, and the connections that wait for it.
 #[derive(Debug)]
 struct Vote {
     poll: ClientId,
@@ -60,14 +60,13 @@ struct Vote {
     senders: SmallVec<[Sender; 1]>,
 }
 
-/// See the module's page.
 #[derive(Debug, Default)]
 pub(super) struct Posting {
     open: Batch,
     flying: Batch,
 }
 
-/// What became of one vote.
+/// A vote that is no longer on its way.
 #[derive(Debug)]
 pub(super) struct Cast {
     pub(super) poll: ClientId,
@@ -76,7 +75,8 @@ pub(super) struct Cast {
 }
 
 impl Posting {
-    /// Takes a request into the open tick, all or none; `Ok` at once when the log has all of it. `None`: the answer comes later.
+    /// Takes a request into the open tick, all or none. The answer is `Some` if it is known at once: every event is in
+    /// the log already, or the request is refused.
     pub(super) fn post(
         &mut self,
         ticket: u64,
@@ -97,7 +97,7 @@ impl Posting {
         }
         if found.iter().any(flies) {
             if !found.iter().all(|found| flies(found) || in_log(found)) {
-                return overloaded(pace.tick_ms); // Part of it is on its way: when that is through, a retry finds it.
+                return overloaded(pace.tick_ms); // Part of the request is in flight; a retry finds it in the log.
             }
             let places = found.iter().map(|found| match found {
                 Found::Flying(index) | Found::Open(index) | Found::New(index) => Place::Batch(*index),
@@ -118,7 +118,7 @@ impl Posting {
             places.push(match found {
                 Found::Log(offset) => Place::Log(offset),
                 Found::Open(index) | Found::Flying(index) => Place::Batch(index),
-                // Its twin in this very request has its place already.
+                // An earlier event of this request is the same and has its place already.
                 Found::New(twin) if twin < places.len() => places[twin],
                 Found::New(_) => Place::Batch(self.open.add(event)),
             });
@@ -127,7 +127,7 @@ impl Posting {
         None
     }
 
-    /// Where each event is.
+    /// The place of each event.
     fn look(&self, request: &PostRequest, known: &impl RoomKnowledge) -> Result<Vec<Found>, PostError> {
         let epoch = known.epoch();
         if request.epoch.is_some_and(|meant| meant != epoch) {
@@ -171,7 +171,8 @@ impl Posting {
         Ok(found)
     }
 
-    /// Takes a vote into the open tick, or lets its sender wait with those of the user's first one in this poll. `false`: there is no room.
+    /// Takes a vote into the open tick. If the user's vote in this poll is on its way, the sender waits for its answer.
+    /// `false`: the tick is full.
     pub(super) fn vote(&mut self, user: &Arc<str>, poll: ClientId, option: u8, sender: Sender) -> bool {
         let name = (poll, Arc::clone(user));
         for batch in [&mut self.flying, &mut self.open] {
@@ -192,7 +193,7 @@ impl Posting {
         true
     }
 
-    /// The open tick goes to the log: its posts, then its votes, are put behind `events`.
+    /// The open tick goes to the log: appends its posts, then its votes, to `events`.
     pub(super) fn depart(&mut self, events: &mut Vec<Event>) {
         self.flying = std::mem::take(&mut self.open);
         self.flying.gone = self.flying.posts.iter().filter(|event| coming::matters(event)).cloned().collect();
@@ -210,7 +211,7 @@ impl Posting {
         self.flying.marks.len()
     }
 
-    /// The batch in flight is in the log, its posts at `offsets`: an answer for each who asked, and the votes.
+    /// The log has the batch in flight, with its posts at `offsets`: returns an answer per request, and the votes.
     pub(super) fn arrived(
         &mut self,
         offsets: &[Offset],
@@ -218,7 +219,7 @@ impl Posting {
     ) -> (Vec<(u64, Answer)>, Vec<Cast>) {
         let Batch { marks, asked, votes, .. } = std::mem::take(&mut self.flying);
         let offset_of = |index: usize| match marks.get(index).copied().flatten().map(|mark| known.seen(&mark)) {
-            // Another node's copy may have been first.
+            // A copy from another node may be earlier in the log.
             Some(Seen::Same { offset, .. }) => Ok(offset),
             Some(Seen::Conflict { .. }) => Err(PostError::Conflict { index: 0 }),
             Some(Seen::Stale) => Err(PostError::Stale { index: 0 }),
@@ -238,7 +239,7 @@ impl Posting {
         (asked.into_iter().map(answer).collect(), votes.into_iter().map(Cast::of).collect())
     }
 
-    /// The batch in flight is surely not in the log: who waits for it.
+    /// The log has refused the batch in flight: returns the tickets of its requests, and its votes.
     pub(super) fn failed(&mut self) -> (Vec<u64>, Vec<Cast>) {
         let Batch { asked, votes, .. } = std::mem::take(&mut self.flying);
         (asked.into_iter().map(|asked| asked.ticket).collect(), votes.into_iter().map(Cast::of).collect())
@@ -248,13 +249,13 @@ impl Posting {
 /// The offsets of a request's events, or why there are none.
 pub(super) type Answer = Result<Vec<Offset>, PostError>;
 
-/// Where an event of a request was found.
+/// The place in which an event of a request was found.
 #[derive(Clone, Copy, Debug)]
 enum Found {
     Log(Offset),
     Flying(usize),
     Open(usize),
-    /// Nowhere but in the request itself: first as number so and so of it.
+    /// Only in the request itself; the index is that of the first such event.
     New(usize),
 }
 
@@ -273,7 +274,7 @@ impl Batch {
         index
     }
 
-    /// The event with this key, and its content's hash.
+    /// The index of the post with this key, and the hash of its content.
     fn find(&self, mark: &Mark) -> Option<(usize, u64)> {
         let index = *self.keys.get(&mark.key)?;
         Some((index, self.marks[index]?.text))

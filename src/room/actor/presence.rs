@@ -1,38 +1,40 @@
-//! Whether the room has listeners, and since when it has said nothing to them: heartbeats and the room's expiry.
+//! Decides on heartbeats and on the room's expiry: it knows whether the room has subscribers, and since when it is
+//! silent.
 //!
-//! Does not know: who the listeners are, what a heartbeat says.
+//! Does not know: the subscribers, the content of a heartbeat.
 
 /// An expired room that is still claimed (a connection is on its way) is offered for expiry again after this time.
 const EXPIRY_RETRY_US: u64 = 1_000_000;
 
-/// See the module's page.
 #[derive(Debug)]
 pub(super) struct Presence {
     heartbeat_us: u64,
     idle_us: u64,
-    /// When the room last published something, or when the first listener came after that.
+    /// When the room last published something, or when the first subscriber came after that.
     quiet_since_us: u64,
-    /// When the last listener left or the last operation came without listeners; `None` while there are listeners.
+    /// When the last subscriber left or the last operation came without subscribers; `None` while there are
+    /// subscribers.
     idle_since_us: Option<u64>,
     expiry_asked_us: u64,
 }
 
 impl Presence {
-    /// A room without listeners, opened at `now_us`: a heartbeat after `heartbeat_us` of silence, expiry after `idle_us`.
+    /// A room without subscribers, opened at `now_us`. It sends a heartbeat after `heartbeat_us` of silence and expires
+    /// after `idle_us` without subscribers.
     pub(super) fn new(heartbeat_us: u64, idle_us: u64, now_us: u64) -> Self {
         Self { heartbeat_us, idle_us, quiet_since_us: now_us, idle_since_us: Some(now_us), expiry_asked_us: 0 }
     }
 
-    /// The room has `online` listeners now.
+    /// Call when the room has `online` subscribers.
     pub(super) fn changed(&mut self, online: u64, now_us: u64) {
         if online == 0 {
             self.idle_since_us.get_or_insert(now_us);
         } else if self.idle_since_us.take().is_some() {
-            self.quiet_since_us = now_us; // Silence counts from the first listener on.
+            self.quiet_since_us = now_us; // Silence counts from the first subscriber on.
         }
     }
 
-    /// An operation came: an empty room stays open for another `idle_us`.
+    /// Call at each operation: an empty room stays open for `idle_us` more.
     pub(super) fn active(&mut self, now_us: u64) {
         if let Some(since_us) = &mut self.idle_since_us {
             *since_us = now_us;
@@ -47,17 +49,17 @@ impl Presence {
         self.quiet_since_us
     }
 
-    /// When listeners get a heartbeat unless something is published before.
+    /// The time of the next heartbeat, if nothing is published before.
     pub(super) fn heartbeat_due_us(&self) -> u64 {
         self.quiet_since_us.saturating_add(self.heartbeat_us)
     }
 
-    /// When the room expires; `None` while it has listeners.
+    /// The time at which the room expires; `None` while it has subscribers.
     pub(super) fn expiry_us(&self) -> Option<u64> {
         self.idle_since_us.map(|since_us| since_us.saturating_add(self.idle_us))
     }
 
-    /// The room was offered for expiry.
+    /// Call when the room is offered for expiry.
     pub(super) fn expiry_asked(&mut self, now_us: u64) {
         self.expiry_asked_us = now_us.saturating_add(EXPIRY_RETRY_US);
     }
@@ -73,12 +75,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_counts_from_the_first_listener_and_from_each_message() {
+    fn silence_counts_from_the_first_subscriber_and_from_each_message() {
         let mut presence = Presence::new(10, 100, 0);
         presence.changed(1, 50);
         assert_eq!((presence.heartbeat_due_us(), presence.expiry_us()), (60, None));
         presence.changed(2, 55);
-        assert_eq!(presence.heartbeat_due_us(), 60, "a second listener changes nothing");
+        assert_eq!(presence.heartbeat_due_us(), 60, "a second subscriber changes nothing");
         presence.published(58);
         assert_eq!(presence.heartbeat_due_us(), 68);
     }

@@ -1,7 +1,7 @@
-//! A message to everybody in a room as bytes: encoded once per encoding in use, compressed once per encoding if anybody takes
-//! it so.
+//! Encodes a message to all subscribers of a room: once per encoding in use, and compresses it at most once per
+//! encoding.
 //!
-//! Does not know: who the subscribers are, or how bytes reach them.
+//! Does not know: subscribers, or how bytes reach them.
 
 use crate::faults::spoil;
 use crate::protocol::deflate::Deflate;
@@ -11,10 +11,11 @@ use crate::protocol::message::{Gap, ServerMessage};
 use crate::room::registry::RoomHandle;
 use std::sync::atomic::Ordering;
 
-/// The bytes of every variant that somebody on this node uses, of what `of` says to each rendition; `None` when nobody uses any.
+/// The bytes of every variant in use on this node, with the message that `of` has for each rendition; `None` when no
+/// variant is in use.
 ///
-/// Below the threshold the compressed variant *is* the plain one, the same bytes: a connection that takes compressed
-/// messages takes others too.
+/// Below the threshold the compressed variant shares the bytes of the plain one: a connection with compression accepts
+/// uncompressed messages too.
 pub(super) fn publish<'m>(
     of: impl Fn(Rendition) -> Option<&'m ServerMessage>,
     room: &RoomHandle,
@@ -51,7 +52,7 @@ pub(super) fn publish<'m>(
     used.then_some(frame)
 }
 
-/// Puts what those get who are not sent `frame` into it, in the encodings that somebody reads.
+/// Adds to `frame` the gap message for subscribers that miss the frame, in the encodings in use.
 pub(super) fn keep(frame: &mut EncodedFrame, missed: Gap) {
     let comments: Vec<_> =
         missed.events.iter().filter(|event| event.as_comment().is_some()).map(|event| event.offset).collect();
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_frame_is_the_same_bytes_for_those_who_take_compressed_ones() {
+    fn a_small_frame_has_the_same_bytes_with_and_without_compression() {
         let (_, frame) = published(&Variant::ALL, 1);
         let frame = frame.unwrap();
         for (plain, packed) in [(0, 2), (1, 3)] {

@@ -1,13 +1,12 @@
 //! Deletions that are in the log and in no frame yet.
 //!
-//! A deletion is answered only when no later newcomer sees the text, which holds from the next frame on.
+//! A deletion is answered only when later newcomers no longer see the text, which holds from the next frame on.
 //!
-//! Does not know: what was deleted, how a frame tells it.
+//! Does not know: the deleted texts, frames.
 
 use super::effect::Effect;
 use crate::protocol::ids::Offset;
 
-/// See the module's page.
 #[derive(Debug, Default)]
 pub(super) struct Redactions {
     offsets: Vec<Offset>,
@@ -15,24 +14,24 @@ pub(super) struct Redactions {
 }
 
 impl Redactions {
-    /// The log has a deletion of the comment at `offset`.
+    /// Call when the log has a deletion of the comment at `offset`.
     pub(super) fn add(&mut self, offset: Offset) {
         self.offsets.push(offset);
     }
 
-    /// Comments whose deletion the next frame tells.
+    /// Comments whose deletion is in the next frame.
     pub(super) fn offsets(&self) -> &[Offset] {
         &self.offsets
     }
 
-    /// Keeps the answers from `begin` on for [`Redactions::release`] if a deletion waits for its frame.
+    /// Holds back the answers from `begin` on if a deletion waits for its frame.
     pub(super) fn hold(&mut self, begin: usize, out: &mut Vec<Effect>) {
         if !self.offsets.is_empty() {
             self.held.extend(out.drain(begin..));
         }
     }
 
-    /// The frame is out: pages made before are void, and the kept answers go out.
+    /// Call when the frame is out: pages made before are void, and the answers held back go out.
     pub(super) fn release(&mut self, out: &mut Vec<Effect>) {
         if !self.offsets.is_empty() {
             self.offsets = Vec::new();

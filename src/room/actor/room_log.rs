@@ -1,6 +1,6 @@
-//! The room's end of its log: what it appends, what comes back, and what the log may drop.
+//! The room's connection to its log: batches, deliveries, log time and retention.
 //!
-//! Does not know: what the events mean, who waits for them.
+//! Does not know: the meaning of events, senders.
 
 use super::deliveries::Deliveries;
 use super::log_clock::LogClock;
@@ -11,7 +11,6 @@ use crate::protocol::ids::RoomId;
 use crate::room::core::Core;
 use std::sync::Arc;
 
-/// See the module's page.
 pub(super) struct RoomLog {
     pub(super) log: Arc<dyn Log>,
     pub(super) deliveries: Arc<Deliveries>,
@@ -30,7 +29,7 @@ impl RoomLog {
         self.log.append(room, ticket, events, at_ms)
     }
 
-    /// Says at the log's time `at_ms` what the log has to keep, if it is time to say so.
+    /// Tells the log what it has to keep, if that is due. `at_ms` is the log's time.
     pub(super) fn maintain(&mut self, room: &RoomId, core: &Core, now_us: u64, at_ms: u64) {
         self.upkeep.tell(&*self.log, room, core, now_us, at_ms);
     }

@@ -1,4 +1,4 @@
-//! What a room is configured with.
+//! The configuration of a room.
 
 use crate::log::Retention;
 use crate::policy::rate::Rate;
@@ -6,39 +6,39 @@ use crate::protocol::deflate::Deflate;
 use crate::protocol::settings::RoomSettings;
 use std::sync::Arc;
 
-/// A room's bounds and pace.
+/// The bounds and times of a room.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The tick.
+    /// The length of a tick.
     pub tick_us: u64,
-    /// What a room's owner can change, as it is before anybody did.
+    /// The settings that the room's owner can change, with their initial values.
     pub room: RoomSettings,
-    /// Rooms end their ticks in so many groups, spread over the tick.
+    /// The number of groups in which rooms end their ticks, spread over the tick.
     pub tick_groups: u32,
-    /// Comments that wait for one tick; more are answered `overloaded`.
+    /// Comments in one tick; a further one is answered with `overloaded`.
     pub batch_events_max: usize,
     /// Comments shown in one frame.
     pub frame_events_max: usize,
-    /// Newest comments in a newcomer's snapshot.
+    /// Newest comments in the snapshot for a newcomer.
     pub snapshot_events: usize,
-    /// A frame of counters alone, at most this often.
+    /// The minimum time between two frames that have only counters.
     pub counters_us: u64,
-    /// Without a frame for this long, a heartbeat.
+    /// The time without a frame after which a heartbeat is sent.
     pub heartbeat_us: u64,
-    /// Without anybody for this long, the room is over.
+    /// The time without subscribers after which the room expires.
     pub idle_us: u64,
-    /// What the log keeps.
+    /// The records that the log keeps.
     pub retention: Retention,
-    /// Comments of the whole room; `None`: unlimited.
+    /// The rate of comments for the whole room; `None`: unlimited.
     pub comment_rate: Option<Rate>,
-    /// Likes of the whole room; `None`: unlimited.
+    /// The rate of likes for the whole room; `None`: unlimited.
     pub like_rate: Option<Rate>,
-    /// Compresses frames for those who take them so.
+    /// Compresses frames for connections with compression.
     pub deflate: Arc<Deflate>,
 }
 
 impl Settings {
-    /// The tick under the room's settings in force: to the microsecond, unless the owner changed it.
+    /// The tick under the settings in force: exact to the microsecond unless the owner changed it.
     pub(super) fn tick_us(&self, in_force: &RoomSettings) -> u64 {
         if in_force.tick_ms == self.room.tick_ms { self.tick_us } else { in_force.tick_ms * 1_000 }
     }

@@ -1,6 +1,6 @@
-//! The open tick and the batch in flight: what was gathered, and who waits for it.
+//! The open tick and the batch in flight: their events and the connections that wait for answers.
 //!
-//! Does not know: the log, how an answer is sent, when a tick ends.
+//! Does not know: the log, answers, the end of a tick.
 
 use super::pending::Waiting;
 use crate::limits::{APPEND_SLOW_US, OFFSET_MAX};
@@ -24,7 +24,7 @@ impl Authors {
     }
 }
 
-/// Comments and likes that wait for the end of the tick.
+/// The comments and likes that wait for the end of the tick.
 #[derive(Debug)]
 pub(super) struct Tick {
     /// The ticket of the batch that the tick becomes.
@@ -35,7 +35,7 @@ pub(super) struct Tick {
     likes: u64,
     /// When the tick ends; `None` while it is empty.
     pub(super) due_us: Option<u64>,
-    /// The emptied lists of the last batch: the next tick fills them again, so that neither list grows anew each tick.
+    /// The emptied lists of the last batch. The next tick fills them again, so the lists do not grow anew each tick.
     spare: Authors,
 }
 
@@ -47,7 +47,7 @@ impl Default for Tick {
 }
 
 impl Tick {
-    /// Adds a comment. `is_new` says that neither the log nor the batch in flight has a comment of its author.
+    /// Adds a comment. `is_new` means that neither the log nor the batch in flight has a comment of its author.
     pub(super) fn push(&mut self, comment: Comment, waiting: Waiting, is_new: bool) {
         self.authors.waiting.push(waiting);
         let first = is_new && self.authors.first.insert(comment.user.id.clone());
@@ -58,7 +58,7 @@ impl Tick {
         self.likes = self.likes.saturating_add(count).min(OFFSET_MAX);
     }
 
-    /// Closes the tick: its events, with the likes as the last one, and the batch that they are.
+    /// Closes the tick. Returns its events, with the likes as the last one, and the batch in flight.
     pub(super) fn depart(&mut self, now_us: u64) -> (Vec<Event>, Flight) {
         let likes = std::mem::take(&mut self.likes);
         if likes > 0 {
@@ -74,7 +74,7 @@ impl Tick {
         (events, flight)
     }
 
-    /// Takes the lists of a batch that is no longer in flight. The entries of `waiting` are answered.
+    /// Takes back the lists of a batch that is no longer in flight.
     pub(super) fn reuse(&mut self, mut authors: Authors) {
         authors.waiting.clear();
         authors.first.clear();
@@ -82,12 +82,12 @@ impl Tick {
     }
 }
 
-/// The batch that the log has and has not answered. A room has at most one.
+/// The batch that the log has not answered yet. A room has at most one.
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) ticket: Ticket,
     pub(super) authors: Authors,
-    /// They go into the next batch if the log refuses this one.
+    /// If the log refuses the batch, they go into the next one.
     pub(super) likes: u64,
     pub(super) since_us: u64,
 }

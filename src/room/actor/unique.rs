@@ -1,25 +1,25 @@
-//! About how many people have watched a room: an estimate in 1 KiB.
+//! The number of different users that have watched a room, estimated in 1 KiB.
 //!
-//! HyperLogLog (Flajolet, Fusy, Gandouet, Meunier 2007): each person's hash names one of 1,024 registers by its first bits, and
-//! the register keeps the longest run of zeros that the other bits began with. The estimator is the one of Ertl ("New
-//! cardinality estimation algorithms for HyperLogLog sketches", 2017, algorithm 6): one formula from nothing to any number, without the
-//! jump that the original has where it changes its method. The standard error is 1.04/√1024 = 3.25 %; the same
-//! people always give the same estimate, in whatever order and however often they come.
+//! HyperLogLog (Flajolet, Fusy, Gandouet, Meunier 2007): the first bits of a user's hash select one of 1,024 registers,
+//! and the register keeps the longest run of zeros at the start of the remaining bits. The estimator is by Ertl ("New
+//! cardinality estimation algorithms for HyperLogLog sketches", 2017, algorithm 6): one formula for all sizes, without
+//! the jump of the original estimator where it changes its method. The standard error is 1.04/√1024 = 3.25 %. The same
+//! users always give the same estimate, in any order and however often they come.
 //!
-//! It begins anew with each opening of the room: it does not follow from the log.
+//! The estimate restarts each time the room is opened: it does not follow from the log.
 //!
-//! Does not know: who is here now.
+//! Does not know: which users are present now.
 
 use sha2::{Digest as _, Sha256};
 
-/// Bits that name a register.
+/// Bits that select a register.
 const INDEX_BITS: u32 = 10;
 const REGISTERS: usize = 1 << INDEX_BITS;
 
-/// Bits whose zeros are counted.
+/// Bits in which zeros are counted.
 const REST_BITS: usize = 64 - INDEX_BITS as usize;
 
-/// See the module's page. Takes its memory with the first person.
+/// Allocates its registers with the first user.
 #[derive(Clone, Debug, Default)]
 pub struct Unique {
     registers: Option<Box<[u8; REGISTERS]>>,
@@ -27,17 +27,17 @@ pub struct Unique {
 }
 
 impl Unique {
-    /// Somebody is here.
+    /// Counts a user.
     pub fn add(&mut self, user: &str) {
         let hash: [u8; 32] = Sha256::digest(user.as_bytes()).into();
         self.add_hash(u64::from_le_bytes(std::array::from_fn(|at| hash[at])));
     }
 
-    /// The same, by 64 bits that are as good as random.
+    /// The same for 64 bits that are as good as random.
     fn add_hash(&mut self, hash: u64) {
         let registers = self.registers.get_or_insert_with(|| Box::new([0; REGISTERS]));
         let register = &mut registers[(hash >> REST_BITS) as usize];
-        // A one behind the last bit ends the run.
+        // The bit set behind the last one ends the run.
         let run = ((hash << INDEX_BITS) | (1 << (INDEX_BITS - 1))).leading_zeros() as u8 + 1;
         if run > *register {
             *register = run;
@@ -45,7 +45,7 @@ impl Unique {
         }
     }
 
-    /// About how many different people were added.
+    /// The estimated number of different users.
     pub fn estimate(&self) -> u64 {
         self.estimate
     }
@@ -107,7 +107,7 @@ mod tests {
     use rand::{Rng as _, SeedableRng as _};
 
     #[test]
-    fn nobody_is_nobody_and_takes_no_memory() {
+    fn an_empty_room_counts_zero_and_takes_no_memory() {
         let unique = Unique::default();
         assert_eq!(unique.estimate(), 0);
         assert!(unique.registers.is_none());
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(unique.estimate(), once);
     }
 
-    /// The root of the mean squared relative error, over many rooms of so many people.
+    /// The root of the mean squared relative error over `rooms` rooms with `people` users each.
     fn error_of(people: u64, rooms: u64) -> f64 {
         let squares = (0..rooms).map(|room| {
             let mut random = StdRng::seed_from_u64(room * 1_000_003 + people);

@@ -1,27 +1,28 @@
-//! When a room tells its log what to keep: not with each batch, which for a small room is every comment.
+//! Decides when a room tells its log what to keep. In a small room every batch is one comment, so it does not tell with
+//! each batch.
 //!
-//! Being told costs a log more than a comment does (a summary to write, a look at the oldest record), and its answer is
-//! only as exact as it is recent: so it is told after so many records or so long, a small part of what it keeps.
+//! Telling costs a log more than a comment does: a base to write, and a look at the oldest record. So a room tells
+//! after a number of records or a time that are a small part of what the log keeps.
 //!
-//! Does not know: how a log drops anything, when a room runs.
+//! Does not know: how a log drops records, when a room runs.
 
 use crate::log::{Log, Retention};
 use crate::protocol::ids::{Offset, RoomId};
 use crate::room::core::Core;
 
-/// Records after which the log is told at the latest. As many as a busy tick: a replay after a crash reads so many more.
+/// The number of records after which the log is told at the latest: about one busy tick. A replay after a crash reads
+/// up to this many more.
 const RECORDS_MAX: u64 = 256;
 
-/// Bytes that a record takes at least, about: so a log that is bounded by bytes is told in time.
+/// The minimum size of a record, about; with it a log that is bounded by bytes is told in time.
 const RECORD_BYTES: u64 = 256;
 
-/// How long a quiet room's log waits at the longest.
+/// The maximum time between two tellings in a quiet room.
 const PAUSE_US_MAX: u64 = 60_000_000;
 
-/// Parts of what is kept that may be there too much.
+/// The log may keep this part (1/64) more than its bounds.
 const PARTS: u64 = 64;
 
-/// See the module's page.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     retention: Retention,
@@ -40,17 +41,18 @@ impl Upkeep {
         Self { retention, records, pause_us, told: 0, told_us: now_us }
     }
 
-    /// Tells the log if it is time to. `log_ms` is the log's own time: how old an event is depends on no wall clock.
+    /// Tells the log if it is due. `log_ms` is the log's own time, so the age of an event does not depend on a wall
+    /// clock.
     pub(super) fn tell(&mut self, log: &dyn Log, room: &RoomId, core: &Core, now_us: u64, log_ms: u64) {
-        // While a poll is open the base that the log has stands before its opening, and so does what the log lets go.
+        // While a poll is open there must be no newer base: a replay needs the poll's opening and all votes.
         if !core.board().has_open_poll() && self.is_due(core.last(), now_us) {
             log.retain(room, &self.retention, log_ms, core.base());
         }
     }
 
-    /// Whether it is time to; then it counts as told.
+    /// Whether it is due; if so, it counts as done.
     fn is_due(&mut self, last: Offset, now_us: u64) -> bool {
-        // What a long wait is for is age, and an empty log has none.
+        // Only the age limit needs the telling after a time, and an empty log has no age.
         let waited = last > 0 && now_us.saturating_sub(self.told_us) >= self.pause_us;
         let is_due = waited || last.saturating_sub(self.told) >= self.records;
         if is_due {
@@ -66,7 +68,7 @@ mod tests {
 
     const PLENTY: Retention = Retention { age_ms: u64::MAX, events: 1_000_000, bytes: 1 << 30 };
 
-    /// How often the log is told over `records` batches of one record each, `step_us` apart.
+    /// The number of tellings over `records` batches of one record each, `step_us` apart.
     fn tellings(retention: Retention, records: u64, step_us: u64) -> usize {
         let mut upkeep = Upkeep::new(retention, 0);
         (1..=records).filter(|last| upkeep.is_due(*last, last * step_us)).count()

@@ -1,8 +1,9 @@
-//! Running totals of gifts: what one person gives in one combo counts up.
+//! Running totals of gifts: the sum of one user's gifts in one combo.
 //!
-//! They follow from the log alone: a combo is over when the log is [`PAUSE_MS`] past its last gift. The node that takes a gift
-//! writes the total into its record, so that whoever begins to read in the middle of a combo knows it too. Should another
-//! node's gift come in between, that total is one gift behind, and what was counted is larger: the larger one holds.
+//! The totals follow from the log alone: a combo is over when the log is [`PAUSE_MS`] past its last gift. The node that
+//! takes a gift writes the total into its record, so a reader that starts in the middle of a combo knows it too. If a
+//! gift of another node comes in between, that total is one gift too low and the counted one is higher; the higher
+//! total is used.
 //!
 //! Does not know: frames, how a total is shown, clocks.
 
@@ -13,10 +14,10 @@ use crate::protocol::kind::{Gift, Kind};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// A combo is over when so much of the log's time has passed since its last gift.
+/// The log time after its last gift at which a combo is over.
 pub const PAUSE_MS: u64 = 60_000;
 
-/// Combos that run at one time; beyond it the one that was added to longest ago is over.
+/// Combos at one time. Beyond it, the combo without a gift for the longest time is over.
 pub const COMBOS_MAX: usize = 4_096;
 
 type Name = (Arc<str>, ClientId);
@@ -25,7 +26,7 @@ type Name = (Arc<str>, ClientId);
 struct Running {
     total: u64,
     at_ms: u64,
-    /// Of its newest entry in `order`.
+    /// The number of its newest entry in `order`.
     turn: u64,
 }
 
@@ -35,18 +36,17 @@ impl Running {
     }
 }
 
-/// See the module's page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Combos {
     running: HashMap<Name, Running>,
-    /// Whoever gave, in order; an entry counts only while it is its combo's newest.
+    /// Gifts in order. An entry counts only while it is the newest of its combo.
     order: VecDeque<(Name, u64)>,
     turns: u64,
     cut: u64,
 }
 
 impl Combos {
-    /// Takes the log's next record. For a gift with a combo: the running total, this gift included.
+    /// Takes the log's next record. Returns the running total if it is a gift with a combo.
     pub fn apply(&mut self, record: &Record) -> Option<u64> {
         let Event::Post(post) = &record.event else { return None };
         match &post.kind {
@@ -55,7 +55,7 @@ impl Combos {
         }
     }
 
-    /// Writes running totals into gifts that go to the log together, at its time `at_ms`.
+    /// Writes running totals into the gifts of a batch that goes to the log at its time `at_ms`.
     pub fn stamp(&self, events: &mut [Event], at_ms: u64) {
         let mut ahead: HashMap<Name, u64> = HashMap::new();
         for event in events {
@@ -72,17 +72,16 @@ impl Combos {
         }
     }
 
-    /// How many combos may still be running.
+    /// Combos that may still be running.
     pub fn len(&self) -> usize {
         self.running.len()
     }
 
-    /// How many were over because too many others run, since this was last asked.
+    /// Combos ended by [`COMBOS_MAX`] since the last call.
     pub fn take_cut(&mut self) -> u64 {
         std::mem::take(&mut self.cut)
     }
 
-    /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
@@ -100,7 +99,7 @@ impl Combos {
         Some(total)
     }
 
-    /// Combos that are over at `at_ms`.
+    /// Removes combos that are over at `at_ms`.
     fn let_go(&mut self, at_ms: u64) {
         while let Some((name, turn)) = self.order.front() {
             match self.running.get(name) {
@@ -110,7 +109,7 @@ impl Combos {
                     }
                     self.running.remove(name);
                 }
-                _ => {} // It was added to since.
+                _ => {} // A later entry counts.
             }
             self.order.pop_front();
         }
@@ -124,7 +123,7 @@ impl Combos {
                 self.cut += 1;
             }
         }
-        // One long combo leaves an entry with each gift: those that no longer count go when they are the most.
+        // A long combo leaves an entry for each gift. When most entries no longer count, they are removed.
         if self.order.len() > 2 * COMBOS_MAX {
             let Self { running, order, .. } = self;
             order.retain(|(name, turn)| running.get(name).is_some_and(|running| running.turn == *turn));
@@ -240,7 +239,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against the plain rule: the sum over the gifts since the last pause.
+        /// Compares with the plain rule: the sum over the gifts since the last pause.
         #[test]
         fn totals_follow_from_the_records_of_the_last_pauses(
             gifts in prop::collection::vec((0_u8..3, 0_u8..2, 1_u64..5, 0_u64..40_000), 1..60)

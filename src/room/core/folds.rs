@@ -1,9 +1,9 @@
-//! Which comments stand for which, as far back as a room remembers: so that a deletion takes all that was said as one, and leaves
-//! of each what it takes to choose again as it was chosen.
+//! Remembers which comments were folded into which others, so that a deletion removes all equal comments that were
+//! shown as one. What it leaves of each comment lets a page repeat the same choice.
 //!
 //! It follows from the log alone: a replay rebuilds it.
 //!
-//! Does not know: texts, the log, who is shown.
+//! Does not know: texts, the log, subscribers.
 
 use super::select::Note;
 use crate::limits::FOLDS_MAX;
@@ -12,19 +12,18 @@ use crate::protocol::ids::Offset;
 use crate::protocol::kind::{Delete, Kind};
 use std::collections::VecDeque;
 
-/// See the module's page.
 #[derive(Debug, Default)]
 pub(super) struct Folds {
-    /// By offset, rising: those that did not stand by themselves, or that came earlier for what they said.
+    /// By rising offset: comments that were folded into others, or that the text made come earlier.
     known: VecDeque<Fold>,
-    /// Of comments up to here it is not known.
+    /// Comments up to this offset are not known.
     forgotten: Offset,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Fold {
     offset: Offset,
-    /// 0: itself.
+    /// 0: not folded.
     into: Offset,
     bonus: Option<u16>,
 }
@@ -36,7 +35,7 @@ impl Fold {
 }
 
 impl Folds {
-    /// What became of the comment at `offset`, the newest of those that are known.
+    /// Adds the comment at `offset`, which is the newest so far.
     pub(super) fn add(&mut self, offset: Offset, note: &Note) {
         let into = note.part_of.unwrap_or(0);
         if into == 0 && note.bonus.unwrap_or(0) == 0 {
@@ -48,12 +47,13 @@ impl Folds {
         self.known.push_back(Fold { offset, into, bonus: note.bonus });
     }
 
-    /// Records up to `offset` were not looked at.
+    /// Call before the first comment: records up to `offset` were not read.
     pub(super) fn begin_after(&mut self, offset: Offset) {
         self.forgotten = self.forgotten.max(offset);
     }
 
-    /// Writes into the deletions among `events` what they take along. Says of how many not all of that is known.
+    /// Writes into the deletions among `events` the comments that they remove too. Returns the number of deletions for
+    /// which not all of these comments are known.
     pub(super) fn stamp(&self, events: &mut [Event]) -> usize {
         let deletions = events.iter_mut().filter_map(|event| match event {
             Event::Post(post) => match &mut post.kind {

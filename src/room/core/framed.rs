@@ -1,12 +1,12 @@
-//! What a tick says to whom, and where it leaves everybody.
+//! The frames of a tick, and the state in which they leave the subscribers.
 //!
-//! Does not know: how it is decided, bytes, connections.
+//! Does not know: how the content of a frame is chosen, bytes, connections.
 
 use crate::log::digest;
 use crate::protocol::frame::{Frame, FrameEvent};
 use crate::protocol::ids::{Digest, Offset};
 
-/// The room as its subscribers know it: where the last frame left them.
+/// The room as its subscribers know it after the last frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Framed {
     /// The position that the next frame continues.
@@ -15,41 +15,36 @@ pub struct Framed {
     pub digest: Digest,
     /// Likes up to `last`.
     pub likes: u64,
-    /// As last told.
+    /// The connections in the last frame.
     pub online: u64,
-    /// The last frame's wall clock; 0 before the first.
+    /// The last frame's wall clock in milliseconds; 0 before the first frame.
     pub at_ms: u64,
 }
 
-/// Which renditions besides the viewer's somebody gets.
+/// The renditions in use besides the viewer's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// The light one.
     pub lite: bool,
-    /// The console's.
     pub full: bool,
 }
 
-/// One tick of the room, as each rendition tells it.
+/// One tick of the room in each rendition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frames {
-    /// What most people get.
     pub viewer: Frame,
-    /// Only if it was wanted.
     pub lite: Option<Frame>,
-    /// Only if it was wanted.
     pub full: Option<Frame>,
-    /// What is guaranteed of it, for those who are not sent it.
+    /// The guaranteed events, for subscribers that miss the frame.
     pub kept: Vec<FrameEvent>,
 }
 
-/// What the subscribers know, and what they are to be told next.
+/// The state that the subscribers know, and whether there is something new for them.
 #[derive(Debug)]
 pub(super) struct News {
     pub(super) framed: Framed,
-    /// Something was applied that the next tick tells: anything but likes and votes.
+    /// Whether a record was applied that the next tick tells at once: any event but likes and votes.
     pub(super) is_fresh: bool,
-    /// When a frame of counters alone may go out again.
+    /// The earliest time for a frame that has only counters.
     pub(super) counters_from_us: u64,
 }
 
@@ -61,13 +56,13 @@ impl Default for News {
 }
 
 impl News {
-    /// From when on a tick makes a frame only because counters (`online`, likes, tallies) differ from what was told, in a
-    /// room that is at `last`; `None`: they do not differ.
+    /// The time from which a tick makes a frame only because counters (`online`, likes, tallies) have changed; `None`
+    /// if they have not. The room is at `last`.
     pub(super) fn counters_due_us(&self, last: Offset, online: u64) -> Option<u64> {
         (online != self.framed.online || last != self.framed.last).then_some(self.counters_from_us)
     }
 
-    /// A frame leaves the subscribers at `framed`; the next one of counters alone waits until `counters_from_us`.
+    /// Call when a frame is made: it leaves the subscribers at `framed`.
     pub(super) fn told(&mut self, framed: Framed, counters_from_us: u64) {
         *self = Self { framed, is_fresh: false, counters_from_us };
     }

@@ -1,17 +1,16 @@
-//! The log time that is being applied, and what became of the events of the last complete one.
+//! The log time being applied, and the fates of the events of the last complete one.
 //!
-//! Does not know: how that is decided, which records follow.
+//! Does not know: how a fate is decided, which records follow.
 
 use super::select::Fate;
 use super::window::{IdKey, Window};
 use crate::protocol::ids::Offset;
 
-/// See the module's page.
 #[derive(Debug)]
 pub(super) struct LogTime {
-    /// Whether the open log time is counted in the room's totals: not if the base covers it.
+    /// Whether the open log time is counted in the room's totals. It is not if the base covers it.
     pub(super) counts: bool,
-    /// The ids of its comments, by their place in it.
+    /// Comments with an id: the place in the log time, and the id.
     marked: Vec<(usize, IdKey)>,
     /// The events of the last complete log time, by rising offset.
     fates: Vec<(Offset, Fate)>,
@@ -24,7 +23,7 @@ impl Default for LogTime {
 }
 
 impl LogTime {
-    /// The comment at `place` of the open log time has an id.
+    /// Notes that the comment at `place` of the open log time has an id.
     pub(super) fn mark(&mut self, place: usize, key: IdKey) {
         self.marked.push((place, key));
     }
@@ -38,7 +37,7 @@ impl LogTime {
         self.fates.push((offset, fate));
     }
 
-    /// Tells the window of ids the fates of marked comments. It takes them for shown until then.
+    /// Corrects the window of ids, which takes marked comments for shown until their fate is decided.
     pub(super) fn decide(&mut self, window: &mut Window) {
         for (place, key) in self.marked.drain(..) {
             let (_, fate) = self.fates[place];

@@ -1,8 +1,8 @@
 //! A room's state: a deterministic machine over its log.
 //!
-//! `apply` takes the log's records in order, `complete` ends a log time, `tick` makes the frame of what was applied since the
-//! last one. Two cores that applied the same records and ticked at the same numbers are equal, byte by byte;
-//! two that applied the same records agree on `last`, `likes` and `digest` however they ticked.
+//! `apply` takes the log's records in order, `complete` ends a log time, `tick` makes the frame of the records since
+//! the last one. Two cores with the same records and the same ticks are equal, byte by byte. Two cores with the same
+//! records agree on `last`, `likes` and `digest`, however they ticked.
 //!
 //! Does not know: clocks, logs, bytes, connections. Does no I/O and draws no random number.
 
@@ -43,31 +43,31 @@ pub use totals::ByClass;
 use totals::{Figures, Totals};
 use window::{IdKey, Mark, Seen, Window};
 
-/// What shapes a room's frames.
+/// The settings that shape a room's frames.
 #[derive(Clone, Debug)]
 pub struct CoreSettings {
     /// Comments shown in one frame; the rest of the tick is shed and counted.
     pub frame_events_max: usize,
-    /// Newest shown comments in the snapshot of a newcomer who asks for nothing.
+    /// Newest shown comments in the snapshot for a newcomer that requests no number.
     pub snapshot_events: usize,
-    /// When only counters (`online`, likes, tallies) changed, at most one frame in this time.
+    /// The minimum time between two frames that have only counters (`online`, likes, tallies).
     pub counters_us: u64,
-    /// What the room begins with.
+    /// The room's initial settings.
     pub room: RoomSettings,
 }
 
-/// What became of a record.
+/// The result of applying a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// It is no comment, or it was applied before.
+    /// The record is no comment, or it was applied before.
     Nothing,
-    /// A comment; what viewers see of it is decided when its log time is complete ([`Core::fate`]).
+    /// A comment. Its fate is decided when its log time is complete ([`Core::fate`]).
     Comment,
-    /// A comment that an earlier record makes void: never [`Seen::New`]. Nobody sees it; it counts nowhere.
+    /// A comment that an earlier record makes void: never [`Seen::New`]. It is neither shown nor counted.
     Void(Seen),
 }
 
-/// What a [`Base`] holds, as JSON. Bases of versions that knew no board have totals alone.
+/// The content of a [`Base`], as JSON. Bases of versions without a board have totals alone.
 #[derive(Debug, Serialize, Deserialize)]
 struct Saved {
     #[serde(flatten)]
@@ -76,7 +76,7 @@ struct Saved {
     board: SavedBoard,
 }
 
-/// A room's state.
+/// The state of a room.
 #[derive(Debug)]
 pub struct Core {
     settings: CoreSettings,
@@ -119,11 +119,11 @@ impl Core {
         }
     }
 
-    /// Goes on from `base`: records up to its offset are then only remembered. `digest` is the one before the first
-    /// record that follows.
+    /// Continues from `base`: of records up to its offset only ids and comments are remembered. `digest` is the one
+    /// before the first record that follows.
     ///
     /// # Errors
-    /// The base is not one of ours.
+    /// The base has a form that this version cannot read.
     pub fn begin(&mut self, base: &Base, digest: Digest) -> Result<(), serde_json::Error> {
         let Saved { totals, board } = serde_json::from_slice(&base.state)?;
         self.figures.totals = totals;
@@ -133,14 +133,15 @@ impl Core {
         Ok(())
     }
 
-    /// The base that covers everything applied. Not for the log while a poll is open ([`Board::has_open_poll`]).
+    /// The base that covers everything applied. It must not go to the log while a poll is open
+    /// ([`Board::has_open_poll`]).
     pub fn base(&self) -> Base {
         let saved = Saved { totals: self.figures.totals, board: self.board.save() };
         let state = serde_json::to_vec(&saved).expect("numbers, texts and JSON values serialise").into();
         Base { offset: self.last, state }
     }
 
-    /// What is known of a comment's id before it goes to the log.
+    /// Looks up a comment's id before the comment goes to the log.
     pub fn seen(&self, mark: &Mark) -> Seen {
         self.window.seen(mark)
     }
@@ -155,7 +156,7 @@ impl Core {
         self.apply_marked(record, None)
     }
 
-    /// The same, for whoever has the comment's mark already.
+    /// The same for a caller that has the comment's mark already.
     pub fn apply_marked(&mut self, record: &Record, mark: Option<Mark>) -> Applied {
         if record.offset <= self.last {
             return Applied::Nothing;
@@ -174,7 +175,7 @@ impl Core {
                 applied
             }
             Event::Likes { add } => {
-                // At the bound the total stands still: it never falls, and every client reads it exactly.
+                // At the bound the total stops, so it never falls and every client can read it exactly.
                 self.figures.totals.likes = self.figures.totals.likes.saturating_add(*add).min(OFFSET_MAX);
                 Applied::Nothing
             }
@@ -187,7 +188,7 @@ impl Core {
         }
     }
 
-    /// Takes a record that the base covers: its id and its comment are remembered, nothing is counted.
+    /// Takes a record that the base covers: remembers its id and its comment, and counts nothing.
     pub fn remember(&mut self, record: &Record) {
         self.enter(record.at_ms, false);
         match &record.event {
@@ -202,7 +203,7 @@ impl Core {
         }
     }
 
-    /// Ends the log time of the newest record: what viewers see of it is decided. Whole batches are log times; call this
+    /// Ends the log time of the newest record and chooses what is shown of it. Each batch is one log time: call this
     /// after each.
     pub fn complete(&mut self) {
         if self.selection.open_ms().is_none() {
@@ -223,36 +224,37 @@ impl Core {
         self.time.decide(&mut self.window);
     }
 
-    /// What became of an event of the last complete log time.
+    /// The fate of an event of the last complete log time.
     pub fn fate(&self, offset: Offset) -> Option<Fate> {
         self.time.fate(offset)
     }
 
-    /// Records up to `offset` will not be read: what was folded then is not known.
+    /// Call before a replay: records up to `offset` will not be read, so their folds are unknown.
     pub(in crate::room) fn begin_after(&mut self, offset: Offset) {
         self.folds.begin_after(offset);
     }
 
-    /// Writes into events that go to the log next, at its time `at_ms`, what only the room knows of them.
-    /// Says of how many deletions it does not know all that they take.
+    /// Adds what only the room knows to events that go to the log next, at its time `at_ms`. Returns the number of
+    /// deletions for which not all equal comments are known.
     pub fn stamp(&self, events: &mut [Event], at_ms: u64) -> usize {
         self.combos.stamp(events, at_ms);
         self.folds.stamp(events)
     }
 
-    /// A batch is about to be applied whose records are `records`: what it takes away stands for nobody who speaks in it or later.
+    /// Call before the batch `records` is applied: comments of this batch or later are not merged with the comments
+    /// that it deletes.
     pub fn take_away(&mut self, records: &[Record]) {
         for record in records.iter().filter(|record| record.offset > self.last) {
             deletes(&record.event).for_each(|(offset, _)| self.selection.take_away(offset));
         }
     }
 
-    /// What no longer stands because of a bound, and combos that were cut, since this was last asked.
+    /// Entries of the board that a bound removed, and combos that were cut, since the last call.
     pub fn take_dropped(&mut self) -> (Dropped, u64) {
         (self.board.take_dropped(), self.combos.take_cut())
     }
 
-    /// Whether the room does not know that this user ever said anything.
+    /// Whether the room knows no comment of this user.
     pub fn is_new_speaker(&self, user: &str) -> bool {
         !self.speakers.has(user)
     }
@@ -286,7 +288,7 @@ impl Core {
         Applied::Comment
     }
 
-    /// Remembers the key of a record that the show's owner posted with one. `Some`: an earlier record makes it void.
+    /// Remembers the key of a record of the owner, if it has one. `Some`: an earlier record makes it void.
     fn keyed(&mut self, record: &Record) -> Option<Seen> {
         let Event::Post(post) = &record.event else { return None };
         let mark = Mark::of_post(post)?;
@@ -308,7 +310,7 @@ impl Core {
 
     fn post(&mut self, record: &Record, kind: &Kind) {
         if let Kind::Delete(delete) = kind {
-            // At once: nobody who comes from now on sees it.
+            // At once, so that no later newcomer sees the text.
             self.selection.redact(delete);
             self.recent.remove(delete.offset);
         }
@@ -323,8 +325,8 @@ impl Core {
         }
     }
 
-    /// Ends a tick: the frames of everything applied since the last ones, if there is something to say.
-    /// `now_us` decides, `at_ms` is only carried.
+    /// Ends a tick: makes the frames of everything applied since the last ones, or `None` if nothing has changed.
+    /// `now_us` decides; `at_ms` only goes into the frames.
     pub fn tick(&mut self, now_us: u64, at_ms: u64, online: u64, wanted: Wanted) -> Option<Frames> {
         if !self.is_dirty() && self.counters_due_us(online).is_none_or(|due_us| now_us < due_us) {
             return None;
@@ -352,10 +354,10 @@ impl Core {
         Some(Frames { lite, full, viewer, kept })
     }
 
-    /// What was applied counts as told, without a frame: for a replay, which nobody watches. An open log time stays open;
-    /// a replay ends with [`Core::complete`] and this.
+    /// Marks everything applied so far as already framed. Used at the end of a replay, which has no subscribers. An
+    /// open log time stays open, so a replay calls [`Core::complete`] first.
     pub fn settle(&mut self) {
-        // What a base covers stands before its position, and is told here for the first time all the same.
+        // Events that a base covers stand before its position, and are taken from the selection all the same.
         let told = self.selection.take(0);
         self.remember_shown(told.events);
         self.board.take_tallies();
@@ -363,29 +365,30 @@ impl Core {
         self.news.told(Framed { last, digest, likes, ..self.news.framed }, self.news.counters_from_us);
     }
 
-    /// Gives the events of the newest frame back once they are encoded: newcomers see them, and the list is used again.
+    /// Takes back the events of the newest frame once they are encoded: newcomers see them, and the list is reused.
     pub fn remember_shown(&mut self, mut events: Vec<FrameEvent>) {
         self.recent.extend(&mut events);
         self.selection.recycle(events);
     }
 
-    /// Whether something was applied that the next tick tells: anything but likes and votes, which are counters.
+    /// Whether a record was applied that the next tick tells at once: any event but likes and votes, which are
+    /// counters.
     pub fn is_dirty(&self) -> bool {
         self.news.is_fresh
     }
 
-    /// From when on a tick makes a frame only because counters (`online`, likes, tallies) differ from what was told;
-    /// `None`: they do not differ.
+    /// The time from which a tick makes a frame only because counters (`online`, likes, tallies) have changed; `None`
+    /// if they have not.
     pub fn counters_due_us(&self, online: u64) -> Option<u64> {
         self.news.counters_due_us(self.last, online)
     }
 
-    /// Counters that wait for their time are told with the next tick.
+    /// Lets the next tick tell changed counters, without waiting for their time.
     pub fn hurry(&mut self) {
         self.news.counters_from_us = 0;
     }
 
-    /// How many of the newest shown comments a newcomer gets who asks for `history` of them, or for nothing.
+    /// The number of comments in a newcomer's snapshot, if the newcomer requests `history` of them.
     pub fn history(&self, history: Option<usize>) -> usize {
         match history {
             Some(count) => self.recent.count(count.min(HISTORY_MAX), HISTORY_BYTES_MAX),
@@ -393,7 +396,8 @@ impl Core {
         }
     }
 
-    /// What a newcomer needs at once, at the last frame's position and at `wall_ms`, with the `events` newest shown comments.
+    /// The snapshot for a newcomer: the state at the last frame's position and at `wall_ms`, with the `events` newest
+    /// shown comments.
     pub fn snapshot(&self, online: u64, events: usize, wall_ms: u64) -> Snapshot {
         let (likes, events) = (self.news.framed.likes, self.recent.newest(events));
         let mut snapshot = Snapshot { likes, online, events, ..Snapshot::default() };
@@ -401,27 +405,27 @@ impl Core {
         snapshot
     }
 
-    /// Whether the room remembers what is at `offset`, and it is no comment.
+    /// Whether the room remembers an event at `offset` that is no comment.
     pub fn is_no_comment(&self, offset: Offset) -> bool {
         self.recent.has_other(offset)
     }
 
-    /// The newest comments that earlier records made void, by offset, rising; at most [`VOIDS_MAX`].
+    /// Offsets of the newest void comments, rising; at most [`VOIDS_MAX`].
     pub fn voids(&self) -> Vec<Offset> {
         self.voids.iter().copied().collect()
     }
 
-    /// What stands until it is changed.
+    /// The state that stands until it is changed.
     pub fn board(&self) -> &Board {
         &self.board
     }
 
-    /// Where the last frame left the subscribers.
+    /// The state after the last frame.
     pub fn framed(&self) -> &Framed {
         &self.news.framed
     }
 
-    /// The log's incarnation.
+    /// The incarnation of the log.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
@@ -441,22 +445,22 @@ impl Core {
         self.figures.totals.likes
     }
 
-    /// Comments applied.
+    /// Comments up to [`Core::last`], without void ones.
     pub fn comments(&self) -> u64 {
         self.figures.totals.comments
     }
 
-    /// Events left out of frames.
+    /// Events left out of frames, up to [`Core::last`].
     pub fn shed(&self) -> u64 {
         self.figures.totals.shed
     }
 
-    /// What was left out and folded since the core was made.
+    /// Events left out and comments folded, since the core was made.
     pub fn by_class(&self) -> &ByClass {
         &self.figures.by_class
     }
 
-    /// Comments folded into others.
+    /// Comments folded into others, up to [`Core::last`].
     pub fn merged(&self) -> u64 {
         self.figures.totals.merged
     }

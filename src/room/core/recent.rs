@@ -1,21 +1,21 @@
-//! The newest shown comments: what a newcomer sees at once.
+//! The newest shown comments, for the snapshot of a newcomer.
 
 use crate::limits::HISTORY_BYTES_MAX;
 use crate::protocol::frame::{FrameEvent, Raise, ShownComment, What};
 use crate::protocol::ids::Offset;
 use std::collections::VecDeque;
 
-/// Bounded by number and by bytes; the oldest goes first.
+/// Bounded by number and by bytes; the oldest is removed first.
 #[derive(Debug)]
 pub(super) struct Recent {
     events_max: usize,
     events: VecDeque<(usize, FrameEvent)>,
     bytes: usize,
-    /// Where the newest events are that are no comments.
+    /// Offsets of the newest events that are no comments.
     others: VecDeque<Offset>,
 }
 
-/// See [`Recent::has_other`]: what somebody could still have on their screen.
+/// For [`Recent::has_other`]: as many events as a client may still have on its screen.
 const OTHERS_MAX: usize = 200;
 
 impl Recent {
@@ -23,7 +23,7 @@ impl Recent {
         Self { events_max, events: VecDeque::new(), bytes: 0, others: VecDeque::new() }
     }
 
-    /// Takes a frame's comments out of its events, and what raises them; of comments only those that can stay.
+    /// Takes the comments out of a frame's events, and applies its raises; takes only comments that fit the bounds.
     pub(super) fn extend(&mut self, events: &mut Vec<FrameEvent>) {
         let comments = events.iter().filter(|event| event.as_comment().is_some()).count();
         let mut too_many = comments.saturating_sub(self.events_max);
@@ -38,7 +38,7 @@ impl Recent {
                     self.raise(raise);
                     continue;
                 }
-                // What of them a newcomer needs stands on the board.
+                // The board has everything that a newcomer needs of other events.
                 What::Kind(_) | What::Unknown => {
                     if self.others.len() >= OTHERS_MAX {
                         self.others.pop_front();
@@ -56,7 +56,7 @@ impl Recent {
         }
     }
 
-    /// Whether something lately told is at `offset` that is no comment.
+    /// Whether a recent event at `offset` is no comment.
     pub(super) fn has_other(&self, offset: Offset) -> bool {
         self.others.binary_search(&offset).is_ok()
     }
@@ -69,7 +69,7 @@ impl Recent {
         }
     }
 
-    /// Forgets a comment.
+    /// Forgets a comment, because it is deleted.
     pub(super) fn remove(&mut self, offset: Offset) {
         if let Some((bytes, _)) = self.place(offset).and_then(|place| self.events.remove(place)) {
             self.bytes -= bytes;
@@ -80,7 +80,7 @@ impl Recent {
         self.events.binary_search_by_key(&offset, |(_, event)| event.offset).ok()
     }
 
-    /// How many of the newest there are, up to `events_max` and about `bytes_max`.
+    /// The number of newest comments within `events_max` and about `bytes_max`.
     pub(super) fn count(&self, events_max: usize, bytes_max: usize) -> usize {
         let mut bytes = 0;
         let fits = |(size, _): &&(usize, FrameEvent)| {
@@ -97,8 +97,7 @@ impl Recent {
     }
 }
 
-/// About what a comment's event takes in JSON: its strings, and the names and numbers around them (a typical
-/// comment has 90 bytes of those).
+/// The approximate size of a comment's event in JSON: its strings, and about 90 bytes for names and numbers.
 pub(in crate::room) fn encoded_bytes(shown: &ShownComment) -> usize {
     let ShownComment { comment, names, .. } = shown;
     let ext = comment.ext.as_ref().map_or(0, |ext| serde_json::to_vec(&**ext).map_or(0, |json| json.len()));

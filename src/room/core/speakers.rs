@@ -1,17 +1,17 @@
-//! Who has said something here before: what makes a comment somebody's first.
+//! The users with a comment in this room, to recognise a user's first comment.
 //!
-//! Bounded: the author who was new longest ago is forgotten, and would be new again. It follows from the log alone.
+//! Bounded: the user that came first is forgotten first, and would count as new again. The state follows from the log
+//! alone.
 //!
-//! Does not know: comments, what being first is good for.
+//! Does not know: comments, the use of being first.
 
 use crate::limits::SPEAKERS_MAX;
 use crate::log::digest::fnv1a;
 use std::collections::{HashSet, VecDeque};
 
-/// See the module's page.
 #[derive(Debug, Default)]
 pub(super) struct Speakers {
-    /// Hashes of user ids: two with the same are one, which costs one of them a bonus.
+    /// Hashes of user ids. Two users with one hash count as one, and one of them loses a bonus.
     known: HashSet<u64>,
     order: VecDeque<u64>,
 }
@@ -22,7 +22,7 @@ impl Speakers {
         self.known.contains(&fnv1a(user.as_bytes()))
     }
 
-    /// Remembers a user.
+    /// Remembers a user with a comment.
     pub(super) fn insert(&mut self, user: &str) {
         let hash = fnv1a(user.as_bytes());
         if !self.known.insert(hash) {
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_spoke_is_known_until_too_many_others_did() {
+    fn a_speaker_is_known_until_too_many_others_came() {
         let mut speakers = Speakers::default();
         assert!(!speakers.has("u0"));
         (0..SPEAKERS_MAX).for_each(|n| speakers.insert(&format!("u{n}")));

@@ -1,43 +1,43 @@
-//! Which settings were in force when: the last changes, so that a stretch of the past is shown as it was shown live.
+//! The settings in force at each log time: the last changes, so that a page of the past shows a stretch as it was shown
+//! live.
 //!
-//! A change takes effect with the log time after its own: one log time, one set of settings. What is kept, and saved, is what the
-//! owner changed: below it lie the settings that the room began with, which are the configuration's.
+//! A change takes effect with the log time after its own: one log time has one set of settings. Only the owner's
+//! changes are kept and saved. Below them are the settings of the configuration.
 //!
-//! Does not know: what the settings mean.
+//! Does not know: the meaning of the settings.
 
 use crate::protocol::settings::{RoomSettings, SettingsPatch};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Changes that are remembered; of older stretches the oldest known settings are believed.
+/// The number of remembered changes. An older stretch is shown with the oldest known settings.
 const CHANGES_MAX: usize = 64;
 
-/// Bytes of changes that are remembered, as JSON: room for all 64 unless lists of words are among them.
+/// Bytes of remembered changes, as JSON: enough for all 64 unless they contain lists of words.
 const CHANGES_BYTES_MAX: usize = 32 * 1024;
 
-/// See the module's page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
-    /// What the room began with.
+    /// The initial settings.
     configured: RoomSettings,
-    /// Rising, never empty.
+    /// By rising time; never empty.
     changes: VecDeque<Change>,
     bytes: usize,
 }
 
-/// From after a log time on, these settings.
+/// Settings in force after a log time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Change {
     since_ms: u64,
-    /// Everything that the owner has changed so far.
+    /// All changes of the owner so far.
     patch: SettingsPatch,
-    /// The patch as JSON has so many bytes.
+    /// The size of the patch as JSON.
     bytes: usize,
     settings: Arc<RoomSettings>,
 }
 
-/// A change as a base keeps it.
+/// A change in a base.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SavedChange {
     since_ms: u64,
@@ -45,14 +45,14 @@ pub(super) struct SavedChange {
 }
 
 impl Timeline {
-    /// `settings` have been in force for ever.
+    /// A timeline with `settings` in force from the beginning.
     pub fn new(settings: RoomSettings) -> Self {
         let mut timeline = Self { configured: settings, changes: VecDeque::new(), bytes: 0 };
         timeline.put(0, SettingsPatch::default());
         timeline
     }
 
-    /// After the log time `at_ms`, what `patch` says is in force.
+    /// Changes the settings by `patch`, with effect after the log time `at_ms`.
     pub fn change(&mut self, at_ms: u64, patch: &SettingsPatch) {
         let mut all = self.changes[self.changes.len() - 1].patch.clone();
         add(&mut all, patch);
@@ -60,7 +60,7 @@ impl Timeline {
     }
 
     fn put(&mut self, since_ms: u64, patch: SettingsPatch) {
-        // Several changes in one log time: together they are one.
+        // Several changes in one log time are one change.
         if let Some(known) = self.changes.pop_back_if(|known| known.since_ms == since_ms) {
             self.bytes -= known.bytes;
         }
@@ -74,28 +74,28 @@ impl Timeline {
         }
     }
 
-    /// What is in force at the log time `at_ms`.
+    /// The settings in force at the log time `at_ms`.
     pub fn at(&self, at_ms: u64) -> &Arc<RoomSettings> {
         let in_force = self.changes.iter().rev().find(|change| change.since_ms < at_ms);
         &in_force.unwrap_or(&self.changes[0]).settings
     }
 
-    /// What will be in force with the next log time.
+    /// The settings in force from the next log time on.
     pub fn newest(&self) -> &Arc<RoomSettings> {
         &self.changes[self.changes.len() - 1].settings
     }
 
-    /// What a base keeps of it: what the owner changed.
+    /// The changes for a base.
     pub(super) fn save(&self) -> Vec<SavedChange> {
         let save = |change: &Change| SavedChange { since_ms: change.since_ms, patch: change.patch.clone() };
         self.changes.iter().map(save).collect()
     }
 
-    /// What a base kept, over the settings that the room begins with now.
+    /// The timeline of a base, with the settings that the room begins with now.
     pub(super) fn restore(settings: RoomSettings, saved: Vec<SavedChange>) -> Self {
         let mut timeline = Self::new(settings);
         if !saved.is_empty() {
-            (timeline.changes, timeline.bytes) = (VecDeque::new(), 0); // Whether the beginning is still known stands there.
+            (timeline.changes, timeline.bytes) = (VecDeque::new(), 0); // The saved changes say whether the beginning is known.
         }
         for SavedChange { since_ms, patch } in saved {
             timeline.put(since_ms, patch);
@@ -104,9 +104,9 @@ impl Timeline {
     }
 }
 
-/// What `all` and then `patch` change together.
+/// The change that `all` and then `patch` make together.
 fn add(all: &mut SettingsPatch, patch: &SettingsPatch) {
-    // Named one by one, so that a setting that comes later is not forgotten here.
+    // Each setting is named, so that the compiler shows a new setting that is missing here.
     let SettingsPatch {
         budget,
         tick_ms,

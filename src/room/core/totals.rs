@@ -1,4 +1,4 @@
-//! What a room counts over its log.
+//! The counts of a room over its log.
 //!
 //! Does not know: why an event is shown or not.
 
@@ -6,27 +6,25 @@ use super::select::Fate;
 use crate::protocol::frame::ShedClass;
 use serde::{Deserialize, Serialize};
 
-/// Counts of the log up to an offset, which later records do not tell.
+/// Counts of the log up to an offset. Later records do not contain them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Totals {
     pub(super) likes: u64,
     pub(super) comments: u64,
-    /// Events left out, and comments folded into others.
+    /// Events left out of frames.
     pub(super) shed: u64,
     #[serde(default)]
     pub(super) merged: u64,
 }
 
-/// Events that were not shown by themselves since the core was made, by [`crate::protocol::frame::ShedClass`].
+/// Events that were left out or folded since the core was made, by [`crate::protocol::frame::ShedClass`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByClass {
-    /// Left out.
     pub shed: [u64; 5],
-    /// Folded into others.
     pub merged: [u64; 5],
 }
 
-/// Both counts.
+/// The totals over the log, and the counts of this process.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     pub(super) totals: Totals,

@@ -1,12 +1,12 @@
-//! Which comment ids the room has seen, so that a retry is harmless.
+//! The comment ids that the room has seen, so that a retry is harmless.
 //!
-//! The state follows from the log alone: it changes with each comment that has an id, and its time is the log's. Two
-//! tiers, each bounded by count and by age. The newer ids are remembered with what became of them: a retry gets the
-//! first one's answer. Of older ones only the highest number of each *run* is kept (a run is one author's ids that
-//! differ only in the number at their end, such as `c1`, `c2`, …): what is not above it is too old to be told from a
-//! retry, and is refused. Replaying the newest `2 × ids_max` comments rebuilds both.
+//! The state follows from the log alone: it changes with each comment with an id, and uses the log's time. It has two
+//! tiers, each bounded by count and by age. Newer ids are kept with the fate of their comments, so a retry gets the
+//! answer of the first copy. Of older ids only the highest number of each *run* is kept (a run is the ids of one author
+//! that differ only in a number at the end, such as `c1`, `c2`, …). An id that is not above that number may be a retry,
+//! and is refused. A replay of the newest `2 × ids_max` comments rebuilds both tiers.
 //!
-//! Does not know: the log, senders, clocks.
+//! Does not know: the log, connections, clocks.
 
 use super::select::Fate;
 use crate::faults::spoil;
@@ -17,23 +17,23 @@ use crate::protocol::kind::Post;
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, VecDeque};
 
-/// An author's id, as a key: a 128-bit hash, so that nobody can make one that collides with another's.
+/// A key for an author's id: a 128-bit hash, so that a user cannot construct a collision with another user's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IdKey(u128);
 
-/// What the room needs of a comment to tell retries: its id's key, its run, and its text's hash.
+/// The part of a comment by which the room recognises retries: the key of its id, its run, and the hash of its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Author and id.
+    /// The key of author and id.
     pub key: IdKey,
-    /// Author and the id without the number at its end, and that number; `None` when there is none.
+    /// The key of author and id without the number at the end, and that number; `None` without a number.
     run: Option<(IdKey, u64)>,
-    /// Of the normalised text; of a post, of its content.
+    /// The hash of the normalised text, or of a post's content.
     pub text: u64,
 }
 
 impl Mark {
-    /// The mark of a comment; `None` when it has no id. Two hashes: whoever needs it twice keeps it.
+    /// The mark of a comment; `None` if it has no id. This computes two hashes, so keep it if it is needed again.
     pub fn of(comment: &Comment) -> Option<Self> {
         comment.id.as_ref().map(|id| match comment.posted {
             None => Self::new(&comment.user.id, id, &comment.text),
@@ -41,17 +41,17 @@ impl Mark {
         })
     }
 
-    /// The mark of what the show's owner posted; `None` when it has no key.
+    /// The mark of an owner's post; `None` if it has no key.
     pub fn of_post(post: &Post) -> Option<Self> {
         post.key.as_ref().map(|key| Self::with(OWNER, &key.id, key.sum.0))
     }
 
-    /// The key of what the show's owner posted with the idempotency key `id`, whatever it was.
+    /// The key for the owner's idempotency key `id`.
     pub fn owners_key(id: &ClientId) -> IdKey {
         key(b'i', OWNER, id.as_str())
     }
 
-    /// The mark of an event that was given an id or a key.
+    /// The mark of an event with an id or a key.
     pub fn of_event(event: &Event) -> Option<Self> {
         match event {
             Event::Comment(comment) => Self::of(comment),
@@ -60,7 +60,7 @@ impl Mark {
         }
     }
 
-    /// The mark of `author`'s comment `id` that says `text`.
+    /// The mark of `author`'s comment `id` with the text `text`.
     pub fn new(author: &str, id: &ClientId, text: &str) -> Self {
         Self::with(author, id, fnv1a(text.as_bytes()))
     }
@@ -74,7 +74,7 @@ impl Mark {
     }
 }
 
-/// The author of what is posted with an idempotency key: one that no user's id can equal.
+/// The author of posts with an idempotency key. No user can have this id.
 const OWNER: &str = "\0owner";
 
 fn key(kind: u8, author: &str, id: &str) -> IdKey {
@@ -87,28 +87,23 @@ fn key(kind: u8, author: &str, id: &str) -> IdKey {
     IdKey(u128::from_le_bytes(std::array::from_fn(|i| bytes[i])))
 }
 
-/// What is known of an id.
+/// The result of looking up an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Nothing: it is new.
+    /// The id is unknown.
     New,
-    /// It is in the log, with the same text.
+    /// The log has the id with the same text.
     Same {
-        /// Where.
         offset: Offset,
-        /// What viewers saw of it.
+        /// The fate of that comment.
         fate: Fate,
     },
-    /// It is in the log, with another text.
-    Conflict {
-        /// Where.
-        offset: Offset,
-    },
-    /// It is not above a number that was let go: it may be in the log or not.
+    /// The log has the id with a different text.
+    Conflict { offset: Offset },
+    /// The id's number is not above the highest forgotten one of its run, so the log may have it or not.
     Stale,
 }
 
-/// See the module's page.
 #[derive(Debug)]
 pub struct Window {
     ids_max: usize,
@@ -117,13 +112,13 @@ pub struct Window {
     newer: VecDeque<Entry>,
     floors: HashMap<IdKey, u64>,
     older: VecDeque<Entry>,
-    /// The log's time of the newest id, and how long ids have come for: its pauses count for [`PAUSE_MS_MAX`] at most.
+    /// The log's time of the newest id, and the sum of the times between ids, each counted as at most [`PAUSE_MS_MAX`].
     at_ms: u64,
     passed_ms: u64,
 }
 
-/// What a pause between two ids makes them age at most. A log that is opened with a clock that is wrong, or right again, would
-/// otherwise let go of every id at once, before the clients that were cut off have sent theirs again.
+/// The maximum by which a pause between two ids ages them. Without it, a log that is opened with a wrong clock, or with
+/// a corrected one, would forget every id at once, before cut-off clients have sent their comments again.
 const PAUSE_MS_MAX: u64 = 3_600_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -137,19 +132,19 @@ struct Known {
 struct Entry {
     key: IdKey,
     run: Option<(IdKey, u64)>,
-    /// By [`Window::passed_ms`].
+    /// In the time of [`Window::passed_ms`].
     at_ms: u64,
 }
 
 impl Window {
-    /// An empty window whose tiers hold `ids_max` ids each, for `age_ms` each.
+    /// An empty window with `ids_max` ids per tier, kept for `age_ms` per tier.
     pub fn new(ids_max: usize, age_ms: u64) -> Self {
         let (known, newer) = (HashMap::new(), VecDeque::new());
         let (floors, older) = (HashMap::new(), VecDeque::new());
         Self { ids_max, age_ms, known, newer, floors, older, at_ms: 0, passed_ms: 0 }
     }
 
-    /// What is known of `mark`'s id.
+    /// Looks up the id of `mark`.
     pub fn seen(&self, mark: &Mark) -> Seen {
         let seen = match self.known.get(&mark.key) {
             Some(known) if known.text == mark.text => Seen::Same { offset: known.offset, fate: known.fate },
@@ -162,12 +157,12 @@ impl Window {
         spoil!(retry_stored_twice, seen, Seen::New)
     }
 
-    /// Whether the id is remembered, with whatever text.
+    /// Whether the id is remembered, with any text.
     pub fn knows(&self, key: IdKey) -> bool {
         self.known.contains_key(&key)
     }
 
-    /// Remembers a new id: its comment is in the log at `offset` and at `at_ms`.
+    /// Remembers a new id: the log has its comment at `offset` and at the time `at_ms`.
     pub fn insert(&mut self, mark: &Mark, offset: Offset, fate: Fate, at_ms: u64) {
         self.passed_ms += at_ms.saturating_sub(std::mem::replace(&mut self.at_ms, at_ms)).min(PAUSE_MS_MAX);
         let at_ms = self.passed_ms;
@@ -191,7 +186,7 @@ impl Window {
             && goes(&entry, self.older.len(), self.age_ms.saturating_mul(2))
         {
             self.older.pop_front();
-            // Only with its highest number is a run forgotten.
+            // A run is forgotten only with its highest number.
             if let Some((run, number)) = entry.run
                 && self.floors.get(&run) == Some(&number)
             {
@@ -200,14 +195,14 @@ impl Window {
         }
     }
 
-    /// What became of a remembered comment is known now.
+    /// Corrects the fate of a remembered comment.
     pub fn decide(&mut self, key: IdKey, fate: Fate) {
         if let Some(known) = self.known.get_mut(&key) {
             known.fate = fate;
         }
     }
 
-    /// Ids that are remembered, and runs that have a floor.
+    /// The number of remembered ids, and of runs with a floor.
     pub fn len(&self) -> (usize, usize) {
         (self.known.len(), self.floors.len())
     }
@@ -246,7 +241,7 @@ mod tests {
 
     #[test]
     fn below_what_was_let_go_is_stale_and_above_it_is_new() {
-        let window = filled(3, 10); // 8, 9, 10 are remembered; 5, 6, 7 were let go; the floor is 7.
+        let window = filled(3, 10); // 8, 9, 10 are remembered; 5, 6, 7 are forgotten; the floor is 7.
         assert_eq!(window.seen(&mark("a", "c8", "x")), Seen::Same { offset: 8, fate: Fate::Shown });
         for stale in ["c7", "c5", "c1", "c0", "c007"] {
             assert_eq!(window.seen(&mark("a", stale, "x")), Seen::Stale, "{stale}");

@@ -1,33 +1,32 @@
-//! A stretch of a room's log, one whole log time after the other, beginning far enough before it.
+//! Reads a stretch of a room's log, one whole log time after the other, and enough records before it.
 //!
-//! Does not know: what is made of it.
+//! Does not know: the use of the records.
 
 use crate::limits::{PAGE_LOOKBACK_EVENTS, RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
 use crate::log::{Limit, Log, ReadError, Record};
 use crate::protocol::ids::{Offset, RoomId};
 use crate::protocol::message::ResumeFailure;
 
-/// Records that are read at first before the stretch: of a room that is not busy, a whole window and more.
+/// The number of records read before the stretch at first: in a room that is not busy, more than a window.
 const BEFORE_FIRST: u64 = 256;
 
-/// What one read takes.
+/// The bounds of one read.
 const PIECE: Limit = Limit { events: RESUME_EVENTS_MAX + BEFORE_FIRST as usize + 1, bytes: 4 * RESUME_BYTES_MAX };
 
-/// See the module's page.
 pub(super) struct LogTimes<'a> {
     log: &'a dyn Log,
     room: &'a RoomId,
-    /// The end of a log time.
+    /// The end of the stretch, which is the end of a log time.
     upto: Offset,
     records: Vec<Record>,
-    /// How many of them were given out.
+    /// The number of records returned so far.
     given: usize,
 }
 
 impl<'a> LogTimes<'a> {
-    /// The log after `after` up to `upto`, which is where a log time ends. It begins with the log time that is needed for the
-    /// first record after `after`, as `needed_ms` says of that one's; or later, if the log does not reach so far back or
-    /// too much lies between.
+    /// The log after `after` up to `upto`, the end of a log time. It begins with the log time that `needed_ms` returns
+    /// for the first record after `after`, or later if the log does not reach back to it or too many records are in
+    /// between.
     pub(super) fn around(
         log: &'a dyn Log,
         room: &'a RoomId,
@@ -56,13 +55,13 @@ impl<'a> LogTimes<'a> {
         if from < begin {
             times.begin(&mut from, after)?;
         }
-        // What is not needed is not played.
+        // Records before the needed time are skipped.
         times.given = times.records.partition_point(|record| record.at_ms < needed_ms && record.offset <= after);
         Ok(times)
     }
 
-    /// Reads the first piece after `from`, or after what the log does not have any more, if that is not after `after`. Says
-    /// before which position it surely has nothing.
+    /// Reads the first piece after `from`, or from the log's oldest record if the log begins between `from` and
+    /// `after`. Returns a position before which the log has nothing, or 0.
     fn begin(&mut self, from: &mut Offset, after: Offset) -> Result<Offset, ResumeFailure> {
         let mut oldest = 0;
         let mut read = self.log.read(self.room, *from, PIECE);
@@ -76,7 +75,7 @@ impl<'a> LogTimes<'a> {
         Ok(oldest)
     }
 
-    /// The next log time, whole; `None` after the last.
+    /// The next whole log time; `None` after the last.
     pub(super) fn next(&mut self) -> Result<Option<&[Record]>, ResumeFailure> {
         loop {
             let rest = &self.records[self.given..];
@@ -95,7 +94,7 @@ impl<'a> LogTimes<'a> {
         }
     }
 
-    /// Reads the next piece; says whether there was one.
+    /// Reads the next piece. Returns whether there was one.
     fn more(&mut self) -> Result<bool, ResumeFailure> {
         let Some(newest) = self.records.last().map(|record| record.offset) else { return Ok(false) };
         let piece = self.log.read(self.room, newest, PIECE).map_err(failure)?;
@@ -109,7 +108,7 @@ impl<'a> LogTimes<'a> {
 fn failure(error: ReadError) -> ResumeFailure {
     match error {
         ReadError::TooOld { .. } => ResumeFailure::TooOld,
-        // The room has told positions up to the stretch's end: a log that ends before is one that cannot be read.
+        // The room has told positions up to the stretch's end, so a log that ends before it cannot be read.
         ReadError::Ahead { .. } | ReadError::Unknown | ReadError::Unavailable => ResumeFailure::Unavailable,
     }
 }

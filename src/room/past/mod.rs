@@ -1,4 +1,4 @@
-//! What is made of a log's past: a room's state when it is opened, and pages for subscribers that return.
+//! Reads a room's log again: for the room's state when it is opened, and for pages that returning subscribers get.
 //!
 //! Does not know: actors, subscribers, connections.
 

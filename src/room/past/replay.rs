@@ -1,4 +1,4 @@
-//! From a room's log to its state, when the room is opened.
+//! Rebuilds a room's state from its log, when the room is opened.
 //!
 //! Does not know: actors, subscribers.
 
@@ -8,12 +8,12 @@ use crate::log::{Limit, Log, OpenError, Opened};
 use crate::protocol::ids::RoomId;
 use crate::room::core::Core;
 
-/// Brings the room up to its log: goes on from the base, remembers as much before it as ids and history need, and
-/// applies what comes after it, in bounded pieces.
+/// Continues from the base if there is one, remembers ids and comments of enough records before it, and applies the
+/// records after it, in bounded pieces.
 pub(in crate::room) fn replay(core: &mut Core, log: &dyn Log, room: &RoomId, opened: &Opened) -> Result<(), OpenError> {
     let Opened { head, digest, base } = opened;
     if let Some(base) = base {
-        // A base that nobody can read is one of a later version, or damaged: the log says so when it verifies.
+        // A base that cannot be read is of a later version or damaged; the log reports damage when it verifies.
         core.begin(base, *digest).map_err(|_| OpenError::Unavailable)?;
     }
     let needed = head.last.saturating_sub(2 * IDS_MAX as u64);
@@ -36,6 +36,6 @@ pub(in crate::room) fn replay(core: &mut Core, log: &dyn Log, room: &RoomId, ope
     }
     core.complete();
     core.settle();
-    core.take_dropped(); // It was counted when it happened.
+    core.take_dropped(); // Counted when it happened, before the replay.
     Ok(())
 }

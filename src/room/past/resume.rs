@@ -1,10 +1,10 @@
-//! What a returning subscriber missed, in pages: each exactly what live frames showed of its stretch of the log.
+//! Pages of a room's past, for a subscriber that resumes: each page has the content of the live frames of its stretch.
 //!
-//! A page is made from the log and a [`PageRequest`] alone, by whatever thread may wait for the log's device; the room
-//! goes on meanwhile. What it shows of a log time depends on what came before in the same window of time: that is played
-//! first. What a page says stays true for ever, so pages are shared by all who come back to one position.
+//! A page depends only on the log and a [`PageRequest`]. A thread that may wait for the log's device makes it, while
+//! the room goes on. The content of a log time depends on earlier ones in the same window, so these are played first. A
+//! page never changes, so all subscribers that resume at one position share it.
 //!
-//! Does not know: subscribers, how far they got, how pages reach them.
+//! Does not know: subscribers, their positions, how pages reach them.
 
 use super::log_times::LogTimes;
 use crate::limits::{RESUME_BYTES_MAX, RESUME_EVENTS_MAX};
@@ -25,35 +25,35 @@ use crate::room::core::timeline::Timeline;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// What an event takes in a page that is no comment: more than most.
+/// The size of an event that is no comment: larger than most.
 const KIND_BYTES: usize = 512;
 
-/// What an offset takes in a list, about.
+/// The approximate size of an offset in a list.
 const OFFSET_BYTES: usize = 10;
 
-/// Which page, and what of the room it takes to make it.
+/// The request for a page, with the room's state that it needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PageRequest {
     /// The position that the page continues.
     pub after: Offset,
-    /// Where it ends at the latest: a position that a frame has told. Later records come with live frames.
+    /// The last possible end of the page: the position of the last frame. Later records come with live frames.
     pub upto: Offset,
-    /// For whom, and how it is written.
+    /// The rendition and encoding.
     pub variant: Variant,
-    /// The bound on a log time's comments.
+    /// The bound on the comments shown of one log time.
     pub frame_events_max: usize,
-    /// Which settings were in force when.
+    /// The settings in force at each log time.
     pub timeline: Timeline,
-    /// Polls as they stand now: told by a page in which they moved.
+    /// Polls with their present tallies. A page has the tallies that changed in its stretch.
     pub polls: Vec<PollState>,
-    /// Offsets of comments without effect, rising.
+    /// Offsets of void comments, rising.
     pub voids: Vec<Offset>,
 }
 
 /// Reads and encodes a page; waits for the log's device.
 ///
 /// # Errors
-/// Why the stretch cannot be had whole.
+/// The reason if the stretch cannot be read whole.
 pub fn page(
     log: &dyn Log,
     room: &RoomId,
@@ -63,20 +63,19 @@ pub fn page(
     stretch(log, room, request, Space::WHOLE).map(|stretch| EncodedPage::new(&stretch, request.variant, deflate))
 }
 
-/// How much of the log a page takes.
+/// The bounds of a page.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::room) struct Space {
-    /// Records.
     pub(in crate::room) events: usize,
-    /// Bytes of what it tells, about.
+    /// The approximate size of its events in bytes.
     pub(in crate::room) bytes: usize,
 }
 
 impl Space {
     pub(in crate::room) const WHOLE: Self = Self { events: RESUME_EVENTS_MAX, bytes: RESUME_BYTES_MAX };
 
-    /// Takes room for as many of `records` as fit: all, or at least one where nothing is yet. `told` are those that are
-    /// events, with what became of them.
+    /// Uses up space for as many of `records` as fit: all, or at least one in an empty page. `told` has the notes of
+    /// their events.
     fn take<'a>(
         &mut self,
         records: &[Record],
@@ -99,7 +98,7 @@ impl Space {
 fn bytes(event: &FrameEvent) -> usize {
     match &event.what {
         What::Comment(shown) => encoded_bytes(shown),
-        // Consoles are told each comment that went.
+        // Consoles get the offset of each deleted comment.
         What::Kind(Kind::Delete(delete)) => KIND_BYTES + delete.also.len() * OFFSET_BYTES,
         What::Kind(_) | What::Raise(_) | What::Unknown => KIND_BYTES,
     }
@@ -125,7 +124,7 @@ pub(in crate::room) fn stretch(
             continue;
         }
         let fits = space.take(own, selection.closed().skip(known), variant.rendition).max(usize::from(end.is_none()));
-        // A log time that does not fit begins the next page; only one that fits no page at all is cut.
+        // A log time that does not fit begins the next page. Only one that is too large for any page is cut.
         if fits < own.len() && end.is_some() {
             break;
         }
@@ -136,7 +135,7 @@ pub(in crate::room) fn stretch(
             break;
         }
     }
-    // The log said that it reaches to `upto`: one that has nothing now has lost something.
+    // The log reached to `upto` before: a log without records there has lost some.
     let Some((last, at, digest)) = end else { return Err(ResumeFailure::Unavailable) };
     selection.truncate(last);
     let Told { events, merged, shed } = selection.tell(variant.rendition, after);
@@ -146,8 +145,8 @@ pub(in crate::room) fn stretch(
     Ok(Stretch { prev: after, last, at, digest, events, tallies, merged, shed })
 }
 
-/// From when on the log has to be known to tell what viewers saw at the log time `at_ms`: from its window's beginning. Where
-/// everything is shown as it came, a log time is enough by itself.
+/// The time from which the log has to be read for the choice at the log time `at_ms`: the beginning of its window.
+/// Where nothing is merged or left out, a log time does not depend on others.
 fn needed_ms(timeline: &Timeline, rendition: Rendition, at_ms: u64) -> u64 {
     let begin_ms = at_ms - at_ms % WINDOW_MS;
     let (first, settings) = (timeline.at(begin_ms), timeline.at(at_ms));
@@ -155,7 +154,7 @@ fn needed_ms(timeline: &Timeline, rendition: Rendition, at_ms: u64) -> u64 {
     if is_plain && rendition != Rendition::Lite { at_ms } else { begin_ms }
 }
 
-/// Plays one log time.
+/// Gives one log time to the selection.
 fn play(selection: &mut Selection, time: &[Record], request: &PageRequest) {
     let Some(Record { at_ms, .. }) = time.first() else { return };
     selection.open(*at_ms, request.timeline.at(*at_ms));
@@ -167,13 +166,13 @@ fn play(selection: &mut Selection, time: &[Record], request: &PageRequest) {
             Event::Post(post) => {
                 selection.kind(record.offset, &post.kind);
             }
-            Event::Likes { .. } | Event::Votes(_) => {} // Totals have them.
+            Event::Likes { .. } | Event::Votes(_) => {} // The totals have them.
         }
     }
     selection.close();
 }
 
-/// The poll that an event opens, closes or brings votes.
+/// The poll that an event opens, closes or adds votes to.
 fn moved_poll(record: &Record) -> Option<&ClientId> {
     match &record.event {
         Event::Votes(votes) => Some(&votes.poll),

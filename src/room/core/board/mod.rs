@@ -1,8 +1,8 @@
-//! What of a room stands until it is changed: its settings, the pinned notice, the open poll, the newest of each sticky type,
-//! announcements whose time is not over.
+//! The state of a room that stands until it is changed: settings, the pinned notice, the open poll, the newest event of
+//! each sticky type, and announcements before their end.
 //!
-//! It follows from the log alone. What a base keeps of it is all of it but the open poll: while one is open there is no
-//! new base, so that a replay sees its opening and every vote.
+//! The board follows from the log alone. A base keeps all of it except the open poll: while a poll is open there is no
+//! new base, so a replay sees its opening and every vote.
 //!
 //! Does not know: comments, frames, clocks.
 
@@ -24,39 +24,39 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use used::UsedPolls;
 
-/// Types whose newest sticky event newcomers see; beyond it the type whose newest is oldest goes.
+/// Types with a sticky event for newcomers. Beyond it, the type with the oldest event is removed.
 pub const STICKY_MAX: usize = 16;
 
-/// Announcements that newcomers see; beyond it the oldest goes.
+/// Announcements for newcomers. Beyond it the oldest is removed.
 pub const ANNOUNCEMENTS_MAX: usize = 8;
 
-/// Tallies of closed polls that wait to be told; beyond it the oldest is not told again. More polls in one second are no show.
+/// Tallies of closed polls that wait for a frame. Beyond it the oldest is not told; a real show does not close more
+/// polls in one second.
 const CLOSED_MAX: usize = 8;
 
-/// Polls that are over whose last tallies are known to those who come back; beyond it the oldest is not.
+/// Ended polls with a known last tally, for clients that resume. Beyond it the oldest is removed.
 pub const ENDED_MAX: usize = 64;
 
-/// A poll as it stands, for those who come back.
+/// A poll with its votes, for clients that resume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PollState {
-    /// Its votes.
+    /// The votes so far.
     pub tally: Tally,
-    /// The position in the log at which it was over; `None`: it is open.
+    /// The position in the log at which the poll ended; `None` while it is open.
     pub ended: Option<Offset>,
 }
 
-/// What no longer stands because so much else does.
+/// Entries that a bound removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Announcements whose time was not over.
+    /// Announcements removed before their end.
     pub announcements: u64,
-    /// Sticky events whose type was shown no newer one.
+    /// Sticky events removed without a newer one of their type.
     pub sticky: u64,
-    /// Last tallies of polls.
+    /// Last tallies of ended polls.
     pub tallies: u64,
 }
 
-/// See the module's page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Board {
     timeline: Timeline,
@@ -65,23 +65,23 @@ pub struct Board {
     pinned: Option<Pin>,
     /// Oldest first, one per type.
     sticky: VecDeque<Custom>,
-    /// Oldest first. Some may be over.
+    /// Oldest first. Some may have ended.
     announcements: VecDeque<Announcement>,
     poll: Option<OpenPoll>,
-    /// The open poll is not as it was last told.
+    /// The open poll's tally has changed since it was last told.
     poll_moved: bool,
-    /// Last tallies of polls that were closed since tallies were last told.
+    /// Last tallies of polls closed since tallies were last told.
     closed: VecDeque<Tally>,
-    /// The newest polls that are over, oldest first.
+    /// The newest ended polls, oldest first.
     ended: VecDeque<PollState>,
     /// The ids of the newest polls.
     used: UsedPolls,
-    /// Votes that polls had no room for.
+    /// Votes refused because a poll had reached [`VOTERS_MAX`].
     votes_refused: u64,
     dropped: Dropped,
 }
 
-/// What a base keeps of a board.
+/// The part of a board that a base keeps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SavedBoard {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -104,12 +104,12 @@ pub struct SavedBoard {
 }
 
 impl Board {
-    /// The board of a room that nothing has happened in.
+    /// The board of a new room.
     pub fn new(settings: RoomSettings) -> Self {
         Self::restore(settings, SavedBoard::default())
     }
 
-    /// The board that a base kept; `settings` are those that the room begins with.
+    /// The board of a base; `settings` are the room's initial settings.
     pub fn restore(settings: RoomSettings, saved: SavedBoard) -> Self {
         let SavedBoard { settings: changes, now_ms, pinned, sticky, announcements, ended, used_polls, votes_refused } =
             saved;
@@ -130,7 +130,7 @@ impl Board {
         }
     }
 
-    /// What a base keeps. While a poll is open there must be no new base: see [`Board::has_open_poll`].
+    /// The part for a base. While a poll is open there must be no new base: see [`Board::has_open_poll`].
     pub fn save(&self) -> SavedBoard {
         SavedBoard {
             settings: self.timeline.save(),
@@ -173,8 +173,8 @@ impl Board {
                 self.dropped.sticky += push(&mut self.sticky, custom.clone(), STICKY_MAX);
             }
             Kind::Announcement(announcement) if announcement.until.is_some() => {
-                // Their ends are the wall clock's, from which the log's time may differ: only where there is no room is it
-                // asked whose end it has passed.
+                // The end of an announcement is a wall clock time, and the log's time may differ from it. So ended
+                // announcements are removed only when there is no space for a new one.
                 if self.announcements.len() == ANNOUNCEMENTS_MAX {
                     let now_ms = self.now_ms;
                     self.announcements.retain(|known| known.until.is_some_and(|until| until > now_ms));
@@ -209,52 +209,52 @@ impl Board {
         }
     }
 
-    /// Which settings were in force when.
+    /// The settings in force at each log time.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
     }
 
-    /// Whether a poll takes votes.
+    /// Whether a poll is open.
     pub fn has_open_poll(&self) -> bool {
         self.poll.is_some()
     }
 
-    /// The poll of this id, if it is open.
+    /// The poll with this id, if it is open.
     pub fn open_poll(&self, id: &ClientId) -> Option<&Poll> {
         self.poll.as_ref().filter(|poll| poll.is(id)).map(|poll| &poll.poll)
     }
 
-    /// The poll that takes votes.
+    /// The id of the open poll.
     pub fn open_poll_id(&self) -> Option<&ClientId> {
         self.poll.as_ref().map(|poll| &poll.poll.id)
     }
 
-    /// Whether a poll of this id was opened before: one of the newest [`USED_POLLS_MAX`].
+    /// Whether an earlier poll had this id; the newest [`USED_POLLS_MAX`] polls are known.
     pub fn had_poll(&self, id: &ClientId) -> bool {
         self.used.contains(id)
     }
 
-    /// What `user`'s vote in the open poll came to; [`Voted::New`] without one.
+    /// The state of `user`'s vote in the open poll; [`Voted::New`] if no poll is open.
     pub fn voted(&self, user: &str) -> Voted {
         self.poll.as_ref().map_or(Voted::New, |poll| poll.voted(user))
     }
 
-    /// Votes that polls had no room for.
+    /// Votes refused because a poll had reached [`VOTERS_MAX`].
     pub fn votes_refused(&self) -> u64 {
         self.votes_refused
     }
 
-    /// What the bounds made go since this was last asked.
+    /// Entries that a bound removed since the last call.
     pub fn take_dropped(&mut self) -> Dropped {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Whether some tally is not as it was last told.
+    /// Whether a tally has changed since it was last told.
     pub fn has_moved(&self) -> bool {
         self.poll_moved || !self.closed.is_empty()
     }
 
-    /// The tallies that are not as they were last told, and from now on they count as told.
+    /// The tallies that have changed since they were last told; they count as told then.
     pub fn take_tallies(&mut self) -> Vec<Tally> {
         let mut tallies: Vec<_> = self.closed.drain(..).collect();
         if std::mem::take(&mut self.poll_moved) {
@@ -263,12 +263,12 @@ impl Board {
         tallies
     }
 
-    /// The open poll as it stands.
+    /// The tally of the open poll.
     pub fn tally(&self) -> Option<Tally> {
         self.poll.as_ref().map(|poll| poll.tally(true))
     }
 
-    /// The newest polls, by their beginnings: those that are over, then the open one.
+    /// The newest polls in order: the ended ones, then the open one.
     pub fn polls(&self) -> impl Iterator<Item = PollState> {
         let open = self.tally().map(|tally| PollState { tally, ended: None });
         self.ended.iter().cloned().chain(open)
@@ -279,7 +279,7 @@ impl Board {
         self.now_ms
     }
 
-    /// Puts what stands at `wall_ms` into a newcomer's snapshot.
+    /// Puts the board's state at `wall_ms` into a newcomer's snapshot.
     pub fn fill(&self, snapshot: &mut Snapshot, wall_ms: u64) {
         snapshot.settings = Some(Box::new(RoomSettings::clone(self.timeline.newest())));
         snapshot.pinned = self.pinned.clone();
@@ -291,7 +291,7 @@ impl Board {
     }
 }
 
-/// Adds one to at most `max`; the oldest goes. Says how many went.
+/// Appends an item to a queue of at most `max` and returns how many old items were removed: 0 or 1.
 fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) -> u64 {
     let is_full = queue.len() >= max;
     if is_full {

@@ -1,34 +1,34 @@
-//! A poll: who has voted, and for what.
+//! The open poll: its voters and their votes.
 //!
-//! Does not know: where votes come from, how a tally is told.
+//! Does not know: the source of votes, frames.
 
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::kind::{Poll, Tally, Votes};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 
-/// People whose votes one poll counts: about 9 MiB of what is known of each. Further ones are refused and counted.
+/// Users with a counted vote in one poll: about 9 MiB. Further votes are refused and counted.
 pub const VOTERS_MAX: usize = 200_000;
 
-/// A poll ends by itself when the log is so far past its opening.
+/// A poll ends by itself after this much log time.
 pub const OPEN_MS_MAX: u64 = 86_400_000;
 
-/// And when the log has got so many records since. Until it ends none of them can be dropped, and a restart reads all of
-/// them again: a few seconds.
+/// A poll also ends after this many records. Until it ends the log cannot drop them, and a restart reads all of them
+/// again, which takes a few seconds.
 pub const OPEN_RECORDS_MAX: u64 = 1_000_000;
 
-/// What a user's vote in the open poll came to.
+/// The state of a user's vote in the open poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Voted {
-    /// There is none, and there is room for one.
+    /// The user has not voted, and the poll has room.
     New,
-    /// It is in the log, here.
+    /// The log has the vote at this offset.
     At(Offset),
-    /// The poll counts no more people.
+    /// The user has not voted, and the poll has reached [`VOTERS_MAX`].
     Full,
 }
 
-/// A user as a poll remembers them: a 128-bit hash, so that nobody can make one that collides with another's.
+/// A user as a poll remembers them: a 128-bit hash, so that a user cannot construct a collision with another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Voter(u128);
 
@@ -39,16 +39,15 @@ impl Voter {
     }
 }
 
-/// The open poll.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct OpenPoll {
     pub(super) poll: Poll,
     opened_ms: u64,
-    /// Records of the log since its opening.
+    /// Records in the log since the poll was opened.
     records: u64,
     votes: Vec<u64>,
     voters: HashMap<Voter, Offset>,
-    /// Votes of people beyond the bound.
+    /// Votes beyond the bound.
     refused: u64,
     voters_max: usize,
 }
@@ -59,13 +58,13 @@ impl OpenPoll {
         Self { poll, opened_ms, records: 0, votes, voters: HashMap::new(), refused: 0, voters_max: VOTERS_MAX }
     }
 
-    /// The log goes on, at `at_ms`: says whether the poll is over before its next record.
+    /// Takes note of the next record, at `at_ms`. Returns whether the poll is over before it.
     pub(super) fn is_over(&mut self, at_ms: u64) -> bool {
         self.records += 1;
         self.records > OPEN_RECORDS_MAX || at_ms.saturating_sub(self.opened_ms) >= OPEN_MS_MAX
     }
 
-    /// Counts votes that are in the log at `offset`. Says whether the tally changed.
+    /// Counts votes that the log has at `offset`. Returns whether the tally changed.
     pub(super) fn count(&mut self, votes: &Votes, offset: Offset) -> bool {
         if votes.poll != self.poll.id {
             return false;

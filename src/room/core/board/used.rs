@@ -1,25 +1,25 @@
-//! Which ids polls had, so that no id is given to a second poll: a vote names its poll by the id alone, and one that is late
-//! would count in the next poll of that name.
+//! The ids of earlier polls. A vote names its poll only by id, so a late vote would count in a later poll with the same
+//! id; no id is used twice.
 //!
-//! Does not know: what a poll asks, when it ends.
+//! Does not know: the content or the end of a poll.
 
 use crate::log::digest::fnv1a;
 use crate::protocol::ids::{ClientId, Hex64};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Polls whose ids a room knows; beyond it the oldest may be used again. A poll every five minutes fills it in a week, and no
-/// vote is on its way for so long. In a base they take 38 KiB.
+/// Poll ids that a room knows. Beyond it the oldest id can be used again. With a poll every five minutes this takes a
+/// week, much longer than a vote can be on its way. They take 38 KiB in a base.
 pub const USED_POLLS_MAX: usize = 2_048;
 
-/// See the module's page. Hashes of the ids, oldest first: two ids of the owner with one hash are an accident that does not
-/// happen, and would only make a new id refused.
+/// Hashes of the ids, oldest first. If two ids of the owner have the same hash, which is very unlikely, the new one is
+/// refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct UsedPolls(VecDeque<Hex64>);
 
 impl UsedPolls {
-    /// Those of `ids`, oldest first.
+    /// The hashes of `ids`, oldest first.
     pub(super) fn of<'a>(ids: impl Iterator<Item = &'a ClientId>) -> Self {
         let mut used = Self::default();
         ids.for_each(|id| used.insert(id));
@@ -27,14 +27,14 @@ impl UsedPolls {
     }
 
     pub(super) fn insert(&mut self, id: &ClientId) {
-        // The log of an earlier version may have an id twice.
+        // A log of an earlier version may have an id twice.
         if self.contains(id) {
             return;
         }
         super::push(&mut self.0, hash(id), USED_POLLS_MAX);
     }
 
-    /// Looks at all of them: a poll is opened seldom.
+    /// Compares with all ids: a poll is rarely opened.
     pub(super) fn contains(&self, id: &ClientId) -> bool {
         self.0.contains(&hash(id))
     }

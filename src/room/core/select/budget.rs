@@ -1,30 +1,31 @@
-//! How much may be shown: so many a second, in a bucket that is full when a window begins.
+//! The budget of shown events: a rate per second, in a bucket that is full when a window begins.
 //!
-//! A window never shows more than its length times the rate: the bucket begins with half a second's worth and is refilled
-//! at what is left for the rest. What a quiet moment saves, up to half a second's worth, one tick may use: a handful of
-//! people who speak at the same moment are all seen, and a frame stays small.
+//! A window never shows more than its length times the rate: the bucket begins with half a second's share and is
+//! refilled at the rate that remains for the rest. A quiet room saves up to half a second's share, which one tick can
+//! use: a few people that write at the same moment are all shown, and a frame stays small.
 //!
-//! Does not know: what is shown.
+//! Does not know: the shown events.
 
-/// The length of a window: what is said again within it becomes one, and a person's turns are counted over it. Twice as long
-/// would merge more, and make a page of the past read twice as much before it.
+/// The length of a window. Within it equal comments are merged, and each person's turns are counted. Twice the length
+/// would merge more, and a page of the past would have to read twice as much before it.
 pub const WINDOW_MS: u64 = 5_000;
 
-/// How much may be shown at once, in milliseconds of the budget: a window begins with it.
+/// The size of the bucket, in milliseconds of the budget.
 const BURST_MS: u64 = 500;
 
-/// See the module's page. Time is the log's.
+/// Uses log time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bucket {
-    /// The window that it is in; `None` before it was ever asked.
+    /// The current window; `None` before the first call.
     window: Option<u64>,
     at_ms: u64,
-    /// Of one shown event: [`WINDOW_MS`].
+    /// One shown event takes [`WINDOW_MS`] units.
     units: u64,
 }
 
 impl Bucket {
-    /// How many may be shown at the log time `at_ms`, at `per_s` in a room that has a log time every `tick_ms`.
+    /// The number of events that may be shown at the log time `at_ms`, with a budget of `per_s` and a log time every
+    /// `tick_ms`.
     pub(super) fn allowance(&mut self, per_s: u32, tick_ms: u64, at_ms: u64) -> usize {
         let per_s = u64::from(per_s);
         let a_tick = (per_s * tick_ms).div_ceil(1_000);
@@ -40,7 +41,7 @@ impl Bucket {
         usize::try_from(self.units / WINDOW_MS).unwrap_or(usize::MAX)
     }
 
-    /// So many were shown of what was allowed.
+    /// Takes `count` shown events out of the bucket.
     pub(super) fn spend(&mut self, shown: usize) {
         self.units = self.units.saturating_sub(shown as u64 * WINDOW_MS);
     }
@@ -50,7 +51,7 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    /// What is shown at each of `times` when there is always more than enough.
+    /// The number of shown events at each of `times` if there are always more than enough.
     fn shown(per_s: u32, tick_ms: u64, times: impl Iterator<Item = u64>) -> Vec<usize> {
         let mut bucket = Bucket::default();
         let take = |at_ms| {

@@ -1,23 +1,23 @@
-//! What the choice of one log time is made from.
+//! The candidates of one log time, among which the selection chooses.
 //!
 //! Does not know: how the choice is made.
 
 use crate::protocol::ids::Offset;
 use crate::protocol::settings::Class;
 
-/// What may be shown at the open log time: an event, or several comments that say the same.
+/// A candidate of the open log time: an event, or several equal comments.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
-    /// Its first event, among those of the log time.
+    /// The place of its first event among those of the log time.
     pub(super) entry: u32,
-    /// The text of that is gone.
+    /// The text of the first event was deleted.
     pub(super) gone: bool,
     pub(super) offset: Offset,
     pub(super) class: Class,
     pub(super) is_comment: bool,
-    /// How many say it.
+    /// The number of equal comments.
     pub(super) times: u64,
-    /// How many turns its people had, less what speeds it up.
+    /// The turns that its people had, less its bonus. The lowest comes first.
     pub(super) turn: i64,
     pub(super) shown: bool,
     pub(super) lite: bool,
@@ -29,11 +29,11 @@ impl Candidate {
     }
 }
 
-/// Where an event of the open log time belongs.
+/// The part that an event plays in the open log time.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
-    /// To a candidate, as its first or as one more.
+    /// Part of this candidate, as its first comment or one more.
     Of(u32),
-    /// To a shown comment, by the place of its growth.
+    /// Part of a comment shown earlier; this is the index of its growth.
     Grows(u32),
 }

@@ -1,8 +1,9 @@
-//! Who is shown when there is more than may be: by class, then everybody's first before anybody's second.
+//! The choice among more events than the budget allows: by class first, then by turns, so that each person's first
+//! event comes before any person's second.
 //!
-//! Whole numbers and log order alone decide.
+//! It depends on whole numbers and the order of the log alone.
 //!
-//! Does not know: time, texts that are alike, frames.
+//! Does not know: time, equal texts, frames.
 
 use super::candidate::{Candidate, Place};
 use super::telling::Note;
@@ -14,25 +15,25 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// As how many comments less a first-time speaker's counts.
+/// The number of turns by which a user's first comment in the room comes earlier.
 const FIRST_BONUS: i64 = 2;
 
-/// How often each person was shown in the window.
+/// The turns of each person in the window.
 #[derive(Clone, Debug, Default)]
 pub(super) struct People {
     shown: HashMap<Arc<str>, u32>,
-    /// What each wants to be shown at this log time.
+    /// The events of each person at this log time.
     here: HashMap<Arc<str>, u32>,
     order: Vec<u32>,
 }
 
 impl People {
-    /// A window begins.
+    /// Call when a window begins.
     pub(super) fn begin(&mut self) {
         self.shown.clear();
     }
 
-    /// A person's event is shown, and counted against the next.
+    /// Counts a shown event as a turn of its person.
     pub(super) fn charge(&mut self, event: &FrameEvent) {
         if let Some(id) = person(event) {
             match self.shown.get_mut(id) {
@@ -42,8 +43,8 @@ impl People {
         }
     }
 
-    /// Marks as shown the `allowed` of `candidates` that come first. `places` says for each of the log time's
-    /// `events` to which candidate it belongs; `notes` take what made it come earlier.
+    /// Marks the first `allowed` of `candidates` as shown. `places` has the candidate of each of the log time's
+    /// `events`; the bonus of each is written into `notes`.
     pub(super) fn choose(
         &mut self,
         events: &[FrameEvent],
@@ -67,7 +68,7 @@ impl People {
                 turn = i64::from(*here) + i64::from(self.shown.get(id).copied().unwrap_or(0));
                 *here += 1;
             }
-            // Several say it: it comes as early as the one of them who was heard least.
+            // A phrase sent by several people takes the turn of whichever of them has been shown least.
             let first = if event.as_comment().is_some_and(|shown| shown.comment.first) { FIRST_BONUS } else { 0 };
             let bonus = bonuses.of(event);
             note.bonus = Some(bonus);
@@ -89,7 +90,7 @@ impl People {
     }
 }
 
-/// Who did it, if anybody did.
+/// The person behind the event, if there is one.
 fn person(event: &FrameEvent) -> Option<&Arc<str>> {
     match &event.what {
         What::Comment(shown) => Some(&shown.comment.user.id),
@@ -99,7 +100,7 @@ fn person(event: &FrameEvent) -> Option<&Arc<str>> {
     }
 }
 
-/// What of its text makes a comment come earlier.
+/// The bonus of a comment for its text.
 struct Bonuses<'a> {
     settings: &'a RoomSettings,
     words: Vec<String>,
@@ -134,7 +135,7 @@ impl<'a> Bonuses<'a> {
     }
 }
 
-/// Whether a comment asks something: by its mark, or by the word that makes a Chinese sentence a question.
+/// Whether a comment is a question: it has a question mark, or the word that makes a Chinese sentence a question.
 fn is_question(text: &str) -> bool {
     text.contains(['?', '？', '؟', '吗']) || text.ends_with(['呢', '么'])
 }

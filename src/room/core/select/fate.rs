@@ -1,26 +1,23 @@
-//! What viewers see of one event.
+//! What viewers see of an event: shown, merged or left out.
 //!
-//! Does not know: how it is decided.
+//! Does not know: how the fate is decided.
 
 use crate::protocol::ids::Offset;
 use crate::protocol::message::Outcome;
 
-/// What viewers see of an event.
+/// The fate of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is in a frame.
+    /// A frame has the event.
     Shown,
-    /// It was folded into an earlier one.
-    Merged {
-        /// Which.
-        into: Offset,
-    },
-    /// It was left out, and counted.
+    /// The event was folded into an earlier one.
+    Merged { into: Offset },
+    /// The event was left out, and counted.
     Shed,
 }
 
 impl Fate {
-    /// As an ack says it.
+    /// The outcome in an ack.
     pub fn outcome(self) -> Outcome {
         match self {
             Self::Shown => Outcome::Shown,
@@ -29,7 +26,7 @@ impl Fate {
         }
     }
 
-    /// What it was folded into, if it was.
+    /// The comment that it was folded into.
     pub fn into(self) -> Option<Offset> {
         if let Self::Merged { into } = self { Some(into) } else { None }
     }

@@ -1,8 +1,9 @@
-//! Which comments are one: those that say the same in one window as one that is shown.
+//! The groups of equal comments: within one window, a comment joins a shown one with the same text.
 //!
-//! Texts are compared as they are, not by a hash that somebody could make collide: only the first of a group keeps its key.
+//! Texts are compared in full and not by a hash, for which a user could construct collisions. Only the first comment of
+//! a group keeps its key.
 //!
-//! Does not know: budgets, frames, who speaks.
+//! Does not know: budgets, frames, users.
 
 use crate::policy::text::skeleton::Skeletons;
 use crate::protocol::ids::Offset;
@@ -10,18 +11,18 @@ use crate::protocol::settings::Merge;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// A comment that is shown and stands for others that say the same.
+/// A shown comment, and the number of equal ones.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
-    /// The comment.
+    /// The offset of the shown comment.
     pub(super) offset: Offset,
-    /// How many say it, the comment included.
+    /// The number of equal comments, including the shown one.
     pub(super) times: u64,
-    /// Whether the light rendition has it.
+    /// Whether the `lite` rendition has the shown comment.
     pub(super) lite: bool,
-    /// The last round in which it grew, and its place among those that did.
+    /// The last log time in which the group grew, and the index of that growth.
     grew: (u64, usize),
-    /// Others that are shown and say the same, each by itself: with the first one gone, the next stands for who comes later.
+    /// Equal comments that are shown separately. If the first is deleted, later comments join the next of them.
     behind: Vec<(Offset, bool)>,
 }
 
@@ -30,7 +31,7 @@ impl Group {
         Self { offset, times, lite, grew: (0, 0), behind: Vec::new() }
     }
 
-    /// One more says it.
+    /// Adds an equal comment.
     fn grow(&mut self, growths: &mut Vec<Growth>, round: u64, gone: bool) -> Found {
         self.times += 1;
         if self.grew.0 != round {
@@ -42,53 +43,52 @@ impl Group {
     }
 }
 
-/// A group's growth at the open log time.
+/// The growth of a group at the open log time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Growth {
-    /// Of which comment.
+    /// The offset of the shown comment.
     pub(super) offset: Offset,
-    /// By how many.
+    /// The number of new equal comments.
     pub(super) by: u64,
-    /// Whether the light rendition has the comment.
+    /// Whether the `lite` rendition has the shown comment.
     pub(super) lite: bool,
 }
 
-/// What a comment finds.
+/// The group of a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// It joins a shown comment.
+    /// The comment joins a shown one.
     Joins {
-        /// The place of its growth.
+        /// The index of the group's growth.
         growth: usize,
-        /// The shown one.
+        /// The offset of the shown comment.
         into: Offset,
-        /// It is the so manieth.
+        /// Its number in the group; the shown comment is number 1.
         nth: u64,
-        /// The text of that one is gone.
+        /// The text of the shown comment was deleted.
         gone: bool,
     },
-    /// It says the same as this candidate of its own log time.
+    /// The comment equals this candidate of its own log time.
     Says(usize),
-    /// It is the first to say it.
+    /// No comment of the window equals it; later ones may join it.
     First,
-    /// It stands by itself.
+    /// The comment is not merged.
     Alone,
 }
 
-/// See the module's page.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     merge: Option<Merge>,
     skeletons: Skeletons,
     shown: HashMap<Box<str>, Group>,
-    /// Those whose text is gone.
+    /// Groups with a shown comment whose text was deleted.
     gone: Vec<Group>,
-    /// Candidates of the open log time.
+    /// The candidates of the open log time, by key.
     open: HashMap<Box<str>, usize>,
-    /// Those that say what others say, and stand by themselves.
+    /// Candidates that equal an earlier comment but are not merged.
     apart: Vec<(Box<str>, usize)>,
     growths: Vec<Growth>,
-    /// Counts log times.
+    /// The number of the log time.
     round: u64,
 }
 
@@ -108,7 +108,8 @@ impl Clone for Groups {
 }
 
 impl Groups {
-    /// A log time begins; with `anew` a window too. What was alike by another measure is not compared.
+    /// Begins a log time; `anew` says that a window begins too. If the rule for merging has changed, earlier comments
+    /// are not compared.
     pub(super) fn begin(&mut self, merge: Merge, anew: bool) {
         if anew || self.merge != Some(merge) {
             self.merge = Some(merge);
@@ -119,7 +120,8 @@ impl Groups {
         self.growths.clear();
     }
 
-    /// Looks where a comment belongs that may be merged if it `may_join`; as the first of its kind it is `candidate`.
+    /// Finds the group of a comment. `may_join` says whether it may be merged; if it is the first of its text, it is
+    /// `candidate`.
     pub(super) fn find(&mut self, text: &str, may_join: bool, candidate: usize) -> Found {
         let key = match self.merge {
             None | Some(Merge::Off) => return Found::Alone,
@@ -146,7 +148,7 @@ impl Groups {
         }
     }
 
-    /// A comment whose text is gone, and that stood with the one at `offset`.
+    /// Adds a comment with a deleted text that was folded into the comment at `offset`.
     pub(super) fn join(&mut self, offset: Offset) -> Found {
         let Self { shown, gone, growths, round, .. } = self;
         if let Some(group) = gone.iter_mut().find(|group| group.offset == offset) {
@@ -156,12 +158,12 @@ impl Groups {
         known.map_or(Found::Alone, |group| group.grow(growths, *round, false))
     }
 
-    /// A comment of this log time whose text is gone was shown.
+    /// Adds a shown comment of this log time with a deleted text.
     pub(super) fn stood(&mut self, offset: Offset, times: u64, lite: bool) {
         self.gone.push(Group::new(offset, times, lite));
     }
 
-    /// The shown comment at `offset` stands for nobody who comes later.
+    /// The shown comment at `offset` gets no more equal comments.
     pub(super) fn take_away(&mut self, offset: Offset) {
         self.shown.retain(|_, group| {
             group.behind.retain(|(behind, _)| *behind != offset);
@@ -178,9 +180,10 @@ impl Groups {
         });
     }
 
-    /// The log time is over: `group` says which candidates are shown, and as what.
+    /// Ends the log time: `group` has the offset, the number of equal comments and the `lite` mark of each shown
+    /// candidate.
     pub(super) fn close(&mut self, mut group: impl FnMut(usize) -> Option<(Offset, u64, bool)>) {
-        // In any order: each has a key of its own.
+        // The order does not matter, because each has a different key.
         for (key, candidate) in self.open.drain() {
             if let Some((offset, times, lite)) = group(candidate) {
                 self.shown.insert(key, Group::new(offset, times, lite));
@@ -195,7 +198,7 @@ impl Groups {
         }
     }
 
-    /// What grew at the open log time.
+    /// The growths at the open log time.
     pub(super) fn growths(&self) -> &[Growth] {
         &self.growths
     }

@@ -1,21 +1,21 @@
-//! What the light rendition has of what viewers see: little, and what stands for most.
+//! The choice for the `lite` rendition: a few comments of those that viewers see, the ones with the most equal
+//! comments.
 //!
-//! It is chosen per log time as everything else is, so that pages and live frames agree; what it leaves out is counted there.
+//! The choice is made per log time, so that pages and live frames agree. The comments left out are counted.
 //!
-//! Does not know: who gets it.
+//! Does not know: the subscribers with this rendition.
 
 use super::budget::Bucket;
 use super::candidate::Candidate;
 use super::groups::Growth;
 use std::cmp::Reverse;
 
-/// Comments a second.
+/// Comments per second.
 const PER_S: u32 = 5;
 
-/// Raises at one log time: those that grew most.
+/// Raises at one log time: those with the largest growth.
 const RAISES_MAX: usize = 3;
 
-/// See the module's page.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lite {
     bucket: Bucket,
@@ -23,7 +23,7 @@ pub(super) struct Lite {
 }
 
 impl Lite {
-    /// Marks which of the shown `candidates` it has: those that stand for most, and what is guaranteed.
+    /// Marks the shown `candidates` that the rendition has: the guaranteed ones and those with the most equal comments.
     pub(super) fn choose(&mut self, candidates: &mut [Candidate], tick_ms: u64, at_ms: u64) {
         self.order.clear();
         for (index, candidate) in (0_u32..).zip(&mut *candidates) {
@@ -46,7 +46,7 @@ impl Lite {
         }
     }
 
-    /// The places of the growths that it tells.
+    /// Whether the rendition has the growth at an index.
     pub(super) fn raises(growths: &[Growth]) -> impl Fn(usize) -> bool {
         let mut most: Vec<_> = (0..growths.len()).filter(|place| growths[*place].lite).collect();
         let rank = |place: &usize| (Reverse(growths[*place].by), growths[*place].offset);

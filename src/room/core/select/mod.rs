@@ -1,6 +1,6 @@
-//! The choice of what a room's viewers are shown: see [`Selection`].
+//! The choice of the events that a room's viewers are shown: see [`Selection`].
 //!
-//! Does not know: the log, clocks, bytes, who watches.
+//! Does not know: the log, clocks, bytes, subscribers.
 
 mod budget;
 mod candidate;

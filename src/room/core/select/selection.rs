@@ -1,11 +1,12 @@
-//! What of a room's events its viewers are shown: alike ones become one, the rest is chosen within the budget, and what is
-//! left out is counted.
+//! The selection of the events that viewers are shown: equal comments are merged, the rest is chosen within the budget,
+//! and every event left out is counted.
 //!
-//! Everything here follows from the log and the settings in force. The log's time is cut into *windows* of [`WINDOW_MS`]; a
-//! window's choice depends on nothing before it. All records of one batch have one *log time*; a choice is made for a whole
-//! log time, when it is complete. So a live frame, a page of the past, a replay and another node agree, wherever frames end.
+//! The selection follows from the log and the settings in force. The log's time is cut into *windows* of [`WINDOW_MS`],
+//! and the choice in a window does not depend on earlier windows. All records of one batch have one *log time*, and a
+//! choice is made for a whole log time when it is complete. So a live frame, a page of the past, a replay and another
+//! node agree, wherever frames end.
 //!
-//! Does not know: the log, clocks, bytes, who watches.
+//! Does not know: the log, clocks, bytes, subscribers.
 
 use super::budget::{Bucket, WINDOW_MS};
 use super::candidate::{Candidate, Place};
@@ -22,7 +23,7 @@ use crate::protocol::kind::{Delete, Kind};
 use crate::protocol::settings::{Class, Classed, RoomSettings};
 use std::sync::Arc;
 
-/// The choice, and what of it no frame has told yet.
+/// The state of the choice, and the events that no frame has told yet.
 #[derive(Clone, Debug)]
 pub struct Selection {
     events_max: usize,
@@ -34,19 +35,19 @@ pub struct Selection {
     people: People,
     lite: Lite,
 
-    /// The log time that is being gathered.
+    /// The time of the open log time.
     open_ms: Option<u64>,
     places: Vec<Place>,
     candidates: Vec<Candidate>,
 
-    /// What no frame has told; the open log time's from `open_at` on.
+    /// Events that no frame has told, with their notes. Those of the open log time begin at `open_at`.
     events: Vec<FrameEvent>,
     notes: Vec<Note>,
     open_at: usize,
 }
 
 impl Selection {
-    /// An empty choice of at most `events_max` events per log time, besides the guaranteed ones.
+    /// A selection of at most `events_max` events per log time, besides the guaranteed ones.
     pub fn new(events_max: usize) -> Self {
         Self {
             events_max,
@@ -65,12 +66,12 @@ impl Selection {
         }
     }
 
-    /// The log time that is open.
+    /// The time of the open log time.
     pub fn open_ms(&self) -> Option<u64> {
         self.open_ms
     }
 
-    /// Opens the log time `at_ms`, in which `settings` are in force. The one before was closed.
+    /// Opens the log time `at_ms` with the `settings` in force. The one before must be closed.
     pub fn open(&mut self, at_ms: u64, settings: &Arc<RoomSettings>) {
         debug_assert!(self.open_ms.is_none(), "two log times at once");
         if self.settings.as_ref().is_none_or(|known| !Arc::ptr_eq(known, settings)) {
@@ -86,7 +87,7 @@ impl Selection {
         self.open_ms = Some(at_ms);
     }
 
-    /// Takes a comment of the open log time. Says its place among the events of that.
+    /// Takes a comment of the open log time. Returns its place among the events of that log time.
     pub fn comment(&mut self, offset: Offset, comment: &Comment) -> usize {
         let role = comment.user.role;
         let class = self.class(role.into());
@@ -115,7 +116,8 @@ impl Selection {
         self.push(FrameEvent::comment(offset, comment.clone()), note, place)
     }
 
-    /// Where a comment belonged whose text is gone: with what stood for it, whose text may be gone as well.
+    /// The group of a comment with a deleted text: that of the comment it was folded into, which may be deleted as
+    /// well.
     fn where_it_was(&mut self, comment: &Comment) -> Found {
         let Some(into) = comment.left.as_ref().and_then(|left| left.into) else { return Found::Alone };
         match self.candidates.iter().rposition(|candidate| candidate.offset == into) {
@@ -124,7 +126,7 @@ impl Selection {
         }
     }
 
-    /// Takes what the show's owner posted, at the open log time. Says its place, too.
+    /// Takes an event of the owner at the open log time. Returns its place, too.
     pub fn kind(&mut self, offset: Offset, kind: &Kind) -> usize {
         let (class, counted) = match kind {
             Kind::Gift(_) => (self.class(Classed::Gift), ShedClass::Gift),
@@ -158,7 +160,8 @@ impl Selection {
         self.places.len() - 1
     }
 
-    /// Closes the open log time, if there is one: chooses. Says how many events it had: the last of [`Selection::closed`].
+    /// Closes the open log time, if there is one, and chooses. Returns its number of events; they are the last of
+    /// [`Selection::closed`].
     pub fn close(&mut self) -> usize {
         let (Some(at_ms), Some(settings)) = (self.open_ms.take(), self.settings.clone()) else { return 0 };
         let count = self.places.len();
@@ -179,7 +182,7 @@ impl Selection {
         count
     }
 
-    /// Marks the candidates that are shown.
+    /// Marks the shown candidates.
     fn choose(&mut self, begin: usize, at_ms: u64, settings: &RoomSettings) {
         let ranked = self.candidates.iter().filter(|candidate| !candidate.is_guaranteed()).count();
         let mut allowed = self.events_max;
@@ -205,7 +208,7 @@ impl Selection {
         self.lite.choose(&mut self.candidates, settings.tick_ms, at_ms);
     }
 
-    /// Writes down what became of each event.
+    /// Writes the fate of each event into its note.
     fn note(&mut self, begin: usize) {
         let raised = Lite::raises(self.groups.growths());
         for (entry, (note, place)) in (0_u32..).zip(self.notes[begin..].iter_mut().zip(&self.places)) {
@@ -227,12 +230,12 @@ impl Selection {
         }
     }
 
-    /// The notes of what no frame has told and whose log time is closed, with their events.
+    /// Events of closed log times that no frame has told, with their notes.
     pub fn closed(&self) -> impl DoubleEndedIterator<Item = (&FrameEvent, &Note)> + ExactSizeIterator {
         self.events[..self.open_at].iter().zip(&self.notes[..self.open_at])
     }
 
-    /// Forgets what was told already: events up to `offset`. The log time of `offset` is closed.
+    /// Forgets events up to `offset`, which were told before. The log time of `offset` is closed.
     pub fn forget(&mut self, offset: Offset) {
         let count = self.events[..self.open_at].partition_point(|event| event.offset <= offset);
         self.events.drain(..count);
@@ -240,7 +243,7 @@ impl Selection {
         self.open_at -= count;
     }
 
-    /// Forgets what comes after `offset`. No log time is open.
+    /// Forgets events after `offset`. No log time is open.
     pub fn truncate(&mut self, offset: Offset) {
         debug_assert!(self.open_ms.is_none());
         let count = self.events.partition_point(|event| event.offset <= offset);
@@ -249,13 +252,13 @@ impl Selection {
         self.open_at = count;
     }
 
-    /// What is shown at `offset` is about to be taken away, by a batch that is not applied yet: who says the same in it or later
-    /// begins anew. So it is in a page, too, where the text that they would be compared with is gone.
+    /// Call before the deletion of the comment at `offset` is applied: later comments, and those of the same batch, are
+    /// not merged with it. A page makes the same choice, because the deleted text is not there to compare with.
     pub fn take_away(&mut self, offset: Offset) {
         self.groups.take_away(offset);
     }
 
-    /// Texts are gone: no frame that is still to come has them.
+    /// Removes deleted texts from all frames to come.
     pub fn redact(&mut self, delete: &Delete) {
         for offset in std::iter::once(delete.offset).chain(delete.also.iter().copied()) {
             if let Ok(at) = self.events.binary_search_by_key(&offset, |event| event.offset)
@@ -263,7 +266,7 @@ impl Selection {
             {
                 let note = &mut self.notes[at];
                 note.gone = true;
-                // One of several that are still shown goes on being counted with them.
+                // A comment folded into one that is still shown is still counted with it.
                 if note.fate.into().is_none_or(|into| into == delete.offset) {
                     note.fate = Fate::Shed;
                 }
@@ -271,18 +274,18 @@ impl Selection {
         }
     }
 
-    /// What `rendition` says of the closed log times that no frame has told, in a frame that begins after `prev`.
+    /// The content of a frame after `prev` in `rendition`: the events of closed log times that no frame has told.
     pub fn tell(&self, rendition: Rendition, prev: Offset) -> Told {
         let (events, notes) = (&self.events[..self.open_at], &self.notes[..self.open_at]);
         telling::tell(rendition, events.to_vec(), notes, prev)
     }
 
-    /// The guaranteed events of the closed log times that no frame has told.
+    /// The guaranteed events of closed log times that no frame has told.
     pub fn kept(&self) -> Vec<FrameEvent> {
         telling::kept(&self.events[..self.open_at], &self.notes[..self.open_at])
     }
 
-    /// Ends a frame that begins after `prev`: what viewers are told.
+    /// Ends a frame after `prev`: returns its content for viewers, and forgets its events.
     pub fn take(&mut self, prev: Offset) -> Told {
         let rest = self.events.split_off(self.open_at);
         let events = std::mem::replace(&mut self.events, rest);
@@ -292,7 +295,8 @@ impl Selection {
         told
     }
 
-    /// Gives a used list back, so that the next tick need not grow one. Ignored if the next tick has begun.
+    /// Takes back a used list of events, so that the next tick need not grow a new one. Ignored if the next tick has
+    /// begun.
     pub fn recycle(&mut self, mut used: Vec<FrameEvent>) {
         used.clear();
         if self.events.is_empty() && used.capacity() > self.events.capacity() {

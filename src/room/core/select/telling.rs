@@ -1,9 +1,10 @@
-//! From what became of events to what a frame says of them.
+//! Makes the content of a frame from the fates of events.
 //!
-//! A frame is made of a stretch of the log and each event's [`Note`], which follows from the log: so whoever makes one of
-//! the same stretch says the same, and two stretches that follow each other account for what both would as one.
+//! The content depends only on a stretch of the log and the [`Note`] of each event, which follows from the log. So
+//! every frame or page of the same stretch has the same content, and the counts of two adjacent stretches add up to
+//! those of both together.
 //!
-//! Does not know: why anything is shown.
+//! Does not know: why an event is shown.
 
 use super::fate::Fate;
 use crate::protocol::encode::Rendition;
@@ -13,34 +14,34 @@ use crate::protocol::kind::Kind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How many others who say the same a comment names.
+/// The number of names of further authors in a merged comment.
 const NAMES_MAX: usize = 3;
 
-/// What became of an event.
+/// The selection's decision about an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// What viewers see of it.
+    /// The event's fate for viewers.
     pub fate: Fate,
-    /// Of one that was merged: it is the so manieth of its group.
+    /// For a merged comment: its number in the group.
     pub(super) nth: u64,
-    /// Whether the light rendition tells it: itself, or by what it raises.
+    /// Whether the `lite` rendition tells it, by itself or in a raise.
     pub(super) lite: bool,
-    /// As what it counts when it is not shown.
+    /// The class under which it is counted when it is left out.
     pub counted: ShedClass,
-    /// Its text was taken away: no rendition has it.
+    /// Its text was deleted: no rendition has it.
     pub(super) gone: bool,
-    /// It is of the guaranteed lane.
+    /// It is guaranteed: no budget leaves it out.
     pub(super) kept: bool,
-    /// It joined a comment of an earlier log time.
+    /// It was folded into a comment of an earlier log time.
     pub(super) later: bool,
-    /// The comment that stands for it, or would.
+    /// The comment that it was folded into, or would have been.
     pub part_of: Option<Offset>,
-    /// How many turns its text made it come earlier, where that was looked at.
+    /// The turns by which its text made it come earlier, if that was computed.
     pub bonus: Option<u16>,
 }
 
 impl Note {
-    /// An event that is shown, also in the light rendition if it is `lite`.
+    /// The note of a shown event; `lite` says whether the `lite` rendition has it.
     pub(in crate::room) fn shown(counted: ShedClass, lite: bool) -> Self {
         Self {
             fate: Fate::Shown,
@@ -67,18 +68,15 @@ impl Note {
     }
 }
 
-/// What a frame says of the events of its stretch.
+/// The content of a frame.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Told {
-    /// See [`crate::protocol::frame::Frame::events`].
     pub events: Vec<FrameEvent>,
-    /// See [`crate::protocol::frame::Frame::merged`].
     pub merged: BTreeMap<ShedClass, u64>,
-    /// See [`crate::protocol::frame::Frame::shed`].
     pub shed: BTreeMap<ShedClass, u64>,
 }
 
-/// The guaranteed ones of `events`: all renditions tell them.
+/// The guaranteed events among `events`. They are the same in all renditions.
 pub(super) fn kept(events: &[FrameEvent], notes: &[Note]) -> Vec<FrameEvent> {
     let is_kept = |(_, note): &(_, &Note)| note.kept && note.is_told(Rendition::Viewer);
     let mut events: Vec<_> = events.iter().zip(notes).filter(is_kept).map(|(event, _)| event.clone()).collect();
@@ -86,7 +84,7 @@ pub(super) fn kept(events: &[FrameEvent], notes: &[Note]) -> Vec<FrameEvent> {
     events
 }
 
-/// What `rendition` says of `events`, each with its note, of a stretch that begins after `prev`.
+/// The content in `rendition` of `events` with their `notes`, for a stretch after `prev`.
 pub(super) fn tell(rendition: Rendition, mut events: Vec<FrameEvent>, notes: &[Note], prev: Offset) -> Told {
     let mut told = Told::default();
     if rendition == Rendition::Full {
@@ -117,7 +115,7 @@ pub(super) fn tell(rendition: Rendition, mut events: Vec<FrameEvent>, notes: &[N
     told
 }
 
-/// What a deleted comment stood for is on the screens of consoles alone.
+/// Only consoles show the comments that a deletion removes besides its own.
 fn forget_folded(events: &mut [FrameEvent]) {
     for event in events {
         if let What::Kind(Kind::Delete(delete)) = &mut event.what {
@@ -126,7 +124,7 @@ fn forget_folded(events: &mut [FrameEvent]) {
     }
 }
 
-/// Each event with what became of it.
+/// Adds to each event its outcome, for the console.
 fn annotate(events: &mut [FrameEvent], notes: &[Note]) {
     for (event, note) in events.iter_mut().zip(notes) {
         event.outcome = Some(note.fate.outcome());
@@ -134,7 +132,8 @@ fn annotate(events: &mut [FrameEvent], notes: &[Note]) {
     }
 }
 
-/// Counts what was merged, by (into, which event): on its comment if that is told in the same stretch, else as a raise.
+/// Adds merged comments (`grown` has the comment each was folded into, and the index of its event) to that comment if
+/// it is in the same stretch, or returns them as raises.
 fn fold(
     events: &mut [FrameEvent],
     notes: &[Note],
@@ -162,7 +161,8 @@ fn fold(
     raises.into_values().map(|raise| FrameEvent::new(raise.offset, What::Raise(raise))).collect()
 }
 
-/// Names are those of the same log time alone: a raise has none, and it is chance whether a frame or a page holds both.
+/// Only comments of the same log time add names. A raise has none, and whether a frame or a page has both log times is
+/// chance.
 fn join(first: &mut ShownComment, joins: &ShownComment, is_named: bool) {
     first.times += 1;
     if !is_named {
