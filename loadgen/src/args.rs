@@ -1,4 +1,4 @@
-//! Flags that several commands have: how a value is written, and what is said of a wrong one.
+//! Flags that several commands have: their forms, and the errors for wrong values.
 //!
 //! Does not know: which command a flag belongs to.
 
@@ -14,13 +14,13 @@ pub enum WireArg {
     Msgpack,
 }
 
-/// A usage error without the words that are no flags: a key in the wrong place would end in a script's log.
+/// A usage error without stray arguments: a key in the wrong place would otherwise end in a script's log.
 pub fn without_strays(mut error: clap::Error) -> clap::Error {
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
         let is_stray = |text: &str| !text.starts_with("--") && !text.starts_with('<') && !text.starts_with('[');
         if matches!(error.get(kind), Some(ContextValue::String(text)) if is_stray(text)) {
             error.insert(kind, ContextValue::String("(not shown)".into()));
-            // "To pass … as a value": repeats it.
+            // "To pass … as a value" would repeat the argument.
             error.remove(ContextKind::Suggested);
         }
     }

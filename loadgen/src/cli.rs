@@ -1,4 +1,4 @@
-//! The command line: flags into a [`Scenario`], with every mistake named.
+//! The command line: makes a [`Scenario`] of the flags, and an error of each mistake.
 //!
 //! Does not know: how a scenario is run.
 
@@ -18,134 +18,136 @@ use std::path::{Path, PathBuf};
 use volley::protocol::encode::{Encoding, Rendition};
 use volley::protocol::ids::RoomId;
 
-/// The server's own variable of the key.
+/// The server's environment variable for the admin key.
 const KEY_VARIABLE: &str = "VOLLEY_ADMIN_KEY";
 
-/// Opens real WebSocket viewers against a Volley server, sends comments and likes or replays a recording, and says
+/// Opens real WebSocket viewers against a Volley server, sends comments and likes or replays a recording, and reports
 /// what the viewers saw. Without flags: 1,000 viewers, 50 comments/s, 500 likes/s, 15 s, on ws://127.0.0.1:8080.
 #[derive(Debug, Parser)]
 #[command(name = "loadgen", version, max_term_width = 110, allow_negative_numbers = true)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// Something else than a run.
+    /// A command other than a run
     #[command(subcommand)]
     pub command: Option<Command>,
     /// The server: ws://HOST:PORT
     #[arg(long, default_value = "ws://127.0.0.1:8080")]
     pub url: String,
-    /// The room (with --rooms: their common beginning)
+    /// The room (with --rooms: the beginning of the rooms' names)
     #[arg(long, default_value = "loadgen")]
     pub room: String,
-    /// Number of rooms, ROOM-0, ROOM-1, …; viewers are spread evenly
+    /// Number of rooms, named ROOM-0, ROOM-1, …; viewers are spread evenly over them
     #[arg(long)]
     pub rooms: Option<usize>,
-    /// Several kinds of rooms in one run, each reported by itself; again for each kind: NAME=ROOMSxVIEWERS (of each
-    /// room), then the kind's comments and likes a second, such as hot=1x18000,comments=50 and quiet=1000x1,comments=100
+    /// A kind of rooms, reported separately; repeat it for further kinds: NAME=ROOMSxVIEWERS (viewers of each room),
+    /// then the comments and likes per second of all its rooms, such as hot=1x18000,comments=50 and
+    /// quiet=1000x1,comments=100
     #[arg(long = "group", value_name = "KIND", conflicts_with_all = ["rooms", "viewers", "comments", "likes", "replay"])]
     pub groups: Vec<GroupText>,
-    /// Viewers in all
+    /// Total number of viewers
     #[arg(long, default_value_t = 1_000)]
     pub viewers: usize,
-    /// Comments a second in all
+    /// Comments per second over all rooms
     #[arg(long, default_value_t = 50.0, conflicts_with = "replay", allow_negative_numbers = true)]
     pub comments: f64,
-    /// Likes a second in all
+    /// Likes per second over all rooms
     #[arg(long, default_value_t = 500.0, allow_negative_numbers = true)]
     pub likes: f64,
-    /// Measured seconds, after all viewers are in [default: 15; with --stall twice its seconds; with --replay its length]
+    /// Measured seconds, after all viewers have joined [default: 15; with --stall twice --stall-seconds; with --replay
+    /// the recording's length]
     #[arg(long)]
     pub seconds: Option<f64>,
-    /// Seconds of sending before the measuring
+    /// Seconds of sending before the measured time
     #[arg(long, default_value_t = 1.0)]
     pub warmup: f64,
-    /// Characters of the made-up Chinese texts: fewest..most
+    /// Length of the made-up Chinese texts in characters, FEWEST..MOST
     #[arg(long, default_value = "12..30", value_parser = parse_range)]
     pub text_chars: (usize, usize),
-    /// Say the texts of a recording (Bilibili XML) at the rate of --comments, one after the other
+    /// Send the texts of a recording (Bilibili XML), in order, at the rate of --comments
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     pub texts: Option<PathBuf>,
-    /// Share of the comments that are near-duplicates of a few popular texts: 40%
+    /// Share of the comments that are near-duplicates of a few popular texts, such as 40%
     #[arg(long, value_parser = parse_share, conflicts_with = "replay", value_name = "SHARE")]
     pub near_duplicates: Option<f64>,
-    /// Share of the comments that one viewer says, while the others say the rest by turns: 50%
+    /// Share of the comments that one viewer sends, such as 50%; the other viewers send the rest in turns
     #[arg(long, value_parser = parse_share, conflicts_with_all = ["replay", "groups"], value_name = "SHARE")]
     pub hog: Option<f64>,
-    /// Gifts, announcements and product cards a second, posted through --admin; their latency is told by itself
+    /// Gifts, announcements and product cards per second, posted through --admin; their latency is reported separately
     #[arg(long, default_value_t = 0.0, requires = "admin", value_name = "PER_S")]
     pub posts: f64,
-    /// How much of the room viewers ask for
+    /// The rendition that viewers ask for
     #[arg(long, value_enum, default_value_t = RenditionArg::Viewer)]
     pub rendition: RenditionArg,
-    /// How messages are written
+    /// The encoding of messages
     #[arg(long, value_enum, default_value_t = WireArg::Json)]
     pub encoding: WireArg,
-    /// Viewers ask for compressed messages (permessage-deflate), and the server has to agree
+    /// Viewers ask for compressed messages (permessage-deflate); a server that refuses fails the run
     #[arg(long)]
     pub compression: bool,
     /// Replay a recording (Bilibili XML) instead of made-up texts
     #[arg(long, value_name = "FILE")]
     pub replay: Option<PathBuf>,
-    /// How many times faster the recording is replayed
+    /// Replay the recording this many times faster
     #[arg(long, default_value_t = 1.0, requires = "replay")]
     pub speed: f64,
     /// What to do with a recording's broken entries
     #[arg(long, value_enum, default_value_t = BrokenArg::Refuse)]
     pub broken: BrokenArg,
-    /// Share of the viewers that stops reading, from a third into the measured time: 10%
+    /// Share of the viewers that stop reading after a third of the measured time, such as 10%
     #[arg(long, value_parser = parse_share)]
     pub stall: Option<f64>,
-    /// How long they do not read
+    /// How many seconds these viewers do not read
     #[arg(long, default_value_t = 20.0)]
     pub stall_seconds: f64,
-    /// Receive buffer of those viewers' sockets in bytes: small, so that the server feels the stall within seconds
+    /// Receive buffer of these viewers' sockets in bytes: small, so that the server notices the stall within seconds
     #[arg(long, default_value_t = 4_096)]
     pub stall_rcvbuf: usize,
-    /// The server's process id, for its CPU time and resident memory
+    /// The server's process id, to report its CPU time and resident memory
     #[arg(long)]
     pub pid: Option<u32>,
-    /// The server's admin address, for its own counters: http://127.0.0.1:8081
+    /// The server's admin address, to report its counters, such as http://127.0.0.1:8081
     #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
-    /// The file with the key that the admin address demands of posts; or give it as VOLLEY_ADMIN_KEY
+    /// The file with the admin key, which posts need; the variable VOLLEY_ADMIN_KEY can hold the key instead
     #[arg(long, value_name = "FILE", requires = "admin", conflicts_with = "admin_key")]
     pub admin_key_file: Option<PathBuf>,
-    /// The key itself: others on this machine can see it
+    /// The admin key itself; other users of this machine can see it
     #[arg(long, value_name = "KEY", requires = "admin")]
     pub admin_key: Option<Secret>,
     /// Worker processes; 0: one per 9,000 viewers
     #[arg(long, default_value_t = 0)]
     pub processes: usize,
-    /// Source addresses 127.0.0.1, 127.0.0.2, …; 0: one per 150 viewers when the server is on this host
+    /// Number of source addresses 127.0.0.1, 127.0.0.2, …; 0: one per 150 viewers if the server is on this host
     #[arg(long, default_value_t = 0)]
     pub addresses: usize,
-    /// New connections a second
+    /// New connections per second
     #[arg(long, default_value_t = 10_000.0)]
     pub connect_rate: f64,
-    /// Write everything as JSON to a file, or to stdout with - (the table goes to stderr then)
+    /// Write the full report as JSON to a file, or with - to stdout (the table then goes to stderr)
     #[arg(long, value_name = "FILE|-")]
     pub json: Option<String>,
-    /// No progress line
+    /// Show no progress line
     #[arg(long)]
     pub quiet: bool,
 }
 
-/// What else this program does.
+/// The commands beside a run.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Check a history that clients wrote: see docs/history.md
+    /// Check a history that clients wrote (docs/history.md)
     Check(CheckArgs),
-    /// Break a server on purpose: see docs/reliability.md
+    /// Break a server on purpose (docs/reliability.md)
     Chaos(ChaosArgs),
-    /// Say beforehand what a show will need: see docs/operations.md
+    /// Calculate what a show will need (docs/operations.md)
     Plan(PlanArgs),
 }
 
 /// `--rendition`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RenditionArg {
-    /// Merged and chosen.
+    /// Equal comments merged, and a choice of them
     Viewer,
-    /// For slow connections.
+    /// Less, for slow connections
     Lite,
     /// Everything.
     Full,
@@ -154,13 +156,13 @@ pub enum RenditionArg {
 /// `--broken`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BrokenArg {
-    /// Refuse the file, with the line and the reason.
+    /// Refuse the file, and name the line and the reason
     Refuse,
-    /// Leave them out and count them by reason.
+    /// Leave broken entries out and count them by reason
     Skip,
 }
 
-/// Why a command line is not run, with the exit code that says it.
+/// Why a command line is refused, and the exit code for it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CliError {
     /// Exit 64.
@@ -171,14 +173,14 @@ pub enum CliError {
     Recording(String),
 }
 
-/// A scenario and the recording's figures, if it replays one.
+/// A scenario, and the recording that it replays.
 pub type Chosen = (Scenario, Option<Recording>);
 
 impl Args {
     /// Decides every default and checks every value.
     ///
     /// # Errors
-    /// [`CliError`], with the flag, the value and what to do.
+    /// [`CliError`], with the flag, the value and the remedy.
     pub fn scenario(&self) -> Result<Chosen, CliError> {
         let (server, host) = server(&self.url)?;
         positive("--viewers", self.viewers as f64)?;
@@ -211,10 +213,15 @@ impl Args {
         let viewers: usize = groups.iter().map(|group| group.viewers).sum();
         let processes = self.processes(viewers)?;
         if let Some(group) = groups.iter().find(|group| group.viewers < processes) {
-            return usage(format!("--group {}: fewer viewers than there are processes ({processes})", group.name));
+            return usage(format!(
+                "--group {}: it needs at least one viewer per process ({processes}); give more viewers or fewer --processes",
+                group.name
+            ));
         }
         if self.hog.is_some() && processes > 1 {
-            return usage(format!("--hog works in one process only, and {viewers} viewers need {processes}"));
+            return usage(format!(
+                "--hog works only in one process, but {viewers} viewers need {processes}; give fewer viewers"
+            ));
         }
         let is_local = server.ip().is_loopback() && server.is_ipv4();
         let addresses = match (self.addresses, is_local) {
@@ -222,9 +229,7 @@ impl Args {
             (0, false) => 0,
             (n, true) => n,
             (_, false) => {
-                return usage(
-                    "--addresses works with a server on 127.0.0.0/8 only: other source addresses are not ours".into(),
-                );
+                return usage("--addresses works only with a server on 127.0.0.0/8; leave it out".into());
             }
         };
         let scenario = Scenario {
@@ -305,11 +310,14 @@ impl Args {
         let bytes = std::fs::read(path).map_err(|e| CliError::Usage(format!("{flag} {shown}: {e}")))?;
         let on_broken = if self.broken == BrokenArg::Skip { OnBroken::Skip } else { OnBroken::Refuse };
         let recording = recording::parse(&bytes, on_broken).map_err(|broken| {
-            let way_out = if on_broken == OnBroken::Refuse { " (--broken skip leaves broken entries out)" } else { "" };
+            let way_out =
+                if on_broken == OnBroken::Refuse { "  (--broken skip leaves broken entries out)" } else { "" };
             CliError::Recording(format!("{shown}: {broken}{way_out}"))
         })?;
         if recording.lines.is_empty() {
-            return Err(CliError::Recording(format!("{shown}: no comments of the modes 1, 4, 5 or 6 in it")));
+            return Err(CliError::Recording(format!(
+                "{shown}: it has no comments of the modes 1, 4, 5 or 6; give a different recording"
+            )));
         }
         Ok(recording)
     }
@@ -318,7 +326,7 @@ impl Args {
         let last = recording.and_then(|r| r.lines.last()).map(|line: &RecordedComment| line.at_ms);
         match (self.seconds, last, self.stall) {
             (Some(seconds), ..) => seconds,
-            // A little past the last comment, so that it is inside.
+            // A little past the last comment, so that it is inside the measured time.
             (None, Some(last_ms), _) => last_ms as f64 / 1_000.0 / self.speed + 0.5,
             (None, None, Some(_)) => 2.0 * self.stall_seconds,
             (None, None, None) => 15.0,
@@ -349,7 +357,9 @@ impl Args {
         let descriptors = usize::try_from(descriptors.unwrap_or(1_024)).unwrap_or(usize::MAX);
         let needed = processes_for(viewers, descriptors);
         if needed > 256 {
-            return usage(format!("--viewers {viewers} would need {needed} processes; 256 are the most"));
+            return usage(format!(
+                "--viewers {viewers} needs {needed} processes, but the limit is 256; raise `ulimit -n`, or give fewer viewers"
+            ));
         }
         match self.processes {
             0 => Ok(needed),
@@ -373,16 +383,20 @@ fn positive(flag: &str, value: f64) -> Result<(), CliError> {
 }
 
 fn not_negative(flag: &str, value: f64) -> Result<(), CliError> {
-    if value.is_finite() && value >= 0.0 { Ok(()) } else { usage(format!("{flag} {value}: give a number from 0 on")) }
+    if value.is_finite() && value >= 0.0 {
+        Ok(())
+    } else {
+        usage(format!("{flag} {value}: give a number of at least 0"))
+    }
 }
 
 fn server(url: &str) -> Result<(SocketAddr, String), CliError> {
     if url.contains('@') {
-        // A password stands there.
+        // The part before the @ may have a password, so the URL is not repeated.
         return usage("--url: it has a user name; give only ws://HOST:PORT".into());
     }
     let Some(rest) = url.strip_prefix("ws://") else {
-        return usage(format!("--url {url}: give ws://HOST:PORT (TLS is not spoken here)"));
+        return usage(format!("--url {url}: give ws://HOST:PORT (loadgen does not support TLS)"));
     };
     let host = rest.strip_suffix('/').unwrap_or(rest);
     if host.is_empty() || host.contains(['/', '?', '#', '@']) {
@@ -396,7 +410,7 @@ fn server(url: &str) -> Result<(SocketAddr, String), CliError> {
     let mut addresses = with_port.to_socket_addrs().map_err(|e| CliError::Usage(format!("--url {url}: {e}")))?;
     match addresses.next() {
         Some(address) => Ok((address, host.to_owned())),
-        None => usage(format!("--url {url}: the name has no address")),
+        None => usage(format!("--url {url}: the host name has no address; check its spelling")),
     }
 }
 

@@ -1,18 +1,18 @@
-//! The one clock that every process of this host shares, and the comment ids that carry it.
+//! The clock that all processes of this host share, and the comment ids that carry its times.
 //!
-//! Does not know: sockets, rooms, what the numbers are for.
+//! Does not know: sockets, rooms, what the times are used for.
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// `CLOCK_MONOTONIC` in nanoseconds: the same for all processes of one host, so that a comment's
-/// receiver computes its latency without any exchange of clocks.
+/// `CLOCK_MONOTONIC` in nanoseconds. It is the same for all processes of one host, so a comment's receiver can compute
+/// its latency.
 pub fn now_ns() -> u64 {
     let t = clock_gettime(ClockId::Monotonic);
     let (s, ns) = (u64::try_from(t.tv_sec).unwrap_or(0), u64::try_from(t.tv_nsec).unwrap_or(0));
     s * 1_000_000_000 + ns
 }
 
-/// Who sent a comment and when it should have left: `<ns in base 36>-<number in base 36>`.
+/// The id of a comment, with its intended send time: `<ns in base 36>-<number in base 36>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommentId {
     /// Intended send time, [`now_ns`].
@@ -35,7 +35,7 @@ pub fn run_tag(number: u64) -> u16 {
 }
 
 impl CommentId {
-    /// The id as it travels.
+    /// The id as text.
     pub fn text(self) -> String {
         let mut out = String::with_capacity(27);
         base36(self.sent_ns, &mut out);
@@ -44,7 +44,7 @@ impl CommentId {
         out
     }
 
-    /// Reads an id; `None` if it is somebody else's.
+    /// Reads an id; `None` if loadgen did not make it.
     pub fn parse(text: &str) -> Option<Self> {
         let (sent, number) = text.split_once('-')?;
         Some(Self { sent_ns: u64::from_str_radix(sent, 36).ok()?, number: u64::from_str_radix(number, 36).ok()? })

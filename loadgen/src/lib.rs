@@ -2,19 +2,18 @@
 //!
 //! | folder | command | is |
 //! |---|---|---|
-//! | `wire` | | what travels over sockets: WebSocket frames, the upgrade, a client's connection, the admin API |
+//! | `wire` | | the client side of sockets: WebSocket frames, the upgrade, a connection, the admin API |
 //! | `run` | `loadgen` | one measured run: scenario, workers, ledger, report |
-//! | `plan` | `loadgen plan` | what a show will need, calculated beforehand |
-//! | `history` | | the JSON lines in which clients, an auditor and a fault driver write down what they saw |
+//! | `plan` | `loadgen plan` | the calculation of what a show will need |
+//! | `history` | | the JSON lines in which clients, an auditor and a fault driver record what they saw |
 //! | `check` | `loadgen check` | the rules that a history must keep |
 //! | `chaos` | `loadgen chaos` | faults on purpose, judged by `check` |
 //!
-//! `cli` turns flags into a scenario or a command; `args` holds what flags of several commands share; `secret` is the admin
-//! address's key; `clock` and `proc`
-//! read the host. `history` and `check` import nothing of Volley, so that a wrong message type of the server cannot make
-//! the checker agree with it.
+//! `cli` turns flags into a scenario or a command; `args` has the flags of several commands; `secret` is the admin key;
+//! `clock` and `proc` read the host. `history` and `check` import nothing of Volley, so that a wrong message type of
+//! the server cannot make the checker agree with it.
 
-// The library is the program's own: an item whose name says everything needs no line that repeats it.
+// Only the program uses the library, so an item whose name is enough needs no doc line.
 #![allow(missing_docs)]
 
 pub mod args;

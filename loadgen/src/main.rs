@@ -1,4 +1,5 @@
-//! The program: flags → scenario → run → table, JSON and exit code; or `check` and a history → verdict, or `plan` → what a show needs.
+//! The program. A run: flags → scenario → run → table, JSON and exit code. `check`: history → verdict. `plan`: show →
+//! its needs.
 //!
 //! Exit codes of a run: 0 everything is accounted for · 1 something is missing or wrong, nobody connected, or the run
 //! failed · 64 usage · 65 a broken recording.
@@ -19,14 +20,14 @@ const EXIT_RECORDING: u8 = 65;
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| first == children::WORKER_ARGUMENT) {
-        // Its descriptors' limit was raised by the parent and is inherited.
+        // The parent has raised the limit of descriptors, which a child inherits.
         children::worker_process();
         return ExitCode::SUCCESS;
     }
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            // Help and version are no errors and go to stdout.
+            // Help and version are not errors and go to stdout.
             let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
             let _ = without_strays(error).print();
             return code.into();
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(code: u8, error: &str) -> ExitCode {
-    // A closed stderr leaves the exit code to say it.
+    // If stderr is closed, the exit code still reports the failure.
     let _ = writeln!(std::io::stderr(), "loadgen: {error}");
     code.into()
 }

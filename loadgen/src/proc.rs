@@ -1,4 +1,4 @@
-//! What Linux says about a process: CPU time, resident memory, a thread's waiting.
+//! Figures of a process from Linux: CPU time, resident memory, a thread's waiting time.
 //!
 //! Does not know: whose process it is.
 
@@ -7,9 +7,8 @@ use std::fs;
 /// CPU time and resident memory of one process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ProcessUse {
-    /// User and system time of all its threads, living and ended.
+    /// User and system time of all its threads, including ended ones.
     pub cpu_us: u64,
-    /// Resident memory.
     pub rss_bytes: u64,
 }
 
@@ -17,7 +16,7 @@ impl ProcessUse {
     /// Reads `/proc/PID`.
     ///
     /// # Errors
-    /// A sentence for people: no such process, not ours to read.
+    /// A sentence: the process does not exist, or may not be read.
     pub fn read(pid: u32) -> Result<Self, String> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
             .map_err(|e| format!("cannot read /proc/{pid}/stat ({e}): is {pid} the server's process id?"))?;
@@ -40,17 +39,15 @@ fn rss_bytes(status: &str) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1_024)
 }
 
-/// CPU time of the calling thread, and how long it was ready but had no core.
+/// CPU time of the calling thread, and how long it was ready to run without a core.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ThreadTimes {
-    /// On a core.
     pub cpu_ns: u64,
-    /// In a run queue.
     pub waited_ns: u64,
 }
 
 impl ThreadTimes {
-    /// `None` where the kernel does not keep them.
+    /// `None` if the kernel does not record them.
     pub fn read() -> Option<Self> {
         let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
         let mut fields = text.split_ascii_whitespace().map(str::parse);
@@ -71,7 +68,7 @@ mod tests {
 
     #[test]
     fn our_own_process_and_thread_have_figures() {
-        // However little of a core it gets: it spins until both say so.
+        // The thread may get little CPU time, so it spins until both figures have grown.
         let spin = std::time::Instant::now();
         loop {
             let (own, thread) = (ProcessUse::read(std::process::id()).unwrap(), ThreadTimes::read().unwrap());

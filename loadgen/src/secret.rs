@@ -1,25 +1,25 @@
-//! The key of the admin address: taken from a file or the environment rather than from a command line, which others on the
-//! machine can see, and never printed.
+//! The key of the admin address. It comes from a file or the environment, because other users can see a command line,
+//! and is never printed.
 //!
-//! Does not know: what the key opens.
+//! Does not know: what the key is used for.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Longest key that a server takes, and the line's end of a file.
+/// The longest key that a server accepts, and the line ending of a file.
 const KEY_BYTES_MAX: u64 = 256 + 2;
 
-/// A key that is not shown.
+/// A key that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The first line of a file, which has no more.
+    /// Reads a file of one line.
     ///
     /// # Errors
-    /// What is wrong. The path is not repeated: it may be the key itself.
+    /// The reason. It does not repeat the path, which may be the key itself.
     pub fn read(path: &Path) -> Result<Self, String> {
         let is_file = std::fs::metadata(path).map_err(|e| e.to_string())?.is_file();
         if !is_file {
@@ -32,7 +32,7 @@ impl Secret {
     }
 
     /// # Errors
-    /// When it cannot stand in a header.
+    /// If the key cannot be sent in a header.
     pub fn check(self) -> Result<Self, String> {
         let is_fine = !self.0.is_empty() && self.0.len() as u64 <= 256 && self.0.bytes().all(|b| b.is_ascii_graphic());
         if is_fine { Ok(self) } else { Err("a key has up to 256 printable ASCII characters and no spaces".into()) }

@@ -1,4 +1,4 @@
-//! Asks the server for what is in its log: the audit at the end of a run, and a page now and then.
+//! Reads the server's log: an audit at the end of a run, and single pages during it.
 //!
 //! Does not know: clients, verdicts.
 
@@ -17,13 +17,13 @@ const PAGE_EVENTS: usize = 1_000;
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
-/// What the history calls the one node of these runs.
+/// The name of the only node of these runs in the history.
 const NODE: &str = "node";
 
 /// The body of a GET.
 ///
 /// # Errors
-/// A sentence: no connection, another status than 200.
+/// A sentence: no connection, or a status other than 200.
 pub fn get(address: SocketAddr, path: &str) -> Result<String, String> {
     let fail = |what: String| format!("GET http://{address}{path}: {what}");
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|e| fail(e.to_string()))?;
@@ -53,16 +53,16 @@ struct LogPage {
     next: Option<u64>,
 }
 
-/// The classes that a room's settings give its events, along its log.
+/// The classes of a room's events, as its settings change along its log.
 #[derive(Debug, Default)]
 struct Classes {
     changed: BTreeMap<String, String>,
-    /// A change, and the log time that holds it: it is in force after that.
+    /// A change, and its log time, after which it applies.
     waiting: Vec<(u64, String, String)>,
 }
 
 impl Classes {
-    /// The log goes on with an event of the log time `at`.
+    /// Applies the changes before the log time `at`.
     fn pass(&mut self, at: u64) {
         for (_, name, class) in self.waiting.extract_if(.., |(of, ..)| *of < at) {
             self.changed.insert(name, class);
@@ -75,7 +75,7 @@ impl Classes {
         self.waiting.extend(pairs);
     }
 
-    /// The lane of an event of this kind, or of a comment of somebody with this role.
+    /// The lane of an event of this kind, or of a comment by a user with this role.
     fn lane(&self, name: &str) -> Option<Text<'static>> {
         let unless_changed = match name {
             "likes" | "votes" | "other" => return None,
@@ -87,7 +87,7 @@ impl Classes {
     }
 }
 
-/// Without `after`: from the first retained event on.
+/// Reads a page; without `after`, from the first retained event on.
 fn page(address: SocketAddr, room: &str, after: Option<u64>, classes: &mut Classes) -> Result<LogPage, String> {
     let after = after.map_or(String::new(), |after| format!("after={after}&"));
     let path = format!("/v1/rooms/{room}/events?{after}limit={PAGE_EVENTS}");
@@ -105,11 +105,11 @@ fn page(address: SocketAddr, room: &str, after: Option<u64>, classes: &mut Class
         if let Some(comment) = event.get("comment") {
             let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
             let author = comment.get("user").and_then(|user| text(user, "id")).map(Cow::Owned);
-            // Of a deleted comment nobody knows any more what it said.
+            // The text of a deleted comment is not known any more.
             let is_deleted = comment.get("deleted").and_then(Value::as_bool).unwrap_or(false);
             let hash = text(comment, "text").filter(|_| !is_deleted).map(|text| hash(&text));
             let role = comment.get("user").and_then(|user| text(user, "role"));
-            // Of the comments, only those of moderators and hosts are looked for one by one.
+            // Of the comments, only those by moderators and hosts are checked one by one.
             let is_of_staff = matches!(role.as_deref(), Some("moderator" | "host"));
             items.push(Item {
                 offset,
@@ -137,13 +137,13 @@ fn page(address: SocketAddr, room: &str, after: Option<u64>, classes: &mut Class
     Ok(LogPage { epoch, first, last, items, likes, next })
 }
 
-/// Reads a page somewhere in `room` and writes it down.
+/// Reads a page of `room` after `after` and records it.
 ///
 /// # Errors
 /// A sentence.
 pub fn look(recorder: &Recorder, address: SocketAddr, room: &str, after: u64) -> Result<u64, String> {
     let started = now_ns();
-    // Which classes are in force there nobody asked; a page's lanes are not judged.
+    // The classes that apply there are unknown; a page's lanes are not judged.
     let answer = page(address, room, Some(after), &mut Classes::default())?;
     recorder.write(&Event::Page(Page {
         node: NODE.into(),
@@ -156,7 +156,7 @@ pub fn look(recorder: &Recorder, address: SocketAddr, room: &str, after: u64) ->
     Ok(answer.last)
 }
 
-/// Offsets of the comments among the newest `count` events of `room`, those that were deleted left out.
+/// Offsets of the comments among the newest `count` events of `room`, without deleted ones.
 ///
 /// # Errors
 /// A sentence.
@@ -167,7 +167,7 @@ pub fn newest_comments(address: SocketAddr, room: &str, count: u64) -> Result<Ve
     Ok(comments.map(|item| item.offset).collect())
 }
 
-/// Offsets of the comments that the deletion at `offset` took beside the one that it names.
+/// Offsets of the further comments that the deletion at `offset` removed.
 ///
 /// # Errors
 /// A sentence.
@@ -181,7 +181,7 @@ pub fn taken_along(address: SocketAddr, room: &str, offset: u64) -> Result<Vec<u
     Ok(also.into_iter().flatten().filter_map(Value::as_u64).collect())
 }
 
-/// Reads the whole log of every room and writes it down. Nothing may be written meanwhile.
+/// Reads and records the whole log of every room. The rooms must not change meanwhile.
 ///
 /// # Errors
 /// A sentence.
@@ -204,7 +204,7 @@ pub fn audit(recorder: &Recorder, address: SocketAddr, rooms: &[String]) -> Resu
                 first: Some(begins),
                 last: Some(answer.last),
                 digest: None,
-                // Only a log that begins at the beginning holds all likes.
+                // Only a log that is retained from its first event has all likes.
                 likes: (!more && begins <= 1).then_some(likes),
                 more,
                 items: answer.items,

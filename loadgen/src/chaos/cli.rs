@@ -1,4 +1,4 @@
-//! `loadgen chaos`: which scenarios, one after the other, and the exit code.
+//! `loadgen chaos`: chooses the scenarios, runs them in turn, and returns the exit code.
 
 use super::ground::{Ground, Trouble};
 use super::scenario::{self, ChaosScenario};
@@ -12,43 +12,43 @@ const EXIT_GOOD: u8 = 0;
 const EXIT_WRONG: u8 = 1;
 const EXIT_USAGE: u8 = 64;
 
-/// Breaks a server on purpose, and lets the checker judge what its clients saw. Without names: the short selection.
-/// Exit codes: 0 all passed or were skipped with a reason · 1 one failed · 64 usage.
+/// Breaks a server on purpose, and lets the checker judge what its clients saw. Without names it runs the short
+/// selection. Exit codes: 0 all passed or were skipped with a reason · 1 a scenario failed · 64 usage.
 #[derive(Clone, Debug, Args)]
 pub struct ChaosArgs {
-    /// Scenarios by name; see --list
+    /// Names of scenarios; --list shows them
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
-    /// Every scenario
+    /// Run every scenario
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
-    /// The selection for every change, at most 5 minutes
+    /// Run the selection for every change, which takes at most 5 minutes
     #[arg(long, conflicts_with_all = ["names", "all"])]
     pub short: bool,
-    /// Say which scenarios there are
+    /// List the scenarios
     #[arg(long)]
     pub list: bool,
     /// The server, built with --features faults [default: volley-faults beside this program]
     #[arg(long, value_name = "PATH")]
     pub server: Option<PathBuf>,
-    /// Where folders are made [default: the system's place for temporary files]
+    /// Where the scenarios' folders are created [default: the system's folder for temporary files]
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    /// Repeats a run's moments and victims [default: the clock]
+    /// The seed of a run's random moments and victims; the same seed repeats them [default: from the clock]
     #[arg(long)]
     pub seed: Option<u64>,
     /// Keep every scenario's folder, not only those of failures
     #[arg(long)]
     pub keep: bool,
-    /// Write the results as JSON to stdout, the table to stderr
+    /// Write the results as JSON to stdout, and the table to stderr
     #[arg(long)]
     pub json: bool,
-    /// Put the results into the table of docs/reliability.md, or of a page with the same marks
+    /// Write the results into the table of docs/reliability.md, or of a page with the same marks
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
 }
 
-/// Runs them; returns the exit code.
+/// Runs the scenarios; returns the exit code.
 pub fn run(args: &ChaosArgs) -> u8 {
     let all = scenario::all();
     if args.list {
@@ -64,7 +64,7 @@ pub fn run(args: &ChaosArgs) -> u8 {
         Ok(binary) => binary,
         Err(error) => return complain(EXIT_USAGE, &error),
     };
-    // Crowds of thousands need descriptors; a scenario that needs more than there are says so.
+    // Crowds of thousands need many descriptors; a scenario that needs more is skipped with a reason.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
     let seed = args.seed.unwrap_or(clock);
@@ -77,7 +77,7 @@ pub fn run(args: &ChaosArgs) -> u8 {
         note(&format!("{:<28}{} after {:.0} s{why}", "", row.state.word(), row.seconds));
         rows.push(row);
     }
-    // Only if it is empty: failures left their folders in it.
+    // Removed only if it is empty: failures leave their folders in it.
     let _ = std::fs::remove_dir(&base);
     report(args, &rows, seed)
 }
@@ -95,16 +95,19 @@ fn choose(args: &ChaosArgs, all: &[ChaosScenario]) -> Result<Vec<ChaosScenario>,
 
 fn binary(given: Option<&Path>) -> Result<PathBuf, String> {
     let sibling = || Some(std::env::current_exe().ok()?.parent()?.join("volley-faults"));
-    let path = given.map(Path::to_owned).or_else(sibling).ok_or("cannot tell where this program is: give --server")?;
+    let path = given.map(Path::to_owned).or_else(sibling).ok_or("cannot find this program's folder: give --server")?;
     let bytes = std::fs::read(&path).map_err(|e| {
         format!("{}: {e}; build it with `cargo build --release --features faults --bin volley-faults`", path.display())
     })?;
-    // A server without the hooks would pass what it never ran.
+    // A server without the hooks would pass scenarios whose faults never happened.
     let mark = b"this build of volley can be told to fail";
     if bytes.windows(mark.len()).any(|window| window == mark) {
         Ok(path)
     } else {
-        Err(format!("{}: built without --features faults", path.display()))
+        Err(format!(
+            "{}: it was built without --features faults; build it with `cargo build --release --features faults --bin volley-faults`",
+            path.display()
+        ))
     }
 }
 
@@ -123,7 +126,7 @@ fn one(scenario: &ChaosScenario, binary: &Path, folder: &Path, seed: u64, keep: 
         Err(Trouble::Fail(why)) => RowState::Failed(format!("{why} (kept: {})", folder.display())),
     };
     if !keep && !matches!(state, RowState::Failed(_)) {
-        // What cannot be removed is only litter.
+        // A folder that cannot be removed does no harm.
         let _ = std::fs::remove_dir_all(folder);
     }
     Row { scenario: *scenario, state, figures, seconds: began.elapsed().as_secs_f64() }
@@ -150,7 +153,7 @@ fn say(code: u8, text: &str) -> u8 {
 }
 
 fn note(text: &str) {
-    // A closed stderr leaves the exit code to say it.
+    // If stderr is closed, the exit code still reports the failure.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

@@ -1,7 +1,7 @@
-//! One client that a run is judged by: it follows a room, sends comments, comes back with the same identity, sends
-//! again what was not answered, and writes down everything that it sees.
+//! A checked client: it follows a room, sends comments, reconnects with the same identity, repeats unanswered comments,
+//! and records everything that it sees.
 //!
-//! Does not know: sockets, other clients, whether what it sees is right.
+//! Does not know: sockets, other clients, the rules that are checked.
 
 use super::record::Recorder;
 use super::sight::{class_name, hash, item, outcome_name, raise};
@@ -16,10 +16,10 @@ use volley::protocol::frame::{FrameEvent, What};
 use volley::protocol::kind::{Kind, Poll};
 use volley::protocol::message::{Outcome, RenditionReason, ResumeFailure, ServerMessage, Welcome as Welcomed};
 
-/// Comments that may wait for their answers; at this limit the client sends no new one.
+/// Unanswered comments at which the client sends no new one.
 pub const OPEN_MAX: usize = 64;
 
-/// Close code in the history when a connection ended without one.
+/// The close code in the history of a connection that ended without one.
 pub const CLOSED_WITHOUT_CODE: u64 = 1006;
 
 /// A comment without an answer.
@@ -28,93 +28,81 @@ struct UnansweredComment {
     number: u64,
     attempt: u64,
     text: String,
-    /// It left on the connection that is open now.
+    /// It was sent on the current connection.
     is_out: bool,
 }
 
-/// Who it is and how far it is. See the module's page.
+/// A checked client: its identity and its position.
 #[derive(Debug)]
 pub struct Client {
-    /// Names the lifetime.
     pub name: String,
-    /// The secret that makes it the same guest again.
+    /// The secret by which the server recognises the guest.
     pub key: String,
-    /// Index of its room.
     pub room: usize,
     author: String,
     session: String,
     epoch: Option<String>,
     last: u64,
-    /// The welcome's position: until there it catches up.
+    /// The welcome's position, at which the client has caught up.
     target: u64,
     is_in: bool,
     is_live: bool,
     number: u64,
     open: VecDeque<UnansweredComment>,
     asked_ns: u64,
-    /// The open poll, as far as it was told.
+    /// The open poll, as far as the client knows.
     poll: Option<Poll>,
-    /// What it asks to be sent; none: what there is for everybody.
+    /// The rendition that it asks for; none: the default.
     rendition: Option<encode::Rendition>,
 }
 
-/// What a message wants of the one who holds the socket.
+/// What the owner of the socket has to do after a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// Nothing.
     None,
-    /// The connection is in: send again what is unanswered ([`Client::again`]).
+    /// The client was welcomed: send the unanswered comments again ([`Client::again`]).
     Again,
-    /// Come back after this long.
+    /// Reconnect after this many milliseconds.
     ComeBack(u64),
 }
 
-/// What the clients of a run count together.
+/// Counts of all clients of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientCounts {
-    /// Comments sent for the first time…
+    /// Comments sent for the first time.
     pub sent: u64,
-    /// …and again.
     pub retried: u64,
-    /// Acknowledged.
     pub acked: u64,
-    /// Refused.
     pub refused: u64,
-    /// Of them, because the log could not take them.
+    /// Refused because the log could not store them.
     pub unstored: u64,
-    /// Hints when to come back.
+    /// Messages that say when to reconnect.
     pub byes: u64,
-    /// Connection lost before the answer.
+    /// Comments whose connection was lost before the answer.
     pub unknown: u64,
-    /// Answers that nobody waited for.
+    /// Answers to comments that were not sent.
     pub stray: u64,
-    /// Frames received.
     pub frames: u64,
-    /// Welcomes…
     pub welcomes: u64,
-    /// …that continued exactly where the client was…
+    /// Welcomes that continued exactly at the client's position.
     pub recovered: u64,
-    /// …and that could not, though the client asked: the log is another, or lost the position; the position is older
-    /// than what is kept; the log cannot be read.
+    /// Welcomes that did not, although the client asked: the log is a different one; it lost the position; the position
+    /// is older than the retained events; the log cannot be read.
     pub not_recovered: [u64; 4],
-    /// Gaps.
     pub gaps: u64,
-    /// Acknowledged comments that were folded into others…
+    /// Acknowledged comments that were merged into others.
     pub merged: u64,
-    /// …and that were left out and counted.
+    /// Acknowledged comments that were left out and counted.
     pub shed: u64,
-    /// Votes sent.
     pub votes: u64,
-    /// Times that a client was put on a lighter rendition…
+    /// How many times a client was moved to a lighter rendition.
     pub slid: u64,
-    /// …and back.
     pub climbed: u64,
     /// Messages that could not be read.
     pub unreadable: u64,
 }
 
 impl ClientCounts {
-    /// Adds another crowd's.
     pub fn add(&mut self, other: &Self) {
         self.sent += other.sent;
         self.retried += other.retried;
@@ -138,18 +126,16 @@ impl ClientCounts {
     }
 }
 
-/// What a client works with.
+/// The environment in which a client acts.
 #[derive(Debug)]
 pub struct Desk<'a> {
-    /// Where it writes.
     pub recorder: &'a Recorder,
     pub counts: &'a mut ClientCounts,
-    /// The rooms' names.
     pub rooms: &'a [String],
 }
 
 impl Client {
-    /// A client that was never anywhere.
+    /// A client that was never connected.
     pub fn new(name: String, key: String, room: usize) -> Self {
         Self {
             name,
@@ -170,17 +156,17 @@ impl Client {
         }
     }
 
-    /// The same, asking for a rendition whenever it connects.
+    /// The same client, which asks for a rendition whenever it connects.
     pub fn asking_for(self, rendition: Option<encode::Rendition>) -> Self {
         Self { rendition, ..self }
     }
 
-    /// It was welcomed and has caught up.
+    /// Whether it was welcomed and has caught up.
     pub fn is_live(&self) -> bool {
         self.is_live
     }
 
-    /// Comments that wait for an answer.
+    /// The number of unanswered comments.
     pub fn open(&self) -> usize {
         self.open.len()
     }
@@ -190,7 +176,7 @@ impl Client {
         Who { client: Some(Cow::Borrowed(&self.name)), session }
     }
 
-    /// It begins to connect; returns the query that says where it was.
+    /// Begins to connect; returns the query with the client's position.
     pub fn attempt(&mut self, now_ns: u64, desk: &Desk<'_>) -> String {
         self.asked_ns = now_ns;
         self.session.clear();
@@ -205,8 +191,9 @@ impl Client {
         }
     }
 
-    /// A new comment, as JSON to send; `None` when too many wait or it is not in. Its text is `text`, which the server's
-    /// normalisation must leave as it is, because its hash has to be the stored text's; without it, a text of its own.
+    /// A new comment, as JSON to send; `None` if too many are unanswered or the client is not in the room.
+    /// Normalisation must not change `text`, because its hash has to be that of the stored text. Without `text` the
+    /// comment has a distinct text.
     pub fn say(&mut self, text: Option<String>, desk: &mut Desk<'_>) -> Option<String> {
         if !self.is_in || self.open.len() >= OPEN_MAX {
             return None;
@@ -218,7 +205,7 @@ impl Client {
         Some(self.out(self.open.len() - 1, desk))
     }
 
-    /// Everything that is unanswered, oldest first, as JSON to send.
+    /// All unanswered comments, oldest first, as JSON to send.
     pub fn again(&mut self, desk: &mut Desk<'_>) -> Vec<String> {
         let waiting: Vec<usize> = (0..self.open.len()).filter(|at| !self.open[*at].is_out).collect();
         desk.counts.retried += waiting.len() as u64;
@@ -243,7 +230,7 @@ impl Client {
         serde_json::json!({ "comment": { "id": id, "text": said.text } }).to_string()
     }
 
-    /// Likes, as JSON to send. The server answers nothing, so whether they counted is never known.
+    /// Likes, as JSON to send. The server does not answer them, so it is never known whether they counted.
     pub fn like(&self, count: u64, desk: &Desk<'_>) -> Option<String> {
         if !self.is_in {
             return None;
@@ -253,7 +240,8 @@ impl Client {
         Some(serde_json::json!({ "like": { "count": count } }).to_string())
     }
 
-    /// A vote in the open poll, as JSON to send; `None` if it knows of none. It may have voted before: the first one counts.
+    /// A vote in the open poll, as JSON to send; `None` if the client knows no open poll. It may have voted before; the
+    /// first vote counts.
     pub fn vote(&self, number: u64, desk: &mut Desk<'_>) -> Option<String> {
         let poll = self.poll.as_ref().filter(|poll| self.is_in && !poll.options.is_empty())?;
         desk.counts.votes += 1;
@@ -261,7 +249,7 @@ impl Client {
         Some(serde_json::json!({ "vote": { "poll": poll.id.as_str(), "option": option } }).to_string())
     }
 
-    /// The connection is over; what was unanswered stays so.
+    /// The connection ended; unanswered comments stay unanswered.
     pub fn closed(&mut self, code: Option<u16>, desk: &mut Desk<'_>) {
         let room = Cow::Borrowed(desk.rooms[self.room].as_str());
         for at in 0..self.open.len() {
@@ -285,7 +273,6 @@ impl Client {
         Answered { author: Cow::Borrowed(&self.author), id, room: Some(room.clone()), attempt: Some(said.attempt) }
     }
 
-    /// A message came.
     pub fn hear(&mut self, payload: &[u8], desk: &mut Desk<'_>) -> Wish {
         let Ok(message) = serde_json::from_slice::<ServerMessage>(payload) else {
             desk.counts.unreadable += 1;
@@ -340,7 +327,7 @@ impl Client {
                     return Wish::None;
                 };
                 let answered = self.answered(at, &room);
-                // `stale_id` says that the server does not know whether it is in the log.
+                // `stale_id` means that the server does not know whether the comment is in the log.
                 let event = if error.code == ErrorCode::StaleId {
                     desk.counts.unknown += 1;
                     Event::Unknown(Unsure { answered })
@@ -363,7 +350,7 @@ impl Client {
                 desk.recorder.write(&Event::Rendition(Rendition { who, room: Some(room), now, reason }));
             }
             ServerMessage::Heartbeat(heartbeat) => self.reached(heartbeat.last.min(self.last), desk),
-            // Nothing here pings.
+            // This client never sends a ping.
             ServerMessage::Pong(_) => {}
             ServerMessage::Bye(bye) => {
                 desk.counts.byes += 1;
@@ -373,7 +360,7 @@ impl Client {
         Wish::None
     }
 
-    /// Notes what it needs to act later.
+    /// Notes facts that later actions need.
     fn learn(&mut self, event: &FrameEvent) {
         match &event.what {
             What::Kind(Kind::Poll(poll)) => self.poll = Some(poll.clone()),
@@ -424,7 +411,7 @@ impl Client {
         self.reached(self.last, desk);
     }
 
-    /// It is at `last` now; says once when it has caught up.
+    /// Moves to `last`; records `live` when the client has caught up.
     fn reached(&mut self, last: u64, desk: &Desk<'_>) {
         self.last = last;
         if !self.is_live && last >= self.target {

@@ -1,6 +1,6 @@
-//! All checked clients of a run on one thread: started, told what to do, and looked at from outside.
+//! All checked clients of a run, on one thread: started, controlled and observed from other threads.
 //!
-//! Does not know: what is right, which fault is on.
+//! Does not know: the rules that are checked, which fault is on.
 
 mod floor;
 
@@ -18,36 +18,33 @@ use volley::protocol::encode::Rendition;
 
 const WAKER: Token = Token(usize::MAX);
 
-/// Who takes part.
 #[derive(Clone, Debug)]
 pub struct CrowdPlan {
-    /// Begins its clients' names.
     pub name: String,
     pub server: SocketAddr,
     /// Rooms; client `n` follows room `n % rooms`.
     pub rooms: Vec<String>,
     pub clients: usize,
-    /// For keys, moments and victims.
+    /// The seed of keys, moments and victims.
     pub seed: u64,
-    /// What they do besides.
     pub habits: Habits,
 }
 
-/// What a crowd does besides sending distinct comments.
+/// What a crowd does in addition to sending distinct comments.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Habits {
     /// Share of the comments that are near-duplicates of a few popular texts, 0–1.
     pub near_duplicates: f64,
-    /// Votes a second in the polls that are open.
+    /// Votes per second in open polls.
     pub votes_per_s: f64,
-    /// Clients that do not read for a while, again and again: the first ones.
+    /// The number of clients, the first ones, that repeatedly stop reading for a while.
     pub slow: usize,
-    /// Clients that ask for everything, and as many that ask for little: the last ones.
+    /// The number of clients that ask for `full`, and the number that ask for `lite`: the last ones.
     pub asking: usize,
 }
 
 impl Habits {
-    /// What the client that is the `n`-th from the end asks for.
+    /// The rendition that the `n`-th client from the end asks for.
     fn asks(&self, n: usize) -> Option<Rendition> {
         match n {
             _ if n >= 2 * self.asking => None,
@@ -57,26 +54,25 @@ impl Habits {
     }
 }
 
-/// What a crowd is told.
+/// An order to the crowd's thread.
 #[derive(Clone, Copy, Debug)]
 enum CrowdOrder {
-    /// Comments a second, likes messages a second, and connections cut by the clients themselves a second.
+    /// Per second: comments, messages with likes, and connections that clients cut themselves.
     Pace { comments: f64, likes: f64, cuts: f64 },
-    /// All leave in good order.
+    /// All clients close their connections and leave.
     Leave,
 }
 
-/// What can be seen of a crowd from outside.
+/// The state of a crowd that other threads can read.
 #[derive(Debug, Default)]
 struct CrowdShown {
     live: AtomicUsize,
     open: AtomicUsize,
-    /// Clients that were told not to come back.
+    /// Clients that were told not to reconnect.
     banished: AtomicUsize,
     counts: Mutex<ClientCounts>,
 }
 
-/// A crowd at work.
 #[derive(Debug)]
 pub struct Crowd {
     orders: Sender<CrowdOrder>,
@@ -87,10 +83,10 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Lets everybody in, in silence.
+    /// Connects all clients, which send nothing yet.
     ///
     /// # Errors
-    /// The system gives no poll or thread.
+    /// The system cannot create a poll or a thread.
     pub fn start(plan: &CrowdPlan, recorder: &Recorder) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -107,12 +103,12 @@ impl Crowd {
     }
 
     fn tell(&self, order: CrowdOrder) {
-        // A crowd that has ended shows it when it is joined.
+        // If the crowd's thread has ended, joining it returns the error.
         let _ = self.orders.send(order);
         let _ = self.waker.wake();
     }
 
-    /// Clients that are in and have caught up.
+    /// The number of clients that have caught up.
     pub fn live(&self) -> usize {
         self.shown.live.load(Ordering::Relaxed)
     }
@@ -121,21 +117,21 @@ impl Crowd {
         self.clients
     }
 
-    /// Whether everybody is live (who was banished aside) and nothing waits for an answer.
+    /// Whether all clients are live, except those told not to reconnect, and no comment is unanswered.
     pub fn is_settled(&self) -> bool {
         let banished = self.shown.banished.load(Ordering::Relaxed);
         self.live() + banished == self.clients && self.shown.open.load(Ordering::Relaxed) == 0
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     pub fn counts(&self) -> ClientCounts {
         *self.shown.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All leave; returns when they have.
+    /// Makes all clients leave; returns when they have.
     ///
     /// # Errors
-    /// What ended the crowd's thread before.
+    /// The error that ended the crowd's thread.
     pub fn leave(mut self) -> io::Result<ClientCounts> {
         self.tell(CrowdOrder::Leave);
         if let Some(thread) = self.thread.take() {
@@ -166,7 +162,7 @@ mod tests {
     const WELCOME: &str = r#"{"welcome":{"room":"demo","session":"00000000000000a1","you":{"id":"g-1","name":"guest"},"recovered":false,
         "epoch":"00000000000000e1","last":0,"tick_ms":100,"snapshot":{"likes":0,"online":1,"events":[]}}}"#;
 
-    /// Reads the request, and answers it with the upgrade and a welcome in one piece.
+    /// Reads the request, and answers it with the upgrade and a welcome in one write.
     fn let_in(stream: &mut TcpStream) -> String {
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
@@ -202,7 +198,7 @@ mod tests {
         let crowd = Crowd::start(&plan, &recorder).unwrap();
         let guest = |request: &str| {
             let line = request.lines().find(|line| line.contains("volley.guest.")).map(str::to_owned);
-            line.expect("it brings its key")
+            line.expect("the request has a key")
         };
         let (mut first, _) = listener.accept().unwrap();
         let before = guest(&let_in(&mut first));
@@ -213,7 +209,7 @@ mod tests {
         assert!(request.starts_with("GET /v1/rooms/demo/ws?epoch=00000000000000e1&after=0 "), "{request}");
         let began = Instant::now();
         while crowd.live() == 0 {
-            assert!(began.elapsed() < Duration::from_secs(20), "it is never live again");
+            assert!(began.elapsed() < Duration::from_secs(20), "the client is never live again");
             std::thread::yield_now();
         }
         assert_eq!(crowd.leave().unwrap().welcomes, 2);

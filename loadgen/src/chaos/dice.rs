@@ -1,4 +1,4 @@
-//! Random numbers of a run, from one seed that a report can name.
+//! Random numbers of a run from one seed, which the report names.
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, quick, and good enough to choose moments and victims.
 #[derive(Clone, Debug)]
@@ -10,7 +10,6 @@ impl Dice {
         Self(seed)
     }
 
-    /// The next number.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,12 +17,12 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// One of `0..n`; 0 when `n` is 0.
+    /// A number in `0..n`; 0 if `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
     }
 
-    /// One of `from..to`.
+    /// A number in `from..to`.
     pub fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.below(to.saturating_sub(from))
     }

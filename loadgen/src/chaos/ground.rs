@@ -1,6 +1,6 @@
-//! What every scenario stands on: a folder, a server in it, a crowd before it, a history, and the verdict at the end.
+//! The parts of every scenario: a folder, a server in it, a crowd of clients, a history, and the verdict at the end.
 //!
-//! Does not know: which faults there are.
+//! Does not know: the faults.
 
 use super::audit;
 use super::client::ClientCounts;
@@ -15,20 +15,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Everybody is live so soon after the last fault (the liveness rule).
+/// All clients must be live within this time after the last fault (the liveness rule).
 pub const LIVE_WITHIN: Duration = Duration::from_secs(10);
-/// Between two looks at something that is waited for.
+/// Between two checks of a condition that is waited for.
 const LOOK: Duration = Duration::from_millis(10);
 /// Between two pages of the history API during a run.
 const PAGE_EVERY: Duration = Duration::from_millis(500);
 
-/// How a scenario ends before its verdict.
+/// Why a scenario ends without a verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
-    /// This machine cannot do it.
+    /// This machine cannot run it.
     #[error("skipped: {0}")]
     Skip(String),
-    /// It went wrong.
     #[error("{0}")]
     Fail(String),
 }
@@ -56,32 +55,29 @@ pub fn fail<T>(text: impl Into<String>) -> Result<T, Trouble> {
 pub struct Ground {
     /// Removed at the end, unless the scenario failed.
     pub folder: PathBuf,
-    /// How the server is started next time.
+    /// How the server is started the next time.
     pub recipe: Recipe,
     /// The server, while it runs.
     pub server: Option<Server>,
-    /// The clients, once they are there.
+    /// The clients, once they are invited.
     pub crowd: Option<Crowd>,
     more: Vec<Crowd>,
-    /// The history.
     pub recorder: Recorder,
-    /// Moments and victims.
     pub dice: Dice,
-    /// What the report says besides the verdict.
+    /// Further figures for the report.
     pub figures: Vec<(String, String)>,
-    /// What the crowds that are invited from here on do besides.
+    /// The habits of crowds that are invited from now on.
     pub habits: Habits,
     rooms: Vec<String>,
     pager: Option<Pager>,
     seed: u64,
 }
 
-/// How long a restart took.
+/// The longest restart.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Longest(pub Duration);
 
 impl Longest {
-    /// One more.
     pub fn add(&mut self, one: Duration) {
         self.0 = self.0.max(one);
     }
@@ -91,10 +87,10 @@ impl Ground {
     /// An empty folder and free ports.
     ///
     /// # Errors
-    /// They cannot be had.
+    /// The folder or the ports are not available.
     pub fn new(folder: PathBuf, binary: &Path, seed: u64) -> Result<Self, Trouble> {
         std::fs::create_dir_all(&folder).map_err(|e| Trouble::Fail(format!("{}: {e}", folder.display())))?;
-        // As /proc shows it: the shim compares paths.
+        // The path as /proc shows it, because the shim compares paths.
         let folder = folder.canonicalize()?;
         let mut dice = Dice::new(seed);
         let recipe = Recipe {
@@ -138,7 +134,7 @@ impl Ground {
         }
     }
 
-    /// One more line of the report.
+    /// Adds a line to the report.
     pub fn figure(&mut self, name: &str, value: impl ToString) {
         self.figures.push((name.to_owned(), value.to_string()));
     }
@@ -146,7 +142,7 @@ impl Ground {
     /// Starts the server; returns how long that took.
     ///
     /// # Errors
-    /// It does not start.
+    /// The server does not start.
     pub fn start(&mut self) -> Result<Duration, Trouble> {
         let server = Server::start(&self.recipe)?;
         let took = server.start;
@@ -157,15 +153,15 @@ impl Ground {
     /// The running server.
     ///
     /// # Errors
-    /// None runs.
+    /// No server runs.
     pub fn server(&mut self) -> Result<&mut Server, Trouble> {
         self.server.as_mut().ok_or_else(|| Trouble::Fail("no server runs".into()))
     }
 
-    /// SIGKILL now, and a new start.
+    /// Kills the server with SIGKILL and starts it again.
     ///
     /// # Errors
-    /// It does not start again.
+    /// The server does not start again.
     pub fn kill_and_start(&mut self) -> Result<Duration, Trouble> {
         self.recorder.fault("kill", None, true, None);
         self.server()?.kill();
@@ -174,18 +170,18 @@ impl Ground {
         took
     }
 
-    /// Lets `clients` into `rooms` rooms and waits until all are live.
+    /// Connects `clients` to `rooms` rooms and waits until all are live.
     ///
     /// # Errors
-    /// They are not within [`LIVE_WITHIN`].
+    /// They are not live within [`LIVE_WITHIN`].
     pub fn invite(&mut self, clients: usize, rooms: usize) -> Result<(), Trouble> {
         self.invite_within(clients, rooms, LIVE_WITHIN).map(drop)
     }
 
-    /// The same with another patience; returns how long it took.
+    /// The same, with the time limit `patience`; returns how long it took.
     ///
     /// # Errors
-    /// They are not within `patience`.
+    /// They are not live within `patience`.
     pub fn invite_within(&mut self, clients: usize, rooms: usize, patience: Duration) -> Result<Duration, Trouble> {
         let crowd = self.gather("c", "room", clients, rooms)?;
         let instead = || format!("{} of {clients} clients are live", crowd.live());
@@ -196,7 +192,7 @@ impl Ground {
         Ok(took)
     }
 
-    /// Lets another crowd into rooms of its own, at its own pace.
+    /// Connects a further crowd, with its own rooms and rates.
     ///
     /// # Errors
     /// They are not live within [`LIVE_WITHIN`].
@@ -220,39 +216,39 @@ impl Ground {
     /// The crowd.
     ///
     /// # Errors
-    /// Nobody was invited.
+    /// No crowd was invited.
     pub fn crowd(&self) -> Result<&Crowd, Trouble> {
-        self.crowd.as_ref().ok_or_else(|| Trouble::Fail("nobody was invited".into()))
+        self.crowd.as_ref().ok_or_else(|| Trouble::Fail("no crowd was invited".into()))
     }
 
-    /// Sets the rates of comments, likes messages and connections that clients cut themselves.
+    /// Sets the rates of comments, messages with likes, and connections that clients cut themselves.
     ///
     /// # Errors
-    /// Nobody was invited.
+    /// No crowd was invited.
     pub fn pace(&self, comments: f64, likes: f64, cuts: f64) -> Result<(), Trouble> {
         self.crowd()?.pace(comments, likes, cuts);
         Ok(())
     }
 
-    /// What the crowd counted so far.
+    /// The crowd's counts so far.
     pub fn counts(&self) -> ClientCounts {
         self.crowd.as_ref().map(Crowd::counts).unwrap_or_default()
     }
 
-    /// Waits until everybody is live.
+    /// Waits until all clients are live.
     ///
     /// # Errors
-    /// Not within [`LIVE_WITHIN`].
+    /// They are not live within [`LIVE_WITHIN`].
     pub fn everybody_live(&self) -> Result<Duration, Trouble> {
         let crowd = self.crowd()?;
         let all = crowd.clients();
         self.wait(LIVE_WITHIN, || crowd.live() == all, || format!("{} of {all} clients are live", crowd.live()))
     }
 
-    /// Waits until `is_so`; returns how long that took.
+    /// Waits until `is_so` holds; returns how long that took.
     ///
     /// # Errors
-    /// Not within `patience`: what `instead` says.
+    /// The text of `instead`, if it does not hold within `patience`.
     pub fn wait(
         &self,
         patience: Duration,
@@ -269,15 +265,15 @@ impl Ground {
         Ok(began.elapsed())
     }
 
-    /// Lets time pass: a moment between two bounds.
+    /// Waits for a random time between two bounds.
     pub fn a_moment(&mut self, from_ms: u64, to_ms: u64) {
         std::thread::sleep(Duration::from_millis(self.dice.between(from_ms, to_ms)));
     }
 
-    /// The end: silence, everybody live and answered, the audit, goodbye, and the checker's verdict.
+    /// The end: no more sends, all clients live and answered, the audit, the clients' leave, and the checker's verdict.
     ///
     /// # Errors
-    /// It did not come to a verdict.
+    /// There is no verdict.
     pub fn verdict(&mut self) -> Result<Verdict, Trouble> {
         self.pace(0.0, 0.0, 0.0)?;
         self.more.iter().for_each(|crowd| crowd.pace(0.0, 0.0, 0.0));
@@ -289,7 +285,7 @@ impl Ground {
         self.verdict_as_it_stands()
     }
 
-    /// Silence, and a while for answers; when they do not come, the verdict will tell why.
+    /// Stops all sends and waits a while for answers. If they do not arrive, the verdict reports why.
     pub fn settle_if_possible(&self) {
         if let Some(crowd) = &self.crowd {
             crowd.pace(0.0, 0.0, 0.0);
@@ -297,10 +293,10 @@ impl Ground {
         }
     }
 
-    /// The same without waiting for anybody.
+    /// As [`Self::verdict`], without waiting for clients.
     ///
     /// # Errors
-    /// It did not come to a verdict.
+    /// There is no verdict.
     pub fn verdict_as_it_stands(&mut self) -> Result<Verdict, Trouble> {
         self.pace(0.0, 0.0, 0.0)?;
         if let Some(pager) = self.pager.take() {
@@ -349,13 +345,12 @@ impl Ground {
     }
 }
 
-/// Violations of a verdict that end a scenario badly: all but lateness (L2), which on a machine that does other
-/// things too says more about the machine.
+/// The violated rules that fail a scenario: all but lateness (L2), which on a busy machine is caused by the machine.
 pub fn broken(verdict: &Verdict) -> Vec<Rule> {
     verdict.violated().into_iter().filter(|rule| *rule != Rule::L2).collect()
 }
 
-/// Asks the history API for a page somewhere, again and again.
+/// Repeatedly requests a random page of the history API.
 struct Pager {
     stop: Arc<AtomicBool>,
     pages: Arc<AtomicU64>,
@@ -370,7 +365,7 @@ impl Pager {
             let mut last = 0;
             while !stopped.load(Ordering::Relaxed) {
                 let room = &rooms[dice.below(rooms.len() as u64) as usize];
-                // A server that is down or lost the position answers none.
+                // A server that is down or lost the position returns no page.
                 if let Ok(newest) = audit::look(&recorder, server, room, dice.below(last + 1)) {
                     last = newest;
                     counted.fetch_add(1, Ordering::Relaxed);

@@ -1,7 +1,7 @@
-//! Thousands of plain viewers on one thread, that misbehave together: cut at once, stop reading, read a byte a second,
-//! say nothing, vanish. Each checks for itself that what it is sent has no hole; nothing is written down.
+//! Thousands of plain viewers on one thread that misbehave together: they are cut at once, stop reading, read a byte
+//! per second, stay silent, or vanish. Each checks that its frames have no hole; no history is recorded.
 //!
-//! Does not know: histories, what the server should do about it.
+//! Does not know: histories, how the server should react.
 
 mod floor;
 
@@ -16,33 +16,28 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// How a viewer behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
-    /// Reads all the time.
     Reads,
     /// Reads, but stops while [`Mass::stall`] is on.
     Stalls,
     /// Reads one byte a second.
     Drips,
-    /// Connects and says nothing.
     Mute,
-    /// Leaves as soon as it is in, and comes back to the next of the rooms.
+    /// Leaves as soon as it is welcomed, and connects to the next of the rooms.
     Churns,
-    /// The same, each time to a room that is new.
+    /// As `Churns`, but each time into a new room.
     Wanders,
 }
 
-/// What is wanted.
 #[derive(Clone, Debug)]
 pub struct MassPlan {
     pub server: SocketAddr,
     pub rooms: Vec<String>,
-    /// Habits, and how many have each.
+    /// The number of viewers per habit.
     pub viewers: Vec<(Habit, usize)>,
-    /// Connects a second at the start, and when churning.
+    /// Connects per second, at the start and while churning.
     pub connect_per_s: f64,
-    /// For moments.
     pub seed: u64,
 }
 
@@ -55,24 +50,22 @@ enum MassOrder {
     Leave,
 }
 
-/// What is seen from outside.
+/// The state of a mass that other threads can read.
 #[derive(Clone, Debug, Default)]
 pub struct MassShown {
-    /// Viewers that are in, by whether they only read.
+    /// Live viewers: those that only read, and the others.
     pub live: [usize; 2],
-    /// Sockets that are open.
     pub open: usize,
     pub welcomes: u64,
     pub frames: u64,
-    /// Stretches that were not delivered and not announced, or delivered twice.
+    /// Stretches that were neither delivered nor announced, or delivered twice.
     pub holes: u64,
-    /// Announced gaps.
     pub gaps: u64,
-    /// Resumes that the server could not make whole, and said so.
+    /// Resumes that the server answered with a gap.
     pub not_recovered: u64,
-    /// Ends by close code, or by what else ended it.
+    /// Ended connections, by close code or other cause.
     pub ends: BTreeMap<String, u64>,
-    /// Longest time without a message for a viewer that only reads, since the last mark.
+    /// The longest time without a message of a viewer that only reads, since the last mark.
     pub pause_max_ms: u64,
     /// Latency of frames at viewers that only read, since the last mark: median and p99.
     pub latency_ms: [u64; 2],
@@ -87,10 +80,10 @@ pub struct Mass {
 }
 
 impl Mass {
-    /// Begins to let them in.
+    /// Begins to connect the viewers.
     ///
     /// # Errors
-    /// The system gives no poll or thread.
+    /// The system cannot create a poll or a thread.
     pub fn start(plan: MassPlan) -> io::Result<Self> {
         let shown = Arc::new(Mutex::new(MassShown::default()));
         let (orders, inbox) = channel();
@@ -100,27 +93,26 @@ impl Mass {
         Ok(Self { orders, shown, thread: Some(thread) })
     }
 
-    /// As it is now.
     pub fn shown(&self) -> MassShown {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn tell(&self, order: MassOrder) {
-        // A mass that has ended shows nothing new, which its scenario sees.
+        // If the mass's thread has ended, its state no longer changes, which the scenario notices.
         let _ = self.orders.send(order);
     }
 
-    /// Cuts everybody with this habit at once; they come back, with the SDK's jitter or in the same moment.
+    /// Cuts all viewers with this habit at once; they reconnect with the SDK's jitter or at the same moment.
     pub fn cut(&self, habit: Habit, jitter: bool) {
         self.tell(MassOrder::Cut { habit, jitter });
     }
 
-    /// Those who stall stop reading, or read again.
+    /// Viewers that stall stop reading, or read again.
     pub fn stall(&self, on: bool) {
         self.tell(MassOrder::Stall(on));
     }
 
-    /// From now on the kernel drops every packet that comes for those with this habit, and they say nothing.
+    /// From now on the kernel drops every packet to viewers with this habit, and they send nothing.
     pub fn vanish(&self, habit: Habit) {
         self.tell(MassOrder::Vanish(habit));
     }

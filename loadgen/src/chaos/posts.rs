@@ -1,7 +1,8 @@
-//! The show's owner: gifts, cards, announcements, arrivals, the host's words, polls and deletions, posted through the admin API at a
-//! steady pace and written down. What is not answered is sent again with its key until it is, so nothing is left unknown.
+//! The show's owner: posts gifts, cards, announcements, arrivals, the host's comments, polls and deletions through the
+//! admin API at a steady rate, and records them. An unanswered post is repeated with its key until it is answered, so
+//! every outcome is known.
 //!
-//! Does not know: viewers, what is right, which fault is on.
+//! Does not know: viewers, the rules that are checked, which fault is on.
 
 use super::audit;
 use super::dice::Dice;
@@ -17,23 +18,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// After a post that was not answered.
+/// Pause after a post that was not answered.
 const AGAIN_AFTER: Duration = Duration::from_millis(30);
-/// How long one post is tried, after which the owner gives up and the run has failed.
+/// How long one post is repeated, after which the run fails.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Comments behind the newest one that are deleted: some are in every client's snapshot, some are not.
+/// How far behind the newest event comments are deleted: some are in every client's snapshot, some are not.
 const DELETED_BEHIND_MAX: u64 = 400;
 
-/// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Done {
-    /// Events in the log.
     pub stored: u64,
-    /// Of them, deletions.
     pub deleted: u64,
-    /// What went with those because it had been folded into them.
+    /// Comments that were deleted with others into which they had been merged.
     pub taken_along: u64,
-    /// Polls opened.
     pub polls: u64,
     /// Posts that were sent again.
     pub again: u64,
@@ -43,15 +40,13 @@ pub struct Done {
 pub struct OwnerPlan {
     /// The public and the admin address.
     pub addresses: [SocketAddr; 2],
-    /// The rooms, one after the other.
+    /// The rooms, to which posts go in turns.
     pub rooms: Vec<String>,
-    /// Posts a second, in all rooms.
+    /// Posts per second over all rooms.
     pub per_s: f64,
-    /// For kinds and victims.
     pub seed: u64,
 }
 
-/// An owner at work.
 #[derive(Debug)]
 pub struct Posts {
     stop: Arc<AtomicBool>,
@@ -59,7 +54,6 @@ pub struct Posts {
 }
 
 impl Posts {
-    /// Begins to post.
     pub fn start(plan: OwnerPlan, recorder: &Recorder) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, recorder) = (stop.clone(), recorder.clone());
@@ -70,7 +64,7 @@ impl Posts {
         Self { stop, thread }
     }
 
-    /// Ends it when its last post is answered.
+    /// Stops posting, and waits until the last post is answered.
     ///
     /// # Errors
     /// A post was refused, or not answered in time.
@@ -80,10 +74,10 @@ impl Posts {
     }
 }
 
-/// Posts one event, for scenarios that need it before anything else; returns its epoch and offset.
+/// Posts one event that a scenario needs; returns its epoch and offset.
 ///
 /// # Errors
-/// It was refused, or not answered in time.
+/// The post was refused, or not answered in time.
 pub fn post(admin: SocketAddr, room: &str, key: &str, event: &Value) -> Result<(String, u64), String> {
     let mut again = 0;
     match post_until_answered(admin, room, key, event, &mut again)? {
@@ -92,7 +86,7 @@ pub fn post(admin: SocketAddr, room: &str, key: &str, event: &Value) -> Result<(
     }
 }
 
-/// The outer error: nobody answers. The inner one: refused.
+/// Repeats a post until it is answered. The outer error: no answer in time; the inner one: a refusal.
 fn post_until_answered(
     admin: SocketAddr,
     room: &str,
@@ -177,7 +171,7 @@ impl Owner {
         Ok(place)
     }
 
-    /// The host's words are a comment, so they have to be said before they are seen.
+    /// A comment of the host must be recorded as sent before a client sees it.
     fn host_says(&mut self, room: &str) -> Result<(), String> {
         let (id, text) = (self.key(), format!("the host says {}", self.number));
         let event = json!({ "comment": { "user": { "id": "host", "name": "host", "role": "host" }, "text": text } });
@@ -207,7 +201,7 @@ impl Owner {
         }
     }
 
-    /// Opens a poll, which closes the one before it; now and then only closes.
+    /// Opens a poll, which closes the one before it; sometimes only closes one.
     fn poll(&mut self, room: &str) -> Result<(), String> {
         let id = format!("poll-{}", self.number);
         let event = json!({ "poll": { "id": id, "question": "which?", "options": ["one", "two", "three"] } });
@@ -216,9 +210,9 @@ impl Owner {
         Ok(())
     }
 
-    /// Deletes a comment that is in the log. A retry finds its own deletion by its key.
+    /// Deletes a random comment of the log. A retry finds its own deletion by its key.
     fn delete(&mut self, room: &str) -> Result<(), String> {
-        // A server that is down answers the next time.
+        // If the server is down, the next attempt may succeed.
         let Ok(comments) = audit::newest_comments(self.plan.addresses[0], room, DELETED_BEHIND_MAX) else {
             return Ok(());
         };

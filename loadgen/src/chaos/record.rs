@@ -1,6 +1,6 @@
-//! Where everybody who takes part writes down what they saw and did: one history, in order of time.
+//! The recorder, with which all parts of a scenario write one history, in order of time.
 //!
-//! Does not know: what is right, who reads it.
+//! Does not know: the rules that are checked.
 
 use crate::clock::now_ns;
 use crate::history::{Event, Fault, Writer};
@@ -22,7 +22,7 @@ pub struct Recorder {
 #[derive(Debug)]
 struct RecorderState {
     writer: Option<Writer<BufWriter<File>>>,
-    /// The first failure: a history with a hole proves nothing.
+    /// The first failure, which fails the scenario: a history with a hole proves nothing.
     failed: Option<io::Error>,
 }
 
@@ -30,14 +30,14 @@ impl Recorder {
     /// A new history in the file `path`.
     ///
     /// # Errors
-    /// The file cannot be made.
+    /// The file cannot be created.
     pub fn new(path: &Path) -> io::Result<Self> {
         let writer = Writer::new(BufWriter::with_capacity(BUFFER_BYTES, File::create(path)?));
         let open = RecorderState { writer: Some(writer), failed: None };
         Ok(Self { path: path.to_owned(), open: Arc::new(Mutex::new(open)) })
     }
 
-    /// Writes down what happens now. The time is taken under the lock, so that lines stand in order of time.
+    /// Records an event that happens now. The time is taken under the lock, so that lines are in order of time.
     pub fn write(&self, event: &Event<'_>) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let RecorderState { writer: Some(writer), failed: failed @ None } = &mut *open else { return };
@@ -55,7 +55,7 @@ impl Recorder {
     /// Ends the history and opens it for reading.
     ///
     /// # Errors
-    /// Something could not be written, or it cannot be read.
+    /// An event could not be written, or the file cannot be read.
     pub fn into_reader(self) -> io::Result<BufReader<File>> {
         let (writer, failed) = {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

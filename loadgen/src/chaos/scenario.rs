@@ -1,4 +1,4 @@
-//! The scenarios by name: what each does to the server, and what it shows.
+//! The scenarios by name: the fault of each, and what it shows.
 //!
 //! Does not know: how results are printed.
 
@@ -19,27 +19,26 @@ use std::fmt::Write as _;
 pub struct ChaosScenario {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What is done.
     pub inject: &'static str,
     /// What it shows when it passes.
     pub shows: &'static str,
-    /// Part of the selection for every change.
+    /// Whether it is in the selection for every change.
     pub is_short: bool,
-    /// Does it. Anything but `Ok` is a failure or a reason to skip.
+    /// Runs the scenario. An error is a failure or a reason to skip it.
     pub run: fn(&mut Ground) -> Result<(), Trouble>,
 }
 
-/// All of them, in the order in which they run.
+/// All scenarios, in the order in which they run.
 pub fn all() -> Vec<ChaosScenario> {
     [kills::ALL, points::ALL, storage::ALL, damage::ALL, drains::ALL, masses::ALL, crowds::ALL, bugs::ALL].concat()
 }
 
 /// Comments a second, clients and rooms of the runs with kills.
 const LOAD: (f64, usize, usize) = (2_000.0, 300, 30);
-/// Likes messages a second beside them.
+/// Messages with likes per second in these runs.
 const LIKES_PER_S: f64 = 50.0;
 
-/// The server is up, the crowd is in, and comments flow.
+/// Starts the server, connects the crowd, and lets it send comments.
 fn under_load(ground: &mut Ground) -> Result<(), Trouble> {
     let (comments, clients, rooms) = LOAD;
     ground.start()?;
@@ -47,7 +46,7 @@ fn under_load(ground: &mut Ground) -> Result<(), Trouble> {
     ground.pace(comments, LIKES_PER_S, 2.0)
 }
 
-/// The verdict has to be good.
+/// Ends the scenario, whose verdict must be good.
 fn must_be_good(ground: &mut Ground) -> Result<(), Trouble> {
     let verdict = ground.verdict()?;
     note(ground, &verdict);
@@ -59,7 +58,7 @@ fn admin_get(ground: &Ground, path: &str) -> Result<String, Trouble> {
     crate::chaos::audit::get(ground.recipe.addresses[1], path).map_err(Trouble::Fail)
 }
 
-/// What the report says of a verdict.
+/// Adds the figures of a verdict to the report.
 fn note(ground: &mut Ground, verdict: &Verdict) {
     ground.figure("events checked", verdict.lines);
     let count = |late: bool| -> u64 {
@@ -72,7 +71,6 @@ fn note(ground: &mut Ground, verdict: &Verdict) {
     }
 }
 
-/// The violations in words.
 fn examples(verdict: &Verdict) -> String {
     let mut text = String::new();
     for (rule, finding) in verdict.rules.iter().filter(|(_, finding)| finding.violations > 0) {

@@ -1,4 +1,4 @@
-//! The server under test: a process of its own, started, killed and started again on the same addresses.
+//! The server under test: a separate process, started, killed and started again on the same addresses.
 //!
 //! Does not know: clients, histories.
 
@@ -22,13 +22,11 @@ pub struct Recipe {
     pub addresses: [SocketAddr; 2],
     /// `memory` or a folder.
     pub data: String,
-    /// Further arguments.
     pub arguments: Vec<String>,
-    /// Variables of its environment.
     pub environment: Vec<(String, String)>,
-    /// Run through this (`sh`, `-c`, …, the binary and its arguments follow).
+    /// A command that runs the server (`sh`, `-c`, …), followed by the binary and its arguments.
     pub wrapper: Vec<String>,
-    /// What it says on standard error is appended here.
+    /// The file to which its standard error is appended.
     pub log: PathBuf,
 }
 
@@ -41,11 +39,11 @@ pub struct Server {
     said: Receiver<()>,
 }
 
-/// Two free ports of the loopback, below those that the kernel gives to clients: a client that calls a server which is
-/// down must never reach itself.
+/// Two free ports of the loopback interface, below those that the kernel assigns to clients: a client that calls a
+/// stopped server must never connect to itself.
 ///
 /// # Errors
-/// None was free.
+/// No port was free.
 pub fn free_addresses(dice: &mut super::dice::Dice) -> Result<[SocketAddr; 2], String> {
     let mut free = (0..1_000).filter_map(|_| {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, dice.between(20_000, 32_000) as u16));
@@ -57,7 +55,7 @@ pub fn free_addresses(dice: &mut super::dice::Dice) -> Result<[SocketAddr; 2], S
 }
 
 impl Server {
-    /// Starts it and waits until it answers.
+    /// Starts the server and waits until it answers.
     ///
     /// # Errors
     /// [`NoStart`].
@@ -69,7 +67,9 @@ impl Server {
                 server.start = began.elapsed();
                 Ok(server)
             }
-            Err(RecvTimeoutError::Timeout) => Err(NoStart { status: None, text: "it does not get ready".into() }),
+            Err(RecvTimeoutError::Timeout) => {
+                Err(NoStart { status: None, text: "it did not become ready in time".into() })
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 let status = server.child.wait().ok();
                 Err(NoStart { status, text: last_lines(&recipe.log) })
@@ -77,10 +77,10 @@ impl Server {
         }
     }
 
-    /// Starts it and does not wait: it may be killed before it is ready.
+    /// Starts the server without waiting, so that it can be killed before it is ready.
     ///
     /// # Errors
-    /// [`NoStart`]: there is no such binary, the log cannot be written.
+    /// [`NoStart`]: the binary does not exist, or the log cannot be written.
     pub fn spawn(recipe: &Recipe) -> Result<Self, NoStart> {
         let fail = |what: String| NoStart { status: None, text: what };
         let log = OpenOptions::new().create(true).append(true).open(&recipe.log);
@@ -92,14 +92,14 @@ impl Server {
         command.args(words).args(["--listen", &public.to_string(), "--admin", &admin.to_string()]);
         command.args(["--data", &recipe.data]).args(&recipe.arguments);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("VOLLEY_")) {
-            command.env_remove(name); // What the caller's own server is configured with.
+            command.env_remove(name); // Variables that configure the caller's own server.
         }
         command.envs(recipe.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().map_err(|e| fail(format!("{binary}: {e}")))?;
         let stdout = child.stdout.take().expect("it is piped");
         let (ready, said) = channel();
-        // Ends with the process, whose end closes the pipe. Two lines: one per address.
+        // The thread ends with the process, which closes the pipe. The output has two lines, one per address.
         std::thread::spawn(move || {
             let mut lines = BufReader::new(stdout).lines();
             if lines.by_ref().take(2).filter(Result::is_ok).count() == 2 && ready.send(()).is_ok() {
@@ -109,28 +109,27 @@ impl Server {
         Ok(Self { child, start: Duration::ZERO, said })
     }
 
-    /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// SIGKILL, and waits for the end.
+    /// Sends SIGKILL and waits for the end.
     pub fn kill(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// SIGTERM; waits for the end, `None` when it does not come within `patience`.
+    /// Sends SIGTERM and waits for the end; `None` if the process does not end within `patience`.
     pub fn terminate(&mut self, patience: Duration) -> Option<(ExitStatus, Duration)> {
         let began = Instant::now();
         let pid = rustix::process::Pid::from_child(&self.child);
-        // It may have ended by itself.
+        // The process may have ended already.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         self.wait(patience).map(|status| (status, began.elapsed()))
     }
 
-    /// Waits for the end; `None` when it does not come within `patience`.
+    /// Waits for the end; `None` if the process does not end within `patience`.
     pub fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
         let until = Instant::now() + patience;
         loop {
@@ -142,13 +141,12 @@ impl Server {
         }
     }
 
-    /// Waits until it was killed by SIGKILL; says whether that came within `patience`.
+    /// Waits for the end by SIGKILL; returns whether that happened within `patience`.
     pub fn was_killed(&mut self, patience: Duration) -> bool {
         const SIGKILL: i32 = 9;
         self.wait(patience).is_some_and(|status| status.signal() == Some(SIGKILL))
     }
 
-    /// Open descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
     }
@@ -164,9 +162,8 @@ impl Drop for Server {
 #[derive(Debug, thiserror::Error)]
 #[error("the server does not start: {text}")]
 pub struct NoStart {
-    /// How it ended, if it ended.
+    /// The exit status, if the process ended.
     pub status: Option<ExitStatus>,
-    /// What it said last.
     pub text: String,
 }
 

@@ -1,6 +1,7 @@
-//! The library between the server and libc (`shim.c`): compiled when it is needed, steered through a file that both map.
+//! The library between the server and libc (`shim.c`): compiled on demand, and controlled through a file that both
+//! processes map.
 //!
-//! Also the power loss: the data directory becomes what its shadow holds.
+//! Simulates a power loss too: the data directory is replaced with its shadow.
 //!
 //! Does not know: scenarios.
 
@@ -13,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SOURCE: &str = include_str!("shim.c");
-/// Bytes of one piece that reaches the disk whole or not at all: what a disk promises, at the least.
+/// Bytes that reach the disk as a whole or not at all, which every disk guarantees.
 const SECTOR_BYTES: usize = 4_096;
 
-/// The fields of `struct control`, in its order, each of 8 bytes.
+/// The fields of `struct control`, in this order, of 8 bytes each.
 #[derive(Clone, Copy, Debug)]
 enum Field {
     WallOffsetNs,
@@ -39,10 +40,10 @@ pub struct Shim {
 }
 
 impl Shim {
-    /// Compiles it into `folder`, for the data directory `data`.
+    /// Compiles the shim into `folder`, for the data directory `data`.
     ///
     /// # Errors
-    /// There is no C compiler (a reason to skip), or the files cannot be made.
+    /// There is no C compiler (a reason to skip), or the files cannot be created.
     pub fn build(folder: &Path, data: &Path) -> Result<Self, Trouble> {
         let (source, library) = (folder.join("shim.c"), folder.join("shim.so"));
         fs::write(&source, SOURCE)?;
@@ -60,7 +61,7 @@ impl Shim {
         Ok(Self { library, control_path, control, data: data.to_owned(), shadow })
     }
 
-    /// The variables that put it between a server and libc.
+    /// The environment variables that load it into a server.
     pub fn environment(&self) -> [(&'static str, String); 4] {
         let text = |path: &Path| path.display().to_string();
         [
@@ -72,7 +73,7 @@ impl Shim {
     }
 
     fn put(&self, field: Field, value: u64) -> io::Result<()> {
-        // Both sides see one page of the file; eight aligned bytes are written as one.
+        // Both processes map the same page of the file; eight aligned bytes are written at once.
         self.control.write_all_at(&value.to_ne_bytes(), field as u64 * 8)
     }
 
@@ -85,12 +86,12 @@ impl Shim {
     /// Shifts the server's wall clock.
     ///
     /// # Errors
-    /// The control file cannot be written, as with all of these.
+    /// The control file cannot be written, as in all of these methods.
     pub fn wall_offset_s(&self, seconds: i64) -> io::Result<()> {
         self.put(Field::WallOffsetNs, (seconds * 1_000_000_000).cast_unsigned())
     }
 
-    /// Every sync takes so much longer.
+    /// Delays every sync by `ms`.
     ///
     /// # Errors
     /// See above.
@@ -98,7 +99,7 @@ impl Shim {
         self.put(Field::SyncDelayMs, ms)
     }
 
-    /// The next `count` syncs fail, and what they should have written is lost.
+    /// Lets the next `count` syncs fail; the data that they should have written is lost.
     ///
     /// # Errors
     /// See above.
@@ -106,7 +107,7 @@ impl Shim {
         self.put(Field::SyncsFail, count)
     }
 
-    /// SIGKILL right before the `n`-th sync from now.
+    /// Kills the process right before the `n`-th sync from now.
     ///
     /// # Errors
     /// See above.
@@ -114,7 +115,7 @@ impl Shim {
         self.put(Field::KillBeforeSync, n)
     }
 
-    /// Syncs seen, and of them failed.
+    /// The number of syncs, and how many of them failed.
     ///
     /// # Errors
     /// See above.
@@ -122,18 +123,18 @@ impl Shim {
         Ok((self.get(Field::Syncs)?, self.get(Field::SyncsFailed)?))
     }
 
-    /// The power fails: of the data directory remains what was synced. With `dice`, each sector that was written but not
-    /// synced may have reached the disk too, by chance. The server must be dead. Returns how many bytes that were
-    /// written are gone.
+    /// Simulates a power loss: only synced data remains in the data directory. With `dice`, each sector that was
+    /// written but not synced remains at random. The server must have ended. Returns the number of written bytes that
+    /// are lost.
     ///
     /// # Errors
-    /// Files cannot be read or written.
+    /// A file cannot be read or written.
     pub fn lose_power(&self, mut dice: Option<&mut Dice>) -> io::Result<u64> {
         let mut lost = 0;
         for name in names(&self.data)?.into_iter().chain(names(&self.shadow)?) {
             let (data, shadow) = (self.data.join(&name), self.shadow.join(&name));
             if !shadow.exists() {
-                // It never was synced.
+                // The file was never synced.
                 if data.exists() {
                     lost += fs::metadata(&data)?.len();
                     fs::remove_file(&data)?;
@@ -157,11 +158,11 @@ impl Shim {
     }
 }
 
-/// What of a file is on the disk: `kept`, and by chance sectors of `written` over it.
+/// A file's content after the loss: `kept`, with random sectors of `written` over it.
 fn mix(kept: &[u8], written: &[u8], dice: Option<&mut Dice>) -> Vec<u8> {
     let mut mixed = kept.to_vec();
     let Some(dice) = dice else { return mixed };
-    // The length is a part of what may or may not have been written.
+    // The file's length too may have been written or not.
     if written.len() > kept.len() && dice.below(2) == 0 {
         mixed.resize(written.len(), 0);
     }

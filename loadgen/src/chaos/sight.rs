@@ -1,6 +1,6 @@
-//! How the history names what somebody saw: items, raises, classes.
+//! The names of items, raises and classes in the history.
 //!
-//! Does not know: who saw it, where.
+//! Does not know: which client saw them.
 
 use crate::history::{Item, Text};
 use std::borrow::Cow;
@@ -8,17 +8,17 @@ use volley::protocol::event::Role;
 use volley::protocol::frame::{FrameEvent, ShedClass, ShownComment, What};
 use volley::protocol::message::Outcome;
 
-/// The lane that nothing is left out of.
+/// The lane of events that are never left out.
 pub const GUARANTEED: &str = "guaranteed";
 
-/// A comment's hash as the history has it.
+/// The hash of a comment's text in the history.
 pub fn hash(text: &str) -> Text<'static> {
-    // FNV-1a, 64 bits (Fowler, Noll, Vo): the checker only compares.
+    // FNV-1a, 64 bits (Fowler, Noll, Vo), which is enough because the checker only compares hashes.
     let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     Cow::Owned(format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, fnv)))
 }
 
-/// A class of what was left out.
+/// The name of a class of left-out events.
 pub fn class_name(class: ShedClass) -> &'static str {
     match class {
         ShedClass::Normal => "normal",
@@ -29,7 +29,7 @@ pub fn class_name(class: ShedClass) -> &'static str {
     }
 }
 
-/// What became of a comment.
+/// The name of a comment's outcome.
 pub fn outcome_name(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Shown => "shown",
@@ -38,8 +38,8 @@ pub fn outcome_name(outcome: Outcome) -> &'static str {
     }
 }
 
-/// An event of a frame. Which lane it came in is the room's to say, by its settings of that time, so the audit says it;
-/// only comments by moderators and hosts are marked, so that the check looks for them one by one.
+/// An event of a frame. Its lane depends on the room's settings of that time, which the audit knows; here only comments
+/// by moderators and hosts have a lane, so that the check looks for them one by one.
 pub fn item(event: &FrameEvent) -> Item<'_> {
     match &event.what {
         What::Comment(ShownComment { comment, times, .. }) => Item {
@@ -60,7 +60,7 @@ fn nameless(offset: u64) -> Item<'static> {
     Item { offset, times: 1, ..Item::default() }
 }
 
-/// An event that says that an earlier comment stands for more: which, and how many more.
+/// The offset and count of an event by which an earlier comment stands for more comments.
 pub fn raise(event: &FrameEvent) -> Option<(u64, u64)> {
     if let What::Raise(raise) = event.what { Some((raise.offset, raise.by)) } else { None }
 }

@@ -1,6 +1,6 @@
-//! The results: for people, for programs, and for docs/reliability.md.
+//! The results, as text for people, as JSON for programs, and as a table for docs/reliability.md.
 //!
-//! Does not know: how they came about.
+//! Does not know: how the scenarios ran.
 
 use super::scenario::ChaosScenario;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -8,17 +8,14 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 const TABLE_WIDTH: u16 = 130;
-/// Between these two lines of the document the results stand; the rest of it is written by hand.
+/// The results are between these two lines of the document; the rest is written by hand.
 const MARKS: [&str; 2] = ["<!-- results: begin -->", "<!-- results: end -->"];
 
-/// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowState {
-    /// As it should.
     Passed,
-    /// Not run, and why.
     Skipped(String),
-    /// Not as it should, and why.
+    /// The reason why it failed.
     Failed(String),
 }
 
@@ -31,7 +28,7 @@ impl RowState {
         }
     }
 
-    /// What it could not do, or what went wrong.
+    /// The reason of a skip or a failure.
     pub fn why(&self) -> Option<&str> {
         match self {
             Self::Passed => None,
@@ -40,15 +37,11 @@ impl RowState {
     }
 }
 
-/// One scenario's result.
 #[derive(Clone)]
 pub struct Row {
     pub scenario: ChaosScenario,
-    /// How it ended.
     pub state: RowState,
-    /// What was counted.
     pub figures: Vec<(String, String)>,
-    /// How long it took.
     pub seconds: f64,
 }
 
@@ -58,7 +51,6 @@ impl Row {
     }
 }
 
-/// For people.
 pub fn text(rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY);
@@ -74,7 +66,6 @@ pub fn text(rows: &[Row]) -> String {
     format!("{table}\n{} passed, {} skipped, {} failed\n", count("passed"), count("skipped"), count("FAILED"))
 }
 
-/// For programs.
 pub fn json(rows: &[Row], seed: u64) -> Value {
     let one = |row: &Row| {
         let figures: serde_json::Map<_, _> = row.figures.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
@@ -86,11 +77,11 @@ pub fn json(rows: &[Row], seed: u64) -> Value {
     json!({ "seed": seed, "scenarios": rows.iter().map(one).collect::<Vec<_>>() })
 }
 
-/// Puts the results into the document at `path`, between its two marks; makes the document if there is none. Scenarios
-/// that were not run now keep the line that they have.
+/// Writes the results into the document at `path`, between its two marks; creates the document if it does not exist.
+/// Scenarios that did not run now keep their line.
 ///
 /// # Errors
-/// It cannot be read or written, or has no marks.
+/// The document cannot be read or written, or has no marks.
 pub fn write_markdown(path: &Path, rows: &[Row]) -> std::io::Result<()> {
     let [begin, end] = MARKS;
     let page = match std::fs::read_to_string(path) {
@@ -100,7 +91,9 @@ pub fn write_markdown(path: &Path, rows: &[Row]) -> std::io::Result<()> {
     };
     let parts = page.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?)));
     let Some((before, (known, after))) = parts else {
-        return Err(std::io::Error::other(format!("it has no lines `{begin}` and `{end}`")));
+        return Err(std::io::Error::other(format!(
+            "it needs the lines `{begin}` and `{end}`, between which the results are written"
+        )));
     };
     std::fs::write(path, format!("{before}{begin}\n{}{end}{after}", markdown(rows, known)))
 }
@@ -125,7 +118,7 @@ fn line(row: &Row) -> String {
     let result = match &row.state {
         RowState::Passed => "passed".to_owned(),
         RowState::Skipped(why) => format!("skipped: {}", cell(why)),
-        // Without the folder that was kept: it is nobody's business elsewhere.
+        // Without the path of the kept folder, which means nothing on other machines.
         RowState::Failed(why) => {
             format!("**failed**: {}", cell(why.split(" (kept: ").next().unwrap_or_default().trim_end()))
         }
@@ -134,7 +127,7 @@ fn line(row: &Row) -> String {
     format!("| `{name}` | {} | {result} | {} | {} |\n", cell(inject), cell(&row.figures()), cell(shows))
 }
 
-/// Cores, model and kernel, as Linux says them.
+/// Cores, model and kernel of this machine, from Linux.
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The nodes' logs at the end, and what they say about everything before: S5, S13, S14, and S1 for what is absent.
+//! The nodes' logs at the end of a history, and the rules that need them: S5, S13, S14, S15, and S1 for absent events.
 //!
 //! Memory: 32 bytes per event and node, a small record per page.
 
@@ -12,7 +12,6 @@ use super::verdict::{Findings, Rule};
 use crate::history;
 use std::collections::HashSet;
 
-/// One node's log.
 #[derive(Debug)]
 struct ReadLedger {
     node: Name,
@@ -25,7 +24,7 @@ struct ReadLedger {
     goes_on: bool,
 }
 
-/// A page of the history API: after `after` up to `to`, everything.
+/// A page of the history API: all events after `after` up to `to`.
 #[derive(Clone, Copy, Debug)]
 struct ReadPage {
     node: Name,
@@ -48,22 +47,21 @@ pub struct Deletion {
 
 #[derive(Debug, Default)]
 pub struct Audits {
-    /// The newest of each node and log.
+    /// The newest log of each node.
     all: Vec<ReadLedger>,
     by_name: Map<(Name, LogId), usize>,
     pages: Vec<ReadPage>,
     deletions: Vec<Deletion>,
 }
 
-/// An audit, made ready for counting.
+/// An audit, prepared for counting.
 struct Ledger<'a> {
     audit: &'a ReadLedger,
-    /// By offset, each once.
     items: Vec<Seen>,
     offsets: Vec<u64>,
-    /// Comments up to and with each item.
+    /// Number of comments up to and including each item.
     comments: Vec<u64>,
-    /// Where the guaranteed ones are.
+    /// Offsets of the guaranteed events.
     guaranteed: Vec<u64>,
     others: Map<Name, Vec<u64>>,
 }
@@ -74,7 +72,7 @@ impl<'a> Ledger<'a> {
         items.sort_by_key(|item| item.offset);
         items.dedup_by_key(|item| item.offset);
         let mut comments = 0;
-        // A comment that stands in the log twice is void the second time: nobody sees it, and it counts nowhere.
+        // The second record of a comment that is in the log twice is void: no client sees it, and it is not counted.
         let mut known: HashSet<(Name, Name)> = HashSet::new();
         let mut ledger = Self {
             audit,
@@ -100,7 +98,7 @@ impl<'a> Ledger<'a> {
         ledger
     }
 
-    /// Items up to and with `offset`.
+    /// Number of items up to and including `offset`.
     fn upto(&self, offset: u64) -> usize {
         self.offsets.partition_point(|at| *at <= offset)
     }
@@ -121,14 +119,14 @@ impl<'a> Ledger<'a> {
         (upto(to) - upto(from.min(to))) as u64
     }
 
-    /// It can be asked about a stretch that was seen at `t`.
+    /// Whether it covers a stretch that was seen at `t`.
     fn covers(&self, from: u64, to: u64, t: u64) -> bool {
         from + 1 >= self.audit.first && (to <= self.audit.last || t <= self.audit.t)
     }
 }
 
 impl Audits {
-    /// A node's log, or the next part of it.
+    /// Takes a node's log, or the next part of it.
     pub fn audit(&mut self, audit: &history::Audit<'_>, here: &mut Here<'_>) {
         let (node, room, epoch) =
             (here.names.put(&audit.node), here.names.put(&audit.room), here.names.put(&audit.epoch));
@@ -165,7 +163,7 @@ impl Audits {
         }
     }
 
-    /// A page of the history API.
+    /// Takes a page of the history API.
     pub fn page(&mut self, page: &history::Page<'_>, here: &mut Here<'_>) {
         let (node, room) = (here.names.put(&page.node), here.names.put(&page.room));
         let log = match page.epoch.as_deref() {
@@ -192,14 +190,13 @@ impl Audits {
         self.pages.push(ReadPage { node, log, after: page.after, to, comments, t: here.t, line: here.line });
     }
 
-    /// Something was deleted.
     pub fn deleted(&mut self, deleted: &history::Deleted<'_>, here: &mut Here<'_>) {
         let room = here.names.put(&deleted.room);
         let epoch = deleted.epoch.as_deref().map(|epoch| here.names.put(epoch));
         self.deletions.push(Deletion { room, epoch, offset: deleted.offset, t: here.t, line: here.line });
     }
 
-    /// Judges S1 (absence), S5, S13, S14 and S15. Returns what must be known besides.
+    /// Judges S1 (absence), S5, S13, S14 and S15. Returns notes for the verdict.
     pub fn judge(
         &self,
         logs: &Logs,
@@ -221,7 +218,7 @@ impl Audits {
         for (log, ledgers) in &by_log {
             nothing_is_absent(logs, *log, ledgers, &deleted, names, findings);
         }
-        // All nodes together are the truth for counting: where one differs, S1 has said so.
+        // For counting, all nodes together are the truth; S1 has reported where one differs.
         let joined: Vec<ReadLedger> = by_log.values().filter_map(|ledgers| join(ledgers)).collect();
         let joined: Vec<Ledger<'_>> = joined.iter().map(|audit| Ledger::new(audit, lane)).collect();
         let mut whole: Map<LogId, &Ledger<'_>> = by_log.iter().map(|(log, ledgers)| (*log, ledgers[0])).collect();
@@ -249,7 +246,7 @@ impl Audits {
         notes
     }
 
-    /// S15, and which offsets are excused.
+    /// Judges S15, and returns the offsets that may be absent.
     fn deletions(&self, logs: &Logs, names: &Names, findings: &mut Findings) -> HashSet<(LogId, u64)> {
         let mut deleted = HashSet::new();
         for deletion in &self.deletions {
@@ -348,7 +345,7 @@ fn is_it(item: &Seen, said: &Said) -> bool {
     (item.author, item.id, item.hash) == (said.author, said.id, said.hash)
 }
 
-/// An audit of the same room in an epoch that was heard of later.
+/// An audit of the same room in a later epoch.
 fn later_epoch<'a>(logs: &Logs, by_log: &Map<LogId, Vec<&'a Ledger<'a>>>, ack: &Acked) -> Option<&'a Ledger<'a>> {
     let log = logs.get(ack.log);
     let later = by_log.iter().filter(|(id, _)| {
@@ -358,7 +355,7 @@ fn later_epoch<'a>(logs: &Logs, by_log: &Map<LogId, Vec<&'a Ledger<'a>>>, ack: &
     later.flat_map(|(_, ledgers)| ledgers).copied().max_by_key(|ledger| ledger.audit.t)
 }
 
-/// S1: what anybody saw is in every node's log.
+/// S1: every event that any client saw is in every node's log.
 fn nothing_is_absent(
     logs: &Logs,
     log: LogId,
@@ -389,7 +386,7 @@ fn nothing_is_absent(
     }
 }
 
-/// Kinds that no frame shows: its totals and tallies hold them.
+/// Kinds that no frame shows as items: totals and tallies count them.
 const IN_TOTALS: [&str; 2] = ["likes", "votes"];
 
 /// S13 and S14.
@@ -427,7 +424,7 @@ fn judge_span(
     }
     findings.checked(Rule::S14);
     let delivered: HashSet<u64> = span.special.iter().copied().collect();
-    // A deleted one may be absent.
+    // A deleted event may be absent.
     let lost = |offset: &&u64| !delivered.contains(offset) && !deleted.contains(&(ended.log, **offset));
     if let Some(first) = guaranteed.iter().find(lost) {
         findings.wrong(Rule::S14, Some(span.to_line), || {

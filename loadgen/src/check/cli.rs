@@ -10,23 +10,23 @@ use std::path::{Path, PathBuf};
 const EXIT_GOOD: u8 = 0;
 /// Violations, or the report could not be written.
 const EXIT_WRONG: u8 = 1;
-/// A wrong command line, a file that cannot be opened.
+/// A wrong command line, or a file that cannot be opened.
 const EXIT_USAGE: u8 = 64;
-/// A line that is no event.
+/// A line of the history is not an event.
 const EXIT_BROKEN: u8 = 65;
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Checks a history against everything that must always hold, and names what cannot be checked with it.
-/// Exit codes: 0 no violation · 1 violations · 64 usage · 65 a broken line.
+/// Checks a history against the rules that must always hold, and names the rules that it cannot check. Exit codes: 0 no
+/// violation · 1 violations · 64 usage · 65 a broken line.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// The history, JSON lines; - reads it from stdin
+    /// The history, as JSON lines; - reads it from stdin
     #[arg(value_name = "HISTORY")]
     pub file: PathBuf,
-    /// The server's rate limit for comments of one author; without it S17 is not checked
+    /// The server's rate limit for comments of one author, as PER_S,BURST; without it S17 is not checked
     #[arg(long, value_name = "PER_S,BURST")]
     pub rate: Option<Rate>,
-    /// The rooms' tick
+    /// The rooms' tick in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub tick_ms: u64,
     /// Write the verdict as JSON instead of a table
@@ -57,7 +57,7 @@ pub fn run(args: &CheckArgs) -> u8 {
 }
 
 fn say(code: u8, error: &str) -> u8 {
-    // A closed stderr leaves the exit code to say it.
+    // If stderr is closed, the exit code still reports the failure.
     let _ = writeln!(std::io::stderr(), "loadgen check: {error}");
     code
 }

@@ -1,17 +1,17 @@
-//! When something was broken on purpose, and what that excuses: S10.
+//! The times of faults, and what they excuse: S10.
 
 use super::log::{Log, Logs};
 use super::names::{Map, Name, Names, Seconds};
 use super::verdict::{Findings, Rule};
 use crate::history;
 
-/// Faults after which a log may have lost its past, so that its room gets a new epoch and what only the
-/// lost part held may be gone: bytes changed or cut off while the server was down, the data directory removed, an
-/// older copy of it put back.
+/// Faults after which a log may have lost records, so that its room gets a new epoch and the lost records may be
+/// absent: bytes were changed or cut off while the server was down, the data directory was removed, or an older copy of
+/// it was restored.
 pub const LOG_DAMAGING: &[&str] = &["corruption", "truncation", "wipe", "restore"];
 
-/// A power loss while appends do not wait for the disk (`power_loss` with `"durability":"write"`, or this name). It
-/// may change the epoch; acknowledged comments that it loses are violations all the same.
+/// A power loss while appends do not wait for the disk (`power_loss` with `"durability":"write"`, or this name). It may
+/// change the epoch, but acknowledged comments that it loses are violations.
 pub const POWER_LOSS_WRITE: &str = "power_loss_write";
 
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ struct FaultSpan {
 #[derive(Debug, Default)]
 pub struct Faults {
     all: Vec<FaultSpan>,
-    /// Times with at least one fault, joined; made at the end.
+    /// Periods with at least one fault, joined; computed at the end.
     periods: Vec<(u64, u64)>,
     stray: u64,
 }
@@ -51,7 +51,7 @@ impl Faults {
         self.all.push(FaultSpan { kind, target, on: t, off: u64::MAX, may_change_epoch, damages_log });
     }
 
-    /// All faults are known now. Returns what must be known besides.
+    /// Joins the periods when all faults are known. Returns notes for the verdict.
     pub fn settle(&mut self, names: &Names) -> Vec<String> {
         let mut spans: Vec<(u64, u64)> = self.all.iter().map(|fault| (fault.on, fault.off)).collect();
         spans.sort_unstable();
@@ -65,21 +65,21 @@ impl Faults {
         let open = self.all.iter().filter(|fault| fault.off == u64::MAX).map(|fault| names.get(fault.kind));
         let open: Vec<_> = open.collect();
         if !open.is_empty() {
-            notes.push(format!("faults that were never switched off excuse all that follows: {}", open.join(", ")));
+            notes.push(format!("faults without an end excuse everything after them: {}", open.join(", ")));
         }
         if self.stray > 0 {
-            notes.push(format!("{} faults were switched off that were not on", self.stray));
+            notes.push(format!("{} faults ended that had not begun", self.stray));
         }
         notes
     }
 
-    /// A fault is on at some time from `from` to `to`.
+    /// Whether a fault is on at any time from `from` to `to`.
     pub fn touches(&self, from: u64, to: u64) -> bool {
         let next = self.periods.partition_point(|(_, off)| *off < from);
         self.periods.get(next).is_some_and(|(on, _)| *on <= to)
     }
 
-    /// The earliest time from `t` on after which no fault is on for `quiet_ns`; none if there is no such time.
+    /// The earliest time from `t` on after which no fault is on for `quiet_ns`, if there is one.
     pub fn quiet_from(&self, t: u64, quiet_ns: u64) -> Option<u64> {
         let mut from = t;
         for (on, off) in &self.periods {
@@ -90,12 +90,12 @@ impl Faults {
         (from != u64::MAX).then_some(from)
     }
 
-    /// Something that was in the log at `t` may have been lost with it later.
+    /// Whether a later fault may have lost events that were in the log at `t`.
     pub fn may_have_lost(&self, t: u64) -> bool {
         self.all.iter().any(|fault| fault.damages_log && fault.off >= t)
     }
 
-    /// S10: a new epoch begins only inside of a fault that may cause it, and an old one does not come back.
+    /// S10: a new epoch begins only during a fault that may cause it, and an old epoch never returns.
     pub fn judge_epochs(&self, logs: &Logs, names: &Names, findings: &mut Findings) {
         let mut rooms: Map<Name, Vec<&Log>> = Map::default();
         for (_, log) in logs.iter() {
@@ -113,7 +113,7 @@ impl Faults {
                         format!("epoch {was} of {room} is back, after {is} in line {line}")
                     });
                 }
-                // Somewhere between the last time that the old one was named and the first time that the new one was.
+                // The change was between the last event with the old epoch and the first event with the new one.
                 let last_named = old.last.0.max(old.first.0).min(since);
                 let is_excused =
                     self.all.iter().any(|fault| fault.may_change_epoch && fault.on <= since && fault.off >= last_named);

@@ -1,7 +1,8 @@
-//! One client after another, each line in its order: S2, S3, S4, S12, and the spans for the ledger.
+//! The lines of each client, in their order: S2, S3, S4, S12, and the spans for the ledger.
 //!
-//! Memory: one entry per client with the newest [`RECENT`] offsets that it was sent, one per session, and one small
-//! record per span with the offsets of what was no plain comment, which the ledger needs until the audits are read.
+//! Memory: one entry per client with the newest [`RECENT`] offsets that it received, one per session, and one small
+//! record per span with the offsets of items other than plain comments, which the ledger needs until the audits are
+//! read.
 
 use super::log::{LogId, Logs, Seen, Sight};
 use super::names::{Map, Name, Names};
@@ -10,11 +11,11 @@ use super::verdict::{Findings, Rule};
 use crate::history::{Frame, Gap, Welcome, Who};
 use std::collections::VecDeque;
 
-/// Offsets that a client remembers, to tell a duplicate (S3) from something out of order (S4). What is older than
-/// these is called out of order, which it is in either case.
+/// Offsets that are remembered per client, to distinguish a duplicate (S3) from an item out of order (S4). An older
+/// duplicate is reported as out of order, which is true as well.
 pub const RECENT: usize = 256;
 
-/// Deliveries that were late, kept of each span until the faults are known.
+/// Late deliveries that are kept per span until the faults are known.
 const LATE_MAX: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
@@ -33,10 +34,10 @@ struct Lifetime {
     /// Between a welcome and a close.
     is_open: bool,
     catch_up: Option<CatchUp>,
-    /// The next frame is the first one after a welcome that promised to continue.
+    /// The next frame is the first after a welcome that promised to continue.
     is_first: bool,
     live_since: Option<u64>,
-    /// The greatest offset that was delivered of this log.
+    /// The greatest delivered offset of this log.
     newest: u64,
     recent: VecDeque<u64>,
     span: Span,
@@ -47,37 +48,35 @@ struct Lifetime {
     likes: u64,
 }
 
-/// All clients.
 #[derive(Debug, Default)]
 pub struct Lifetimes {
     all: Vec<Lifetime>,
     by_client: Map<(Name, Name), u32>,
     by_session: Map<Name, u32>,
     last_of: Map<Name, u32>,
-    /// Every span that is over.
+    /// Every span that has ended.
     pub ended: Vec<Ended>,
     pub outages: Vec<Outage>,
-    /// How late an acknowledged event may be delivered.
+    /// How long after its acknowledgement an event may be delivered.
     late_ns: u64,
 }
 
-/// What a line needs around it.
+/// The context in which a line is judged.
 pub struct Here<'a> {
     pub t: u64,
     pub line: u64,
     pub logs: &'a mut Logs,
-    /// The strings.
     pub names: &'a mut Names,
     pub findings: &'a mut Findings,
 }
 
 impl Lifetimes {
-    /// No client yet; acknowledged events may be delivered this late.
+    /// Without clients. Events may be delivered `late_ns` after their acknowledgement.
     pub fn new(late_ns: u64) -> Self {
         Self { late_ns, ..Self::default() }
     }
 
-    /// The lifetime of an event that names its client, its session or both, and perhaps its room.
+    /// The index of the lifetime of an event that names its client, its session or both, and perhaps its room.
     fn find(&mut self, who: &Who<'_>, room: Option<&str>, names: &mut Names) -> usize {
         let session = names.put_some(who.session.as_deref());
         let client = who.client.as_deref().map(|client| names.put(client));
@@ -121,7 +120,7 @@ impl Lifetimes {
         at as usize
     }
 
-    /// The session that a client has now; itself when it has none.
+    /// The current session of a client, or the client itself if it has none.
     pub fn session_of(&self, client: Name) -> Name {
         let session = self.last_of.get(&client).map(|at| self.all[*at as usize].session);
         session.filter(|session| *session != Name::NONE).unwrap_or(client)
@@ -166,7 +165,7 @@ impl Lifetimes {
         self.ascending(&welcome.items, here);
     }
 
-    /// S4 and S3 inside of one answer.
+    /// Judges S4 and S3 inside one answer.
     pub fn ascending(&self, items: &[crate::history::Item<'_>], here: &mut Here<'_>) {
         for pair in items.windows(2) {
             here.findings.checked(Rule::S4);
@@ -179,7 +178,7 @@ impl Lifetimes {
         }
     }
 
-    /// A connection is live from here on.
+    /// Notes that a client has caught up.
     fn is_live(&mut self, at: usize, t: u64) {
         let lifetime = &mut self.all[at];
         lifetime.live_since.get_or_insert(t);
@@ -188,7 +187,7 @@ impl Lifetimes {
         }
     }
 
-    /// The client says that it is live.
+    /// Takes a `live` event.
     pub fn says_live(&mut self, who: &Who<'_>, room: Option<&str>, here: &mut Here<'_>) {
         let at = self.find(who, room, here.names);
         let lifetime = &mut self.all[at];
@@ -197,7 +196,7 @@ impl Lifetimes {
         }
     }
 
-    /// The client tries to connect.
+    /// Takes an `attempt` event.
     pub fn attempt(&mut self, who: &Who<'_>, room: Option<&str>, here: &mut Here<'_>) {
         let at = self.find(who, room, here.names);
         let lifetime = &mut self.all[at];
@@ -206,7 +205,6 @@ impl Lifetimes {
         }
     }
 
-    /// A connection ended.
     pub fn close(&mut self, who: &Who<'_>, room: Option<&str>, code: u64, here: &mut Here<'_>) {
         let at = self.find(who, room, here.names);
         if self.all[at].is_open {
@@ -223,7 +221,7 @@ impl Lifetimes {
         }
     }
 
-    /// A gap: S2, S12.
+    /// Takes a `gap`: S2, S12.
     pub fn gap(&mut self, gap: &Gap<'_>, here: &mut Here<'_>) {
         let at = self.find(&gap.who, gap.room.as_deref(), here.names);
         self.all[at].must_be_open(&gap.who, here);
@@ -251,16 +249,16 @@ impl Lifetimes {
         }
     }
 
-    /// A frame: S2, S3, S4, S12, and what S1, S6, S11, S13, S14 and L2 need.
+    /// Takes a `frame`: S2, S3, S4, S12, and the facts for S1, S6, S11, S13, S14 and L2.
     pub fn frame(&mut self, frame: &Frame<'_>, here: &mut Here<'_>) {
         let at = self.find(&frame.who, frame.room.as_deref(), here.names);
         self.all[at].must_be_open(&frame.who, here);
         if self.all[at].log.is_none() {
-            return; // Nobody knows which log this is; that has been said.
+            return; // The log of this frame is unknown, which has been reported.
         }
         let counts = self.all[at].continues(frame, here);
         if counts == Counted::Anew {
-            // What is not continued cannot be added up: the ledger begins again here.
+            // Counts across a break cannot be added up, so the ledger begins a new span here.
             self.end_span(at, End::Slow);
             self.all[at].position = frame.prev;
             self.all[at].begin_span(here.line, true);
@@ -313,7 +311,7 @@ impl Lifetimes {
         }
     }
 
-    /// A total of likes that a client saw: the one before it in the same log, and the log.
+    /// Takes a total of likes that a client saw. Returns the total before it in the same log, and the log.
     pub fn likes(&mut self, who: &Who<'_>, room: Option<&str>, total: u64, names: &mut Names) -> (u64, Name) {
         let at = self.find(who, room, names);
         let lifetime = &mut self.all[at];
@@ -334,7 +332,6 @@ impl Lifetimes {
         }
     }
 
-    /// The history ends.
     pub fn finish(&mut self) {
         for at in 0..self.all.len() {
             self.end_span(at, End::Whole);
@@ -347,14 +344,13 @@ impl Lifetimes {
     }
 }
 
-/// Whether a frame goes into the ledger.
+/// How a frame counts in the ledger.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Counted {
-    /// It continues the span.
     On,
-    /// It begins a new span: something before it is missing.
+    /// It begins a new span, because events before it are missing.
     Anew,
-    /// The client has (a part of) it already.
+    /// The client already has it, or a part of it.
     Not,
 }
 
@@ -365,7 +361,7 @@ impl Lifetime {
         self.late.clear();
     }
 
-    /// S2: somebody who was not welcomed is sent nothing.
+    /// S2: a client without a welcome receives nothing.
     fn must_be_open(&mut self, who: &Who<'_>, here: &mut Here<'_>) {
         let session = here.names.put_some(who.session.as_deref());
         let is_other = session != Name::NONE && self.session != Name::NONE && session != self.session;
@@ -382,7 +378,7 @@ impl Lifetime {
         self.session = session;
     }
 
-    /// S12: the welcome promises everything after the client's position.
+    /// S12: judges a welcome that promises everything after the client's position.
     fn resume(
         &mut self,
         welcome: &Welcome<'_>,
@@ -430,7 +426,7 @@ impl Lifetime {
         if is_first || self.catch_up.is_some() {
             let which = if is_first { "first" } else { "next" };
             here.findings.wrong(Rule::S12, Some(here.line), || {
-                format!("{client} is brought back and at {position}, and the {which} frame is {prev}–{last}")
+                format!("{client} resumes at {position}, but the {which} frame is {prev}–{last}")
             });
         } else {
             here.findings.wrong(Rule::S2, Some(here.line), || {
@@ -440,7 +436,8 @@ impl Lifetime {
         if prev > position { Counted::Anew } else { Counted::Not }
     }
 
-    /// S3 and S4, and that it lies inside of its frame (S2). Whether it is on its first way to this client.
+    /// Judges S3 and S4, and that the item is inside its frame (S2). Returns whether it is the client's first receipt
+    /// of it.
     fn arrives(&mut self, frame: &Frame<'_>, offset: u64, here: &mut Here<'_>) -> bool {
         here.findings.checked(Rule::S3);
         here.findings.checked(Rule::S4);

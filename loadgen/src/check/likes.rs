@@ -5,38 +5,37 @@
 use super::names::{Map, Name, Names};
 use super::verdict::{Findings, Rule};
 
-/// A total may stand still this long after the last like: counters alone make a frame once a second.
+/// A total may be outdated this long after the last like: changes of counters alone make only one frame per second.
 pub const SETTLED_NS: u64 = 2_000_000_000;
 
 #[derive(Debug, Default)]
 struct Room {
     ok: u64,
     unknown: u64,
-    /// When the last like was booked.
+    /// The time of the last like.
     liked_t: u64,
-    /// The highest total that was seen, and its line.
+    /// The highest total seen, and its line.
     highest: (u64, u64),
-    /// When a total was seen last.
+    /// The time of the last total seen.
     seen_t: u64,
     /// An audit's total, and its line.
     audited: Option<(u64, u64)>,
 }
 
-/// Every room's likes.
 #[derive(Debug, Default)]
 pub struct Likes {
     rooms: Map<Name, Room>,
 }
 
 impl Likes {
-    /// `n` likes were surely counted, or perhaps.
+    /// Takes `n` likes that were surely or perhaps counted.
     pub fn liked(&mut self, room: Name, n: u64, is_sure: bool, t: u64) {
         let room = self.rooms.entry(room).or_default();
         *(if is_sure { &mut room.ok } else { &mut room.unknown }) += n;
         room.liked_t = room.liked_t.max(t);
     }
 
-    /// Somebody who saw `before` as a total sees `total`.
+    /// Takes a total that a client saw; `before` is its previous total.
     pub fn total(
         &mut self,
         room: Name,
@@ -61,12 +60,12 @@ impl Likes {
         self.rooms.entry(room).or_default().audited = Some((total, line));
     }
 
-    /// Judges the sums; `epochs` is how many each room has had.
+    /// Judges the sums; `epochs` has the number of epochs of each room.
     pub fn judge(&self, epochs: &Map<Name, u32>, names: &Names, findings: &mut Findings) {
         for (name, room) in &self.rooms {
             let (total, line) = room.audited.unwrap_or(room.highest);
             if line == 0 || epochs.get(name).is_some_and(|epochs| *epochs > 1) {
-                continue; // Nobody saw a total, or a log with likes was lost.
+                continue; // No total was seen, or a log with likes was lost.
             }
             findings.checked(Rule::S16);
             let name = names.get(*name);

@@ -1,4 +1,4 @@
-//! Who may say how much, and for how long: S17, S18.
+//! Limits of clients: the rate of comments (S17), and the end of their tokens (S18).
 //!
 //! Memory: S17 sorts the acknowledgements of one author at a time; S18 keeps four numbers per session.
 
@@ -6,15 +6,13 @@ use super::names::{Map, Name, Names, Seconds};
 use super::sends::{Acked, Sends};
 use super::verdict::{Findings, Rule};
 
-/// How long after its end a token may still be honoured.
+/// How long after its end a token may still be accepted.
 pub const GRACE_NS: u64 = 1_000_000_000;
 
-/// The rate limit that the server was given.
+/// The server's configured rate limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
-    /// Comments a second.
     pub per_s: f64,
-    /// Comments at once.
     pub burst: f64,
 }
 
@@ -30,11 +28,11 @@ impl std::str::FromStr for Rate {
     }
 }
 
-/// S17. When the server took a comment lies between its send and its answer; a window is too full only if
-/// more comments than it allows lie in it with both. The search is exact: for the answers in order of time, the
-/// fullest window that begins with any send.
+/// S17. The server accepted a comment at a time between its send and its answer. So a window is too full only if it
+/// contains both the send and the answer of more comments than the rate allows. The search is exact: for the answers in
+/// order of time, it finds the fullest window that begins with any send.
 pub fn judge_rate(rate: Rate, sends: &Sends, names: &Names, findings: &mut Findings) {
-    // A retry that is answered again was taken once.
+    // A retry that is answered again was accepted once.
     let mut first: Map<(Name, Name, Name), &Acked> = Map::default();
     for ack in &sends.acked {
         let said = &sends.said[ack.said as usize];
@@ -69,13 +67,13 @@ pub fn judge_rate(rate: Rate, sends: &Sends, names: &Names, findings: &mut Findi
     }
 }
 
-/// Windows by where they begin, as a tree: add one to all up to a place, ask for the greatest. A window is
-/// looked at once the comment with whose send it begins lies in it.
+/// Windows by their beginnings, as a tree: it can add one to all windows up to a place, and find the fullest. A window
+/// counts once the comment at its beginning is answered.
 struct Fullest {
     leaves: usize,
     values: Vec<f64>,
     most: Vec<f64>,
-    /// What was added to all below a node, and is not in their `most`.
+    /// Additions to everything below a node that are not in `most` of its children.
     added: Vec<f64>,
 }
 
@@ -86,7 +84,7 @@ impl Fullest {
         Self { leaves, values, most: vec![f64::NEG_INFINITY; 2 * leaves], added: vec![0.0; 2 * leaves] }
     }
 
-    /// The comment sent at place `upto` is answered: it lies in every window that begins there or before.
+    /// The comment sent at place `upto` is answered: it is in every window that begins there or before.
     fn add_upto(&mut self, upto: usize) {
         let mut node = self.leaves + upto;
         self.added[node] += 1.0;
@@ -115,7 +113,7 @@ struct Session {
     accepted: (u64, u64),
 }
 
-/// What each session was given, and when its right to it ended.
+/// What each session received and sent, and when its token ended.
 #[derive(Debug, Default)]
 pub struct Rights {
     sessions: Map<Name, Session>,
@@ -126,19 +124,17 @@ impl Rights {
         self.sessions.entry(session).or_insert(Session { ended: None, delivered: (0, 0), accepted: (0, 0) })
     }
 
-    /// Its token ends.
     pub fn ended(&mut self, session: Name, t: u64, line: u64) {
         let ended = &mut self.session(session).ended;
         *ended = Some(ended.map_or((t, line), |known| known.min((t, line))));
     }
 
-    /// It was sent something.
     pub fn delivered(&mut self, session: Name, t: u64, line: u64) {
         let delivered = &mut self.session(session).delivered;
         *delivered = (*delivered).max((t, line));
     }
 
-    /// Something that it sent at `t` was accepted.
+    /// A message that it sent at `t` was accepted.
     pub fn accepted(&mut self, session: Name, t: u64, line: u64) {
         let accepted = &mut self.session(session).accepted;
         *accepted = (*accepted).max((t, line));

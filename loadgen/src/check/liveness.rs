@@ -1,4 +1,4 @@
-//! That things happen in time once nothing is broken: L1, L2.
+//! Whether things happen in time while no fault is on: L1, L2.
 
 use super::faults::Faults;
 use super::log::{LogId, Logs};
@@ -6,13 +6,13 @@ use super::names::{Map, Names, Seconds};
 use super::spans::{Ended, Outage};
 use super::verdict::{Findings, Rule};
 
-/// How long a client that comes back may take.
+/// How long a client may take to reconnect.
 pub const LIVE_WITHIN_NS: u64 = 10_000_000_000;
 
-/// What an acknowledged event may take to a subscriber besides two ticks.
+/// How long after its acknowledgement an event may reach a subscriber, in addition to two ticks.
 pub const DELIVERED_WITHIN_NS: u64 = 250_000_000;
 
-/// L1. `end` is the time of the last thing that any client did: what had to happen later is not judged.
+/// L1. `end` is the time of the last event of any client; later deadlines are not judged.
 pub fn live_after_faults(outages: &[Outage], faults: &Faults, end: u64, names: &Names, findings: &mut Findings) {
     for outage in outages {
         let Some(due) = faults.quiet_from(outage.from, LIVE_WITHIN_NS).map(|from| from + LIVE_WITHIN_NS) else {
@@ -33,7 +33,7 @@ pub fn live_after_faults(outages: &[Outage], faults: &Faults, end: u64, names: &
     }
 }
 
-/// L2. Late deliveries were found while reading; here they are excused by faults, and what never came is found.
+/// L2. Late deliveries were found while reading. Here faults excuse some of them, and missing deliveries are found.
 pub fn delivered_in_time(
     ended: &[Ended],
     logs: &Logs,
@@ -73,7 +73,7 @@ pub fn delivered_in_time(
     }
 }
 
-/// Acknowledged offsets in order, each with its time and the earliest time from there on.
+/// Acknowledged offsets in order, each with its time and the earliest time of all later offsets.
 fn ack_times(acks: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64, u64)> {
     let mut all: Vec<(u64, u64, u64)> = acks.map(|(offset, t)| (offset, t, t)).collect();
     all.sort_unstable();

@@ -1,33 +1,30 @@
-//! What everybody saw of each log: S1 (live against live), S7, S11, and what S5, S6 and S15 need at the end.
+//! What all observers saw of each log: S1 (live against live), S7, S11, and the facts for S5, S6 and S15 at the end.
 //!
-//! Memory: one entry per distinct event of a log and one per distinct position with a digest, however many clients saw it.
+//! Memory: one entry per distinct event of a log and one per distinct position with a digest, however many clients saw
+//! it.
 
 use super::names::{Map, Name, Names};
 use super::verdict::{Findings, Rule};
 use crate::history::{COMMENT, Item};
 use std::collections::hash_map::Entry;
 
-/// One (room, epoch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LogId(pub u32);
 
-/// An item, in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub offset: u64,
     pub author: Name,
-    /// The client's id.
     pub id: Name,
-    /// The text; none: deleted, or no comment.
+    /// Hash of the text; none: a deleted comment, or not a comment.
     pub hash: Name,
-    /// What it is; none: a comment.
+    /// The kind; none: a comment.
     pub kind: Name,
-    /// Its lane; none: normal, or not known where it was seen.
+    /// The lane; none: normal, or unknown to the observer.
     pub lane: Name,
 }
 
 impl Seen {
-    /// An item's numbers.
     pub fn of(item: &Item<'_>, names: &mut Names) -> Self {
         Self {
             offset: item.offset,
@@ -43,23 +40,22 @@ impl Seen {
         self.kind == Name::NONE
     }
 
-    /// All that is left of a deleted comment.
+    /// Whether it is the rest of a deleted comment.
     fn is_blank(&self) -> bool {
         self.is_comment() && self.hash == Name::NONE && self.author == Name::NONE
     }
 
-    /// The same event; a deleted text agrees with every text.
+    /// Whether it is the same event; a deleted text agrees with every text.
     fn agrees(&self, other: &Self) -> bool {
         if self.is_comment() && other.is_comment() && (self.is_blank() || other.is_blank()) {
             return true;
         }
         let hash =
             self.hash == other.hash || (self.is_comment() && (self.hash == Name::NONE || other.hash == Name::NONE));
-        // The lane is no part of it: the audit alone knows the room's settings of that time.
+        // The lane is not compared: only the audit knows the room's settings of that time.
         hash && (self.author, self.id, self.kind) == (other.author, other.id, other.kind)
     }
 
-    /// In words.
     pub fn say(&self, names: &Names) -> String {
         let kind = if self.is_comment() { COMMENT } else { names.get(self.kind) };
         let text = if self.hash == Name::NONE { "no text" } else { names.get(self.hash) };
@@ -70,33 +66,31 @@ impl Seen {
 /// Where an item was shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
-    /// In a frame, live.
     Live,
-    /// In a frame that brings back a client that asked at this time.
+    /// In a frame of a resume that the client requested at this time.
     Resume(u64),
-    /// In a welcome or a page that was asked for at this time.
+    /// In a welcome or a page that was requested at this time.
     Asked(u64),
     /// In a node's log, read at the end.
     Audit,
 }
 
-/// One version of what is at an offset; more than one is a violation.
+/// One version of the event at an offset; more than one is a violation.
 #[derive(Clone, Copy, Debug)]
 pub struct Version {
     pub seen: Seen,
     /// The earliest time at which it was seen.
     pub first_t: u64,
-    /// Where in the history.
     pub line: u64,
-    /// Somebody other than an audit saw it.
+    /// An observer other than an audit saw it.
     pub was_shown: bool,
-    /// The latest time at which something that showed the text was asked for, and its line.
+    /// The time of the latest request whose answer showed the text, and its line.
     pub asked: (u64, u64),
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    /// Into `versions`, plus one.
+    /// Index into `versions`, plus one.
     version: u32,
     ack_t: u64,
 }
@@ -104,11 +98,10 @@ struct Slot {
 #[derive(Debug, Default)]
 pub struct Log {
     pub room: Name,
-    /// Its incarnation.
     pub epoch: Name,
-    /// When it was first heard of, and its line.
+    /// Time and line of its first mention.
     pub first: (u64, u64),
-    /// When a welcome, page or audit named it last, and its line.
+    /// Time and line of its last mention in a welcome, page or audit.
     pub last: (u64, u64),
     slots: Map<u64, Slot>,
     /// Every version that was seen.
@@ -121,19 +114,18 @@ pub struct Log {
 }
 
 impl Log {
-    /// Where a comment is.
     pub fn offset_of(&self, author: Name, id: Name) -> Option<u64> {
         self.by_id.get(&(author, id)).copied()
     }
 
-    /// Every version at an offset, the first one first.
+    /// Every version at an offset, in the order in which they were seen.
     pub fn at(&self, offset: u64) -> impl Iterator<Item = &Version> {
         let first = self.slots.get(&offset).filter(|slot| slot.version > 0).map(|slot| slot.version - 1);
         let others = self.contradictions.get(&offset).into_iter().flatten().copied();
         first.into_iter().chain(others).filter_map(|at| self.versions.get(at as usize))
     }
 
-    /// A comment at `offset` was acknowledged.
+    /// Notes the acknowledgement of a comment at `offset`.
     pub fn acknowledged(&mut self, offset: u64, t: u64) {
         let slot = self.slots.entry(offset).or_insert(Slot { version: 0, ack_t: u64::MAX });
         slot.ack_t = slot.ack_t.min(t);
@@ -153,7 +145,7 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// The log of a room and epoch, heard of at `t`.
+    /// The log of a room and epoch, mentioned at `t`.
     pub fn named(&mut self, room: Name, epoch: Name, t: u64, line: u64, is_sure: bool) -> LogId {
         let next = LogId(u32::try_from(self.all.len()).expect("fewer than 2^32 logs fit into memory"));
         let id = match self.by_name.entry((room, epoch)) {
@@ -173,7 +165,7 @@ impl Logs {
         id
     }
 
-    /// The log of the room that was heard of last.
+    /// The room's log that was mentioned last.
     pub fn newest(&self, room: Name) -> Option<LogId> {
         self.newest.get(&room).copied()
     }
@@ -182,7 +174,6 @@ impl Logs {
         &self.all[id.0 as usize]
     }
 
-    /// One of them, to change it.
     pub fn get_mut(&mut self, id: LogId) -> &mut Log {
         &mut self.all[id.0 as usize]
     }
@@ -191,7 +182,7 @@ impl Logs {
         self.all.iter().enumerate().map(|(i, log)| (LogId(i as u32), log))
     }
 
-    /// Somebody saw `seen`; returns when it was acknowledged, as far as that was read (`u64::MAX`: it was not).
+    /// Notes that an observer saw `seen`. Returns the time of its acknowledgement, or `u64::MAX` if none was read yet.
     #[expect(clippy::too_many_arguments, reason = "one call per item, all plain numbers")]
     pub fn saw(
         &mut self,
@@ -221,7 +212,8 @@ impl Logs {
         }
         let first = slot.version - 1;
         let known = if log.versions[first as usize].seen.agrees(&seen) {
-            // Who saw it deleted first does not hide from us what it said: later sights have to agree with that.
+            // If it was first seen deleted, its text is taken from the first later sight, and further sights must agree
+            // with that.
             let stored = &mut log.versions[first as usize].seen;
             if stored.hash == Name::NONE && seen.hash != Name::NONE {
                 *stored = seen;
@@ -263,7 +255,6 @@ impl Logs {
         ack_t
     }
 
-    /// Somebody reports a digest.
     pub fn digest(&mut self, id: LogId, last: u64, digest: Name, line: u64, names: &Names, findings: &mut Findings) {
         let log = &mut self.all[id.0 as usize];
         match log.digests.entry(last) {
@@ -285,7 +276,7 @@ impl Logs {
 }
 
 impl Log {
-    /// A new offset: its comment must have no other one.
+    /// Handles a new offset: its comment must not have a different one.
     fn first_place(&mut self, seen: Seen, line: u64, names: &Names, findings: &mut Findings) {
         if seen.id == Name::NONE || !seen.is_comment() {
             return;

@@ -1,5 +1,5 @@
-//! The history checker: reads what clients, an auditor and a fault driver wrote down ([`history`](crate::history)),
-//! and says which of the rules that must always hold ([`Rule`]) do not.
+//! The history checker: reads what clients, an auditor and a fault driver recorded ([`history`](crate::history)), and
+//! reports violations of the rules that must always hold ([`Rule`]).
 //!
 //! | file | judges |
 //! |---|---|
@@ -10,17 +10,18 @@
 //! | `faults` | S10 epoch |
 //! | `likes`, `limits`, `liveness` | S16 · S17 rate, S18 rights · L1, L2 |
 //!
-//! The truth is everything that anybody saw, the audits included: the first sight of an offset stands, and who
-//! contradicts it is reported (S1). `ok` says stored there; `fail` says not stored by this attempt; `unknown`, and no
-//! answer at all, say stored at most once.
+//! The truth is everything that any observer saw, including the audits: the first sight of an offset counts, and later
+//! contradictions are reported (S1). `ok` means stored at that offset; `fail` means not stored by this attempt;
+//! `unknown` or a missing answer means stored at most once.
 //!
-//! **Order.** The lines of one client are taken in their order in the file. Between clients only times count, so
-//! histories of several processes may simply be put one after another; L2 alone needs the lines in order of
-//! time, and is not judged else.
+//! **Order.** The lines of one client are judged in their order in the file. Between clients only times count, so the
+//! histories of several processes may be concatenated. Only L2 needs the lines in order of time, and is not judged
+//! otherwise.
 //!
-//! **Memory** grows with distinct events, acknowledgements, audited events, sessions, spans and clients, and with what each client is
-//! sent that is no plain comment (8 bytes each); not with frames, nor with clients × comments; one line is in memory at a time. Measured: 143,000 comments, all acknowledged and audited, and
-//! 714,000 frames of 300 clients (311 MB of file) took 101 MiB, about 700 bytes a comment.
+//! **Memory** grows with distinct events, acknowledgements, audited events, sessions, spans and clients, and with items
+//! other than plain comments that each client receives (8 bytes each). It does not grow with frames or with clients ×
+//! comments; one line is in memory at a time. Measured: 143,000 comments, all acknowledged and audited, and 714,000
+//! frames of 300 clients (311 MB of file) took 101 MiB, about 700 bytes a comment.
 //!
 //! Does not know: where a history comes from, sockets, the server.
 
@@ -50,12 +51,12 @@ use sends::{SendResult, StoredAt};
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-/// What the history does not say.
+/// Facts that a history does not contain.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
     /// The rate limit, for S17.
     pub rate: Option<Rate>,
-    /// The rooms' tick, for L2.
+    /// The rooms' tick in milliseconds, for L2.
     pub tick_ms: u64,
 }
 
@@ -81,14 +82,15 @@ pub struct Checker {
     rights: limits::Rights,
     strangers: BTreeMap<String, u64>,
     events: u64,
-    /// The latest time so far; of what clients did; and the line that is furthest behind the first, with by how much.
+    /// The latest time so far.
     latest_t: u64,
+    /// The latest time of a client's event.
     clients_t: u64,
+    /// The line that is furthest behind the latest time before it, and by how much.
     behind: Option<(u64, u64)>,
 }
 
 impl Checker {
-    /// Nothing read yet.
     pub fn new(options: Options) -> Self {
         let late_ns = 2 * options.tick_ms * 1_000_000 + liveness::DELIVERED_WITHIN_NS;
         Self {
@@ -112,9 +114,8 @@ impl Checker {
     }
 
     /// Reads and judges a whole history.
-    ///
     /// # Errors
-    /// [`Broken`] for the first line that is none, or when there is no event at all.
+    /// [`Broken`] for the first line that is not an event, or if the history has no event.
     pub fn read(options: Options, from: impl BufRead) -> Result<Verdict, Broken> {
         let mut checker = Self::new(options);
         let mut reader = Reader::new(from);
@@ -122,12 +123,14 @@ impl Checker {
             checker.take(&line);
         }
         if checker.events == 0 {
-            return Err(Broken { line: 1, why: "there is no event in this history".into() });
+            return Err(Broken {
+                line: 1,
+                why: "the history has no known event; give the file that the clients wrote".into(),
+            });
         }
         Ok(checker.finish())
     }
 
-    /// The next line.
     pub fn take(&mut self, line: &HistoryLine<'_>) {
         let event = match &line.event {
             Ok(event) => event,
@@ -237,7 +240,7 @@ impl Checker {
     fn ok(&mut self, kept: &Kept<'_>, t: u64, line: u64) {
         let (answered, offset) = (&kept.answered, kept.offset);
         let Some(room) = self.sends.room_of(answered, &mut self.names) else {
-            // Nobody waits for it: it is reported as that.
+            // No send waits for this answer; it is reported as a stray one.
             self.answer(answered, SendResult::Unknown, t, line);
             return;
         };
@@ -252,14 +255,13 @@ impl Checker {
         }
     }
 
-    /// The history is over.
     pub fn finish(mut self) -> Verdict {
         self.lifetimes.finish();
         let (names, findings) = (&mut self.names, &mut self.findings);
         let mut notes: Vec<String> = self
             .strangers
             .iter()
-            .map(|(name, n)| format!("{n} events `{name}` are skipped: they are not known here"))
+            .map(|(name, n)| format!("{n} events `{name}` were skipped, because this version does not know them"))
             .collect();
         notes.extend(self.faults.settle(names));
         self.sends.judge(&self.logs, names, findings);

@@ -1,4 +1,4 @@
-//! Strings as small numbers, and a quick hash for numbers.
+//! Strings as small numbers, and a fast hash for numbers.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,8 +7,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// A map with small numbers as keys.
 pub type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
-/// A hash for keys made of small numbers: multiply and fold, the way Fibonacci hashing does. Offsets and
-/// numbers of strings are not chosen by an enemy, so it needs no secret.
+/// A hash for keys made of small numbers: multiply and fold, the way Fibonacci hashing does. No attacker chooses
+/// offsets and numbers of strings, so the hash needs no secret.
 #[derive(Default)]
 pub struct Mix(u64);
 
@@ -33,16 +33,13 @@ impl Hasher for Mix {
     }
 }
 
-/// A string's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Name(u32);
 
 impl Name {
-    /// Stands for "none".
     pub const NONE: Self = Self(0);
 }
 
-/// All strings, each once.
 #[derive(Debug)]
 pub struct Names {
     numbers: HashMap<Box<str>, Name>,
@@ -67,18 +64,17 @@ impl Names {
         name
     }
 
-    /// The number of what may be absent.
+    /// The number of a string that may be absent.
     pub fn put_some(&mut self, text: Option<&str>) -> Name {
         text.map_or(Name::NONE, |text| self.put(text))
     }
 
-    /// The string again.
     pub fn get(&self, name: Name) -> &str {
         &self.texts[name.0 as usize]
     }
 }
 
-/// A time as seconds, for people.
+/// A time in seconds, for messages.
 pub struct Seconds(pub u64);
 
 impl fmt::Display for Seconds {

@@ -1,4 +1,4 @@
-//! What was said, and what became of each attempt: S6, S7 (answers), S8, S9 and the facts for S5 and S17.
+//! Comments and the outcome of each attempt to send them: S6, S7 (answers), S8, S9 and the facts for S5 and S17.
 //!
 //! Memory: one entry per comment, one per acknowledgement.
 
@@ -12,34 +12,30 @@ use crate::history::{Answered, Sent};
 pub struct Said {
     pub room: Name,
     pub author: Name,
-    /// The client's id.
     pub id: Name,
-    /// The text.
     pub hash: Name,
     /// The first send's line.
     pub line: u64,
-    /// The earliest send that may have stored it (`u64::MAX`: none).
+    /// The time of the earliest send that may have stored it (`u64::MAX`: none).
     pub possible_t: u64,
     /// How many attempts may have stored it.
     pub possible: u32,
-    /// Attempts that surely have not, the line of the last.
+    /// The number of attempts that surely did not store it, and the line of the last one.
     failed: (u32, u64),
-    /// The session of the last attempt that may have stored it, and that attempt's line.
+    /// The session and line of the last attempt that may have stored it.
     by: (Name, u64),
 }
 
-/// An acknowledgement.
 #[derive(Clone, Copy, Debug)]
 pub struct Acked {
-    /// Of what: into the list of comments.
+    /// Index into the list of comments.
     pub said: u32,
     pub log: LogId,
     pub offset: u64,
-    /// What the answer says that viewers see of it, and into what it was folded.
+    /// What viewers see of it according to the answer, and the comment into which it was merged.
     fate: (Name, Option<u64>),
     /// When the attempt was sent.
     pub sent_t: u64,
-    /// When the answer came.
     pub t: u64,
     pub line: u64,
 }
@@ -53,39 +49,35 @@ struct Attempt {
     session: Name,
 }
 
-/// Where an answer says that it is, and what viewers see of it.
+/// The offset in an answer, and what viewers see of the comment.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredAt {
     pub log: LogId,
     pub offset: u64,
-    /// `shown`, `merged` or `shed`; none: the answer does not say.
+    /// `shown`, `merged` or `shed`; none: the answer does not contain it.
     pub outcome: Name,
-    /// With `merged`: into what.
+    /// With `merged`: the offset of the comment that stands for it.
     pub into: Option<u64>,
 }
 
-/// What an attempt was answered.
+/// The answer to an attempt.
 #[derive(Clone, Copy, Debug)]
 pub enum SendResult {
     Ok(StoredAt),
-    /// Not stored.
     Fail,
-    /// Nobody knows.
     Unknown,
 }
 
 #[derive(Debug, Default)]
 pub struct Sends {
-    /// The comments.
     pub said: Vec<Said>,
     by_name: Map<(Name, Name, Name, Name), u32>,
     open: Map<(Name, Name), Vec<Attempt>>,
-    /// The acknowledgements.
     pub acked: Vec<Acked>,
 }
 
 impl Sends {
-    /// A comment leaves a client.
+    /// Takes a `send`.
     pub fn send(&mut self, sent: &Sent<'_>, session: Name, t: u64, line: u64, names: &mut Names) {
         let (room, author) = (names.put(&sent.room), names.put(&sent.author));
         let (id, hash) = (names.put_some(sent.id.as_deref()), names.put(&sent.hash));
@@ -111,7 +103,7 @@ impl Sends {
         said.by = (attempt.session, attempt.line);
     }
 
-    /// The room of the attempt that this answers.
+    /// The room of the answered attempt.
     pub fn room_of(&self, answered: &Answered<'_>, names: &mut Names) -> Option<Name> {
         if let Some(room) = answered.room.as_deref() {
             return Some(names.put(room));
@@ -121,7 +113,7 @@ impl Sends {
         Some(self.said[open.said as usize].room)
     }
 
-    /// An attempt is answered. Returns the attempt's session, if there was one.
+    /// Takes an answer. Returns the session of the attempt, if it has one.
     pub fn answer(
         &mut self,
         answered: &Answered<'_>,
@@ -169,7 +161,7 @@ impl Sends {
         Some((attempt.session, attempt.t))
     }
 
-    /// Attempts without an answer may have been stored.
+    /// Counts attempts without an answer as possibly stored.
     fn settle(&mut self) {
         let mut rest: Vec<Attempt> = std::mem::take(&mut self.open).into_values().flatten().collect();
         rest.sort_by_key(|attempt| attempt.line);
@@ -178,7 +170,7 @@ impl Sends {
         }
     }
 
-    /// Judges S6 to S9, with all that was seen.
+    /// Judges S6 to S9 against everything that was seen.
     pub fn judge(&mut self, logs: &Logs, names: &Names, findings: &mut Findings) {
         self.settle();
         self.nothing_invented(logs, names, findings);
@@ -200,10 +192,10 @@ impl Sends {
                     });
                 };
                 if seen.hash == Name::NONE {
-                    continue; // Its text was deleted before anybody looked.
+                    continue; // Its text was deleted before any observer saw it.
                 }
                 let Some(at) = self.by_name.get(&(log.room, seen.author, seen.id, seen.hash)) else {
-                    wrong("nobody sent that".into());
+                    wrong("no client sent it".into());
                     continue;
                 };
                 let said = &self.said[*at as usize];
@@ -222,7 +214,7 @@ impl Sends {
         }
     }
 
-    /// S7: answers name one offset, and the one where it was seen; they all say the same of what viewers see.
+    /// S7: all answers to a comment have the same offset, at which it was seen, and the same outcome.
     fn answers_agree(&self, logs: &Logs, names: &Names, findings: &mut Findings) {
         let mut first: Map<(LogId, Name, Name), &Acked> = Map::default();
         for ack in &self.acked {
@@ -243,7 +235,7 @@ impl Sends {
                         format!("{}{into}", names.get(fate.0))
                     };
                     let (here, there, line) = (say(ack.fate), say(other.fate), other.line);
-                    format!("{id} of {author} is told to be {here}, and in line {line} {there}")
+                    format!("{id} of {author} is reported as {here}, but in line {line} as {there}")
                 });
             } else if let Some(seen) = seen.filter(|seen| *seen != ack.offset) {
                 findings.wrong(Rule::S7, Some(ack.line), || {
@@ -253,7 +245,7 @@ impl Sends {
         }
     }
 
-    /// S8: sends by time, and the greatest offset of what was acknowledged before each.
+    /// S8: compares each send with the greatest offset that was acknowledged before it.
     fn real_time(&self, logs: &Logs, names: &Names, findings: &mut Findings) {
         let mut acked: Map<LogId, Vec<(u64, u64, u64)>> = Map::default();
         for ack in &self.acked {
@@ -313,7 +305,7 @@ impl Sends {
         sent
     }
 
-    /// S9. A comment that several attempts may have stored says nothing about order.
+    /// S9. A comment that several attempts may have stored does not show the order.
     fn author_order(&self, logs: &Logs, names: &Names, findings: &mut Findings) {
         for (log, sent) in self.sent(logs) {
             let mut sent: Vec<_> = sent.iter().map(|(said, offset)| (&self.said[*said as usize], *offset)).collect();

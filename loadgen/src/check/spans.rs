@@ -1,67 +1,64 @@
-//! Stretches that were delivered to one client, and the times in which a client had no connection.
+//! Stretches that were delivered to one client without a break, and periods in which a client had no connection.
 
 use super::log::{LogId, Seen};
 use super::names::Name;
 
-/// A stretch that was delivered to one client in one piece.
+/// A stretch that was delivered to one client without a break.
 #[derive(Clone, Debug, Default)]
 pub struct Span {
-    /// Where it began: the position before it.
+    /// The position before its first event.
     pub from: u64,
     /// The line of the welcome or gap that began it.
     pub from_line: u64,
-    /// Where it ended.
     pub to: u64,
-    /// The line of its last frame, and that one's time.
+    /// The line of its last frame.
     pub to_line: u64,
-    /// When the last frame came.
+    /// The time of its last frame.
     pub to_t: u64,
-    /// Comments delivered, merged ones counted.
+    /// Delivered comments, including merged ones.
     pub comments: u64,
     /// Comments left out and counted.
     pub shed: u64,
-    /// Other kinds: delivered and shed.
+    /// Events of other kinds, delivered and shed.
     pub others: Vec<(Name, u64)>,
-    /// Where each delivered event is that may have been guaranteed: no comment, or one with a lane of its own.
+    /// Offsets of delivered events that may be guaranteed: other kinds than comments, and comments with a lane.
     pub special: Vec<u64>,
 }
 
-/// How a span ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The client read to the end of it.
     Whole,
-    /// It did not keep up: a gap, or 4001.
+    /// The client was too slow: a gap, or close code 4001.
     Slow,
 }
 
-/// A span with what only the end of the history can judge.
+/// An ended span, with facts that can be judged only at the end of the history.
 #[derive(Clone, Debug)]
 pub struct Ended {
     pub client: Name,
     pub log: LogId,
-    /// The counts.
     pub span: Span,
-    /// Kept up, so that its deliveries had to be in time: since when it was live, and when and where it was last heard of.
+    /// If the client kept up, so that its deliveries had to be in time: since when it was live, and the time and line
+    /// of its last event.
     pub live: Option<(u64, u64, u64)>,
-    /// Late deliveries: offset, since when it was due, when it came, line.
+    /// Late deliveries: offset, time when due, time of arrival, line.
     pub late: Vec<(u64, u64, u64, u64)>,
 }
 
-/// A client without a connection: since when, until when, the line of its end.
+/// A period in which a client had no connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Outage {
     pub client: Name,
-    /// When its connection ended.
+    /// When its connection ended, in line `line`.
     pub from: u64,
     /// When it was live again.
     pub to: Option<u64>,
-    /// Where the connection ended.
     pub line: u64,
 }
 
 impl Span {
-    /// An item arrived for the first time.
+    /// Counts an item that arrived for the first time.
     pub fn count(&mut self, seen: &Seen, times: u64) {
         if seen.is_comment() {
             self.comments += times;
@@ -73,7 +70,7 @@ impl Span {
         }
     }
 
-    /// Some events of a kind that is no comment were delivered or shed.
+    /// Counts events of a kind other than comments, delivered or shed.
     pub fn other(&mut self, kind: Name, n: u64) {
         match self.others.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, count)) => *count += n,

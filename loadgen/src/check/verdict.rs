@@ -1,17 +1,17 @@
-//! The rules by number, what was found under each, and how that is said.
+//! The rules by number, the findings for each, and their presentation.
 //!
-//! Does not know: how anything is found.
+//! Does not know: how violations are found.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
-/// Violations that are shown of each rule; the rest are only counted.
+/// Violations that are shown per rule; further ones are only counted.
 pub const EXAMPLES_MAX: usize = 5;
 const TABLE_WIDTH: u16 = 120;
 
 macro_rules! rules {
     ($($rule:ident $name:literal, $idle:literal;)*) => {
-        /// What must always hold. `S…` are about safety, `L…` about liveness.
+        /// The rules that must always hold: `S…` for safety, `L…` for liveness.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[expect(missing_docs, reason = "`name` says it")]
         pub enum Rule { $($rule,)* }
@@ -21,7 +21,7 @@ macro_rules! rules {
             pub const ALL: &[Self] = &[$(Self::$rule),*];
             pub const fn number(self) -> &'static str { match self { $(Self::$rule => stringify!($rule),)* } }
             pub const fn name(self) -> &'static str { match self { $(Self::$rule => $name,)* } }
-            /// Why nothing was checked, if nothing better is known.
+            /// The default reason why nothing was checked.
             const fn idle(self) -> &'static str { match self { $(Self::$rule => $idle,)* } }
         }
     };
@@ -35,8 +35,8 @@ rules! {
     S5 "acknowledged means kept", "no `ok` with an `audit` of its room";
     S6 "nothing invented", "no comment was seen";
     S7 "retries are harmless", "no comment with an id was seen";
-    S8 "real time", "no `send` after an `ok` in the same room, or where the sent ones are is not known";
-    S9 "per author order", "no two sends of one `session` or `client` whose places are known";
+    S8 "real time", "no `send` after an `ok` in the same room, or the offsets of such sends are unknown";
+    S9 "per author order", "no two sends of one `session` or `client` whose offsets are known";
     S10 "epoch", "no epoch was seen";
     S11 "digest", "no two digests at the same position";
     S12 "honest resume", "no `welcome` with `recovered:true`";
@@ -51,20 +51,19 @@ rules! {
     L3 "resources return", "a history shows no descriptors, tasks or rooms: watch the server's own figures";
 }
 
-/// One violation, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
-    /// Where it was seen, from 1; none when it is something's absence.
+    /// The line, from 1; none if the violation is an absence.
     pub line: Option<u64>,
     pub text: String,
 }
 
-/// What was found under one rule.
+/// The findings for one rule.
 #[derive(Clone, Debug, Default)]
 pub struct Finding {
-    /// How many things were looked at.
+    /// The number of checked facts.
     pub checked: u64,
-    /// How many of them are wrong.
+    /// How many of these violate the rule.
     pub violations: u64,
     /// The first ones.
     pub examples: Vec<Example>,
@@ -72,7 +71,7 @@ pub struct Finding {
     pub why_not: Option<String>,
 }
 
-/// All findings while they are made.
+/// The findings so far.
 #[derive(Debug)]
 pub struct Findings(Vec<Finding>);
 
@@ -83,16 +82,17 @@ impl Default for Findings {
 }
 
 impl Findings {
-    /// One more thing was looked at.
+    /// Counts one more checked fact.
     pub fn checked(&mut self, rule: Rule) {
         self.0[rule as usize].checked += 1;
     }
 
-    /// Something is wrong. `text` is made only for examples that are shown.
+    /// Counts a violation. `text` is called only for examples that are shown.
     pub fn wrong(&mut self, rule: Rule, line: Option<u64>, text: impl FnOnce() -> String) {
         let finding = &mut self.0[rule as usize];
         finding.violations += 1;
-        // Lines come in order while reading and by room at the end: the earliest ones are kept.
+        // Violations come in order of lines while reading and by room at the end; the examples with the earliest lines
+        // are kept.
         let at = finding.examples.partition_point(|e| e.line.unwrap_or(u64::MAX) <= line.unwrap_or(u64::MAX));
         if at < EXAMPLES_MAX {
             finding.examples.insert(at, Example { line, text: text() });
@@ -100,19 +100,19 @@ impl Findings {
         }
     }
 
-    /// It cannot be checked, for this reason.
+    /// Notes why the rule cannot be checked.
     pub fn cannot(&mut self, rule: Rule, why: impl Into<String>) {
         self.0[rule as usize].why_not = Some(why.into());
     }
 
-    /// The same, if nothing was checked.
+    /// As [`Self::cannot`], if nothing was checked.
     pub fn cannot_if_idle(&mut self, rule: Rule, why: &str) {
         if self.0[rule as usize].checked == 0 {
             self.cannot(rule, why);
         }
     }
 
-    /// The findings of every rule.
+    /// Ends with the findings of every rule.
     pub fn verdict(self, lines: u64, notes: Vec<String>) -> Verdict {
         let rules = Rule::ALL.iter().zip(self.0).map(|(rule, mut finding)| {
             if finding.checked == 0 && finding.violations == 0 && finding.why_not.is_none() {
@@ -124,19 +124,16 @@ impl Findings {
     }
 }
 
-/// A judged history.
 #[derive(Debug)]
 pub struct Verdict {
     /// Every rule, in order.
     pub rules: Vec<(Rule, Finding)>,
-    /// Events read.
     pub lines: u64,
-    /// What else must be known, a line each.
+    /// Further notes, one line each.
     pub notes: Vec<String>,
 }
 
 impl Verdict {
-    /// No rule is violated.
     pub fn is_good(&self) -> bool {
         self.rules.iter().all(|(_, finding)| finding.violations == 0)
     }
@@ -145,14 +142,14 @@ impl Verdict {
         self.rules.iter().filter(|(_, finding)| finding.violations > 0).map(|(rule, _)| *rule).collect()
     }
 
-    /// What was found under `rule`.
+    /// The findings for `rule`.
     pub fn of(&self, rule: Rule) -> &Finding {
         let found = self.rules.iter().find(|(of, _)| *of == rule);
         &found.expect("every rule has its finding").1
     }
 
-    /// For people: the violations if there are any, else every rule with how much it was checked; always
-    /// with what was not checked.
+    /// A table for people: the violations if there are any, otherwise every rule with its number of checks; in any case
+    /// the rules that were not checked.
     pub fn table(&self) -> String {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_BORDERS_ONLY);
@@ -190,7 +187,6 @@ impl Verdict {
         out
     }
 
-    /// For programs.
     pub fn json(&self) -> Value {
         let rules = self.rules.iter().map(|(rule, finding)| {
             json!({

@@ -1,4 +1,4 @@
-//! Flags into scenarios, and mistakes into sentences.
+//! Scenarios from flags, and errors for mistakes.
 
 use super::*;
 

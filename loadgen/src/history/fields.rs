@@ -1,4 +1,4 @@
-//! One line's JSON into an [`Event`]: the nested and the flat form, in one pass and without a tree of values.
+//! Parses one line of JSON into an [`Event`], in the nested or the flat form, in one pass and without a tree of values.
 
 use super::{
     Answered, Audit, Closed, Deleted, Event, Fault, Frame, Gap, Item, Kept, Liked, Moment, Page, Refused, Rendition,
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The events that this program knows, by their names in the file.
+/// The names of all known events in the file.
 const KINDS: &[&str] = &[
     "send",
     "ok",
@@ -169,7 +169,7 @@ const fn place(of: &str, list: &[&str]) -> usize {
     panic!("no such field")
 }
 
-/// The place of a field in its list, found by the compiler.
+/// The index of a field in its list, computed by the compiler.
 macro_rules! field {
     ($list:ident, $name:literal) => {{
         const AT: usize = place($name, $list);
@@ -201,7 +201,7 @@ impl<'de> Fields<'de> {
     }
 }
 
-/// What stands under an event's name: its fields; or, in the flat form, a field of that name.
+/// The value under an event's name: the event's fields, or in the flat form a field of that name.
 struct Under<'f, 'de>(&'f mut Fields<'de>, &'f str);
 
 impl<'de> DeserializeSeed<'de> for Under<'_, 'de> {
@@ -250,12 +250,11 @@ impl<'de> Visitor<'de> for Under<'_, 'de> {
     }
 }
 
-/// A whole line.
 #[derive(Default)]
 struct Whole<'a> {
     t_ns: Option<u64>,
     kind: Option<Text<'a>>,
-    /// The name of an object that is no known event.
+    /// The name of an object that is not a known event.
     stranger: Option<Text<'a>>,
     fields: Fields<'a>,
 }
@@ -303,7 +302,7 @@ impl<'de> Deserialize<'de> for Whole<'de> {
     }
 }
 
-/// A line's time and event, or the name of an unknown event; else what is wrong with it.
+/// A line's time, and its event or the name of an unknown event. The error says what is wrong with the line.
 pub(super) fn parse(line: &[u8]) -> Result<(u64, Result<Event<'_>, String>), String> {
     let whole: Whole<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     let t_ns = whole.t_ns.ok_or("no time `t`")?;
@@ -315,7 +314,7 @@ pub(super) fn parse(line: &[u8]) -> Result<(u64, Result<Event<'_>, String>), Str
     Ok((t_ns, Ok(event)))
 }
 
-/// The event of a known kind, or which field it lacks.
+/// The event of a known kind; the error names a missing field.
 fn event<'a>(kind: &str, mut f: Fields<'a>) -> Result<Event<'a>, &'static str> {
     macro_rules! name {
         ($name:literal) => {

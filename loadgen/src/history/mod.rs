@@ -1,18 +1,19 @@
-//! What clients, an auditor and a fault driver saw and did, as JSON lines: the input of [`check`](crate::check).
+//! A history as JSON lines: what clients, an auditor and a fault driver saw and did. It is the input of
+//! [`check`](crate::check).
 //!
-//! One event a line, in either form:
+//! Each line is one event, in one of two forms:
 //!
 //! ```text
 //! {"t":1200,"send":{"author":"a1","id":"c1","room":"demo","hash":"9f3a"}}
 //! {"t":1200,"event":"send","author":"a1","id":"c1","room":"demo","hash":"9f3a"}      ("type" does as well)
 //! ```
 //!
-//! `t` is nanoseconds of one host's monotonic clock. The lines of one client stand in the order in which it saw
-//! them, and a `send` before its answer; lines of different clients may interleave as they like. Names, ids, epochs,
-//! digests and hashes are strings or numbers, compared as text. Fields that are not known are skipped; events
-//! that are not known are skipped and counted. [`Event`] is the list of all events; `docs/history.md` shows one line of each.
+//! `t` is nanoseconds of one host's monotonic clock. The lines of one client are in the order in which it saw them, and
+//! a `send` is before its answer. Lines of different clients may interleave in any way. Names, ids, epochs, digests and
+//! hashes are strings or numbers, compared as text. Unknown fields are skipped; unknown events are skipped and counted.
+//! [`Event`] is the list of all events; `docs/history.md` shows one line of each.
 //!
-//! Does not know: what is right or wrong in a history, sockets, the server.
+//! Does not know: the rules that a history must keep, sockets, the server.
 
 mod fields;
 mod read;
@@ -28,25 +29,25 @@ use std::collections::BTreeMap;
 /// A name, id, epoch, digest or hash.
 pub type Text<'a> = Cow<'a, str>;
 
-/// A comment; what an item is if it does not say its kind.
+/// The kind of a comment, and of an item without a kind.
 pub const COMMENT: &str = "comment";
 
-/// One event of a log as somebody saw it: `[offset, author, id, hash, times]`, then its kind if it is no comment,
-/// then its lane if that is not `normal`.
+/// One event of a log as an observer saw it: `[offset, author, id, hash, times]`, then its kind unless it is a comment,
+/// then its lane unless that is `normal`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Item<'a> {
-    /// Where it is in the log.
+    /// Its position in the log.
     pub offset: u64,
     pub author: Option<Text<'a>>,
-    /// The client's id for it; none when the comment had none.
+    /// The client's id for it; none if the comment had no id.
     pub id: Option<Text<'a>>,
-    /// Hash of the normalised text; none when the text was deleted.
+    /// Hash of the normalised text; none if the text was deleted.
     pub hash: Option<Text<'a>>,
     /// How many equal comments it stands for, itself included.
     pub times: u64,
-    /// `comment` when none.
+    /// None means `comment`.
     pub kind: Option<Text<'a>>,
-    /// `guaranteed`, `normal` or `low`; none: normal, or the observer does not know.
+    /// `guaranteed`, `normal` or `low`; none means normal, or unknown to the observer.
     pub lane: Option<Text<'a>>,
 }
 
@@ -69,27 +70,27 @@ impl Serialize for Item<'_> {
     }
 }
 
-/// Which client it was. `client` names the lifetime across reconnects; without it, `session` does.
+/// A client. `client` names its lifetime across reconnects; without it, `session` does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Who<'a> {
     /// The same over all of a client's connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<Text<'a>>,
-    /// One connection, as the welcome named it.
+    /// One connection, by the session of its welcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<Text<'a>>,
 }
 
-/// Which attempt to say something is answered.
+/// The attempt to send a comment that an answer belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Answered<'a> {
     pub author: Text<'a>,
     /// The client's id for it.
     pub id: Text<'a>,
-    /// The room; needed only if the author uses the id in several rooms at a time.
+    /// The room; needed only if the author uses the id in several rooms at the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<Text<'a>>,
-    /// The attempt's number, as in the `send`; without it the oldest unanswered one.
+    /// The attempt's number, as in its `send`; without it, the answer is for the oldest unanswered attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u64>,
 }
@@ -97,12 +98,11 @@ pub struct Answered<'a> {
 /// `send`: a comment left the client.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sent<'a> {
-    /// Who sent it, and over which connection.
+    /// The sender and its connection.
     #[serde(flatten)]
     pub who: Who<'a>,
-    /// Who says it.
     pub author: Text<'a>,
-    /// The client's id for it; without one there is no answer.
+    /// The client's id for it; a comment without one gets no answer.
     pub id: Option<Text<'a>>,
     pub room: Text<'a>,
     /// Hash of the normalised text.
@@ -110,7 +110,6 @@ pub struct Sent<'a> {
     /// The attempt's number, for answers that name it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u64>,
-    /// It repeats an id.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
 }
@@ -118,24 +117,21 @@ pub struct Sent<'a> {
 /// `ok`: it is in the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Kept<'a> {
-    /// Which attempt.
     #[serde(flatten)]
     pub answered: Answered<'a>,
-    /// The log's incarnation.
     pub epoch: Text<'a>,
     pub offset: u64,
-    /// What viewers see of it: `shown`, `merged` or `shed`.
+    /// What viewers see of the comment: `shown`, `merged` or `shed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Text<'a>>,
-    /// With `merged`: into what.
+    /// With `merged`: the offset of the comment that stands for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub into: Option<u64>,
 }
 
-/// `fail`: it is surely not in the log by this attempt.
+/// `fail`: this attempt surely did not store the comment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Refused<'a> {
-    /// Which attempt.
     #[serde(flatten)]
     pub answered: Answered<'a>,
     pub code: Text<'a>,
@@ -144,7 +140,6 @@ pub struct Refused<'a> {
 /// `unknown`: the connection ended before the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Unsure<'a> {
-    /// Which attempt.
     #[serde(flatten)]
     pub answered: Answered<'a>,
 }
@@ -152,28 +147,24 @@ pub struct Unsure<'a> {
 /// `welcome`: a connection begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Welcome<'a> {
-    /// Who was welcomed.
     #[serde(flatten)]
     pub who: Who<'a>,
     pub room: Text<'a>,
-    /// The log's incarnation.
     pub epoch: Text<'a>,
-    /// The room's newest position.
     pub last: u64,
-    /// Everything after the asked position follows.
+    /// The welcome promises everything after the client's position.
     pub recovered: bool,
-    /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text<'a>>,
-    /// The position that the client asked for, if nothing before tells it.
+    /// The position that the client asked for, if no earlier line gives it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
-    /// When the client asked; `t` when absent.
+    /// When the client asked; `t` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub likes: Option<u64>,
-    /// The snapshot: shown, but not delivered.
+    /// The snapshot. Its items are shown, but do not count as delivered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Item<'a>>,
 }
@@ -183,51 +174,47 @@ pub struct Welcome<'a> {
 pub struct Frame<'a> {
     #[serde(flatten)]
     pub who: Who<'a>,
-    /// The room; the session's when absent.
+    /// The room; the session's if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<Text<'a>>,
-    /// The position that it continues.
+    /// The position before the frame.
     pub prev: u64,
-    /// The position after it.
     pub last: u64,
     /// Checksum over the log up to `last`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub likes: Option<u64>,
-    /// What was delivered.
     pub items: Vec<Item<'a>>,
-    /// `[offset, by]`: comments folded into an item that an earlier frame showed.
+    /// `[offset, by]`: the item at `offset` of an earlier frame stands for `by` more comments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub raises: Vec<(u64, u64)>,
-    /// Left out on purpose: comments under a lane's name (`normal`, `low`), other events under their kind's.
+    /// Numbers of events left out on purpose: comments under their lane (`normal`, `low`), other events under their
+    /// kind.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub shed: BTreeMap<Text<'a>, u64>,
 }
 
-/// `gap`: a stretch that the client was told it would not get.
+/// `gap`: a stretch that the server announced as not delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Gap<'a> {
-    /// Who was told.
     #[serde(flatten)]
     pub who: Who<'a>,
-    /// The room; the session's when absent.
+    /// The room; the session's if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<Text<'a>>,
-    /// The position before it.
     pub from: u64,
-    /// The position after it.
     pub to: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text<'a>>,
 }
 
-/// `rendition`: from here on the client is sent more or less of the room.
+/// `rendition`: from here on the client receives a different rendition of the room.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Rendition<'a> {
     #[serde(flatten)]
     pub who: Who<'a>,
-    /// The room; the session's when absent.
+    /// The room; the session's if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<Text<'a>>,
     /// `viewer`, `lite` or `full`.
@@ -236,25 +223,24 @@ pub struct Rendition<'a> {
     pub reason: Option<Text<'a>>,
 }
 
-/// `close`: a connection ended, by either side. 1000, 1001 and 4500–4999: the client does not come back.
+/// `close`: a connection ended, by either side. After 1000, 1001 and 4500–4999 the client does not reconnect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Closed<'a> {
     #[serde(flatten)]
     pub who: Who<'a>,
-    /// The room; the session's when absent.
+    /// The room; the session's if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<Text<'a>>,
-    /// The close code; 1006 when there was none.
+    /// The close code; 1006 if there was none.
     pub code: u64,
 }
 
 /// `live` (the client has caught up), `attempt` (it tries to connect), `expired` and `revoked` (its token ended).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Moment<'a> {
-    /// Whose moment.
     #[serde(flatten)]
     pub who: Who<'a>,
-    /// The room; the session's when absent.
+    /// The room; the session's if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<Text<'a>>,
 }
@@ -262,18 +248,16 @@ pub struct Moment<'a> {
 /// `page`: one answer of the history API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Page<'a> {
-    /// Who answered.
     pub node: Text<'a>,
     pub room: Text<'a>,
-    /// The log's incarnation; the room's newest one when absent.
+    /// The log's incarnation; the room's newest one if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Text<'a>>,
-    /// The asked position.
     pub after: u64,
-    /// When it was asked; `t` when absent.
+    /// The time of the request; `t` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started: Option<u64>,
-    /// Every event after it, up to the last one here.
+    /// Every event after `after`, up to the last item.
     pub items: Vec<Item<'a>>,
 }
 
@@ -281,10 +265,9 @@ pub struct Page<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Deleted<'a> {
     pub room: Text<'a>,
-    /// The log's incarnation; every one when absent.
+    /// The log's incarnation; all of the room's if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Text<'a>>,
-    /// What was deleted.
     pub offset: u64,
 }
 
@@ -292,34 +275,30 @@ pub struct Deleted<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Liked<'a> {
     pub room: Text<'a>,
-    /// How many likes.
     pub n: u64,
 }
 
 /// `likes`: a total was shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Total<'a> {
-    /// Who saw it.
     #[serde(flatten)]
     pub who: Who<'a>,
-    /// The room; the session's when absent.
+    /// The room; the session's if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<Text<'a>>,
-    /// Likes in all.
     pub total: u64,
 }
 
-/// `fault`: something is broken on purpose from here on, or is whole again.
+/// `fault`: a fault on purpose begins or ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Fault<'a> {
-    /// What kind; see [`check`](crate::check) for those that excuse something.
+    /// The kind of fault; [`check`](crate::check) lists those that excuse violations.
     pub kind: Text<'a>,
-    /// Of what.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Text<'a>>,
-    /// It begins (true) or ends. In the file also `"off":true` and `"state":"on"|"off"`.
+    /// True if the fault begins. The file may also have `"off":true` or `"state":"on"|"off"`.
     pub on: bool,
-    /// The log's durability while a `power_loss` happens.
+    /// The log's durability at a `power_loss`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Text<'a>>,
 }
@@ -327,15 +306,12 @@ pub struct Fault<'a> {
 /// `audit`: a node's whole log of a room, read at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Audit<'a> {
-    /// Whose log.
     pub node: Text<'a>,
     pub room: Text<'a>,
-    /// The log's incarnation.
     pub epoch: Text<'a>,
-    /// The first retained offset; everything before it is excused.
+    /// The first retained offset; events before it need not be in the audit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<u64>,
-    /// The newest position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<u64>,
     /// Checksum over the log up to `last`.
@@ -346,11 +322,10 @@ pub struct Audit<'a> {
     /// The next `audit` of this node, room and epoch continues this one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
-    /// Every event.
     pub items: Vec<Item<'a>>,
 }
 
-/// Everything that a line can say.
+/// Every kind of line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each variant's type says what it is")]

@@ -1,18 +1,17 @@
-//! Lines into events, one at a time: memory for the longest line, not for the history.
+//! Reads events line by line. Memory is needed for the longest line, not for the history.
 
 use super::{Event, fields};
 use std::io::{BufRead, Read};
 
-/// The longest line: an audit of some millions of events. Longer ones are to be split with `more`.
+/// The longest line: an audit of some millions of events. Longer audits must be split with `more`.
 pub const LINE_BYTES_MAX: u64 = 1 << 30;
 
-/// A line that is no event, or could not be read.
+/// A line that is not an event, or could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line}: {why}")]
 pub struct Broken {
     /// From 1.
     pub line: u64,
-    /// In words.
     pub why: String,
 }
 
@@ -20,13 +19,12 @@ pub struct Broken {
 pub struct HistoryLine<'a> {
     /// From 1.
     pub number: u64,
-    /// When, in nanoseconds.
+    /// The time in nanoseconds.
     pub t_ns: u64,
-    /// What; or the name of an event that this program does not know.
+    /// The event, or the name of an unknown one.
     pub event: Result<Event<'a>, String>,
 }
 
-/// Reads a history.
 #[derive(Debug)]
 pub struct Reader<R> {
     from: R,
@@ -35,15 +33,15 @@ pub struct Reader<R> {
 }
 
 impl<R: BufRead> Reader<R> {
-    /// A history out of `from`.
+    /// Reads a history from `from`.
     pub fn new(from: R) -> Self {
         Self { from, line: Vec::new(), number: 0 }
     }
 
-    /// The next line that is not blank; none at the end.
+    /// The next line that is not blank; `None` at the end.
     ///
     /// # Errors
-    /// [`Broken`]; reading on continues with the line after it.
+    /// [`Broken`]. A later call continues with the next line.
     pub fn read(&mut self) -> Result<Option<HistoryLine<'_>>, Broken> {
         loop {
             self.line.clear();

@@ -1,4 +1,4 @@
-//! Events into lines.
+//! Writes events as lines.
 
 use super::Event;
 use serde::Serialize;
@@ -11,7 +11,7 @@ struct Stamped<'a> {
     event: &'a Event<'a>,
 }
 
-/// Writes a history, an event a line. It buffers nothing itself: give it a buffered writer, and flush that.
+/// Writes a history, one event per line, without a buffer of its own: give it a buffered writer, and flush that.
 #[derive(Debug)]
 pub struct Writer<W> {
     to: W,
@@ -19,7 +19,7 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// A history into `to`.
+    /// Writes a history to `to`.
     pub fn new(to: W) -> Self {
         Self { to, line: Vec::new() }
     }
@@ -27,7 +27,7 @@ impl<W: Write> Writer<W> {
     /// Appends what happened at `t_ns`, as one `write_all`, so that a killed writer leaves at most one cut line.
     ///
     /// # Errors
-    /// What the writer below says.
+    /// The error of the underlying writer.
     pub fn write(&mut self, t_ns: u64, event: &Event<'_>) -> io::Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, &Stamped { t: t_ns, event })?;
@@ -35,7 +35,6 @@ impl<W: Write> Writer<W> {
         self.to.write_all(&self.line)
     }
 
-    /// The writer below.
     pub fn into_inner(self) -> W {
         self.to
     }

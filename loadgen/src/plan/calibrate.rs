@@ -1,8 +1,8 @@
-//! Measures this machine in a few seconds: what a send to a cold socket costs, by size, and what eight frames joined cost.
+//! Measures this machine in a few seconds: the cost of a send to a cold socket, by size, and of a send of eight frames.
 //!
-//! Real sockets over loopback, one send each and pass, ten passes a second, as the server does it. One core sends, another
-//! reads, so that the kernel's receiving side is in the sender's figure as it is in a loopback test's: a machine
-//! with a network card needs less.
+//! It uses real sockets over loopback, with one send per socket and pass and ten passes per second, like the server.
+//! One core sends and a different core reads. The sender's figure includes the kernel's receiving side, as in any
+//! loopback test; with a network card a send costs less.
 
 use super::machine::{Curve, DESCRIPTORS, Machine};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -16,18 +16,17 @@ use volley::config::Config;
 
 /// Sizes of frames: a quiet tick, the canonical one, a busy one, a flood.
 const SIZES: [usize; 4] = [256, 1_024, 4_096, 16_384];
-/// Frames of the joined sends, and their bytes.
+/// Number of frames in a joined send, and bytes of each.
 const JOINED: (usize, usize) = (8, 512);
-/// Linux acknowledges up to 16 segments of a new connection at once.
+/// Linux acknowledges up to 16 segments of a new connection immediately.
 const QUICK_ACKS: usize = 20;
 const READER: Token = Token(usize::MAX);
 
-/// How much of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Sockets at most: a pass over fewer finds them warm in the caches.
+    /// The most sockets: a pass over fewer finds them warm in the caches.
     pub sockets: usize,
-    /// Measured passes of each size.
+    /// Measured passes per size.
     pub passes: usize,
     /// From one pass to the next.
     pub interval: Duration,
@@ -42,10 +41,10 @@ impl Default for Effort {
 /// Fewer sockets would measure the caches.
 const SOCKETS_MIN: usize = 100;
 
-/// Measures.
+/// Measures this machine.
 ///
 /// # Errors
-/// A sentence: too few descriptors, no loopback, or a kernel that refuses.
+/// A sentence: too few descriptors, no loopback, or an error of the system.
 pub fn calibrate(effort: &Effort) -> Result<Machine, String> {
     let limit = rlimit::increase_nofile_limit(u64::MAX).map_err(|e| format!("RLIMIT_NOFILE: {e}"))?;
     let sockets = effort.sockets.min(usize::try_from(limit / 2).unwrap_or(usize::MAX).saturating_sub(64));
@@ -74,12 +73,11 @@ pub fn calibrate(effort: &Effort) -> Result<Machine, String> {
         });
         let measured = sender.join();
         stop.store(true, Ordering::Release);
-        // It fails only when the poll is gone, and then nobody waits for it.
+        // It fails only if the poll is closed, and then no thread waits for it.
         let _ = waker.wake();
         measured.map_err(|_| "the sending thread panicked".to_owned())?
     })?;
-    let shared =
-        if cores < 2 { "; sender and reader shared its one core, so it is dearer than it should be" } else { "" };
+    let shared = if cores < 2 { "; sender and reader shared its only core, so the figures are too high" } else { "" };
     Ok(Machine {
         says: format!("this one, measured now with {sockets} sockets over loopback{shared}"),
         sends: Curve::new(points).expect("the sizes rise"),
@@ -100,7 +98,7 @@ type Measured = (Vec<(f64, f64)>, f64);
 fn measure(senders: &[TcpStream], effort: &Effort) -> Result<Measured, String> {
     let bytes = vec![b'x'; SIZES[SIZES.len() - 1]];
     let mut points = Vec::new();
-    // The first segments of a connection are acknowledged one by one, which the sender pays; later ones are not.
+    // The first segments of a connection are acknowledged one by one, at the sender's cost; later ones are not.
     let first = Effort { passes: QUICK_ACKS, interval: effort.interval / 5, ..*effort };
     passes(senders, &first, |socket| send(socket, &bytes[..SIZES[1]], FLAGS), SIZES[1])?;
     for size in SIZES {
@@ -115,7 +113,7 @@ fn measure(senders: &[TcpStream], effort: &Effort) -> Result<Measured, String> {
 
 const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
-/// CPU time of a send, the median over passes, so that a disturbed pass does not count.
+/// CPU time of a send: the median over all passes, so that a disturbed pass does not count.
 fn passes(
     senders: &[TcpStream],
     effort: &Effort,
@@ -124,7 +122,7 @@ fn passes(
 ) -> Result<f64, String> {
     let mut costs = Vec::new();
     let mut next = Instant::now();
-    // The first pass finds another size's buffers.
+    // The first pass finds buffers of a different size.
     for pass in 0..=effort.passes {
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
         next = Instant::now().max(next) + effort.interval;
@@ -133,7 +131,7 @@ fn passes(
             match write(socket) {
                 Ok(sent) if sent == wanted => {}
                 Ok(_) | Err(rustix::io::Errno::AGAIN) => {
-                    return Err("the reading side does not keep up: something else takes its core; try again".into());
+                    return Err("the reading thread does not keep up, because a different program uses its core; stop that program and try again".into());
                 }
                 Err(error) => return Err(format!("a send over loopback: {error}")),
             }
@@ -152,15 +150,15 @@ fn cpu() -> Duration {
     Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
 }
 
-/// Keeps this thread on one core, if there is such a one for us.
+/// Pins this thread to one core, if that core may be used.
 fn pin(core: usize) {
     let mut set = rustix::thread::CpuSet::new();
     set.set(core);
-    // With one core, or in a container that has others, there is nothing to keep apart.
+    // With a single core, or a core that this container may not use, the threads cannot be separated.
     let _ = rustix::thread::sched_setaffinity(None, &set);
 }
 
-/// Pairs of sockets, the server's side with the server's options.
+/// Pairs of connected sockets; the server's side has the server's options.
 fn connect(sockets: usize) -> io::Result<Vec<(TcpStream, TcpStream)>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
@@ -177,7 +175,7 @@ fn connect(sockets: usize) -> io::Result<Vec<(TcpStream, TcpStream)>> {
     (0..sockets).map(pair).collect()
 }
 
-/// The reading side: throws away what comes.
+/// The reading side, which discards all bytes.
 struct ReaderThread {
     poll: Poll,
     sockets: Vec<mio::net::TcpStream>,
@@ -212,7 +210,7 @@ impl ReaderThread {
     }
 }
 
-/// Kernel objects of the whole machine: sockets are among them.
+/// Memory of all kernel objects of the machine, including sockets.
 fn slab_bytes() -> Option<f64> {
     meminfo_bytes("Slab:")
 }

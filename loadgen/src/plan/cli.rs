@@ -1,4 +1,4 @@
-//! `loadgen plan`: flags into a show and a machine, with every mistake named.
+//! `loadgen plan`: makes a show and a machine of the flags, and an error of each mistake.
 //!
 //! Does not know: formulas.
 
@@ -8,68 +8,68 @@ use crate::args::{WireArg, parse_range, parse_share};
 use clap::{Args, ValueEnum};
 use volley::protocol::encode::Encoding;
 
-/// Plans a show: what it will need in network, CPU, memory, descriptors and nodes, with the formulas. The machine is a
-/// named one (--machine), this one (--calibrate: 6 seconds of both its cores), or given by its cost of a send (--send-us).
-/// Exit codes: 0 planned · 1 the machine could not be measured · 64 usage.
+/// Plans a show: calculates the network, CPU, memory, descriptors and nodes that it needs, and shows the formulas. The
+/// machine is a preset (--machine), this one (--calibrate: 6 seconds of two cores), or given by its cost of a send
+/// (--send-us). Exit codes: 0 planned · 1 the machine could not be measured · 64 usage.
 #[derive(Clone, Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct PlanArgs {
-    /// Viewers in all
+    /// Total number of viewers
     #[arg(long)]
     pub viewers: f64,
     /// Rooms; viewers, comments and likes are spread evenly over them
     #[arg(long, default_value_t = 1.0)]
     pub rooms: f64,
-    /// Comments a second in all
+    /// Comments per second over all rooms
     #[arg(long, default_value_t = 50.0)]
     pub comments: f64,
-    /// Messages with likes a second in all (loadgen puts one like into each, up to 1,000 messages/s)
+    /// Messages with likes per second over all rooms (loadgen puts one like into each, up to 1,000 messages/s)
     #[arg(long, default_value_t = 500.0)]
     pub likes: f64,
-    /// The rooms' tick
+    /// The rooms' tick in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100.0)]
     pub tick_ms: f64,
-    /// Characters of a comment, of three bytes each: fewest..most
+    /// Length of a comment in characters of three bytes each, FEWEST..MOST
     #[arg(long, default_value = "12..30", value_parser = parse_range)]
     pub text_chars: (usize, usize),
-    /// How messages are written; every viewer is on the rendition `viewer`
+    /// The encoding of messages; every viewer is on the rendition `viewer`
     #[arg(long, value_enum, default_value_t = WireArg::Json)]
     pub encoding: WireArg,
-    /// Bytes on the wire ÷ bytes of messages, if connections are compressed: measure it with your texts
+    /// Bytes on the wire ÷ bytes of messages, for compressed connections; measure it with your texts
     #[arg(long, default_value_t = 1.0)]
     pub compression_ratio: f64,
-    /// Share of the viewers that may stop reading at one time, for the kernel's memory
+    /// Share of the viewers that may stop reading at the same time, for the kernel's memory
     #[arg(long, default_value = "10%", value_parser = parse_share)]
     pub stalled: f64,
-    /// How long the show has been on, for memory that grows with it
+    /// Seconds since the show began, for memory that grows with its length
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600.0)]
     pub after: f64,
-    /// Where the rooms' logs are
+    /// Where the rooms' logs are stored
     #[arg(long, value_enum, default_value_t = LogArg::Disk)]
     pub data: LogArg,
 
-    /// A machine that was measured: vm, vm-busy
+    /// A preset with the figures of a measured machine: vm, vm-busy
     #[arg(long, value_name = "NAME", default_value = "vm", conflicts_with_all = ["calibrate", "send_us"])]
     pub machine: String,
-    /// Measure this machine; nothing else should run meanwhile
+    /// Measure this machine; no other program should run meanwhile
     #[arg(long, conflicts_with = "send_us")]
     pub calibrate: bool,
-    /// CPU µs of one send, for all sizes or by size: 4.4, or 512:4.4,4096:4.6 (as --calibrate prints it)
+    /// CPU time of one send in µs, for all sizes or by size: 4.4, or 512:4.4,4096:4.6 (as --calibrate prints it)
     #[arg(long, value_name = "µs|BYTES:µs,…", value_parser = clap::value_parser!(Curve))]
     pub send_us: Option<Curve>,
-    /// Cores of a node [default: the machine's; with --send-us 1]
+    /// Cores of a node [default: those of the machine; with --send-us 1]
     #[arg(long)]
     pub cores: Option<f64>,
-    /// Memory of a node [default: with --calibrate this one's; else no bound]
+    /// Memory of a node in GiB [default: with --calibrate that of this machine; otherwise unlimited]
     #[arg(long, value_name = "GIB")]
     pub memory_gib: Option<f64>,
-    /// Network of a node [default: no bound]
+    /// Network of a node in Gbit/s [default: unlimited]
     #[arg(long, value_name = "GBIT/S")]
     pub nic_gbit: Option<f64>,
-    /// Descriptors that a process may open [default: with --calibrate this one's limit; else 1048576]
+    /// Descriptors that a process may open [default: with --calibrate the limit of this machine; otherwise 1048576]
     #[arg(long)]
     pub descriptors: Option<f64>,
-    /// Share of cores, network and memory that may be in use: the rest is for peaks, and for joins when a node fails
+    /// Share of cores, network and memory that may be used; the rest is for peaks, and for joins after a node fails
     #[arg(long, default_value = "70%", value_parser = parse_share)]
     pub busy: f64,
     /// Print JSON instead of the table
@@ -80,34 +80,34 @@ pub struct PlanArgs {
 /// `--data`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogArg {
-    /// SQLite.
+    /// On disk, in SQLite
     Disk,
-    /// Gone with the process.
+    /// In memory, lost when the process ends
     Memory,
 }
 
-/// Where the machine's figures come from.
+/// The source of the machine's figures.
 #[derive(Clone, Debug, PartialEq)]
 pub enum From {
-    /// Known before.
+    /// Figures of a preset or from flags.
     Given(Machine),
     /// `--calibrate`.
     ThisMachine,
 }
 
-/// What flags say about a node, over what the machine says.
+/// A node's figures from flags, which override those of the machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Node {
     cores: Option<f64>,
     memory_bytes: Option<f64>,
     nic_bits_per_s: Option<f64>,
     descriptors: Option<f64>,
-    /// Share that may be in use.
+    /// Share of the resources that may be used.
     pub busy: f64,
 }
 
 impl Node {
-    /// `machine` with what the flags say.
+    /// `machine` with the figures from the flags.
     pub fn applied_to(&self, machine: Machine) -> Machine {
         Machine {
             cores: self.cores.unwrap_or(machine.cores),
@@ -120,10 +120,9 @@ impl Node {
 }
 
 impl PlanArgs {
-    /// The show and the node, every value in its range.
-    ///
+    /// The show and the node, after a check of every value's range.
     /// # Errors
-    /// A sentence with the flag, the value and what to give.
+    /// A sentence with the flag, the value and the allowed values.
     pub fn check(&self) -> Result<(Show, Node), String> {
         let whole = |flag: &str, value: f64, most: f64| match value {
             v if (1.0..=most).contains(&v) && v.fract() == 0.0 => Ok(v),
@@ -165,8 +164,7 @@ impl PlanArgs {
         Ok((show, node))
     }
 
-    /// The machine, or that it is to be measured.
-    ///
+    /// The machine, or the order to measure this one.
     /// # Errors
     /// A sentence: no such preset.
     pub fn machine(&self) -> Result<From, String> {

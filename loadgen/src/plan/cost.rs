@@ -1,7 +1,8 @@
-//! The price of a show's traffic on a machine. CPU is counted in sends: what else the server does for a frame, a comment
-//! or a message with likes was measured beside the sends of the same run, so that one figure of a machine prices all of it.
+//! The cost of a show's traffic on a machine. CPU is counted in sends: the server's other work for a frame, a comment
+//! or a message with likes was measured relative to the sends of the same run, so one figure of a machine determines
+//! all costs.
 //!
-//! Does not know: flags, words, how a machine was measured.
+//! Does not know: flags, the report, how a machine was measured.
 
 use super::machine::Machine;
 use super::show::{Show, Traffic, record_bytes};
@@ -10,21 +11,25 @@ use volley::config::capacity::{RESERVED_DESCRIPTORS, RESERVED_DESCRIPTORS_PER_SH
 
 /// The server's CPU per delivery beside a bare loop of sends: medians of `cargo bench --bench fanout`.
 pub const SHARD_FACTOR: f64 = 1.03;
-/// A comment in, in sends: wake-up, read, parse, mail, log, and its acknowledgement, which is a send itself. 26 µs where a
-/// send took 4.4 (100 viewers, 2,000 comments/s); less when the shard is awake anyway.
+/// Cost of an incoming comment in sends: wake-up, read, parse, mail, log, and its acknowledgement, which is a send
+/// itself. It was 26 µs where a send took 4.4 µs (100 viewers, 2,000 comments/s), and is less if the shard is awake
+/// anyway.
 pub const COMMENT_SENDS: f64 = 6.0;
-/// A message with likes in, in sends: nearly all of it is the wake-up. 30 µs there (100 viewers, 1,000 messages/s).
+/// Cost of an incoming message with likes in sends, nearly all of it the wake-up: 30 µs on the same machine (100
+/// viewers, 1,000 messages/s).
 pub const LIKES_SENDS: f64 = 6.0;
-/// A room's frame made and encoded, its shard woken, in sends: 22 µs there, of which a tick with 20 comments is 11 µs.
+/// Cost of making and encoding a room's frame and waking its shard, in sends: 22 µs on the same machine, 11 µs of it
+/// for a tick with 20 comments.
 pub const FRAME_SENDS: f64 = 5.0;
-/// Resident after the start: the program, its threads, SQLite's pages, empty tables.
+/// Resident memory after the start: the program, its threads, SQLite's pages, empty tables.
 pub const BASE_BYTES: f64 = 11.7 * MIB;
-/// Resident per viewer with 5,000 to 15,000 of them: the connection's state, the guest's identity, the allocator's rounding.
+/// Resident memory per viewer, with 5,000 to 15,000 viewers: the connection's state, the guest's identity, the
+/// allocator's rounding.
 pub const VIEWER_BYTES: f64 = 0.50 * KIB;
-/// A comment id that a room remembers, so that a retry is harmless: entries of two tables that double when they are
-/// full, so 165 to 235 bytes by a counting allocator.
+/// Memory of a comment id, which a room remembers so that a retry is harmless: entries in two tables that double when
+/// they are full, 165 to 235 bytes by a counting allocator.
 pub const ID_BYTES: f64 = 200.0;
-/// Bytes of kernel buffer for each byte in it: small buffers are rounded up, and each has a head.
+/// Bytes of kernel buffer per byte of content: small buffers are rounded up, and each has a header.
 const KERNEL_BUFFER_FACTOR: f64 = 2.0;
 
 /// 1,024.
@@ -32,15 +37,13 @@ pub const KIB: f64 = 1_024.0;
 /// 1,024².
 pub const MIB: f64 = KIB * KIB;
 
-/// Cores in use, by what for.
+/// Cores in use, by purpose.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cpu {
-    /// Frames to viewers.
     pub deliveries: f64,
-    /// Comments in, their acknowledgements out.
+    /// Incoming comments and their acknowledgements.
     pub comments: f64,
     pub likes: f64,
-    /// Rooms making frames.
     pub frames: f64,
 }
 
@@ -50,17 +53,13 @@ impl Cpu {
     }
 }
 
-/// Resident memory, by what for.
+/// Resident memory in bytes, by purpose.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Memory {
-    /// The program.
     pub base: f64,
     pub viewers: f64,
-    /// The rooms' last frames.
     pub rings: f64,
-    /// Logs in memory.
     pub logs: f64,
-    /// Ids that rooms remember.
     pub ids: f64,
 }
 
@@ -70,12 +69,12 @@ impl Memory {
     }
 }
 
-/// Kernel memory, by what for.
+/// Kernel memory in bytes, by purpose.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Kernel {
-    /// Sockets without anything in them.
+    /// Idle sockets.
     pub sockets: f64,
-    /// One frame on its way to everybody.
+    /// One frame in the send buffers of all viewers.
     pub frames: f64,
     /// Full send buffers of viewers that stopped reading.
     pub stalled: f64,
@@ -87,35 +86,29 @@ impl Kernel {
     }
 }
 
-/// How many nodes one resource asks for.
+/// The number of nodes that one resource requires.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bound {
     pub by: &'static str,
-    /// Not rounded.
     pub nodes: f64,
 }
 
-/// The plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
     /// µs of one send of a frame on the machine.
     pub send_us: f64,
-    /// Cores.
     pub cpu: Cpu,
-    /// Bytes.
     pub memory: Memory,
-    /// Bytes.
     pub kernel: Kernel,
-    /// Descriptors of all nodes.
     pub descriptors: f64,
-    /// What each resource asks for; the machine's unknown ones are left out.
+    /// The requirement of each resource; those that the machine does not limit are left out.
     pub bounds: Vec<Bound>,
-    /// The most of those, rounded up.
+    /// The greatest of these, rounded up.
     pub nodes: f64,
 }
 
 impl Forecast {
-    /// Prices `traffic`; `busy` is the share of cores and network that may be in use.
+    /// Calculates the cost of `traffic`; `busy` is the share of cores and network that may be used.
     pub fn new(show: &Show, traffic: &Traffic, machine: &Machine, busy: f64) -> Self {
         let config = Config::default();
         let send_us = machine.sends.at(traffic.send_bytes);
@@ -159,7 +152,7 @@ impl Forecast {
         Self { send_us, cpu, memory, kernel, descriptors, bounds, nodes }
     }
 
-    /// The resource that decides how many nodes there are.
+    /// The resource that determines the number of nodes.
     pub fn bound(&self) -> &Bound {
         self.bounds.iter().max_by(|a, b| a.nodes.total_cmp(&b.nodes)).expect("the CPU is always one")
     }

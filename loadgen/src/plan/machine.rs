@@ -1,22 +1,23 @@
-//! A machine as a plan needs it: what a send costs there, and how much of everything it has.
+//! A machine as a plan needs it: the cost of a send, and its resources.
 //!
 //! Does not know: shows, sockets.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// CPU time of a send by its bytes: straight lines between measured points.
+/// CPU time of a send by its size: straight lines between measured points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve(Vec<(f64, f64)>);
 
 impl Curve {
-    /// Of points (bytes, µs), fewest bytes first; `None` unless there is one and bytes rise.
+    /// A curve through points (bytes, µs) with rising bytes; `None` if there is no point or bytes do not rise.
     pub fn new(points: Vec<(f64, f64)>) -> Option<Self> {
         let rises = points.windows(2).all(|pair| pair[0].0 < pair[1].0);
         (rises && !points.is_empty()).then_some(Self(points))
     }
 
-    /// µs of a send of `bytes`: flat below the first point, by the last two points' slope above the last.
+    /// CPU time of a send of `bytes` in µs: constant below the first point, with the slope of the last two points above
+    /// the last.
     pub fn at(&self, bytes: f64) -> f64 {
         let (first, last) = (self.0[0], self.0[self.0.len() - 1]);
         if bytes <= first.0 || self.0.len() == 1 {
@@ -25,7 +26,7 @@ impl Curve {
         let upper = self.0.iter().position(|point| point.0 >= bytes).unwrap_or(self.0.len() - 1);
         let (from, to) = (self.0[upper - 1], self.0[upper]);
         let slope = (to.1 - from.1) / (to.0 - from.0);
-        // Noise may let the largest size look cheaper than the one before: that leads nowhere.
+        // Noise may make the largest size look cheaper than the one before; that slope is not used.
         if bytes > last.0 { last.1 + (bytes - last.0) * slope.max(0.0) } else { from.1 + (bytes - from.0) * slope }
     }
 }
@@ -59,7 +60,7 @@ impl FromStr for Curve {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
-    /// Its name, and where the figures come from.
+    /// The machine's name, and the source of its figures.
     pub says: String,
     /// CPU time of one send to one socket.
     pub sends: Curve,
@@ -68,24 +69,24 @@ pub struct Machine {
     /// Kernel memory of one idle TCP socket.
     pub socket_bytes: f64,
     pub cores: f64,
-    /// Memory; `None`: no bound.
+    /// `None`: no bound.
     pub memory_bytes: Option<f64>,
-    /// Network; `None`: no bound.
+    /// `None`: no bound.
     pub nic_bits_per_s: Option<f64>,
     /// Descriptors that a process may open.
     pub descriptors: f64,
 }
 
-/// Kernel memory of an idle TCP socket where nobody measured: the socket, its file, its entry in a poll and their
-/// caches' rounding. What `--calibrate` finds on Linux 6 is 2.5 to 4 KiB.
+/// Kernel memory of an idle TCP socket, if it was not measured: the socket, its file, its entry in a poll and the
+/// caches' rounding. `--calibrate` finds 2.5 to 4 KiB on Linux 6.
 pub const SOCKET_BYTES: f64 = 4_096.0;
 
-/// Linux' default of `fs.nr_open`: what a service's limit can be raised to without further ado.
+/// Linux' default of `fs.nr_open`, to which a service's limit can be raised without further settings.
 pub const DESCRIPTORS: f64 = 1_048_576.0;
 
-/// A machine that somebody measured.
+/// The figures of a measured machine.
 pub struct Preset {
-    /// For `--machine`.
+    /// The value of `--machine`.
     pub name: &'static str,
     pub says: &'static str,
     points: &'static [(f64, f64)],
@@ -93,8 +94,8 @@ pub struct Preset {
     cores: f64,
 }
 
-/// All of them. The points are bare sends of 512 bytes (`benches/fanout`), and what the real server took for a frame of 3.8 KB
-/// without what it adds to a send. `--calibrate` on another idle machine gives the row for that one.
+/// All presets. The points are bare sends of 512 bytes (`benches/fanout`), and the real server's time for a frame of
+/// 3.8 KB without its own share. `--calibrate` on a different idle machine prints such points for it.
 pub const PRESETS: &[Preset] = &[
     Preset {
         name: "vm",
@@ -114,20 +115,15 @@ pub const PRESETS: &[Preset] = &[
 
 impl Preset {
     /// The preset `name`.
-    ///
     /// # Errors
-    /// A sentence with the names that there are.
+    /// A sentence with the names of the presets.
     pub fn find(name: &str) -> Result<&'static Self, String> {
         PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| {
             let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-            format!(
-                "--machine {name}: nobody measured it; there are {}, or --calibrate, or --send-us",
-                names.join(", ")
-            )
+            format!("--machine {name}: there is no such preset; give {}, --calibrate or --send-us", names.join(", "))
         })
     }
 
-    /// As a machine.
     pub fn machine(&self) -> Machine {
         Machine {
             says: format!("{}: {}", self.name, self.says),

@@ -1,8 +1,8 @@
-//! `loadgen plan`: what a show will need, before it. A show (viewers, comments, likes, tick) and a machine (measured here in
-//! a few seconds, named, or given) become egress, cores, memory, descriptors and nodes, each with its formula.
+//! `loadgen plan`: calculates what a show will need. A show (viewers, comments, likes, tick) and a machine (measured in
+//! a few seconds, a preset, or given) determine egress, cores, memory, descriptors and nodes, each with its formula.
 //!
-//! Nothing about bytes is a guess: a sample frame goes through the server's encoder. Everything about time is counted
-//! in *sends*, which is what a machine is measured by. `benches/runs/forecast.sh` holds a plan against a real run.
+//! Bytes are measured: a sample frame is encoded by the server's encoder. Time is counted in *sends*, whose cost is
+//! measured per machine. `benches/runs/forecast.sh` compares a plan with a real run.
 
 mod calibrate;
 pub mod cli;
@@ -15,11 +15,9 @@ pub use cli::PlanArgs;
 
 use std::io::Write;
 
-/// The plan was printed.
 const EXIT_GOOD: u8 = 0;
-/// It could not be printed, or this machine not be measured.
+/// The plan could not be printed, or this machine could not be measured.
 const EXIT_WRONG: u8 = 1;
-/// A wrong command line.
 const EXIT_USAGE: u8 = 64;
 
 /// Plans, prints, and returns the exit code.
@@ -51,7 +49,7 @@ pub fn run(args: &PlanArgs) -> u8 {
 }
 
 fn say(code: u8, error: &str) -> u8 {
-    // A closed stderr leaves the exit code to say it.
+    // If stderr is closed, the exit code still reports the failure.
     let _ = writeln!(std::io::stderr(), "loadgen plan: {error}");
     code
 }

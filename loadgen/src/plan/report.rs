@@ -39,7 +39,7 @@ fn bits_per_s(bytes_per_s: f64) -> String {
     if bits >= 1e9 { format!("{:.2} Gbit/s", bits / 1e9) } else { format!("{:.1} Mbit/s", bits / 1e6) }
 }
 
-/// The table, and what must be known beside it.
+/// The table, and notes on it.
 pub fn table(show: &Show, t: &Traffic, machine: &Machine, f: &Forecast) -> String {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY);
@@ -148,7 +148,7 @@ fn notes(show: &Show, t: &Traffic, machine: &Machine, f: &Forecast) -> String {
         ));
     }
     if machine.nic_bits_per_s.is_none() {
-        note("the network was not a bound: give --nic-gbit".into());
+        note("the network was not considered: give --nic-gbit".into());
     }
     if f.nodes > 1.0 {
         note(format!(
@@ -163,7 +163,6 @@ fn notes(show: &Show, t: &Traffic, machine: &Machine, f: &Forecast) -> String {
     out
 }
 
-/// Everything, for programs.
 pub fn json(show: &Show, t: &Traffic, machine: &Machine, f: &Forecast) -> Value {
     json!({
         "show": {

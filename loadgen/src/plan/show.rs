@@ -1,4 +1,4 @@
-//! The show, and the traffic that follows from it. Bytes are measured: a sample frame is encoded as the server does it.
+//! The show, and its traffic. Bytes are measured: a sample frame is encoded as the server does it.
 //!
 //! Does not know: machines, prices.
 
@@ -12,41 +12,38 @@ use volley::protocol::frame::{Frame, FrameEvent};
 use volley::protocol::ids::ClientId;
 use volley::protocol::message::{Ack, Outcome, ServerMessage};
 
-/// What is asked about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Show {
-    /// Viewers in all rooms.
     pub viewers: f64,
     /// Rooms; everything is spread evenly over them.
     pub rooms: f64,
-    /// Comments a second in all rooms.
+    /// Comments per second over all rooms.
     pub comments_per_s: f64,
-    /// Messages with likes a second in all rooms.
+    /// Messages with likes per second over all rooms.
     pub likes_per_s: f64,
-    /// A room's tick.
     pub tick_s: f64,
     /// Fewest and most characters of a comment, of three bytes each.
     pub chars: (usize, usize),
-    /// How all viewers have their messages written.
+    /// The encoding of all viewers' messages.
     pub encoding: Encoding,
     /// Bytes on the wire ÷ bytes of messages.
     pub compression_ratio: f64,
-    /// Share of the viewers that may stop reading at one time.
+    /// Share of the viewers that may stop reading at the same time.
     pub stalled_share: f64,
-    /// How long the show has been on, for what grows with it.
+    /// Seconds since the show began, for memory that grows with its length.
     pub seconds: f64,
     /// Whether the rooms' logs are in memory.
     pub is_log_in_memory: bool,
 }
 
-/// What the server sends for it.
+/// The server's traffic for a show.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Traffic {
-    /// Frames that a room makes in a second.
+    /// Frames that a room makes per second.
     pub frames_per_s: f64,
-    /// Comments in one of them.
+    /// Comments in one frame.
     pub comments_per_frame: f64,
-    /// Of those, the shown ones.
+    /// How many of these are shown.
     pub shown_per_frame: f64,
     /// Bytes of a frame without comments, WebSocket header included.
     pub frame_bytes: f64,
@@ -54,21 +51,20 @@ pub struct Traffic {
     pub comment_bytes: f64,
     /// Bytes of an acknowledgement.
     pub ack_bytes: f64,
-    /// Frames to viewers in a second.
+    /// Frames to viewers per second.
     pub deliveries_per_s: f64,
-    /// Bytes of one send: a frame, compressed if it is.
+    /// Bytes of one send of a frame, compressed if the show is.
     pub send_bytes: f64,
-    /// Bytes to all viewers in a second, as TCP carries them.
+    /// TCP payload bytes to all viewers per second.
     pub egress_bytes_per_s: f64,
-    /// The same with what TCP, IP and Ethernet add.
+    /// The same with the headers of TCP, IP and Ethernet.
     pub wire_bytes_per_s: f64,
 }
 
-/// Bytes of a full TCP segment with timestamps in Ethernet's usual 1,500…
+/// Payload of a full TCP segment with timestamps in Ethernet's usual 1,500 bytes.
 const SEGMENT_BYTES: f64 = 1_448.0;
-/// …and what surrounds each: TCP 32, IP 20, Ethernet 38 with preamble, checksum and the gap.
+/// Bytes around each segment: TCP 32, IP 20, Ethernet 38 with preamble, checksum and gap.
 const AROUND_SEGMENT_BYTES: f64 = 90.0;
-/// Comments in the sample.
 const SAMPLE: usize = 100;
 
 impl Traffic {
@@ -102,12 +98,12 @@ impl Traffic {
         }
     }
 
-    /// Comments that each room has had, up to `most` of them.
+    /// The comments that each room has had so far, at most `most`.
     pub fn comments_kept(show: &Show, most: usize) -> f64 {
         (show.comments_per_s / show.rooms * show.seconds).min(most as f64)
     }
 
-    /// Ids that each room remembers.
+    /// The number of ids that each room remembers.
     pub fn ids_kept(show: &Show) -> f64 {
         Self::comments_kept(show, 2 * IDS_MAX)
     }
@@ -118,7 +114,7 @@ fn comment_id(n: u64) -> ClientId {
     ClientId::new(&id.text()).expect("our ids are ids")
 }
 
-/// A comment as viewers send it: a guest's, with an id, of `length` characters.
+/// A guest's comment with an id and a text of `length` characters, as viewers send it.
 fn sample_comment(n: u64, length: usize) -> Comment {
     let user = Guests.guest(None).user;
     let text: String =
@@ -126,7 +122,7 @@ fn sample_comment(n: u64, length: usize) -> Comment {
     Comment { id: Some(comment_id(n)), ..Comment::new(user, text) }
 }
 
-/// A frame's bytes without comments, and what each comment adds.
+/// A frame's bytes without comments, and the bytes that each comment adds.
 fn sample_bytes(show: &Show) -> (f64, f64) {
     let (fewest, most) = show.chars;
     let events = (0..SAMPLE).map(|n| {
@@ -145,7 +141,7 @@ fn sample_bytes(show: &Show) -> (f64, f64) {
     (empty, (bytes(events.collect()) - empty) / SAMPLE as f64)
 }
 
-/// Bytes that a stored comment holds in memory: the record and its strings. The author's are the viewer's own.
+/// Memory of a stored comment in bytes: the record and its strings. The author's strings belong to the viewer.
 pub fn record_bytes(show: &Show) -> f64 {
     let (fewest, most) = show.chars;
     let text = (fewest + most) as f64 / 2.0 * 3.0;

@@ -1,5 +1,5 @@
-//! Workers and the lines between them and the conductor. One worker is a thread; several are processes
-//! of this same program, one core and one descriptor table each.
+//! Starts the workers, and connects them with the conductor by lines. A single worker is a thread; several workers are
+//! processes of this program, with a core and a descriptor table each.
 //!
 //! Does not know: what the commands and reports mean.
 
@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 /// The hidden argument that makes this program a worker.
 pub const WORKER_ARGUMENT: &str = "worker-process";
 
-/// All workers. Dropping it ends them: their command channels close.
+/// All workers. Dropping it closes their command channels, which ends them.
 pub struct Crew {
     reports: Receiver<(usize, Report)>,
     hands: Vec<Hand>,
@@ -28,7 +28,7 @@ impl Crew {
     /// Starts `workers` workers.
     ///
     /// # Errors
-    /// A sentence: this program cannot start itself again.
+    /// A sentence: this program cannot be started as a worker.
     pub fn start(workers: usize) -> Result<Self, String> {
         let (sender, reports) = mpsc::channel();
         let hands = if workers == 1 {
@@ -39,10 +39,10 @@ impl Crew {
         Ok(Self { reports, hands })
     }
 
-    /// Tells worker `n`.
+    /// Sends a command to worker `n`.
     ///
     /// # Errors
-    /// A sentence: the worker is gone.
+    /// A sentence: the worker has ended.
     pub fn tell(&mut self, n: usize, command: WorkerCommand) -> Result<(), String> {
         let gone = |_| format!("worker {n} is gone");
         match &mut self.hands[n] {
@@ -57,12 +57,12 @@ impl Crew {
         }
     }
 
-    /// What the workers say, with the worker's number.
+    /// The workers' reports, each with the worker's number.
     pub fn reports(&self) -> &Receiver<(usize, Report)> {
         &self.reports
     }
 
-    /// How many workers there are.
+    /// The number of workers.
     pub fn size(&self) -> usize {
         self.hands.len()
     }
@@ -77,7 +77,7 @@ impl Drop for Crew {
             }
         }
         for hand in &mut self.hands {
-            // A worker that has panicked has said so on stderr; there is nobody else to tell here.
+            // A worker that panics has reported that on stderr.
             match hand {
                 Hand::Thread { thread, .. } => drop(thread.take().map(JoinHandle::join)),
                 Hand::Process { child, reader, .. } => {
@@ -95,14 +95,14 @@ fn start_thread(reports: Sender<(usize, Report)>) -> Result<Hand, String> {
         .name("worker".into())
         .spawn(move || {
             let guard = SayWhenGone(reports);
-            // A conductor that has gone needs no report.
+            // A conductor that has ended needs no report.
             worker::run(&inbox, &mut |report| drop(guard.0.send((0, report))));
         })
         .map_err(|e| format!("cannot start a thread: {e}"))?;
     Ok(Hand::Thread { commands: Some(commands), thread: Some(thread) })
 }
 
-/// Tells the conductor when the only worker ends, however it ends. After `Done` it does not listen any more.
+/// Reports the end of the only worker to the conductor, even after a panic. After `Done` the conductor ignores it.
 struct SayWhenGone(Sender<(usize, Report)>);
 
 impl Drop for SayWhenGone {
@@ -112,7 +112,7 @@ impl Drop for SayWhenGone {
 }
 
 fn start_process(n: usize, reports: Sender<(usize, Report)>) -> Result<Hand, String> {
-    let program = std::env::current_exe().map_err(|e| format!("cannot find this program again: {e}"))?;
+    let program = std::env::current_exe().map_err(|e| format!("cannot find this program's file: {e}"))?;
     let mut child = std::process::Command::new(program)
         .arg(WORKER_ARGUMENT)
         .stdin(Stdio::piped())
@@ -127,21 +127,21 @@ fn start_process(n: usize, reports: Sender<(usize, Report)>) -> Result<Hand, Str
             let report =
                 serde_json::from_str(&line).unwrap_or_else(|e| Report::Failed(format!("unreadable report: {e}")));
             let is_done = matches!(report, Report::Done(_));
-            // Its end after its last report is no failure, while the conductor waits for the others.
+            // The end of a worker after its last report is no failure; the conductor may still wait for others.
             if reports.send((n, report)).is_err() || is_done {
                 return;
             }
         }
-        // A conductor that has gone needs no report.
+        // A conductor that has ended needs no report.
         let _ = reports.send((n, Report::Failed("the worker's process ended before its report".into())));
     });
     Ok(Hand::Process { commands, child, reader: Some(reader) })
 }
 
-/// The life of a worker process: commands on stdin, reports on stdout, until either closes.
+/// Runs a worker process: commands on stdin, reports on stdout, until either closes.
 pub fn worker_process() {
     let (sender, inbox) = mpsc::channel();
-    // Not joined: it may be blocked on a stdin that never closes. It ends with the process.
+    // The thread is not joined, because it may be blocked on a stdin that never closes. It ends with the process.
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             let Ok(line) = line else { return };
@@ -153,7 +153,7 @@ pub fn worker_process() {
     });
     let mut out = BufWriter::new(std::io::stdout());
     worker::run(&inbox, &mut |report| {
-        // A conductor that has gone closes stdin too, which ends the worker.
+        // A conductor that ends closes stdin too, which ends the worker.
         let _ = serde_json::to_writer(&mut out, &report).map_err(std::io::Error::from).and_then(|()| {
             out.write_all(b"\n")?;
             out.flush()

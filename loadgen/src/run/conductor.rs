@@ -1,4 +1,4 @@
-//! One run: starts the workers, times them, watches the server's process, joins what they found.
+//! One run: starts the workers, sets their times, watches the server's process, and joins the results.
 //!
 //! Does not know: flags, tables, exit codes.
 
@@ -17,61 +17,52 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 use volley::protocol::ids::Offset;
 
-/// Between the workers' readiness and the first send: every worker has the command by then.
+/// The time from the workers' readiness to the first send, in which every worker receives the command.
 const LEAD_NS: u64 = 200_000_000;
-/// Between two looks at the server's process.
+/// Between two samples of the server's process.
 const SAMPLE: Duration = Duration::from_millis(200);
-/// Longest silence of a worker (it reports twice a second) before it is given up.
+/// The longest silence of the workers, which report twice a second, before the run fails.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Everything that a run found.
+/// The results of a run.
 #[derive(Clone, Debug, Default)]
 pub struct RunFindings {
-    /// Counts of all workers.
     pub tally: Tally,
-    /// Latency of all comments.
     pub latency: Percentiles,
     /// From the intended send of a comment to its acknowledgement.
     pub ack_latency: Percentiles,
-    /// Of guaranteed events, from the intended post to the receipt.
+    /// Latencies of guaranteed events, from the intended post time to the receipt.
     pub post_latency: Percentiles,
-    /// What became of them.
     pub posted: Posted,
-    /// By room: how far every viewer was waited for.
+    /// By room: the offset that every viewer had to reach before the end.
     pub targets: Vec<Offset>,
-    /// Bytes of a frame as uncompressed JSON, as each viewer received it: in thousands.
+    /// Size of the received frames as uncompressed JSON, in thousands of bytes.
     pub frame_kb: Percentiles,
-    /// Before and in the stall, of viewers that read all the time.
+    /// Latency before and during the stall, of viewers that read all the time.
     pub stall_latency: Option<(Percentiles, Percentiles)>,
-    /// What was counted by group of rooms, in the scenario's order.
+    /// Results by group of rooms, in the scenario's order.
     pub groups: Vec<GroupFindings>,
-    /// What the ledger says.
     pub verdict: LedgerVerdict,
-    /// Each worker's load.
     pub own: Vec<OwnLoad>,
-    /// The server's process.
     pub server: Option<ServerUse>,
-    /// From the server's metrics: how much each counter of interest grew over the measured window.
+    /// From the server's metrics: the growth of each counter of interest in the measured window.
     pub metrics: Option<BTreeMap<String, f64>>,
-    /// How long the connecting took.
+    /// How long it took to connect all viewers.
     pub connect_s: f64,
-    /// The measured window.
     pub measured_s: f64,
-    /// Everything else that a reader of the report must know.
+    /// Further notes for the report.
     pub notes: Vec<String>,
 }
 
-/// What a run found in one group of rooms.
+/// The results of one group of rooms.
 #[derive(Clone, Debug, Default)]
 pub struct GroupFindings {
     /// Frames received in the measured window.
     pub frames_measured: u64,
     pub comments_sent: u64,
-    /// Latency of its comments.
     pub latency: Percentiles,
-    /// To their acknowledgements.
     pub ack_latency: Percentiles,
-    /// Of each viewer that spoke: comments that were acknowledged, and those of them that were shown.
+    /// For each viewer that sent comments: the number acknowledged, and how many of those were shown.
     pub speakers: Vec<(u64, u64)>,
 }
 
@@ -82,41 +73,39 @@ pub struct ServerUse {
     pub cpu_us: u64,
     /// CPU time while the viewers connected.
     pub connect_cpu_us: u64,
-    /// Resident before the first viewer.
+    /// Resident memory before the first viewer.
     pub rss_before_bytes: u64,
-    /// Resident with all viewers in, before the first comment.
+    /// Resident memory with all viewers, before the first comment.
     pub rss_idle_bytes: u64,
-    /// Highest in the measured window.
+    /// Highest resident memory in the measured window.
     pub rss_max_bytes: u64,
-    /// When the stall began, and the highest in it.
+    /// Resident memory when the stall began, and the highest during it.
     pub rss_stall_bytes: Option<(u64, u64)>,
 }
 
-/// What a run tells while it runs.
+/// The state of a run, for the progress line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Glance {
-    /// Sum of the workers' reports (the p99 is the worst worker's).
+    /// Sum of the workers' reports; the p99 is the highest of all workers.
     pub progress: Progress,
-    /// Viewers wanted.
     pub viewers: usize,
     /// Frames in the last second.
     pub frames_per_s: f64,
     /// Comments in the last second.
     pub comments_per_s: f64,
-    /// Phase, in a word.
     pub phase: &'static str,
 }
 
-/// Checks that somebody listens.
+/// Checks that the server accepts connections.
 ///
 /// # Errors
-/// A sentence that says what, where, and what to do.
+/// A sentence with the problem, the address and the remedy.
 pub fn knock(scenario: &Scenario) -> Result<(), String> {
     let at = scenario.server;
     match TcpStream::connect_timeout(&at, Duration::from_secs(5)) {
         Ok(_) => Ok(()),
         Err(error) => Err(format!(
-            "cannot connect to {at}: {error}. Is the server running? Start it with `cargo run --release`, or name another with --url."
+            "cannot connect to {at}: {error}. Start the server with `cargo run --release`, or give a different address with --url."
         )),
     }
 }
@@ -124,7 +113,7 @@ pub fn knock(scenario: &Scenario) -> Result<(), String> {
 /// Runs `scenario` and calls `watch` about twice a second.
 ///
 /// # Errors
-/// A sentence: a worker failed, or the server's process cannot be read.
+/// A sentence: a worker failed, or the server's process cannot be examined.
 pub fn run(scenario: &Scenario, watch: &mut dyn FnMut(Glance)) -> Result<RunFindings, String> {
     let run_tag = u16::try_from((now_ns() / 1_000) & 0xffff).unwrap_or(0).max(1);
     let mut conductor = Conductor {
@@ -140,7 +129,7 @@ pub fn run(scenario: &Scenario, watch: &mut dyn FnMut(Glance)) -> Result<RunFind
     conductor.run(run_tag)
 }
 
-/// What the samples of the server's process add up to.
+/// A summary of the samples of the server's process.
 #[derive(Default)]
 struct Samples {
     taken: Vec<(u64, ProcessUse)>,
@@ -188,7 +177,7 @@ impl Conductor<'_> {
         self.glance.phase = if times.measure_ns > times.start_ns { "warming up" } else { "measuring" };
         let mut newest = vec![0; self.scenario.rooms.len()];
         let mut sent = 0;
-        // Window by window, so that the server's counters are read at the window's ends.
+        // The windows are waited for one after the other, so that the server's counters are read at their ends.
         self.pass_until(times.measure_ns, &mut newest, &mut sent)?;
         self.glance.phase = "measuring";
         let start = self.sample()?;
@@ -245,7 +234,7 @@ impl Conductor<'_> {
         Times { start_ns, measure_ns, end_ns, stall_ns }
     }
 
-    /// Listens until `open` reports satisfied `is_it`, or the clock is at `until_ns`.
+    /// Receives reports until `open` of them satisfy `is_it`, or until `until_ns`.
     fn each(&mut self, until_ns: u64, mut open: usize, mut is_it: impl FnMut(Report) -> bool) -> Result<(), String> {
         let mut heard = Instant::now();
         let mut sampled = Instant::now();
@@ -260,10 +249,10 @@ impl Conductor<'_> {
                 }
                 Ok((_, report)) => open -= usize::from(is_it(report)),
                 Err(RecvTimeoutError::Timeout) if heard.elapsed() > SILENCE => {
-                    return Err(format!("no worker has said anything for {} s", SILENCE.as_secs()));
+                    return Err(format!("no worker has reported for {} s", SILENCE.as_secs()));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err("all workers are gone".into()),
+                Err(RecvTimeoutError::Disconnected) => return Err("all workers have ended".into()),
             }
             if sampled.elapsed() >= SAMPLE {
                 sampled = Instant::now();
@@ -273,10 +262,10 @@ impl Conductor<'_> {
         Ok(())
     }
 
-    /// Listens until `until_ns`, or until every worker has sent everything; counts those that have.
+    /// Receives reports until `until_ns`, or until every worker has sent everything. Counts the workers that have.
     fn pass_until(&mut self, until_ns: u64, newest: &mut [Offset], sent: &mut usize) -> Result<(), String> {
         let open = self.crew.size() - *sent;
-        // A window's end is waited for even when everything is sent.
+        // The end of a window is waited for even if everything is sent.
         let open = if until_ns == u64::MAX { open } else { usize::MAX };
         self.each(until_ns, open, |report| {
             let Report::Sent { newest: more } = report else { return false };

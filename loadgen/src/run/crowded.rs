@@ -1,7 +1,7 @@
-//! What a run in a crowded room came to: how much was shown, merged and shed, how fairly, how big frames were, how long the server's
-//! ticks and its guaranteed lane took. For the table and for programs.
+//! Figures of a run in a crowded room, for the table and as JSON: how much was shown, merged and shed, how fairly, how
+//! large frames were, how long the server's ticks and its guaranteed lane took.
 //!
-//! Does not know: how any of it was found.
+//! Does not know: how the figures were gathered.
 
 use crate::run::conductor::RunFindings;
 use crate::run::scenario::Scenario;
@@ -10,16 +10,16 @@ use crate::wire::admin::{Scrape, quantile_bound};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The server's histogram of what a room's tick takes, and of a whole connection's beginning.
+/// The server's histogram of the duration of a room's tick.
 const TICK: &str = "volley_tick_seconds";
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Crowded {
-    /// Comments acknowledged a second, and what viewers were shown of them, by outcome.
+    /// Comments acknowledged per second, by outcome.
     pub comments_per_s: BTreeMap<String, f64>,
-    /// Bytes of a frame as uncompressed JSON, as each viewer received it.
+    /// Sizes of the received frames as uncompressed JSON.
     pub frame_kb: Sizes,
-    /// Who spoke, and how evenly what was sent and what was shown is spread over them.
+    /// How evenly sent and shown comments are spread over their senders.
     pub fairness: Option<Fairness>,
     /// The server's ticks in the measured window, if its metrics were read.
     pub ticks: Option<Ticks>,
@@ -27,68 +27,63 @@ pub struct Crowded {
     pub posts: Option<PostFigures>,
     /// Changes of viewers' renditions, by the new one and the reason.
     pub renditions: BTreeMap<String, u64>,
-    /// Welcomes by what their snapshots held.
+    /// Welcomes by the content of their snapshots.
     pub welcomes: BTreeMap<String, u64>,
 }
 
 /// Thousands of bytes.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Sizes {
-    /// Half are smaller.
     pub p50: f64,
-    /// 99 of 100 are.
+    /// 99 of 100 are smaller.
     pub p99: f64,
-    /// The biggest.
     pub max: f64,
 }
 
-/// How evenly a room's attention is spread. The Gini coefficient is 0 if everybody has the same, and near 1 if one has all.
+/// How evenly a room's attention is spread over its senders. The Gini coefficient is 0 if all have the same, and near 1
+/// if one has everything.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Fairness {
-    /// Viewers that spoke.
     pub speakers: usize,
-    /// Of the comments that each sent.
+    /// Gini coefficient of the comments that each sent.
     pub gini_sent: f64,
-    /// Of the comments that each was shown with.
+    /// Gini coefficient of the comments of each that were shown.
     pub gini_shown: f64,
-    /// The busiest sender's share of what was sent…
+    /// The busiest sender's share of the sent comments.
     pub most_sent_share: f64,
-    /// …and of what was shown.
+    /// The same sender's share of the shown comments.
     pub most_shown_share: f64,
 }
 
-/// What a room's tick takes: apply, merge, choose, encode.
+/// The duration of a room's tick: apply, merge, choose, encode.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Ticks {
-    /// How many were measured.
     pub count: f64,
-    /// On average.
     pub mean_ms: f64,
-    /// At least 99 of 100 are within this bound of the histogram.
+    /// The histogram's bound below which at least 99 of 100 ticks are.
     pub p99_bound_ms: f64,
-    /// All are within this one.
+    /// The histogram's bound below which all ticks are.
     pub max_bound_ms: f64,
 }
 
-/// The guaranteed lane.
 #[derive(Clone, Debug, Serialize)]
 pub struct PostFigures {
-    /// Posts that the server took.
+    /// Posts that the server accepted.
     pub stored: u64,
     /// Posts that failed, by cause.
     pub failed: BTreeMap<String, u64>,
-    /// Sights that were due, of all viewers.
+    /// How many times viewers should have received a post, over all viewers.
     pub expected: u64,
-    /// Of them, those that did not come.
+    /// How many of these did not arrive.
     pub missing: u64,
     /// From the intended post to the viewers.
     pub latency: Percentiles,
-    /// The most that the generator itself was late with one, which is in the latency.
+    /// The generator's greatest lateness with a post, which the latency includes.
     pub late_ms: f64,
 }
 
 impl Crowded {
-    /// What `f` shows.
+    /// The figures of the results `f`.
     pub fn of(scenario: &Scenario, f: &RunFindings) -> Self {
         let seconds = (scenario.warmup_s + scenario.measured_s).max(f64::MIN_POSITIVE);
         let speakers: Vec<(u64, u64)> = f.groups.iter().flat_map(|group| &group.speakers).copied().collect();
@@ -111,7 +106,7 @@ impl Crowded {
         }
     }
 
-    /// Rows of the table: what a room showed of what was said only if it did not show all.
+    /// Rows of the table. The row of outcomes is there only if a room did not show all comments.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = Vec::new();
         let is_choosing = self.comments_per_s.keys().any(|outcome| outcome != "shown");

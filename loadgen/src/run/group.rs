@@ -1,6 +1,6 @@
-//! Rooms of one kind in a run: how many, with how many viewers, and what is said there.
+//! Rooms of one kind in a run: their number, their viewers, and what is sent there.
 //!
-//! A run may have several groups (a hot room beside a thousand quiet ones); each is counted by itself.
+//! A run may have several groups, such as a hot room beside a thousand quiet ones. Each is counted separately.
 //! Does not know: sockets, workers beyond their number, flags other than its own text.
 
 use crate::run::messages::{Comments, GroupPlan, RecordedComment};
@@ -10,39 +10,32 @@ use std::ops::Range;
 #[derive(Clone, Debug)]
 pub enum Script {
     /// Texts at a steady rate.
-    Rate {
-        /// Comments a second.
-        per_s: f64,
-        /// What they say.
-        wording: Wording,
-    },
+    Rate { per_s: f64, wording: Wording },
     Recording {
         /// Oldest first.
         lines: Vec<RecordedComment>,
-        /// How many times faster.
         speed: f64,
     },
 }
 
-/// Rooms of one kind.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// What the report calls it.
+    /// The name in the report.
     pub name: String,
     /// Its rooms, as indices into the scenario's.
     pub rooms: Range<usize>,
     /// Viewers of all its rooms, spread evenly.
     pub viewers: usize,
-    /// What is said in all its rooms, by one viewer after the other.
+    /// What its viewers send, in turns, over all its rooms.
     pub script: Script,
-    /// Likes a second in all its rooms.
+    /// Likes per second over all its rooms.
     pub likes_per_s: f64,
-    /// Share of the comments that one viewer says, 0–1. Only with one worker.
+    /// Share of the comments that one viewer sends, 0–1. Only with one worker.
     pub hog: f64,
 }
 
 impl Group {
-    /// What worker `worker` of `workers` does for it.
+    /// The share of worker `worker` of `workers`.
     pub fn share(&self, worker: usize, workers: usize) -> GroupPlan {
         let first = self.viewers * worker / workers;
         GroupPlan {
@@ -59,23 +52,22 @@ impl Group {
             },
             likes_per_s: self.likes_per_s,
             hog: self.hog,
-            // A like message a millisecond at most, unless its count would pass what the server takes.
+            // At most one message of likes per millisecond, unless its count would exceed the server's limit.
             likes_per_message: (self.likes_per_s / 1_000.0).ceil().clamp(1.0, 100.0) as u64,
         }
     }
 }
 
-/// `NAME=ROOMSxVIEWERS[,comments=N][,likes=N]`, as somebody wrote it.
+/// A parsed `NAME=ROOMSxVIEWERS[,comments=N][,likes=N]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupText {
-    /// What the report calls it; also in its rooms' names.
+    /// The name in the report, and a part of its rooms' names.
     pub name: String,
     pub rooms: usize,
-    /// Viewers of each room.
     pub viewers_each: usize,
-    /// Comments a second in all its rooms.
+    /// Comments per second over all its rooms.
     pub comments: f64,
-    /// Likes a second in all its rooms.
+    /// Likes per second over all its rooms.
     pub likes: f64,
 }
 
@@ -109,7 +101,7 @@ impl std::str::FromStr for GroupText {
 }
 
 impl GroupText {
-    /// The group, when `rooms_before` rooms stand before its own.
+    /// The group, if `rooms_before` rooms of other groups come before its own.
     pub fn group(&self, rooms_before: usize, wording: &Wording) -> Group {
         Group {
             name: self.name.clone(),

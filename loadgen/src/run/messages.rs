@@ -1,7 +1,7 @@
-//! What a worker is told and what it tells: the plan, the commands, the reports. One JSON line each
-//! when a worker is a process of its own.
+//! The messages between conductor and worker: plan, commands, reports. Each is one JSON line if the worker is a
+//! process.
 //!
-//! Does not know: how a scenario becomes plans, or who carries the lines.
+//! Does not know: how a scenario becomes plans, how the lines are transported.
 
 use crate::run::ledger::Evidence;
 use crate::run::wording::Wording;
@@ -12,35 +12,29 @@ use volley::protocol::encode::{Encoding, Rendition};
 use volley::protocol::event::Mode;
 use volley::protocol::ids::Offset;
 
-/// What one worker does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkerPlan {
-    /// Its number.
     pub worker: usize,
     pub workers: usize,
     /// Upper bits of all comment numbers of the run.
     pub run_tag: u16,
-    /// Where to connect.
     pub server: SocketAddr,
     /// The `Host` header.
     pub host: String,
     /// The rooms of all groups.
     pub rooms: Vec<String>,
-    /// Its share of each group; its viewers are theirs, one group after the other.
+    /// Its share of each group. Its viewers are those of the groups, in this order.
     pub groups: Vec<GroupPlan>,
-    /// Number of its first viewer, of all workers' viewers.
+    /// Number of its first viewer among all workers' viewers.
     pub viewer_first: usize,
-    /// How messages are written.
     pub encoding: Encoding,
-    /// Whether the server has to agree to compress them.
+    /// Whether the server must agree to compression.
     pub compression: bool,
-    /// What viewers ask for.
     pub rendition: Rendition,
-    /// New connections a second.
     pub connect_per_s: f64,
     /// Sockets per source address; 0: the kernel chooses the address.
     pub sockets_per_address: usize,
-    /// Share of the viewers that stops reading, 0–1.
+    /// Share of the viewers that stop reading, 0–1.
     pub stall_share: f64,
     /// `SO_RCVBUF` of those viewers, so that a stall reaches the server within seconds.
     pub stall_rcvbuf_bytes: usize,
@@ -52,14 +46,13 @@ pub struct GroupPlan {
     /// Index of the group's first room.
     pub room_first: usize,
     pub rooms: usize,
-    /// Number of the share's first viewer, of the group's viewers.
+    /// Number of the share's first viewer among the group's viewers.
     pub viewer_first: usize,
-    /// The share's viewers.
     pub viewers: usize,
     pub comments: Comments,
-    /// Share of the comments that the share's first viewer says, 0–1; the others say the rest by turns.
+    /// Share of the comments that the share's first viewer sends, 0–1; the others send the rest in turns.
     pub hog: f64,
-    /// Likes a second, of all workers.
+    /// Likes per second of all workers together.
     pub likes_per_s: f64,
     pub likes_per_message: u64,
 }
@@ -74,18 +67,13 @@ impl GroupPlan {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Comments {
-    /// Texts at a steady rate, of all workers.
-    Rate {
-        /// Comments a second.
-        per_s: f64,
-        /// What they say.
-        wording: Wording,
-    },
+    /// Texts at a steady rate, over all workers.
+    Rate { per_s: f64, wording: Wording },
     /// A recording: this worker's share of it.
     Recording {
         /// Oldest first.
         lines: Vec<RecordedComment>,
-        /// How many times faster than it was.
+        /// How many times faster it is replayed.
         speed: f64,
     },
 }
@@ -93,128 +81,115 @@ pub enum Comments {
 /// One comment of a recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordedComment {
-    /// Position in the show.
     pub at_ms: u64,
-    /// Movement.
     pub mode: Mode,
     /// 0xRRGGBB.
     pub color: u32,
-    /// Font size.
     pub size: u8,
-    /// What was said, as recorded.
+    /// The recorded text.
     pub text: String,
 }
 
-/// What the conductor says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerCommand {
     /// Connect, according to the plan. The first command.
     Connect(Box<WorkerPlan>),
-    /// Send, from `start_ns` to `end_ns`; what counts begins at `measure_ns`.
+    /// Send from `start_ns` to `end_ns`; measure from `measure_ns`.
     Begin(Times),
     /// Wait until every viewer of room `i` is at `targets[i]`, then close and report.
     Drain {
-        /// Newest offset of each room that any worker knows of.
+        /// Newest offset of each room that any worker knows.
         targets: Vec<Offset>,
     },
 }
 
-/// When things happen, in nanoseconds of [`crate::clock::now_ns`].
+/// The times of a run, in nanoseconds of [`crate::clock::now_ns`].
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Times {
-    /// Sending begins.
     pub start_ns: u64,
-    /// Measuring begins.
     pub measure_ns: u64,
-    /// Both end.
     pub end_ns: u64,
     /// The stall, if there is one.
     pub stall_ns: Option<(u64, u64)>,
 }
 
-/// What a worker says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
-    /// How it goes, twice a second.
+    /// The state of the run, twice a second.
     Progress(Progress),
-    /// Every viewer is in or has failed.
-    Ready { live: usize },
-    /// Everything is sent and answered (or was waited for long enough).
+    /// Every viewer has joined or failed.
+    Ready {
+        live: usize,
+    },
+    /// Everything is sent, and answered or no longer waited for.
     Sent {
         /// Newest offset of each room.
         newest: Vec<Offset>,
     },
-    /// The end.
     Done(Box<WorkerResult>),
-    /// The worker cannot go on.
+    /// The worker failed, and why.
     Failed(String),
 }
 
-/// How it goes.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Progress {
-    /// Viewers that are in.
     pub live: usize,
-    /// Viewers that failed or were lost.
+    /// Viewers that failed to join or were lost.
     pub failed: u64,
     pub frames: u64,
     pub comments: u64,
-    /// Latency so far.
     pub p99_us: u64,
 }
 
 /// Counts of one worker, or of all of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Viewers that were ever in.
+    /// Viewers that joined.
     pub connected: u64,
-    /// Viewers that never got in, by cause.
+    /// Viewers that did not join, by cause.
     pub failed: BTreeMap<String, u64>,
-    /// Viewers that were in and did not stay, by cause.
+    /// Viewers that joined and were lost, by cause.
     pub lost: BTreeMap<String, u64>,
-    /// The same for viewers that stopped reading on purpose.
+    /// The same, of viewers that stopped reading on purpose.
     pub lost_stalled: BTreeMap<String, u64>,
     /// Viewers that stop reading in the stall.
     pub stalled: u64,
-    /// Frames received.
     pub frames: u64,
-    /// Of them, before everybody was in.
+    /// Frames received before all viewers had joined.
     pub frames_connecting: u64,
-    /// Of them, in the measured window.
+    /// Frames received in the measured window.
     pub frames_measured: u64,
     /// Bytes received in the measured window.
     pub bytes_measured: u64,
-    /// Bytes of the measured frames on the wire, WebSocket headers included…
+    /// Bytes of the measured frames on the wire, with WebSocket headers.
     pub frame_bytes: u64,
-    /// …and those that the same frames have as uncompressed JSON.
+    /// Bytes of the same frames as uncompressed JSON.
     pub frame_json_bytes: u64,
     /// Changes of a viewer's rendition, by the new one and the reason.
     pub renditions: BTreeMap<String, u64>,
-    /// Welcomes by what their snapshots held.
+    /// Welcomes by the content of their snapshots.
     pub welcomes: BTreeMap<String, u64>,
     /// Messages that could not be read, by cause.
     pub unreadable: BTreeMap<String, u64>,
     /// `bye` messages.
     pub byes: u64,
-    /// Pings answered.
     pub pings: u64,
     pub comments_sent: u64,
-    /// Comments acknowledged, by outcome.
     pub acked: BTreeMap<String, u64>,
     /// Comments refused, by code.
     pub refused: BTreeMap<String, u64>,
     /// Comments not sent, by cause.
     pub unsent: BTreeMap<String, u64>,
-    /// Answers that name no comment of this worker.
+    /// Answers to comments that this worker did not send.
     pub stray_answers: u64,
     pub likes_sent: u64,
     /// Likes refused, by code.
     pub likes_refused: BTreeMap<String, u64>,
-    /// Likes that left on connections which were lost later: nobody knows whether they counted.
+    /// Likes on connections that were lost later: it is unknown whether they counted.
     pub likes_unsure: u64,
-    /// Closing handshakes that the server answered.
+    /// Closing handshakes that the server completed.
     pub closed_clean: u64,
 }
 
@@ -227,7 +202,6 @@ pub fn bump(counts: &mut BTreeMap<String, u64>, cause: &str, n: u64) {
 }
 
 impl Tally {
-    /// Adds another worker's.
     pub fn add(&mut self, other: &Self) {
         self.connected += other.connected;
         self.stalled += other.stalled;
@@ -263,60 +237,57 @@ impl Tally {
     }
 }
 
-/// Values and their counts: a histogram as it travels, in microseconds or bytes.
+/// A histogram as pairs of value (microseconds or bytes) and count.
 pub type Counts = Vec<(u64, u64)>;
 
-/// Latencies from the intended send to the receipt, of viewers that read all the time.
+/// Latencies from the intended send time to the receipt, of viewers that read all the time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latencies {
-    /// Of all comments of the measured window.
+    /// Latencies of all comments of the measured window.
     pub all: Counts,
-    /// Of those before the stall…
+    /// Latencies of comments before the stall.
     pub before_stall: Counts,
-    /// …and those in it.
     pub in_stall: Counts,
-    /// From the intended send to the acknowledgement, of the measured window.
+    /// From the intended send time to the acknowledgement, in the measured window.
     pub acks: Counts,
-    /// Of guaranteed events, from the intended post to the receipt.
+    /// Latencies of guaranteed events, from the intended post time to the receipt.
     pub posts: Counts,
-    /// No latency: bytes of the frames as uncompressed JSON.
+    /// Not a latency, but the frames' bytes as uncompressed JSON.
     pub frame_bytes: Counts,
 }
 
 /// How busy a worker's thread was in the measured window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OwnLoad {
-    /// Length of the window.
     pub window_ns: u64,
     /// CPU time that it used.
     pub cpu_ns: u64,
-    /// Time that it was ready to run and waited for a core.
+    /// Time in which it was ready to run and waited for a core.
     pub waited_ns: u64,
-    /// Longest time between two looks at the sockets.
+    /// Longest time between two polls of the sockets.
     pub cycle_max_ns: u64,
-    /// Time in cycles so long (over 20 ms) that they show in latencies.
+    /// Total time of cycles over 20 ms, which are long enough to affect latencies.
     pub slow_cycles_ns: u64,
-    /// Latest that a send left after its time.
+    /// The greatest lateness of a send.
     pub send_late_max_ns: u64,
 }
 
-/// What a worker found in one group of rooms.
+/// A worker's results for one group of rooms.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GroupResult {
     /// Frames received in the measured window.
     pub frames_measured: u64,
     pub comments_sent: u64,
     pub latencies: Latencies,
-    /// Of each viewer that spoke: comments that were acknowledged, and those of them that were shown.
+    /// For each viewer that sent comments: the number acknowledged, and how many of those were shown.
     pub speakers: Vec<(u64, u64)>,
 }
 
-/// Everything that a worker found.
+/// A worker's results.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct WorkerResult {
-    /// Counts.
     pub tally: Tally,
-    /// What was counted by group.
+    /// The results by group.
     pub groups: Vec<GroupResult>,
     pub rooms: Vec<Evidence>,
     pub own: OwnLoad,

@@ -1,6 +1,7 @@
-//! One measured run. A [`scenario`] becomes plans for workers; a [`worker`] (a thread of this process, or a process of
-//! its own when one process's descriptors do not suffice) holds thousands of viewers in one readiness loop; the
-//! [`conductor`] starts, times and joins the workers, the [`ledger`] judges what they saw, the [`report`] says it.
+//! One measured run. A [`scenario`] is divided into plans for workers. A [`worker`] is a thread of this process, or a
+//! separate process if the descriptors of one do not suffice, and runs thousands of viewers in one readiness loop. The
+//! [`conductor`] starts the workers, sets their times and joins their results; the [`ledger`] judges what they saw; the
+//! [`report`] presents it.
 //!
 //! Does not know: flags, exit codes.
 

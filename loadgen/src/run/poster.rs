@@ -1,8 +1,8 @@
-//! The show's owner: posts gifts, announcements and product cards at a steady pace through the admin API, each with its
-//! sending time in it, so that viewers can say how long the guaranteed lane took.
+//! The show's owner: posts gifts, announcements and product cards at a steady rate through the admin API. Each post
+//! carries its send time, by which viewers measure the latency of the guaranteed lane.
 //!
-//! Open loop, as comments are: a post's time does not depend on the server's answers. Each has an idempotency key, and is sent
-//! again with it until it is answered.
+//! The schedule is an open loop, as that of comments: a post's time does not depend on the server's answers. Each post
+//! has an idempotency key and is repeated until it is answered.
 //!
 //! Does not know: viewers, the ledger.
 
@@ -20,27 +20,25 @@ use volley::protocol::frame::What;
 use volley::protocol::ids::Offset;
 use volley::protocol::kind::Kind;
 
-/// The worker whose numbers no worker has.
+/// A worker number that no worker has.
 const NUMBERED_AS: usize = 0xff;
-/// After a failure.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
-/// How often one post is tried.
+/// Attempts of one post.
 const TRIES_MAX: u32 = 20;
-/// Posts under way at one time, at most: an answer takes a tick and a commit, and the next post does not wait for it.
+/// The most posts in flight: an answer takes a tick and a commit, and the next post does not wait for it.
 const LANES_MAX: usize = 32;
-/// What an answer is reckoned to take, in seconds.
+/// The assumed time until an answer, in seconds.
 const ANSWER_S: f64 = 0.5;
 
-/// What became of the posts.
+/// The results of the posts.
 #[derive(Clone, Debug, Default)]
 pub struct Posted {
-    /// By room: where they are.
+    /// Offsets of the posts, by room.
     pub offsets: Vec<Vec<Offset>>,
-    /// Answered.
     pub stored: u64,
-    /// Not answered, or refused, by cause.
+    /// Posts that were refused or not answered, by cause.
     pub failed: BTreeMap<String, u64>,
-    /// How long after its time the latest one was sent: what the latency of posts holds of our own lateness, at most.
+    /// The greatest lateness of a post, which is the most that the generator adds to the latency of posts.
     pub late_ns: u64,
 }
 
@@ -56,23 +54,21 @@ impl Posted {
     }
 }
 
-/// A poster at work.
 #[derive(Debug)]
 pub struct Poster {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Posted>,
 }
 
-/// What it does.
 #[derive(Clone, Debug)]
 pub struct PosterPlan {
     /// The admin address, as `http://HOST:PORT`.
     pub admin: String,
-    /// The key that it demands.
+    /// The admin key, if the address requires one.
     pub key: Option<Secret>,
-    /// All rooms; one after the other is posted to.
+    /// All rooms, to which posts go in turns.
     pub rooms: Vec<String>,
-    /// Posts a second, in all rooms.
+    /// Posts per second over all rooms.
     pub per_s: f64,
     /// Upper bits of all numbers of the run.
     pub run_tag: u16,
@@ -82,7 +78,7 @@ impl Poster {
     /// Posts from `times.start_ns` to `times.end_ns`.
     ///
     /// # Errors
-    /// A sentence: the system gives no thread.
+    /// A sentence: the system cannot start a thread.
     pub fn start(plan: PosterPlan, times: Times) -> Result<Self, String> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -93,7 +89,7 @@ impl Poster {
         Ok(Self { stop, thread })
     }
 
-    /// Ends it, if it has not ended yet.
+    /// Stops posting, if it has not ended, and returns the results.
     pub fn end(self) -> Posted {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_default()
@@ -109,7 +105,7 @@ fn run(plan: &PosterPlan, times: Times, stopped: &AtomicBool) -> Posted {
         for lane in lanes {
             match lane.join() {
                 Ok(of_lane) => posted.add(of_lane),
-                Err(_) => bump(&mut posted.failed, "a thread of ours panicked", 1),
+                Err(_) => bump(&mut posted.failed, "a thread of loadgen panicked", 1),
             }
         }
     });
@@ -164,7 +160,7 @@ fn post_until_answered(plan: &PosterPlan, room: &str, id: CommentId, stopped: &A
     Err(cause)
 }
 
-/// The post with this number: a gift, an announcement, a product card, and so on.
+/// The event of this number: gifts, announcements and product cards in turns.
 fn event(id: CommentId) -> Value {
     let text = format!("loadgen {}", id.text());
     match id.number % 3 {
@@ -176,7 +172,7 @@ fn event(id: CommentId) -> Value {
     }
 }
 
-/// The number and time of a post that is ours, as a frame shows it.
+/// The id of a shown post, if this run posted it.
 pub fn sent(what: &What) -> Option<CommentId> {
     let text = match what {
         What::Kind(Kind::Gift(gift)) => &*gift.name,

@@ -1,24 +1,21 @@
-//! One line that says how it goes: a live line on a terminal, a plain one every 2 s elsewhere. On stderr.
+//! The progress line on stderr: a live line on a terminal, or a plain line every 2 s.
 //!
-//! Does not know: where the figures come from.
+//! Does not know: how the figures are gathered.
 
 use crate::run::conductor::Glance;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// Where the line goes.
 pub enum ProgressLine {
-    /// A terminal.
     Live(ProgressBar),
-    /// A file or a pipe; when the last line was written.
+    /// A file or a pipe, and the time of the last line.
     Plain(Option<Instant>),
-    /// Nowhere.
     Quiet,
 }
 
 impl ProgressLine {
-    /// Picks by what stderr is.
+    /// Chooses by the kind of stderr.
     pub fn new(is_quiet: bool) -> Self {
         if is_quiet {
             return Self::Quiet;
@@ -33,7 +30,6 @@ impl ProgressLine {
         Self::Live(bar)
     }
 
-    /// Shows how it goes.
     pub fn show(&mut self, glance: &Glance) {
         match self {
             Self::Quiet => {}
@@ -44,14 +40,14 @@ impl ProgressLine {
             Self::Plain(last) => {
                 if last.is_none_or(|at| at.elapsed() >= Duration::from_secs(2)) {
                     *last = Some(Instant::now());
-                    // A closed stderr is no reason to stop measuring.
+                    // A closed stderr does not stop the measurement.
                     let _ = writeln!(std::io::stderr(), "{}", text(glance));
                 }
             }
         }
     }
 
-    /// Takes the live line away.
+    /// Removes the live line.
     pub fn end(&self) {
         if let Self::Live(bar) = self {
             bar.finish_and_clear();

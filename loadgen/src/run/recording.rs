@@ -1,9 +1,9 @@
-//! Recordings of shows: Bilibili's XML, `<d p="time,mode,size,color,unixtime,pool,userhash,id">text</d>`.
+//! Reads recordings of shows in Bilibili's XML, `<d p="time,mode,size,color,unixtime,pool,userhash,id">text</d>`.
 //!
-//! Does not know: who replays them. A broken entry is never guessed at: it is reported with its line and its
-//! reason, and the caller decides whether the file is refused or the entry skipped. Entities are
-//! the five of XML and character references; a DOCTYPE's own are never expanded. A break that a text spells (`/n`) is
-//! a break, unless Volley wrote the file: see [`breaks`].
+//! A broken entry is never guessed: it is reported with its line and reason, and the caller decides whether to refuse
+//! the file or to skip the entry. Only the five entities of XML and character references are known; those of a DOCTYPE
+//! are never expanded. A text's `/n` is a line break unless Volley wrote the file (see [`breaks`]). Does not know: how
+//! recordings are replayed.
 
 mod breaks;
 mod entry;
@@ -17,16 +17,15 @@ use std::collections::BTreeMap;
 
 pub use entry::Reason;
 
-/// Largest file that is read: 1.5 million comments.
+/// The largest file that is read: about 1.5 million comments.
 pub const FILE_BYTES_MAX: usize = 256 << 20;
 
 /// What to do with a broken entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnBroken {
-    /// Refuse the file.
     #[default]
     Refuse,
-    /// Leave it out and count it.
+    /// Leave the entry out and count it.
     Skip,
 }
 
@@ -36,35 +35,34 @@ pub enum OnBroken {
 pub struct BrokenEntry {
     /// Line of the file, from 1.
     pub line: usize,
-    /// What is wrong there.
     pub reason: Reason,
 }
 
-/// A recording, ready to be said.
+/// A recording that is ready for a replay.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recording {
-    /// Comments of the modes that are replayed, by time.
+    /// Comments of the replayed modes, in order of time.
     pub lines: Vec<RecordedComment>,
-    /// Whole entries by mode number, also of the modes that are not replayed.
+    /// Whole entries by mode number, including modes that are not replayed.
     pub by_mode: BTreeMap<u8, u64>,
     /// Entries of modes that are not replayed (7: positioned, 8: scripts).
     pub skipped_modes: u64,
     /// Broken entries that were left out.
     pub broken: BTreeMap<Reason, u64>,
-    /// Texts without anything to see: the server will refuse them as `empty`.
+    /// Texts without a visible character, which the server will refuse as `empty`.
     pub empty: u64,
-    /// Texts over 512 characters or 2 KiB: the server will refuse them as `too_long`.
+    /// Texts over 512 characters or 2 KiB, which the server will refuse as `too_long`.
     pub too_long: u64,
-    /// Texts with a break that was spelled `/n`.
+    /// Texts with a line break written as `/n`.
     pub breaks: u64,
-    /// Font sizes outside of what the server takes, set to the nearest.
+    /// Font sizes outside the server's range, which were set to the nearest allowed one.
     pub sizes_clamped: u64,
 }
 
 /// Reads a recording.
 ///
 /// # Errors
-/// [`BrokenEntry`]: the first broken entry if they are refused; in any case a file that is no recording at all.
+/// [`BrokenEntry`]: the first broken entry if such entries are refused, or a file that is not a recording.
 pub fn parse(bytes: &[u8], on_broken: OnBroken) -> Result<Recording, BrokenEntry> {
     if bytes.len() > FILE_BYTES_MAX {
         return Err(BrokenEntry { line: 1, reason: Reason::FileTooBig });
@@ -113,31 +111,31 @@ struct ChatServer {
     is_open: bool,
 }
 
-/// An entry whose end has not come.
+/// An entry whose end has not been read.
 struct OpenEntry {
     line: usize,
     fields: Result<EntryFields, Reason>,
     text: String,
     /// The first thing wrong with its content.
     wrong: Option<Reason>,
-    /// Elements open inside of it.
+    /// Open elements inside the entry.
     inner: u32,
 }
 
 struct Parser<'a> {
     bytes: &'a [u8],
     on_broken: OnBroken,
-    /// A byte position and its line, to count from.
+    /// A byte position and its line, from which lines are counted.
     at_line: (usize, usize),
     out: Recording,
     root: Root,
-    /// The first of the file.
+    /// The first `chatserver` of the file.
     server: Option<ChatServer>,
     open: Option<OpenEntry>,
 }
 
 impl<'a> Parser<'a> {
-    /// Feeds the whole file; after a syntax error goes on at the next `<d`, if broken entries are skipped.
+    /// Parses the whole file. If broken entries are skipped, it continues after a syntax error at the next `<d`.
     fn run(&mut self) -> Result<(), BrokenEntry> {
         let mut base = 0;
         while base < self.bytes.len() {
@@ -155,11 +153,11 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Feeds events from byte `base` on. `Some(position)`: a syntax error; go on there.
+    /// Parses from byte `base`. Returns the position to continue at after a syntax error.
     fn run_from(&mut self, base: usize) -> Result<Option<usize>, BrokenEntry> {
         let mut reader = Reader::from_reader(&self.bytes[base..]);
         let config = reader.config_mut();
-        // Structure is checked here, where it can be named with its line.
+        // The structure is checked here, where an error can name the line.
         config.check_end_names = false;
         config.allow_unmatched_ends = true;
         config.allow_dangling_amp = true;
@@ -168,7 +166,7 @@ impl<'a> Parser<'a> {
             match reader.read_event() {
                 Ok(Event::Eof) => return Ok(None),
                 Ok(Event::Start(tag) | Event::Empty(tag)) if tag.contains(&b'<') => {
-                    // A quote or a tag that was not closed has swallowed the next tag.
+                    // An unclosed quote or tag has swallowed the next tag.
                     self.drop_open_as(at, Reason::Syntax)?;
                     return Ok(Some(self.next_entry(at + 1)));
                 }
@@ -225,7 +223,7 @@ impl<'a> Parser<'a> {
                 return Ok(());
             }
             (Root::Inside, _) => {
-                // chatserver, chatid and the like between the entries; inside of one it is markup.
+                // Elements such as chatserver and chatid between the entries; inside an entry they are markup.
                 if let Some(open) = &mut self.open {
                     open.spoil(Reason::Markup);
                     open.inner += 1;
@@ -288,7 +286,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Text or entities before or after the root, or an entity between entries.
+    /// Handles text or entities before or after the root, and entities between entries.
     fn outside(&mut self, at: usize) -> Result<(), BrokenEntry> {
         match self.root {
             Root::Before => Err(BrokenEntry { line: self.line(at), reason: Reason::NotARecording }),
@@ -297,7 +295,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A whole entry: counts it, and keeps it if its mode is replayed.
+    /// Counts a whole entry, and keeps it if its mode is replayed.
     fn finish(&mut self) -> Result<(), BrokenEntry> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let fields = match (open.fields, open.wrong) {
@@ -316,16 +314,16 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// The open entry, if there is one, is broken.
+    /// Ends the open entry, if there is one, as broken.
     fn end_open(&mut self, reason: Reason) -> Result<(), BrokenEntry> {
         match self.open.take() {
-            // What was found first says more than what followed from it.
+            // The first error is the cause, later ones may follow from it.
             Some(open) => self.broken(open.line, open.fields.err().or(open.wrong).unwrap_or(reason)),
             None => Ok(()),
         }
     }
 
-    /// A syntax error at `at`: one broken entry, the open one if there is one.
+    /// Counts a syntax error at `at` as one broken entry, which is the open one if there is one.
     fn drop_open_as(&mut self, at: usize, reason: Reason) -> Result<(), BrokenEntry> {
         match self.open.take() {
             Some(open) => {
@@ -359,7 +357,7 @@ impl<'a> Parser<'a> {
         line
     }
 
-    /// Where the next entry begins, from `at` on; the file's end if there is none.
+    /// The beginning of the next entry from `at` on, or the file's end.
     fn next_entry(&self, at: usize) -> usize {
         let is_entry = |w: &[u8]| w == b"<d " || w == b"</i" || w == b"<d>" || w == b"<d/";
         self.bytes[at..].windows(3).position(is_entry).map_or(self.bytes.len(), |i| at + i)

@@ -1,6 +1,6 @@
-//! What a run found, for people (a short table) and for programs (JSON), and whether it is good.
+//! The report of a run, as a short table for people and as JSON for programs, and whether the run is good.
 //!
-//! Does not know: how it was found.
+//! Does not know: how the results were gathered.
 
 use crate::run::conductor::{GroupFindings, RunFindings};
 use crate::run::crowded::Crowded;
@@ -13,30 +13,29 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// CPU share of a worker's thread above which the generator is what is full.
+/// CPU share of a worker's thread above which the generator is the bottleneck.
 const OWN_CPU_SHARE_MAX: f64 = 0.9;
-/// Share of the time in cycles over 20 ms above which they reach the p99: then 1 of 100 receipts waited for us.
+/// Share of the time in cycles over 20 ms above which they affect the p99: then 1 of 100 receipts waited for the
+/// generator.
 const OWN_SLOW_SHARE_MAX: f64 = 0.01;
 
 /// Columns of the table, on a terminal or not.
 const TABLE_WIDTH: u16 = 116;
 
-/// Whether the generator itself was what is full.
+/// Whether the generator itself was the bottleneck.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Generator {
-    /// The plain answer.
     pub was_the_bottleneck: bool,
-    /// Why, or why not.
     pub says: String,
-    /// CPU of a core that its busiest worker used.
+    /// Share of a core that its busiest worker used.
     pub cpu_share: f64,
-    /// Share of the time that a worker was ready to run but had no core.
+    /// Share of the time in which a worker was ready to run but had no core.
     pub waited_share: f64,
     /// Share of the time in cycles over 20 ms.
     pub slow_share: f64,
-    /// Longest time between two looks at the sockets.
+    /// Longest time between two polls of the sockets.
     pub cycle_max_ms: f64,
-    /// Latest that a send left after its time.
+    /// The greatest lateness of a send.
     pub send_late_max_ms: f64,
 }
 
@@ -69,14 +68,13 @@ impl Generator {
     }
 }
 
-/// A judged run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Exit 0 or 1.
+    /// True: exit code 0; false: 1.
     pub is_good: bool,
-    /// What is wrong, a line each.
+    /// The problems, one line each.
     pub wrong: Vec<String>,
-    /// What else must be known, a line each.
+    /// Further notes, one line each.
     pub notes: Vec<String>,
     generator: Generator,
 }
@@ -103,7 +101,6 @@ fn grouped(n: u64) -> String {
 }
 
 impl Outcome {
-    /// Judges what was found.
     pub fn judge(scenario: &Scenario, f: &RunFindings) -> Self {
         let mut wrong = Vec::new();
         let mut notes = f.notes.clone();
@@ -112,14 +109,14 @@ impl Outcome {
             wrong.push(format!("nobody connected: {}", causes(&t.failed)));
         } else if !t.failed.is_empty() {
             wrong.push(format!(
-                "{} of {} viewers did not get in: {}",
+                "{} of {} viewers did not join: {}",
                 sum(&t.failed),
                 scenario.viewers(),
                 causes(&t.failed)
             ));
         }
         if !t.lost.is_empty() {
-            wrong.push(format!("{} viewers were lost on the way: {}", sum(&t.lost), causes(&t.lost)));
+            wrong.push(format!("{} viewers were lost during the run: {}", sum(&t.lost), causes(&t.lost)));
         }
         for (what, n) in f.verdict.violations() {
             wrong.push(format!("{what}: {}", grouped(n)));
@@ -128,7 +125,7 @@ impl Outcome {
             wrong.push(format!("unreadable messages: {}", causes(&t.unreadable)));
         }
         if t.stray_answers > 0 {
-            wrong.push(format!("{} answers to comments that nobody sent", t.stray_answers));
+            wrong.push(format!("{} answers to comments that were not sent", t.stray_answers));
         }
         let lost_any = !t.lost.is_empty() || !t.lost_stalled.is_empty();
         if f.verdict.unsettled > 0 {
@@ -146,10 +143,13 @@ impl Outcome {
         if f.verdict.likes_gained < at_least && t.connected > 0 {
             wrong.push(format!("likes lost: {} of {}", grouped(at_least - f.verdict.likes_gained), grouped(counted)));
         } else if f.verdict.likes_gained > counted {
-            notes.push(format!("others liked too: {} likes more than ours", f.verdict.likes_gained - counted));
+            notes.push(format!(
+                "other clients liked too: {} likes more than this run sent",
+                f.verdict.likes_gained - counted
+            ));
         }
         if f.verdict.foreign > 0 {
-            notes.push(format!("others commented too: {} comments", f.verdict.foreign));
+            notes.push(format!("other clients commented too: {} comments", f.verdict.foreign));
         }
         let is_fast =
             |group: &Group| matches!(&group.script, Script::Rate { per_s, .. } if per_s / group.viewers as f64 > 2.0);
@@ -160,7 +160,7 @@ impl Outcome {
         Self { is_good, wrong, notes, generator: Generator::judge(&f.own) }
     }
 
-    /// The short table, and the lines below it.
+    /// The short table, and the notes below it.
     pub fn table(&self, scenario: &Scenario, recording: Option<&Recording>, f: &RunFindings) -> String {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_BORDERS_ONLY);
@@ -284,7 +284,6 @@ impl Outcome {
         out
     }
 
-    /// Everything, for programs.
     pub fn json(&self, scenario: &Scenario, recording: Option<&Recording>, f: &RunFindings) -> Value {
         json!({
             "good": self.is_good,
@@ -357,14 +356,14 @@ fn cpu_per_frame(f: &RunFindings) -> Option<f64> {
     (f.tally.frames_measured > 0).then(|| server.cpu_us as f64 / f.tally.frames_measured as f64)
 }
 
-/// Bytes that the server grew by in the stall, and that by the viewers that stalled.
+/// Growth of the server's memory during the stall in bytes, in total and per stalled viewer.
 fn stall_growth(f: &RunFindings) -> Option<(u64, f64)> {
     let (begin, most) = f.server?.rss_stall_bytes?;
     let grown = most.saturating_sub(begin);
     Some((grown, grown as f64 / f.tally.stalled.max(1) as f64))
 }
 
-/// The frames' bytes beside those of the same frames as uncompressed JSON.
+/// Ratio of the frames' bytes to those of the same frames as uncompressed JSON.
 fn frames_to_json(t: &Tally) -> f64 {
     t.frame_bytes as f64 / t.frame_json_bytes.max(1) as f64
 }

@@ -1,4 +1,4 @@
-//! What a run is: validated, with every default decided, and cut into plans for workers.
+//! A run: its validated parameters, with every default decided, and its division into plans for workers.
 //!
 //! Does not know: flags, sockets, reports.
 
@@ -9,7 +9,7 @@ use crate::secret::Secret;
 use std::net::SocketAddr;
 use volley::protocol::encode::{Encoding, Rendition};
 
-/// Sockets of one process. The project's machines allow 20,000 descriptors, and at 10 frames/s and
+/// The most sockets of one process. The project's machines allow 20,000 descriptors, and at 10 frames/s and
 /// 3 µs each, 9,000 viewers take a third of a core.
 pub const SOCKETS_PER_PROCESS_MAX: usize = 9_000;
 /// Descriptors that a worker needs besides its sockets.
@@ -17,41 +17,32 @@ pub const OTHER_DESCRIPTORS: usize = 64;
 /// Sockets per source address: below the server's default cap of 200.
 pub const SOCKETS_PER_ADDRESS: usize = 150;
 
-/// One run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub server: SocketAddr,
     /// The `Host` header.
     pub host: String,
-    /// Rooms of all groups.
     pub rooms: Vec<String>,
-    /// Which of them are of one kind, and what happens there. Never empty.
+    /// The groups of these rooms. Never empty.
     pub groups: Vec<Group>,
-    /// Before the measuring.
     pub warmup_s: f64,
-    /// Measured time.
     pub measured_s: f64,
-    /// How messages are written.
     pub encoding: Encoding,
-    /// Whether viewers ask for compressed messages.
+    /// Whether viewers request compressed messages.
     pub compression: bool,
-    /// How much of the room they ask for.
+    /// The rendition that viewers ask for.
     pub rendition: Rendition,
-    /// Guaranteed events a second, posted through the admin address.
+    /// Guaranteed events per second, posted through the admin address.
     pub posts_per_s: f64,
-    /// The key of the admin address, if it demands one.
+    /// The admin key, if the address requires one.
     pub admin_key: Option<Secret>,
-    /// Who stops reading, for how long.
+    /// Which viewers stop reading, and for how long.
     pub stall: Option<Stall>,
-    /// The server's process.
     pub pid: Option<u32>,
-    /// The server's admin address.
     pub admin: Option<String>,
-    /// Worker processes.
     pub processes: usize,
-    /// Source addresses; 0: the kernel's choice.
+    /// Source addresses; 0: the kernel chooses.
     pub addresses: usize,
-    /// New connections a second.
     pub connect_per_s: f64,
 }
 
@@ -60,13 +51,12 @@ pub struct Scenario {
 pub struct Stall {
     /// 0–1.
     pub share: f64,
-    /// For how long.
     pub seconds: f64,
     /// `SO_RCVBUF` of those viewers.
     pub rcvbuf_bytes: usize,
 }
 
-/// How many processes `viewers` need when each may open `descriptors` files.
+/// The number of processes that `viewers` need if each may open `descriptors` files.
 pub fn processes_for(viewers: usize, descriptors: usize) -> usize {
     viewers.div_ceil(descriptors.saturating_sub(OTHER_DESCRIPTORS).clamp(1, SOCKETS_PER_PROCESS_MAX)).max(1)
 }
@@ -103,7 +93,6 @@ impl Scenario {
             .collect()
     }
 
-    /// Viewers of all groups.
     pub fn viewers(&self) -> usize {
         self.groups.iter().map(|group| group.viewers).sum()
     }

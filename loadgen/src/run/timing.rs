@@ -1,4 +1,4 @@
-//! Latency histograms: recorded per receipt, carried as counts, read as percentiles.
+//! Latency histograms: recorded per receipt, sent as counts, read as percentiles.
 //!
 //! Does not know: sockets, rooms.
 
@@ -6,15 +6,14 @@ use crate::run::messages::{Counts, Latencies, Times};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Longest latency that is told apart: 2 minutes.
+/// The longest latency that is recorded exactly: 2 minutes.
 const LATENCY_US_MAX: u64 = 120_000_000;
 
-/// A histogram of microseconds: three digits, 1 µs to two minutes (longer ones count as that).
+/// A histogram of microseconds with three digits, from 1 µs to two minutes; longer latencies count as two minutes.
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are constants that fit")
 }
 
-/// A worker's histograms.
 #[derive(Debug)]
 pub struct Histograms {
     times: Times,
@@ -27,7 +26,6 @@ pub struct Histograms {
 }
 
 impl Histograms {
-    /// Empty.
     pub fn new() -> Self {
         Self {
             times: Times::default(),
@@ -40,12 +38,13 @@ impl Histograms {
         }
     }
 
-    /// The window and the stall.
+    /// Sets the measured window and the stall.
     pub fn set_times(&mut self, times: Times) {
         self.times = times;
     }
 
-    /// A comment that should have left at `sent_ns` was received at `now_ns`. It counts by its sending.
+    /// Records the receipt at `now_ns` of a comment that should have left at `sent_ns`. Its send time decides whether
+    /// it counts.
     pub fn record(&mut self, sent_ns: u64, now_ns: u64) {
         if sent_ns < self.times.measure_ns || sent_ns >= self.times.end_ns {
             return;
@@ -59,14 +58,14 @@ impl Histograms {
         }
     }
 
-    /// The comment that should have left at `sent_ns` was acknowledged at `now_ns`.
+    /// Records the acknowledgement at `now_ns` of a comment that should have left at `sent_ns`.
     pub fn record_ack(&mut self, sent_ns: u64, now_ns: u64) {
         if (self.times.measure_ns..self.times.end_ns).contains(&sent_ns) {
             self.acks.saturating_record(now_ns.saturating_sub(sent_ns) / 1_000);
         }
     }
 
-    /// The guaranteed event that should have been posted at `sent_ns` was received at `now_ns`.
+    /// Records the receipt at `now_ns` of a guaranteed event that should have been posted at `sent_ns`.
     pub fn record_post(&mut self, sent_ns: u64, now_ns: u64) {
         if (self.times.measure_ns..self.times.end_ns).contains(&sent_ns) {
             self.posts.saturating_record(now_ns.saturating_sub(sent_ns) / 1_000);
@@ -83,7 +82,6 @@ impl Histograms {
         self.all.value_at_quantile(0.99)
     }
 
-    /// As they travel.
     pub fn counts(&self) -> Latencies {
         let counts = |h: &Histogram<u64>| -> Counts {
             h.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
@@ -108,17 +106,14 @@ impl Default for Histograms {
 /// Percentiles of a latency, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Percentiles {
-    /// How many were measured.
     pub count: u64,
-    /// Half are faster.
     pub p50_ms: f64,
-    /// 9 of 10 are.
+    /// 9 of 10 are faster.
     pub p90_ms: f64,
-    /// 99 of 100 are.
+    /// 99 of 100 are faster.
     pub p99_ms: f64,
-    /// 999 of 1,000 are.
+    /// 999 of 1,000 are faster.
     pub p999_ms: f64,
-    /// The slowest.
     pub max_ms: f64,
 }
 

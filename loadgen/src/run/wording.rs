@@ -1,42 +1,43 @@
-//! What senders write: made-up texts, the texts of a recording, and near-duplicates, as a crowd writes when it says the same.
+//! The texts that senders write: made-up ones, those of a recording, and near-duplicates, as of a crowd that says the
+//! same thing.
 //!
-//! A near-duplicate is one of a few popular texts in another width or case, with repetitions, punctuation or an emoji behind it.
-//! How each of these is written is fixed by a seed, so every run says the same.
+//! A near-duplicate is one of a few popular texts in a different width or case, with repetitions, punctuation or an
+//! emoji at its end. A seed fixes the variations, so every run sends the same texts.
 //!
-//! Does not know: when it is said, by whom, what becomes of it.
+//! Does not know: when texts are sent, by which viewer.
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Common characters of Chinese live comments, so that texts have three bytes a character and vary.
+/// Common characters of Chinese live comments, so that texts vary and have three bytes per character.
 const CHARACTERS: &str = "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能对小多然于心学么之都好看起发当没成只如事把还用第样道想作种开美总从无情己面最女但现前些所同日手又行意动方期它头经长儿回位分爱老因很给名法间知世什两次使身者被高已亲其进此话常与活正感哈呜啊哦喜欢主播买下单链接抢到便宜好吃漂亮加油支持第一弹幕护体前方高能";
 
-/// What a crowd says all at once.
+/// Texts that a crowd sends at the same time.
 const POPULAR: &[&str] =
     &["还有吗", "多少钱", "主播好美", "哈哈", "上链接", "666", "OK", "gg wp", "已拍", "第一", "太可爱了", "what"];
 
 const PUNCTUATION: &[&str] = &["!", "！", "？", "~", "…", "。", "!!", "？！"];
 const EMOJI: &[&str] = &["😂", "❤️", "👍🏻", "🎉", "😭😭"];
 
-/// What texts are made of.
+/// The kinds of texts to write.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Wording {
     /// Fewest and most characters of made-up texts.
     pub chars: (usize, usize),
-    /// Texts that were recorded, said one after the other; none: made-up ones.
+    /// Recorded texts, used in order; if empty, made-up ones are used.
     pub recorded: Arc<[String]>,
     /// Share of the texts that are near-duplicates, 0–1.
     pub near_duplicates: f64,
 }
 
 impl Wording {
-    /// Made-up texts of `chars` characters, fewest and most.
+    /// Made-up texts of `chars` (fewest, most) characters.
     pub fn of(chars: (usize, usize)) -> Self {
         Self { chars, recorded: Arc::default(), near_duplicates: 0.0 }
     }
 }
 
-/// Writes one text after the other.
+/// Writes the texts of one sender.
 #[derive(Debug)]
 pub struct TextWriter {
     characters: Vec<char>,
@@ -45,12 +46,11 @@ pub struct TextWriter {
 }
 
 impl TextWriter {
-    /// `seed` tells writers apart.
+    /// Writers with different seeds write different texts.
     pub fn new(seed: u64) -> Self {
         Self { characters: CHARACTERS.chars().collect(), seed: 0x9e37_79b9_7f4a_7c15 ^ seed, recorded_next: seed }
     }
 
-    /// The next text.
     pub fn text(&mut self, wording: &Wording) -> String {
         if wording.near_duplicates > 0.0 && self.chance(wording.near_duplicates) {
             return self.near_duplicate();
@@ -73,7 +73,7 @@ impl TextWriter {
         text
     }
 
-    /// One of the popular texts, as somebody in a hurry types it.
+    /// A variation of one of the popular texts, as if typed in a hurry.
     pub fn near_duplicate(&mut self) -> String {
         let base = self.one_of(POPULAR);
         let mut text = match self.random() % 4 {
@@ -95,7 +95,6 @@ impl TextWriter {
         text
     }
 
-    /// True with this probability.
     pub fn chance(&mut self, share: f64) -> bool {
         const OF: u64 = 1 << 20;
         self.random() % OF < (share * OF as f64) as u64
@@ -114,7 +113,7 @@ impl TextWriter {
     }
 }
 
-/// The full-width form of an ASCII character; others stay.
+/// The full-width form of an ASCII character; others do not change.
 fn wide(c: char) -> char {
     match c {
         '!'..='~' => char::from_u32(c as u32 - 0x21 + 0xff01).unwrap_or(c),

@@ -25,36 +25,34 @@ use std::time::Duration;
 use volley::protocol::encode::{Encoding, Rendition};
 use volley::protocol::ids::Offset;
 
-/// Readiness events taken in one cycle: at 2–4 µs each a cycle stays under 2 ms, so sends leave in time.
+/// Readiness events handled in one cycle: at 2–4 µs each a cycle takes less than 2 ms, so sends leave in time.
 const EVENTS_PER_CYCLE: usize = 512;
-/// Handshakes under way at one time; below the usual listen backlog of 1,024.
+/// Concurrent handshakes; below the usual listen backlog of 1,024.
 const HANDSHAKES_MAX: usize = 500;
-/// From the first packet to the welcome.
+/// The longest time from the first packet to the welcome.
 const HANDSHAKE_NS_MAX: u64 = 15_000_000_000;
-/// How long the worker waits for answers after the last send…
+/// How long the worker waits for answers after the last send.
 const ANSWERS_NS_MAX: u64 = 5_000_000_000;
-/// …for viewers to reach the end of the log, and likes the total…
+/// How long it waits for viewers to reach the end of the log, and for the final total of likes.
 const DRAIN_NS_MAX: u64 = 10_000_000_000;
-/// …and for closing handshakes.
 const CLOSE_NS_MAX: u64 = 2_000_000_000;
-/// Between two progress reports.
 const PROGRESS_NS: u64 = 500_000_000;
 /// Sends in one cycle, so that a burst does not keep the sockets waiting.
 const SENDS_PER_CYCLE: usize = 128;
-/// The server closes a connection that sends a larger message (its default), so it is not sent.
+/// The server's default limit: it closes a connection that sends a larger message, so such a message is not sent.
 const MESSAGE_BYTES_MAX: usize = 4_096;
-/// A longer cycle delays what it receives by as much as a good p99 may vary.
+/// A longer cycle delays receipts by as much as a good p99 may vary.
 const SLOW_CYCLE_NS: u64 = 20_000_000;
 /// The poll's timeout is rounded up to whole milliseconds.
 const TIMER_SLACK_NS: u64 = 1_100_000;
 
-/// What the worker is doing.
+/// The phase of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Connecting,
     Ready,
     Sending,
-    /// All is sent; until when answers are waited for.
+    /// Everything is sent; waits for answers until this time.
     Answers(u64),
     /// Reported; waits for the targets.
     Sent,
@@ -66,7 +64,6 @@ enum Phase {
 pub struct Worker<'a> {
     plan: WorkerPlan,
     upgrade: Upgrade,
-    /// Of the request.
     query: String,
     inflater: Inflater,
     poll: Poll,
@@ -77,7 +74,7 @@ pub struct Worker<'a> {
     schedule: Option<Schedule>,
     /// By group.
     crowds: Vec<GroupShare>,
-    /// Comments without an answer: number → who said it.
+    /// Comments without an answer: number → index of the sender.
     pending: HashMap<u64, usize>,
     targets: Vec<Offset>,
     phase: Phase,
@@ -172,7 +169,7 @@ impl<'a> Worker<'a> {
             }
             let woken = now_ns();
             if woken > wake_by {
-                self.note_cycle(wake_by); // Something else had the core.
+                self.note_cycle(wake_by); // A different thread had the core.
             }
             for event in &events {
                 let index = event.token().0;
@@ -187,7 +184,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// A stretch of work without a look at the sockets.
+    /// Records the time since `since_ns` in which the sockets were not polled.
     fn note_cycle(&mut self, since_ns: u64) {
         if self.is_measuring {
             let took = now_ns() - since_ns;
@@ -198,7 +195,7 @@ impl<'a> Worker<'a> {
 
     fn obey(&mut self, command: WorkerCommand) {
         match command {
-            WorkerCommand::Connect(_) => {} // Only the first command is one.
+            WorkerCommand::Connect(_) => {} // Only the first command may be `Connect`.
             WorkerCommand::Begin(times) => {
                 self.times = times;
                 self.crowds.iter_mut().for_each(|crowd| crowd.histograms.set_times(times));
@@ -212,7 +209,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Everything that time demands; returns how long nothing is due.
+    /// Does everything that is due; returns the time until the next thing is due.
     fn turn(&mut self, now: u64) -> Duration {
         if now >= self.progress_ns {
             self.progress_ns = now + PROGRESS_NS;
@@ -275,7 +272,7 @@ impl<'a> Worker<'a> {
         self.is_stalling = inside;
     }
 
-    /// Begins the connections that are due; returns how long until the next.
+    /// Begins the connections that are due; returns the time until the next one.
     fn connect_due(&mut self, now: u64) -> u64 {
         let due = ((now - self.connect_from_ns) as f64 * self.plan.connect_per_s / 1e9) as usize + 1;
         while self.connect_next < self.viewers.len().min(due) && self.on_the_way < HANDSHAKES_MAX {
@@ -315,7 +312,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Sends what is due; returns how long until the next.
+    /// Sends the messages that are due; returns the time until the next one.
     fn send_due(&mut self, now: u64) -> u64 {
         let Some(mut schedule) = self.schedule.take() else { return u64::MAX };
         for _ in 0..SENDS_PER_CYCLE {
@@ -324,7 +321,7 @@ impl<'a> Worker<'a> {
                 (_, What::Comment(_)) if due.payload.len() > MESSAGE_BYTES_MAX => {
                     bump(&mut self.tally.unsent, "message too big", 1);
                 }
-                (None, What::Comment(_)) => bump(&mut self.tally.unsent, "nobody left to say it", 1),
+                (None, What::Comment(_)) => bump(&mut self.tally.unsent, "no viewer left to send it", 1),
                 (None, What::Likes(_)) => {}
                 (Some(index), what) => self.say(index, what, &due.payload, due.at_ns),
             }
@@ -371,10 +368,10 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Everybody who is connected has everything, and the likes' total has come.
+    /// Whether all connected viewers have received everything, including the final total of likes.
     fn is_drained(&self, now: u64) -> bool {
         let behind = |v: &Viewer| v.state == ViewerState::Live && v.place.at < *self.targets.get(v.room).unwrap_or(&0);
-        // Counters alone come once a second; nothing that this worker can see tells when the last has come.
+        // Frames with only counters come once a second, and the worker cannot know which of them is the last.
         now >= self.times.end_ns + 1_500_000_000 && !self.viewers.iter().any(behind)
     }
 
@@ -394,12 +391,12 @@ impl<'a> Worker<'a> {
                 viewer.state = ViewerState::Closing;
                 self.send_frame(index, Kind::Close, &1000u16.to_be_bytes());
             } else if viewer.state == ViewerState::Arriving {
-                self.drop_viewer(index, "still on the way at the end");
+                self.drop_viewer(index, "still unconnected at the end");
             }
         }
     }
 
-    /// A viewer's connection is over, for `cause`.
+    /// Ends a viewer's connection, for `cause`.
     fn drop_viewer(&mut self, index: usize, cause: &str) {
         let viewer = &mut self.viewers[index];
         let was = viewer.state;
@@ -451,7 +448,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// A short cause that failures are counted by.
+/// A short cause, by which failures are counted.
 fn io_cause(error: &std::io::Error) -> String {
     use std::io::ErrorKind as K;
     match error.kind() {

@@ -1,6 +1,6 @@
-//! The server's admin address: one scrape of its metrics page, one post of an event.
+//! Requests to the server's admin address: a scrape of its metrics page, and a post of an event.
 //!
-//! Does not know: which metrics or events exist; the caller picks by name.
+//! Does not know: which metrics or events exist.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Samples by name, summed over their labels; a histogram's buckets as `NAME_bucket<=BOUND`.
 pub type Scrape = BTreeMap<String, f64>;
 
-/// Largest metrics page that is read.
+/// The largest metrics page that is read.
 const PAGE_BYTES_MAX: u64 = 16 << 20;
 
 /// Reads `http://HOST:PORT/metrics` (a path in `url` is ignored).
@@ -19,7 +19,7 @@ const PAGE_BYTES_MAX: u64 = 16 << 20;
 /// A sentence for people.
 pub fn scrape(url: &str) -> Result<Scrape, String> {
     let host = url.strip_prefix("http://").unwrap_or(url).split('/').next().unwrap_or_default();
-    // What stands before an @ is a password.
+    // The part before an @ may be a password.
     let shown = host.rsplit('@').next().unwrap_or_default();
     let fail =
         |what: String| format!("cannot read http://{shown}/metrics: {what}. Is --admin the server's admin address?");
@@ -58,7 +58,7 @@ fn parse(page: &str) -> Scrape {
     sums
 }
 
-/// How much each counter (`…_total`, `…_sum`, `…_count`) grew; those that did not are left out.
+/// The growth of each counter (`…_total`, `…_sum`, `…_count`); counters that did not grow are left out.
 pub fn growth(start: &Scrape, end: &Scrape) -> Scrape {
     let is_counter =
         |name: &str| ["_total", "_sum", "_count"].iter().any(|suffix| name.ends_with(suffix)) || name.contains("<=");
@@ -69,7 +69,7 @@ pub fn growth(start: &Scrape, end: &Scrape) -> Scrape {
 /// Posts `body` to `http://HOST:PORT` + `path`; returns the status and the answer's body.
 ///
 /// # Errors
-/// A short cause, to count by.
+/// A short cause, by which failures are counted.
 pub fn post(url: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String), String> {
     let host = url.strip_prefix("http://").unwrap_or(url).split('/').next().unwrap_or_default();
     let mut addresses = host.to_socket_addrs().map_err(|e| e.to_string())?;
@@ -101,7 +101,8 @@ fn cause(error: &std::io::Error) -> String {
     error.kind().to_string()
 }
 
-/// Of a histogram's growth: the smallest bound with at least `share` of the samples below it (infinite: above all bounds).
+/// The smallest bound of a histogram with at least `share` of the new samples below it; infinite if they exceed all
+/// bounds.
 pub fn quantile_bound(grown: &Scrape, histogram: &str, share: f64) -> Option<f64> {
     let all = grown.get(&format!("{histogram}_count")).copied().filter(|count| *count > 0.0)?;
     let prefix = format!("{histogram}_bucket<=");

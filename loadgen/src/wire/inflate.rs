@@ -1,11 +1,12 @@
-//! Reads compressed messages (`permessage-deflate` without context takeover): one inflater for all viewers of a worker.
+//! Inflates compressed messages (`permessage-deflate` without context takeover). All viewers of a worker share one
+//! inflater.
 //!
 //! Does not know: frames, what messages mean.
 
 use crate::wire::ws::FRAME_BYTES_MAX;
 use flate2::{Decompress, FlushDecompress};
 
-/// What a sync flush ends with and a message leaves out (RFC 7692, 7.2.1).
+/// The end of a sync flush, which a message leaves out (RFC 7692, 7.2.1).
 const FLUSHED: [u8; 4] = [0, 0, 0xff, 0xff];
 
 #[derive(Debug)]
@@ -21,10 +22,10 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// The message; good until the next one.
+    /// The inflated message, valid until the next call.
     ///
     /// # Errors
-    /// Why it is none.
+    /// The reason why the payload is not a valid message.
     pub fn inflate(&mut self, payload: &[u8]) -> Result<&[u8], String> {
         self.raw.reset(false);
         self.out.clear();

@@ -1,5 +1,5 @@
-//! A client's connection, shared by the measured run and the chaos scenarios: a socket, the state of its upgrade, the
-//! beginning of a frame whose end has not arrived, and bytes that the kernel has not accepted yet.
+//! A client's connection, for the measured run and the chaos scenarios: a socket, the state of its upgrade, an
+//! incomplete frame, and bytes that the kernel has not accepted yet.
 //!
 //! Does not know: when to connect or reconnect, what messages mean.
 
@@ -12,77 +12,70 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Room for one read: more than a viewer's socket usually holds, so that one read empties it.
+/// Bytes of one read: more than a viewer's socket usually holds, so that one read empties it.
 pub const READ_BYTES: usize = 64 * 1024;
 
-/// How far a connection is.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stage {
-    /// There is no socket.
     #[default]
     Away,
-    /// TCP handshake.
     Connecting,
-    /// The upgrade is asked for, or will be in a moment.
+    /// The upgrade is requested, or about to be.
     Upgrading,
-    /// Upgraded.
     Open,
 }
 
-/// How to connect.
 #[derive(Clone, Copy, Debug)]
 pub struct Dial {
     pub server: SocketAddr,
-    /// Where from; the kernel chooses otherwise.
+    /// The source address; `None`: the kernel chooses it.
     pub source: Option<SocketAddr>,
-    /// `SO_RCVBUF` before the handshake, if it is not the kernel's own.
+    /// `SO_RCVBUF`, set before the handshake; `None`: the kernel's default.
     pub rcvbuf_bytes: Option<usize>,
-    /// The socket ends with a reset, which keeps no port waiting.
+    /// Closing the socket sends a reset, so that no port stays in TIME_WAIT.
     pub resets: bool,
 }
 
 impl Dial {
-    /// To `server`, with what the kernel chooses.
+    /// Dials `server` with the kernel's defaults.
     pub fn to(server: SocketAddr) -> Self {
         Self { server, source: None, rcvbuf_bytes: None, resets: false }
     }
 }
 
-/// What a read gave.
 #[derive(Debug)]
 pub enum Received<'b> {
     Bytes(Bytes<'b>),
-    /// There is nothing to read now, or no socket.
+    /// There is no data now, or no socket.
     Nothing,
     /// The server ended the connection.
     End,
-    /// The connection broke.
     Broken(io::Error),
 }
 
-/// Bytes that were read, those of earlier reads that were no whole frame before them.
+/// The bytes of a read, after the incomplete frame of earlier reads.
 #[derive(Debug)]
 pub struct Bytes<'b> {
-    /// What no frame was taken from yet.
+    /// The bytes after the last frame that was taken.
     rest: &'b [u8],
-    /// How many this read took.
+    /// The number of bytes of this read.
     pub taken: usize,
-    /// The socket had less than there was room for.
+    /// The socket had fewer bytes than the read had room for.
     pub is_drained: bool,
 }
 
-/// Why what was read cannot be the server's side of a connection.
+/// Why the server's bytes are not a valid connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
     /// The answer to the upgrade, by its cause.
     #[error("{0}")]
     Upgrade(String),
-    /// What is no frame.
     #[error("bad frame: {0}")]
     Frame(WsError),
 }
 
-/// See the module's page. Nothing is on the heap while whole frames come and all writes go through.
+/// A client's connection. It uses no heap memory while frames arrive whole and all writes succeed.
 #[derive(Debug)]
 pub struct Line {
     stream: Option<TcpStream>,
@@ -93,7 +86,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Without a socket yet; at most `unsent_bytes_max` bytes will wait for the server to read them.
+    /// A connection without a socket. At most `unsent_bytes_max` bytes may wait for the server to read them.
     pub fn new(unsent_bytes_max: usize) -> Self {
         Self { stream: None, stage: Stage::Away, partial: Vec::new(), unsent: Vec::new(), unsent_bytes_max }
     }
@@ -106,7 +99,7 @@ impl Line {
         self.stream.as_ref().map(SockRef::from)
     }
 
-    /// Begins the TCP handshake; `token` becomes writable when it is over.
+    /// Begins the TCP handshake. The socket becomes writable, with `token`, when it is over.
     ///
     /// # Errors
     /// The system's refusal: no descriptor, no port, no such address.
@@ -135,10 +128,11 @@ impl Line {
         Ok(())
     }
 
-    /// The socket is writable for the first time: the TCP handshake is over, and the upgrade may be asked for.
+    /// To be called when the socket is writable for the first time: the TCP handshake is over, and the upgrade can be
+    /// requested.
     ///
     /// # Errors
-    /// Nobody listens, or the network's refusal.
+    /// No server listens, or the network's error.
     pub fn connected(&mut self) -> io::Result<()> {
         match self.stream.as_ref().map_or(Ok(None), TcpStream::take_error)? {
             Some(error) => Err(error),
@@ -149,10 +143,10 @@ impl Line {
         }
     }
 
-    /// Sends bytes; keeps what the kernel does not take now.
+    /// Sends bytes, and keeps those that the kernel does not accept now.
     ///
     /// # Errors
-    /// The connection is broken or over, or too much is waiting already (`OutOfMemory`).
+    /// The connection is broken or closed, or too many bytes are waiting (`OutOfMemory`).
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(stream) = &mut self.stream else { return Err(ErrorKind::NotConnected.into()) };
         let mut rest = bytes;
@@ -171,7 +165,7 @@ impl Line {
         Ok(())
     }
 
-    /// The socket takes bytes again.
+    /// To be called when the socket is writable again: sends the bytes that were kept.
     ///
     /// # Errors
     /// The connection is broken.
@@ -184,7 +178,7 @@ impl Line {
     }
 
     /// Reads once, at most `bytes_max` bytes, into a buffer that all connections of a thread share. Take the frames
-    /// with [`Line::next`], then give the rest back with [`Line::keep`].
+    /// with [`Line::next`], then return the rest with [`Line::keep`].
     pub fn read<'b>(&mut self, buffer: &'b mut Vec<u8>, bytes_max: usize) -> Received<'b> {
         let Some(stream) = &mut self.stream else { return Received::Nothing };
         let kept = self.partial.len();
@@ -207,10 +201,10 @@ impl Line {
         }
     }
 
-    /// The next whole frame of what was read; before the first one, checks the answer to `upgrade`.
+    /// The next complete frame of the bytes. Before the first frame, checks the answer to `upgrade`.
     ///
     /// # Errors
-    /// [`LineError`]: the connection is beyond repair.
+    /// [`LineError`]: the connection cannot be used any more.
     #[inline]
     pub fn next<'b>(&mut self, bytes: &mut Bytes<'b>, upgrade: &Upgrade) -> Result<Option<Split<'b>>, LineError> {
         if self.stage == Stage::Upgrading {
@@ -225,7 +219,7 @@ impl Line {
         Ok(frame)
     }
 
-    /// Keeps what was no whole frame for the next read.
+    /// Keeps an incomplete frame for the next read.
     pub fn keep(&mut self, bytes: &Bytes<'_>) {
         if !bytes.rest.is_empty() {
             self.partial.extend_from_slice(bytes.rest);
@@ -237,7 +231,7 @@ impl Line {
     /// Ends the connection, if there is one.
     pub fn hang_up(&mut self, registry: &Registry) {
         if let Some(mut stream) = self.stream.take() {
-            // Dropping the socket removes it anyway.
+            // Dropping the socket deregisters it in any case.
             let _ = registry.deregister(&mut stream);
         }
         self.stage = Stage::Away;
@@ -246,7 +240,7 @@ impl Line {
     }
 }
 
-/// Makes client frames, one at a time, in one buffer.
+/// Encodes client frames, one at a time, in one buffer.
 #[derive(Debug)]
 pub struct Masker {
     mask: u32,
@@ -260,7 +254,8 @@ impl Default for Masker {
 }
 
 impl Masker {
-    /// The frame's bytes. Masks only have to differ; they protect proxies from pages, and here is neither.
+    /// The bytes of a frame. Masks only have to differ: they protect proxies from web pages, and neither is involved
+    /// here.
     pub fn frame(&mut self, kind: Kind, payload: &[u8]) -> &[u8] {
         self.mask = self.mask.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         self.bytes.clear();
@@ -277,7 +272,7 @@ mod tests {
     use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
     use volley::protocol::encode::{Encoding, websocket_frame};
 
-    /// A line that has asked for its upgrade, and the server's end of it.
+    /// A line that has requested its upgrade, and the server's end of it.
     fn rig(unsent_bytes_max: usize) -> (Line, std::net::TcpStream, Upgrade, Poll) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut poll = Poll::new().unwrap();
@@ -298,7 +293,7 @@ mod tests {
         format!("{head}{accept}\r\n\r\n").into_bytes()
     }
 
-    /// Waits until there is something, and takes every frame of it.
+    /// Waits for data, and takes every frame of it.
     fn frames(line: &mut Line, upgrade: &Upgrade, bytes_max: usize) -> Result<Vec<Vec<u8>>, LineError> {
         let mut buffer = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! What travels over sockets, from the client's side.
+//! The client side of sockets.
 //!
 //! Does not know: viewers, schedules, what messages mean.
 

@@ -1,14 +1,14 @@
-//! The HTTP upgrade, by hand: one request out, one response head back.
+//! The HTTP upgrade: one request, and the check of one response head.
 //!
 //! Does not know: sockets, rooms beyond their path.
 
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
-/// Longest response head that is read before the server is taken for something else.
+/// The longest response head that is accepted.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// One worker's key and the answer that it demands. Shared by its connections: what matters is that
-/// the server computes, not that the number differs.
+/// One worker's key and the answer that it requires. All its connections share the key: the server has to compute the
+/// answer, but the keys need not differ.
 #[derive(Clone, Debug)]
 pub struct Upgrade {
     key: String,
@@ -19,19 +19,18 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// For connections to `host` that speak `subprotocol`.
+    /// An upgrade of connections to `host` with `subprotocol`.
     pub fn new(host: &str, subprotocol: &'static str) -> Self {
         let key = generate_key();
         let accept = derive_accept_key(key.as_bytes());
         Self { key, accept, host: host.to_owned(), subprotocol, compression: false }
     }
 
-    /// The same, and the server has to agree to compressed messages.
+    /// With `compression`, the server must agree to compressed messages.
     pub fn with_compression(self, compression: bool) -> Self {
         Self { compression, ..self }
     }
 
-    /// Whether messages come compressed.
     pub fn is_compressed(&self) -> bool {
         self.compression
     }
@@ -41,9 +40,9 @@ impl Upgrade {
         self.request_with(room, "", "")
     }
 
-    /// The same with a query (`?…`) and more subprotocols (`, …`).
+    /// The request with a query (`?…`) and more subprotocols (`, …`).
     pub fn request_with(&self, room: &str, query: &str, subprotocols: &str) -> Vec<u8> {
-        // What Chromium offers.
+        // The offer of Chromium.
         let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
         let offer = if self.compression { offer } else { "" };
         format!(
@@ -54,11 +53,10 @@ impl Upgrade {
         .into_bytes()
     }
 
-    /// Checks the response at the start of `bytes`. `Ok(None)` while its head is incomplete, else how
-    /// many bytes it took.
+    /// Checks the response at the start of `bytes`. Returns the length of the head, or `None` while it is incomplete.
     ///
     /// # Errors
-    /// The cause, short enough to count by: `http 503`, `bad upgrade: …`.
+    /// A short cause, by which failures are counted: `http 503`, `bad upgrade: …`.
     pub fn check(&self, bytes: &[u8]) -> Result<Option<usize>, String> {
         let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
             return if bytes.len() > HEAD_BYTES_MAX { Err("bad upgrade: endless head".into()) } else { Ok(None) };
@@ -88,13 +86,13 @@ impl Upgrade {
         if subprotocol != Some(self.subprotocol) {
             return Err("bad upgrade: wrong subprotocol".into());
         }
-        // Each message stands by itself: no viewer keeps an inflater.
+        // Each message is compressed independently, so no viewer needs an inflater of its own.
         let agreed: Vec<_> = extensions.split(';').map(str::trim).collect();
         let is_agreed = agreed[0] == "permessage-deflate" && agreed.contains(&"server_no_context_takeover");
         match (self.compression, is_agreed, extensions) {
             (true, true, _) | (false, _, "") => Ok(Some(end + 4)),
             (true, ..) => Err("bad upgrade: compression was not agreed to".into()),
-            (false, ..) => Err("bad upgrade: an extension that nobody asked for".into()),
+            (false, ..) => Err("bad upgrade: an extension that was not requested".into()),
         }
     }
 }

@@ -1,43 +1,37 @@
 //! WebSocket frames as a client sees them: a splitter for what the server sends, an encoder for what
 //! the client sends.
 //!
-//! Does not know: sockets, messages, rooms. Our own, because one generator core reads 200,000 frames a
-//! second: the splitter borrows from the receive buffer and copies nothing.
+//! Does not know: sockets, messages, rooms. This is not a library, because one generator core reads 200,000 frames a
+//! second: the splitter borrows from the receive buffer and copies no bytes.
 
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-/// Largest frame that is taken from the server. A frame of 200 comments of 2 KiB is 0.5 MB.
+/// The largest frame that is accepted from the server. A frame of 200 comments of 2 KiB is 0.5 MB.
 pub const FRAME_BYTES_MAX: u64 = 16 << 20;
 
-/// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Text data.
     Text,
-    /// Binary data.
     Binary,
-    /// The peer closes.
     Close,
-    /// Wants a pong with the same payload.
+    /// Requires a pong with the same payload.
     Ping,
-    /// Answers a ping.
     Pong,
 }
 
-/// Why bytes from the server are not frames that a server may send.
+/// Why the server's bytes are not valid frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WsError {
     /// A reserved bit is set, though no extension was negotiated.
     #[error("reserved bit set without an extension")]
     ReservedBit,
-    /// Servers do not mask.
     #[error("masked frame from a server")]
     Masked,
     /// An opcode that RFC 6455 reserves.
     #[error("reserved opcode {0:#x}")]
     Opcode(u8),
-    /// The server never needs more than one frame for a message; neither does anything between us.
+    /// The server sends every message as one frame, and nothing between it and loadgen splits frames.
     #[error("fragmented message")]
     Fragmented,
     /// A control frame that is too long or fragmented.
@@ -53,24 +47,23 @@ pub enum WsError {
 pub struct Split<'a> {
     pub kind: Kind,
     pub payload: &'a [u8],
-    /// Whether that is compressed.
     pub is_packed: bool,
-    /// How many bytes of the buffer it took.
+    /// The length of the frame in the buffer.
     pub bytes: usize,
 }
 
-/// Takes the first frame off `buffer`; `None` while it is incomplete.
+/// Splits the first frame off `buffer`; `None` while it is incomplete.
 ///
 /// # Errors
-/// [`WsError`]: the connection is beyond repair.
+/// [`WsError`]: the connection cannot be used any more.
 pub fn split(buffer: &[u8]) -> Result<Option<Split<'_>>, WsError> {
     split_agreed(buffer, false)
 }
 
-/// The same where `compression` was agreed to: data may come compressed.
+/// As [`split`], but with `compression` data frames may be compressed.
 ///
 /// # Errors
-/// [`WsError`]: the connection is beyond repair.
+/// [`WsError`]: the connection cannot be used any more.
 pub fn split_agreed(buffer: &[u8], compression: bool) -> Result<Option<Split<'_>>, WsError> {
     let [first, second, rest @ ..] = buffer else { return Ok(None) };
     let is_packed = first & 0x48 == 0x40;
@@ -115,7 +108,7 @@ pub fn split_agreed(buffer: &[u8], compression: bool) -> Result<Option<Split<'_>
     Ok(buffer.get(header..bytes).map(|payload| Split { kind, payload, is_packed, bytes }))
 }
 
-/// Bytes of the header before a server's payload of `payload` bytes.
+/// Length of the header before a server's payload of `payload` bytes.
 pub fn header_bytes(payload: usize) -> usize {
     match payload {
         0..126 => 2,
@@ -124,7 +117,7 @@ pub fn header_bytes(payload: usize) -> usize {
     }
 }
 
-/// The code of a close frame's payload; 1005 when it has none.
+/// The code of a close frame's payload; 1005 if it has none.
 pub fn close_code(payload: &[u8]) -> u16 {
     payload.first_chunk::<2>().map_or(1005, |code| u16::from_be_bytes(*code))
 }

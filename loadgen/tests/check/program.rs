@@ -89,8 +89,8 @@ fn a_broken_line_exits_65_with_its_number() {
     let cut = &good[..good.len() - 20];
     for (input, why) in [
         ("{\"t\":1,\"live\":{\"client\":\"v\"}}\nnonsense\n", "line 2: "),
-        ("", "line 1: there is no event"),
-        ("{\"t\":1,\"vote\":{}}\n", "line 1: there is no event"),
+        ("", "line 1: the history has no known event"),
+        ("{\"t\":1,\"vote\":{}}\n", "line 1: the history has no known event"),
         (cut, "EOF while parsing"),
     ] {
         let ran = run(&["-"], input);
@@ -122,7 +122,7 @@ fn what_is_not_known_is_skipped_and_said() {
     input.push_str(&text(&show::good(1)));
     let ran = run(&["-"], &input);
     assert_eq!(ran.code, 0, "{}", ran.out);
-    assert!(ran.out.contains("note: 2 events `vote` are skipped"), "{}", ran.out);
+    assert!(ran.out.contains("note: 2 events `vote` were skipped"), "{}", ran.out);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The crowd's thread: sockets, their coming back, and who says something when.
+//! The crowd's thread: its sockets, reconnects, and the schedule of sends.
 //!
 //! Does not know: what a message means, which fault is on.
 
@@ -21,22 +21,23 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use volley::policy::text::{TextLimits, normalise};
 
-/// Bytes that may wait for one socket; a client with more is cut off.
+/// Bytes that may wait for one socket; a client with more is disconnected.
 const UNSENT_BYTES_MAX: usize = 256 * 1024;
-/// From the first packet to the welcome.
+/// The longest time from the first packet to the welcome.
 const HANDSHAKE_NS_MAX: u64 = 10_000_000_000;
-/// Back-off after a lost connection: doubles up to the most, then half to the whole of it is waited.
+/// The first and the longest back-off after a lost connection. It doubles per failure; the client waits a random part
+/// of it, at least half.
 const BACKOFF_NS: (u64, u64) = (50_000_000, 1_000_000_000);
-/// How long the slow ones do not read: longer than it takes until they are behind by ten frames and a second more…
+/// How long slow clients do not read: until they are behind by ten frames, and a second more.
 const LULL_NS: u64 = 8_000_000_000;
-/// …and how long they read then: longer than it takes to be trusted again.
+/// How long slow clients then read: longer than the server needs to give them their rendition back.
 const READING_NS: u64 = 14_000_000_000;
-/// Receive buffer of the slow ones in bytes: small, so that the server notices.
+/// Receive buffer of slow clients in bytes: small, so that the server notices the stall.
 const SLOW_RCVBUF_BYTES: usize = 4_096;
 /// Sends in one cycle, so that a burst does not keep the sockets waiting.
 const SENDS_PER_CYCLE: u64 = 256;
 
-/// A client's connection, and when there will be the next one.
+/// A client's connection, and the time of its next one.
 #[derive(Debug)]
 struct Seat {
     line: Line,
@@ -53,7 +54,7 @@ impl Seat {
     }
 }
 
-/// A steady number of things a second.
+/// A steady rate of events.
 #[derive(Clone, Copy, Debug, Default)]
 struct Beat {
     per_s: f64,
@@ -66,7 +67,7 @@ impl Beat {
         *self = Self { per_s, since_ns: now, done: 0 };
     }
 
-    /// How many are due; they count as done.
+    /// The number of events that are due now, which then count as done.
     fn due(&mut self, now: u64) -> u64 {
         let all = (now.saturating_sub(self.since_ns) as f64 * self.per_s / 1e9) as u64;
         let due = all.saturating_sub(self.done).min(SENDS_PER_CYCLE);
@@ -94,7 +95,7 @@ pub(super) struct CrowdThread {
     votes: Beat,
     habits: Habits,
     words: Words,
-    /// Until when the slow ones do not read, then until when they do.
+    /// Whether slow clients are in a lull, and until when.
     lull: (bool, u64),
     is_leaving: bool,
     masker: Masker,
@@ -161,7 +162,7 @@ impl CrowdThread {
                     self.writable(at);
                 }
                 if self.lull.0 && at < self.habits.slow {
-                    continue; // It will be read when the lull is over: its readiness is not lost, only ours.
+                    continue; // It is read after the lull. Its bytes are still there, only this event is lost.
                 }
                 if event.is_readable() || event.is_error() || event.is_read_closed() {
                     self.readable(at);
@@ -187,7 +188,7 @@ impl CrowdThread {
                     self.cuts.set(cuts, now);
                     let is_silent = comments == 0.0 && likes == 0.0;
                     self.votes.set(if is_silent { 0.0 } else { self.habits.votes_per_s }, now);
-                    // In the silence before the end everybody reads.
+                    // In the silence before the end all clients read.
                     self.lull = (false, if is_silent { u64::MAX } else { 0 });
                     self.read_slow();
                 }
@@ -206,7 +207,7 @@ impl CrowdThread {
         *self.shown.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.counts;
     }
 
-    /// The client at `at`, and what it works with.
+    /// The client at `at`, and its environment.
     fn desk(&mut self, at: usize) -> (&mut Client, Desk<'_>) {
         let desk = Desk { recorder: &self.recorder, counts: &mut self.counts, rooms: &self.rooms };
         (&mut self.clients[at], desk)
@@ -263,8 +264,8 @@ impl CrowdThread {
         self.sent(at, sent);
     }
 
-    /// A server that reads nothing until the limit is reached loses the client. Every other error shows when the socket is
-    /// read, because what came before the end must still be heard.
+    /// If the server reads so little that the limit is reached, the client disconnects. Any other error shows when the
+    /// socket is read, because messages before the end must still be handled.
     fn sent(&mut self, at: usize, sent: io::Result<()>) {
         if sent.is_err_and(|error| error.kind() == ErrorKind::OutOfMemory) {
             self.hang_up(at, None);
@@ -273,7 +274,8 @@ impl CrowdThread {
 
     fn readable(&mut self, at: usize) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        // To the very end: an end that came together with the last bytes raises no edge of its own.
+        // Reads up to the end of the stream: an end that arrives together with the last bytes raises no event of its
+        // own.
         loop {
             match self.seats[at].line.read(&mut buffer, READ_BYTES) {
                 Received::Bytes(bytes) => self.bytes(at, bytes),
@@ -325,7 +327,7 @@ impl CrowdThread {
                         again.iter().for_each(|text| self.send(at, Kind::Text, text.as_bytes()));
                     }
                     Wish::ComeBack(after_ms) => {
-                        // The hints spread the crowd already; a little more keeps equal ones apart.
+                        // The server's hints already spread the crowd; a small random part separates equal hints.
                         let more = self.dice.below(20_000_000);
                         self.seats[at].due_ns = now_ns() + after_ms * 1_000_000 + more;
                     }
@@ -334,7 +336,7 @@ impl CrowdThread {
         }
     }
 
-    /// The connection is over, with or without a code; when to come back is decided here.
+    /// The connection ended, with or without a code. Decides when to reconnect.
     fn hang_up(&mut self, at: usize, code: Option<u16>) {
         let (client, mut desk) = self.desk(at);
         client.closed(code, &mut desk);
@@ -387,7 +389,7 @@ impl CrowdThread {
         }
     }
 
-    /// What many say, as the server stores it.
+    /// A near-duplicate text, as the server stores it.
     fn near_duplicate(&mut self) -> Option<String> {
         if self.habits.near_duplicates == 0.0 || !self.words.chance(self.habits.near_duplicates) {
             return None;
@@ -396,7 +398,7 @@ impl CrowdThread {
         normalise(&self.words.near_duplicate(), &limits).ok().map(Cow::into_owned)
     }
 
-    /// The slow ones do not read for a while, then read all and keep up for a while.
+    /// Slow clients alternate: they stop reading for a while, then read everything and keep up for a while.
     fn lull(&mut self, now: u64) {
         if self.habits.slow == 0 || now < self.lull.1 {
             return;
@@ -412,7 +414,7 @@ impl CrowdThread {
         (0..self.habits.slow.min(self.seats.len())).for_each(|at| self.readable(at));
     }
 
-    /// A live client, by chance; `None` when a few tries find nobody.
+    /// A random live client; `None` if a few attempts find none.
     fn somebody(&mut self) -> Option<usize> {
         let pick = |dice: &mut Dice| dice.below(self.clients.len() as u64) as usize;
         (0..8).map(|_| pick(&mut self.dice)).find(|at| self.clients[*at].is_live())

@@ -1,6 +1,6 @@
-//! The mass's thread: sockets, habits, and what each viewer is sent.
+//! The mass's thread: sockets, habits, and the check of each viewer's frames.
 //!
-//! Does not know: who looks at it, which scenario is on.
+//! Does not know: scenarios.
 
 use super::{Habit, MassOrder, MassPlan, MassShown};
 use crate::chaos::dice::Dice;
@@ -18,22 +18,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use volley::protocol::message::ServerMessage;
 
-/// Sockets per source address: far below the 28,000 ports that one has.
+/// Sockets per source address: far below its 28,000 ports.
 const SOCKETS_PER_ADDRESS: usize = 4_000;
 /// Pongs that may wait for one socket.
 const UNSENT_BYTES_MAX: usize = 4 * 1024;
-/// `SO_RCVBUF` of viewers that stop reading: full within seconds. With half of it the kernel silently drops small segments,
-/// and the server takes a stalled viewer for a lost one.
+/// `SO_RCVBUF` of viewers that stop reading: full within seconds. With half of it the kernel silently drops small
+/// segments, and the server would treat a stalled viewer as a lost one.
 pub const SLOW_RCVBUF_BYTES: usize = 8 * 1024;
 const CONNECTS_PER_CYCLE: usize = 256;
-/// A handshake that takes longer is given up.
+/// A handshake that takes longer is abandoned.
 const HANDSHAKE_NS_MAX: u64 = 20_000_000_000;
-/// The back-off of `volley-client.js`: so much, and a random part of twice as much for every failure, up to the most.
+/// The back-off of `volley-client.js`: the first value, plus a random part of a range that doubles with every failure,
+/// up to the second value.
 const BACKOFF_NS: (u64, u64) = (500_000_000, 20_000_000_000);
 
 struct MassViewer {
     line: Line,
-    /// The welcome has come.
     is_live: bool,
     habit: Habit,
     room: usize,
@@ -194,7 +194,7 @@ impl MassThread {
     fn writable(&mut self, at: usize) {
         let viewer = &mut self.viewers[at];
         if viewer.line.stage() != Stage::Connecting {
-            // A broken socket is found out by its next read.
+            // The next read of a broken socket returns the error.
             return drop(viewer.line.flush());
         }
         if let Err(error) = viewer.line.connected() {
@@ -225,7 +225,7 @@ impl MassThread {
 
     fn readable(&mut self, at: usize) {
         let viewer = &self.viewers[at];
-        // Their readiness is not lost, only ours: they are read when it is over.
+        // They are read after the stall. Their bytes are still there, only this event is lost.
         if viewer.habit == Habit::Drips && viewer.is_live || self.is_stalling && viewer.habit == Habit::Stalls {
             return;
         }
@@ -241,7 +241,7 @@ impl MassThread {
         }
     }
 
-    /// Reads once; whether there may be more.
+    /// Reads once; returns whether there may be more.
     fn read(&mut self, at: usize, bytes_max: usize) -> bool {
         let mut buffer = std::mem::take(&mut self.buffer);
         let is_more = match self.viewers[at].line.read(&mut buffer, bytes_max) {
@@ -282,7 +282,7 @@ impl MassThread {
     fn frame(&mut self, at: usize, kind: Kind, payload: &[u8], now: u64) {
         match kind {
             Kind::Ping => {
-                // A socket that takes nothing is found out by its next read.
+                // The next read of a broken socket returns the error.
                 let _ = self.viewers[at].line.send(self.masker.frame(Kind::Pong, payload));
             }
             Kind::Pong => {}
@@ -332,7 +332,7 @@ impl MassThread {
         }
     }
 
-    /// The connection is over; most come back.
+    /// The connection ended; most viewers reconnect.
     fn end(&mut self, at: usize, why: &str, now: u64) {
         *self.shown.ends.entry(why.to_owned()).or_default() += 1;
         self.hang_up(at);
@@ -377,7 +377,7 @@ impl MassThread {
         }
     }
 
-    /// A filter that lets no packet through: nothing is acknowledged, nothing is refused, as if the cable were cut.
+    /// Installs a filter that drops all packets: nothing is acknowledged or refused, as if the cable were cut.
     fn vanish(&mut self, habit: Habit) -> io::Result<()> {
         const RETURN_0: SockFilter = SockFilter::new(0x06, 0, 0, 0);
         for viewer in self.viewers.iter().filter(|viewer| viewer.habit == habit) {
@@ -389,7 +389,7 @@ impl MassThread {
     }
 }
 
-/// The positions of a frame and its time, without reading the rest.
+/// The positions and the time of a frame, without parsing the rest.
 fn frame_head(payload: &[u8]) -> Option<(u64, u64, u64)> {
     fn number<'a>(rest: &'a [u8], name: &[u8]) -> Option<(u64, &'a [u8])> {
         let rest = rest.strip_prefix(name)?;

@@ -1,4 +1,4 @@
-//! Builds with a planted bug: the checker has to see each.
+//! Builds with a planted bug, each of which the checker must find.
 
 use super::crowds::in_a_crowd;
 use super::{ChaosScenario, LIKES_PER_S, LOAD, examples, note, under_load};
@@ -6,7 +6,7 @@ use crate::chaos::ground::{Ground, Trouble, fail};
 use crate::check::Rule;
 use std::time::{Duration, Instant};
 
-/// A planted bug is caught within this, from the server's start to the verdict.
+/// The time limit for finding a planted bug, from the server's start to the verdict.
 const CAUGHT_WITHIN: Duration = Duration::from_secs(60);
 
 macro_rules! bug {
@@ -32,7 +32,7 @@ pub(super) const ALL: &[ChaosScenario] = &[
     bug!("shed-uncounted", "shed_uncounted", &[Rule::S13], in_a_crowd),
 ];
 
-/// One of `rules` at least has to be violated.
+/// Runs a server with the bug `plant`: at least one of `rules` must be violated.
 fn catch(
     ground: &mut Ground,
     plant: &str,

@@ -1,4 +1,4 @@
-//! A crowded room: it merges, chooses and counts, while people resume, lag, vote and are deleted.
+//! A crowded room: it merges, chooses and counts, while clients resume, lag and vote, and comments are deleted.
 
 use super::{ChaosScenario, LIKES_PER_S, LOAD, must_be_good};
 use crate::chaos::crowd::Habits;
@@ -14,16 +14,17 @@ pub(super) const ALL: &[ChaosScenario] = &[ChaosScenario {
     run: crowd,
 }];
 
-/// Rooms: few, so that each is crowded.
+/// Few rooms, so that each is crowded.
 const ROOMS: usize = 3;
 /// Posts of the show's owner a second.
 const POSTS_PER_S: f64 = 20.0;
 
-/// The server is up, the rooms choose and merge (which `--no-rate-limits` turned off), and the crowd talks.
+/// Starts a server whose rooms choose and merge (which `--no-rate-limits` turned off), and lets the crowd send
+/// comments.
 pub(super) fn in_a_crowd(ground: &mut Ground) -> Result<(), Trouble> {
     let (comments, clients, _) = LOAD;
     ground.habits = Habits { near_duplicates: 0.6, votes_per_s: 50.0, slow: 6, asking: 10 };
-    // So that the server notices a slow reader soon: the kernel keeps less for it.
+    // A small send buffer, so that the server notices a slow reader soon.
     ground.set("connection.sndbuf_bytes", "8192");
     ground.start()?;
     let settings = json!({ "settings": { "budget": 60, "merge": "near" } });
@@ -43,7 +44,7 @@ fn crowd(ground: &mut Ground) -> Result<(), Trouble> {
     let plan =
         OwnerPlan { addresses: ground.recipe.addresses, rooms: rooms(), per_s: POSTS_PER_S, seed: ground.dice.next() };
     let owner = Posts::start(plan, &ground.recorder);
-    // One lull of the slow readers and the time after it; then the same with kills in it.
+    // One lull of the slow readers and the time after it; then the same with kills.
     ground.a_moment(11_000, 12_000);
     ground.kill_and_start()?;
     ground.a_moment(5_000, 6_000);

@@ -1,4 +1,4 @@
-//! A disk that is full, and files that are not what they were.
+//! A full disk, and damaged files.
 
 use super::{ChaosScenario, must_be_good, under_load};
 use crate::chaos::dice::Dice;
@@ -54,7 +54,7 @@ const ROUNDS: u32 = 8;
 struct Mount(PathBuf);
 
 impl Mount {
-    /// A new ext4 of `mib` MiB, mounted in `folder`.
+    /// Creates an ext4 of `mib` MiB, mounted in `folder`.
     fn new(folder: &Path, mib: u64) -> Result<Self, Trouble> {
         if !rustix::process::geteuid().is_root() {
             return Err(Trouble::Skip("needs root, to mount a filesystem".into()));
@@ -78,7 +78,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Lazily, in case the server is not quite gone.
+        // Unmounts lazily, in case the server has not quite ended.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
@@ -87,7 +87,7 @@ fn disk_full(ground: &mut Ground) -> Result<(), Trouble> {
     let mount = Mount::new(&ground.folder, 64)?;
     ground.recipe.data = mount.0.join("data").display().to_string();
     let outcome = fill_and_free(ground, &mount.0);
-    // The server holds files in it.
+    // The server has open files in it.
     ground.server = None;
     outcome
 }
@@ -119,14 +119,14 @@ fn fill_and_free(ground: &mut Ground, place: &Path) -> Result<(), Trouble> {
     ground.figure("refused while full", during.unstored - before.unstored);
     ground.figure("live while full", live);
     ground.figure("healed in", format!("{} ms", healed.as_millis()));
-    // The crowd cuts two connections a second itself; those come back while the disk is full.
+    // The crowd itself cuts two connections per second; these clients reconnect while the disk is full.
     if live + 10 < ground.crowd()?.clients() {
         return fail(format!("only {live} clients were live while the disk was full"));
     }
     must_be_good(ground)
 }
 
-/// Writes until nothing fits any more.
+/// Writes until the file system is full.
 fn fill(path: &Path) -> io::Result<()> {
     let mut file = File::create(path)?;
     for size in [1 << 20, 4_096, 512] {
@@ -142,8 +142,8 @@ fn fill(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Stops the server, damages one of its files, and starts it, several times. A refusal is as good as a healed log, if
-/// it says why; then the file is put back.
+/// Several times: stops the server, damages one of its files, and starts it. A refusal with a reason is as good as a
+/// repaired log; then the file is restored.
 fn damaged(
     ground: &mut Ground,
     kind: &str,
@@ -184,7 +184,6 @@ fn damaged(
     must_be_good(ground)
 }
 
-/// One bit somewhere.
 fn flip(path: &Path, dice: &mut Dice) -> io::Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let at = dice.below(file.metadata()?.len());
@@ -193,7 +192,6 @@ fn flip(path: &Path, dice: &mut Dice) -> io::Result<()> {
     file.write_all_at(&[byte[0] ^ (1 << dice.below(8))], at)
 }
 
-/// Everything after somewhere.
 fn cut(path: &Path, dice: &mut Dice) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     let length = file.metadata()?.len();

@@ -16,7 +16,7 @@ pub(super) const ALL: &[ChaosScenario] = &[ChaosScenario {
     run: sigterm,
 }];
 
-/// The process is gone within this, whatever its clients do.
+/// The time within which the process must end, whatever its clients do.
 const EXIT_WITHIN: Duration = Duration::from_secs(25);
 
 fn sigterm(ground: &mut Ground) -> Result<(), Trouble> {
@@ -39,7 +39,7 @@ fn sigterm(ground: &mut Ground) -> Result<(), Trouble> {
         ground.start()?;
         ground.recorder.fault("drain", None, false, None);
         let told = ground.counts().byes - before.byes;
-        // The crowd cuts two connections a second itself: those that were away were not told.
+        // The crowd itself cuts two connections per second: clients without a connection were not told.
         if (told as usize) + 10 < live {
             return fail(format!("{told} of {live} live clients got a reconnect delay"));
         }
@@ -54,7 +54,7 @@ fn sigterm(ground: &mut Ground) -> Result<(), Trouble> {
     must_be_good(ground)
 }
 
-/// A viewer of a busy room that reads nothing after its request, with as small a buffer as the kernel gives.
+/// A viewer of a busy room that reads nothing after its request, with the smallest buffer that the kernel allows.
 fn never_reads(ground: &Ground) -> Result<TcpStream, Trouble> {
     let address = ground.recipe.addresses[0];
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;

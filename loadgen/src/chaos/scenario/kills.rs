@@ -1,4 +1,4 @@
-//! SIGKILL at random moments, and none at all.
+//! SIGKILL at random moments, and a run without faults.
 
 use super::{ChaosScenario, must_be_good, under_load};
 use crate::chaos::ground::{Ground, Longest, Trouble, fail};

@@ -108,14 +108,13 @@ pub(super) const ALL: &[ChaosScenario] = &[
     ),
 ];
 
-/// The rooms beside the one at its cap.
 const QUIET_ROOMS: usize = 1_000;
 
-/// Who talks while masses listen: few, so that what is measured is the masses.
+/// Clients that send comments while masses listen: few, so that the masses determine the measurements.
 const TALKERS: usize = 20;
 const MIB: u64 = 1 << 20;
 
-/// The server, some talkers in one room, and a mass in the same room.
+/// Starts the server, some talkers in one room, and a mass in the same room.
 fn gather(ground: &mut Ground, comments_per_s: f64, viewers: &[(Habit, usize)]) -> Result<Mass, Trouble> {
     let sockets: usize = viewers.iter().map(|(_, count)| count).sum();
     let (descriptors, _) = rlimit::getrlimit(rlimit::Resource::NOFILE)?;
@@ -136,7 +135,7 @@ fn gather(ground: &mut Ground, comments_per_s: f64, viewers: &[(Habit, usize)]) 
     })?)
 }
 
-/// Waits until `is_so` of what the mass shows.
+/// Waits until `is_so` holds for the mass's state.
 fn await_mass(
     ground: &Ground,
     mass: &Mass,
@@ -151,7 +150,7 @@ fn await_mass(
     ground.wait(Duration::from_secs(patience_s), || is_so(&mass.shown()), instead)
 }
 
-/// The verdicts of the mass and of the talkers.
+/// Ends the scenario with the verdicts of the mass and of the talkers.
 fn whole(ground: &mut Ground, mass: Mass) -> Result<(), Trouble> {
     let shown = mass.shown();
     ground.figure("frames to viewers", shown.frames);
@@ -164,7 +163,7 @@ fn whole(ground: &mut Ground, mass: Mass) -> Result<(), Trouble> {
     }
     drop(mass);
     if shown.holes > 0 {
-        return fail(format!("{} holes were not told", shown.holes));
+        return fail(format!("{} holes were not announced", shown.holes));
     }
     must_be_good(ground)
 }
@@ -183,7 +182,7 @@ fn tcp_bytes() -> u64 {
     pages.unwrap_or(0) * 4_096
 }
 
-/// One of the server's own figures, summed over its labels that contain `label`.
+/// A metric of the server, summed over the series whose labels contain `label`.
 fn metric(ground: &Ground, name: &str, label: &str) -> Result<f64, Trouble> {
     let page = super::admin_get(ground, "/metrics")?;
     let is_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
@@ -223,7 +222,7 @@ fn storm(ground: &mut Ground, crowd: usize, jitter: bool, within_s: u64) -> Resu
 
 fn stall(ground: &mut Ground, percent: usize) -> Result<(), Trouble> {
     const VIEWERS: usize = 5_000;
-    /// A p99 below this is as good as any: latencies are known to the millisecond.
+    /// A p99 below this counts as equal to it, because latencies are measured in milliseconds.
     const P99_FLOOR_MS: u64 = 20;
     let stalled = VIEWERS * percent / 100;
     let reading = VIEWERS - stalled;
@@ -244,13 +243,13 @@ fn stall(ground: &mut Ground, percent: usize) -> Result<(), Trouble> {
     let during = mass.shown();
     mass.stall(false);
     ground.recorder.fault("stall", None, false, None);
-    await_mass(ground, &mass, 60, "everybody after the stall", |shown| shown.live == [reading, stalled])?;
+    await_mass(ground, &mass, 60, "all viewers after the stall", |shown| shown.live == [reading, stalled])?;
     ground.a_moment(2_000, 2_001);
     let ends = mass.shown().ends;
     let untold: Vec<_> =
         ends.iter().filter(|(why, _)| *why != "4001").map(|(why, count)| format!("{count} {why}")).collect();
     if !untold.is_empty() {
-        return fail(format!("viewers were cut without a word: {}", untold.join(", ")));
+        return fail(format!("viewers were cut without a close code: {}", untold.join(", ")));
     }
     ground.figure("most resident", mib(rss));
     ground.figure("most TCP memory, both ends", mib(tcp));
@@ -265,7 +264,7 @@ fn stall(ground: &mut Ground, percent: usize) -> Result<(), Trouble> {
     if rss > bound {
         return fail(format!("{} resident are above the bound of {}", mib(rss), mib(bound)));
     }
-    // What the kernel makes of `connection.sndbuf_bytes` and of the reader's own buffer: it doubles both.
+    // The kernel doubles `connection.sndbuf_bytes` and the reader's own buffer.
     let bound = 2 * (Config::default().connection.sndbuf_bytes + SLOW_RCVBUF_BYTES) as u64 * VIEWERS as u64;
     if tcp > bound {
         return fail(format!("{} of TCP memory are above the bound of {}", mib(tcp), mib(bound)));
@@ -336,7 +335,7 @@ fn mutes(ground: &mut Ground) -> Result<(), Trouble> {
     if took > Duration::from_secs(10) {
         return fail(format!("the last was closed after {:.1} s", took.as_secs_f64()));
     }
-    // The allocator keeps some pages for the next crowd: 1 KiB a socket is what it may keep.
+    // The allocator keeps some pages for the next crowd: 1 KiB per socket is allowed.
     if after.0 > before.0 + MUTES as u64 * 1_024 {
         return fail(format!("{} resident afterwards, {} before", mib(after.0), mib(before.0)));
     }
@@ -348,7 +347,7 @@ fn half_open(ground: &mut Ground) -> Result<(), Trouble> {
     ground.start()?;
     let mass = gather(ground, 20.0, &[(Habit::Reads, 500), (Habit::Stalls, GONE)])?;
     await_mass(ground, &mass, 30, "everybody", |shown| shown.live == [500, GONE])?;
-    // The history API's pages may open a few files meanwhile.
+    // Requests to the history API may open a few files meanwhile.
     let full = ground.server()?.descriptors() + 8;
     mass.vanish(Habit::Stalls);
     let began = Instant::now();
@@ -396,7 +395,7 @@ fn few_descriptors(ground: &mut Ground) -> Result<(), Trouble> {
     ground.figure("log lines in 15 s", lines);
     ground.figure("longest pause of the connected viewers", format!("{} ms", inside.pause_max_ms));
     if share > 0.5 {
-        return fail(format!("{:.0} % of a core while nobody can come in", share * 100.0));
+        return fail(format!("{:.0} % of a core while no viewer can connect", share * 100.0));
     }
     if lines > 16 {
         return fail(format!("{lines} log lines in 15 s"));
@@ -409,14 +408,14 @@ fn few_descriptors(ground: &mut Ground) -> Result<(), Trouble> {
 
 fn hot_room(ground: &mut Ground) -> Result<(), Trouble> {
     const P99_FLOOR_MS: u64 = 20;
-    // The room's limit stays as it is; those of people and connections would keep it from being reached.
+    // The room's limit stays; the limits of users and connections are raised, or the room's would not be reached.
     ground.recipe.arguments.retain(|argument| argument != "--no-rate-limits");
     for of in ["connection", "user"] {
         ground.set(&format!("rates.comments_per_{of}.per_s"), "10000");
         ground.set(&format!("rates.comments_per_{of}.burst"), "10000");
     }
     ground.start()?;
-    // Each new room's epoch is durable before its first visitor is welcomed.
+    // The epoch of each new room must be durable before its first visitor is welcomed.
     let opened = ground.invite_within(QUIET_ROOMS, QUIET_ROOMS, Duration::from_secs(60))?;
     ground.figure("1,000 new rooms opened in", format!("{:.1} s", opened.as_secs_f64()));
     ground.pace(200.0, 0.0, 0.0)?;
@@ -467,14 +466,14 @@ fn churn(ground: &mut Ground, habit: Habit, seconds: u64) -> Result<(), Trouble>
         connect_per_s: PER_S,
         seed: 3,
     })?;
-    // Memory settles within the first third: what grows afterwards is a leak.
+    // Memory settles within the first third; growth after that is a leak.
     ground.a_moment(seconds * 1_000 / 3, seconds * 1_000 / 3 + 1);
     let early = state(ground)?;
     ground.a_moment(seconds * 2_000 / 3, seconds * 2_000 / 3 + 1);
     let late = state(ground)?;
     let shown = churning.shown();
     drop(churning);
-    // Rooms live a second longer than their last visitor; then all is as before.
+    // Rooms end a second after their last visitor; then everything is as before.
     ground.a_moment(20_000, 20_001);
     let after = state(ground)?;
     let rooms = metric(ground, "volley_rooms", "")?;

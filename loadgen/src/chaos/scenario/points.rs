@@ -1,4 +1,4 @@
-//! SIGKILL at each step of a comment's way.
+//! SIGKILL at each step of the path of a comment.
 
 use super::{ChaosScenario, must_be_good, under_load};
 use crate::chaos::ground::{Ground, Longest, Trouble, fail};
@@ -6,9 +6,9 @@ use crate::chaos::server::Server;
 use std::path::Path;
 use std::time::Duration;
 
-/// How often the process dies at one point.
+/// The number of kills at one point.
 const DEATHS: u32 = 3;
-/// A point that is not reached under load within this is none.
+/// A point that is not reached under load within this time does not exist.
 const REACHED_WITHIN: Duration = Duration::from_secs(20);
 
 macro_rules! at {
@@ -73,7 +73,7 @@ fn die_in_recovery(ground: &mut Ground) -> Result<(), Trouble> {
     ground.figure("log", format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
     ground.figure("start", format!("{} ms", took.as_millis()));
     ground.everybody_live()?;
-    // A process is up before it reads a byte: that much is not the log's.
+    // A start without a log takes time too, which is not the log's.
     let bound = Duration::from_millis(500) + Duration::from_secs(2).mul_f64(bytes as f64 / f64::from(100 << 20));
     if took > bound {
         return fail(format!("the start took {} ms, the bound is {} ms", took.as_millis(), bound.as_millis()));
@@ -87,7 +87,7 @@ fn folder_bytes(folder: &Path) -> u64 {
     entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
 }
 
-/// Lets the server die at `point`, each time after a number of hits below `hits`.
+/// Kills the server at `point` several times, each time after a random number of hits below `hits`.
 fn die_at(ground: &mut Ground, point: &str, hits: u64) -> Result<(), Trouble> {
     let arm = |ground: &mut Ground| {
         let n = ground.dice.between(hits / 4, hits);
@@ -100,7 +100,7 @@ fn die_at(ground: &mut Ground, point: &str, hits: u64) -> Result<(), Trouble> {
         if !ground.server()?.was_killed(REACHED_WITHIN) {
             return fail(format!("the server did not reach `{point}`"));
         }
-        // From the death on: the moment itself is inside the process.
+        // The fault is recorded from the process's end on, because its exact moment is not visible from outside.
         ground.recorder.fault("kill", Some(point), true, None);
         if death == DEATHS {
             ground.env("FAULT_KILL", "");
@@ -110,7 +110,7 @@ fn die_at(ground: &mut Ground, point: &str, hits: u64) -> Result<(), Trouble> {
         longest.add(ground.start()?);
         ground.recorder.fault("kill", Some(point), false, None);
         if death < DEATHS {
-            // It may be on its way to the next death already: no waiting for everybody.
+            // The server may already be about to die again, so the scenario does not wait for all clients.
             continue;
         }
         ground.everybody_live()?;

@@ -1,5 +1,5 @@
-//! The disk lets the server down: power losses, failing and slow syncs, SIGKILL between write and sync, a full disk,
-//! damaged files.
+//! Faults of the disk: power losses, failing and slow syncs, SIGKILL between write and sync, a full disk, damaged
+//! files.
 
 use super::{ChaosScenario, LIKES_PER_S, LOAD, examples, must_be_good, note, under_load};
 use crate::chaos::ground::{Ground, Longest, Trouble, broken, fail};
@@ -10,7 +10,7 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
-/// What the rooms of the clock's jumps show.
+/// The display budget of the rooms in the scenario with clock jumps.
 const BUDGET_PER_S: f64 = 60.0;
 
 pub(super) const ALL: &[ChaosScenario] = &[
@@ -72,7 +72,7 @@ pub(super) const ALL: &[ChaosScenario] = &[
     },
 ];
 
-/// The shim for the server's next starts: it stands between server and libc.
+/// Installs the shim between server and libc for the server's next starts.
 fn shim(ground: &mut Ground) -> Result<Shim, Trouble> {
     let shim = Shim::build(&ground.folder, Path::new(&ground.recipe.data))?;
     for (name, value) in shim.environment() {
@@ -81,12 +81,12 @@ fn shim(ground: &mut Ground) -> Result<Shim, Trouble> {
     Ok(shim)
 }
 
-/// The load runs, with the shim.
+/// Starts the load on a server with the shim.
 fn with_shim(ground: &mut Ground) -> Result<Shim, Trouble> {
     let shim = shim(ground)?;
     under_load(ground)?;
     if shim.syncs()?.0 == 0 {
-        return fail("the server syncs nothing: the shim is not in between");
+        return fail("the server syncs nothing, so the shim is not active");
     }
     Ok(shim)
 }
@@ -106,7 +106,7 @@ fn kill_before_sync(ground: &mut Ground) -> Result<(), Trouble> {
     must_be_good(ground)
 }
 
-/// SIGKILL, then the directory becomes what a power loss leaves, then a new start.
+/// Kills the server, reduces the directory to what a power loss leaves, and starts the server again.
 fn lose_power(ground: &mut Ground, shim: &Shim, torn: bool, durability: &str) -> Result<u64, Trouble> {
     ground.recorder.fault("power_loss", None, true, Some(durability));
     ground.server()?.kill();
@@ -143,7 +143,7 @@ fn power_loss_write(ground: &mut Ground) -> Result<(), Trouble> {
     let found: Vec<&str> = broken(&verdict).iter().map(|rule| rule.number()).collect();
     ground.figure("found by", found.join(" "));
     if verdict.of(Rule::S5).violations == 0 {
-        return fail(format!("no loss was found, so the check cannot see one: {}", examples(&verdict)));
+        return fail(format!("no loss was found, so the check cannot detect one: {}", examples(&verdict)));
     }
     ground.figure("losses found", verdict.of(Rule::S5).violations);
     Ok(())
@@ -161,13 +161,13 @@ fn fsync_fails(ground: &mut Ground) -> Result<(), Trouble> {
             || shim.syncs().is_ok_and(|now| now.1 > failed),
             || "no sync failed".into(),
         )?;
-        // Whatever was acknowledged since must be on the disk now, and nothing that was refused.
+        // All comments acknowledged since must be on the disk now, and no refused ones.
         ground.a_moment(100, 1_000);
         lose_power(ground, &shim, false, "fsync")?;
         ground.recorder.fault("fsync_fails", None, false, None);
         ground.everybody_live()?;
     }
-    // Once without a power loss: it heals.
+    // Once without a power loss: the log recovers.
     ground.recorder.fault("fsync_fails", None, true, None);
     shim.fail_syncs(1)?;
     ground.a_moment(1_000, 1_001);
@@ -177,7 +177,7 @@ fn fsync_fails(ground: &mut Ground) -> Result<(), Trouble> {
     must_be_good(ground)
 }
 
-/// Acks come again; returns how long that took.
+/// Waits until comments are acknowledged again; returns how long that took.
 fn heals(ground: &mut Ground) -> Result<Duration, Trouble> {
     const WITHIN: Duration = Duration::from_secs(5);
     let (before, crowd) = (ground.counts().acked, ground.crowd()?);
@@ -225,20 +225,20 @@ fn clock_jumps(ground: &mut Ground) -> Result<(), Trouble> {
     for seconds in [3_600, -3_600, 0, 86_400, 0] {
         ground.a_moment(1_000, 1_500);
         shim.wall_offset_s(seconds)?;
-        // One restart with a clock that is wrong: what is stored is older, or younger, than now.
+        // One restart with a wrong clock: the stored events are older, or younger, than now.
         if seconds == -3_600 {
             longest.add(ground.kill_and_start()?);
         }
     }
-    // A log whose time stands still until the clock has caught up shows next to nothing of this.
+    // A log whose time stands still until the clock has caught up would show almost none of these comments.
     ground.a_moment(5_000, 5_500);
     let counts = ground.counts();
     ground.figure("jumps", 5);
     must_be_good(ground)?;
-    // Comments that were held back by the restart come all at once.
+    // Comments that waited during the restart arrive all at once.
     if counts.shed * 50 > counts.acked {
         return fail(format!(
-            "{} of {} comments were not shown: the budget noticed the clock",
+            "{} of {} comments were not shown: the clock affected the budget",
             counts.shed, counts.acked
         ));
     }

@@ -1,4 +1,4 @@
-//! One process's book of one room: each distinct frame is parsed once, each viewer costs one position.
+//! One process's record of one room: each distinct frame is parsed once, and each viewer costs one position.
 //!
 //! Does not know: sockets, clocks, what other processes saw.
 
@@ -11,23 +11,23 @@ use volley::protocol::frame::{Frame, ShedClass, ShownComment, What};
 use volley::protocol::ids::Offset;
 use volley::protocol::message::{Ack, Gap, Welcome};
 
-/// Distinct frames whose bytes are kept to recognise them: 25 s of a 100 ms tick, so that a viewer that
-/// catches up after 20 s still finds them. About 256 × 1 KiB a room.
+/// Distinct frames whose bytes are kept, to recognise them: 25 s of a 100 ms tick, so that the frames of a viewer that
+/// catches up after 20 s are still recognised. About 256 × 1 KiB per room.
 const KEPT_FRAMES: usize = 256;
 
-/// Where one viewer is in its room.
+/// One viewer's position in its room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ViewerPlace {
-    /// Everything up to here was received, announced as a gap, or booked as a hole.
+    /// Everything up to this offset was received, announced as a gap, or recorded as a hole.
     pub at: Offset,
-    /// Index of the frame that it is expected to receive next: a guess that makes recognition O(1).
+    /// Index of the frame that it probably receives next, so that recognition usually is O(1).
     next: usize,
-    /// The newest hole, in case the missing frame comes after all.
+    /// The newest hole, which a late frame may fill.
     hole: Option<Stretch>,
     pub rendition: Rendition,
 }
 
-/// How a frame met a viewer's position.
+/// How a frame relates to a viewer's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Met {
     /// New to the viewer (in order, after a hole, late or overlapping).
@@ -42,22 +42,21 @@ pub struct Book {
     evidence: Evidence,
     run_tag: u16,
     kept: VecDeque<Vec<u8>>,
-    /// What each frame has as uncompressed JSON on the wire.
+    /// The size of each frame on the wire as uncompressed JSON.
     json_bytes: Vec<u32>,
 }
 
 impl Book {
-    /// An empty book; comments of other runs than `run_tag` are somebody else's.
+    /// An empty book. Comments of other runs than `run_tag` count as foreign.
     pub fn new(run_tag: u16) -> Self {
         Self { run_tag, ..Self::default() }
     }
 
-    /// What is in the book.
+    /// The evidence so far.
     pub fn evidence(&self) -> &Evidence {
         &self.evidence
     }
 
-    /// Closes the book.
     pub fn into_evidence(self) -> Evidence {
         self.evidence
     }
@@ -83,7 +82,8 @@ impl Book {
         self.kept.iter().rposition(|kept| kept == payload).map(|i| first + i)
     }
 
-    /// Books a distinct frame that the viewer at `place` received, to be recognised from now on; returns its index.
+    /// Records a distinct frame that the viewer at `place` received, and returns its index. From now on it is
+    /// recognised.
     pub fn record(&mut self, place: &ViewerPlace, payload: &[u8], frame: &Frame) -> usize {
         let mut facts = FrameFacts {
             prev: frame.prev,
@@ -98,7 +98,7 @@ impl Book {
         let mut before = frame.prev;
         for event in &frame.events {
             if let What::Raise(raise) = event.what {
-                // It names something earlier, in this frame or before.
+                // It refers to an earlier comment, in this frame or before.
                 facts.is_malformed |= event.offset > frame.last || raise.by == 0 || raise.times <= raise.by;
                 facts.folded += raise.by;
                 continue;
@@ -127,18 +127,18 @@ impl Book {
         self.evidence.frames.len() - 1
     }
 
-    /// How many bytes the newest frame has on the wire as uncompressed JSON.
+    /// Sets the size of the newest frame on the wire as uncompressed JSON.
     pub fn set_json_bytes(&mut self, bytes: usize) {
         self.json_bytes.resize(self.evidence.frames.len() - 1, 0);
         self.json_bytes.push(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
-    /// What was set for frame `index`.
+    /// The size that was set for frame `index`.
     pub fn json_bytes(&self, index: usize) -> u64 {
         self.json_bytes.get(index).copied().unwrap_or(0).into()
     }
 
-    /// A viewer at `place` received frame `index`.
+    /// Records that the viewer at `place` received frame `index`.
     pub fn take(&mut self, place: &mut ViewerPlace, index: usize) -> Met {
         let e = &mut self.evidence;
         let frame = &mut e.frames[index];
@@ -153,7 +153,7 @@ impl Book {
             place.hole = Some(hole);
             place.at = frame.last;
         } else if frame.last > place.at {
-            // Overlaps what the viewer has: the new part counts, the old part is a duplicate.
+            // The frame overlaps the viewer's position: the new part counts, the old part is a duplicate.
             let old = frame.events.partition_point(|(offset, _)| *offset <= place.at) as u64;
             e.order_violations += 1;
             e.duplicates += old;
@@ -168,7 +168,8 @@ impl Book {
             let (from, to) = place.hole.unwrap_or_default();
             *e.late.entry((frame.prev, frame.last)).or_default() += 1;
             e.order_violations += 1;
-            // What is left of the hole: exact when it fills from either end, given up in the middle.
+            // The rest of the hole. It is exact if frames fill the hole from either end, and dropped if they fill its
+            // middle.
             place.hole = match (frame.prev == from, frame.last == to) {
                 (true, false) => Some((frame.last, to)),
                 (false, true) => Some((from, frame.prev)),
@@ -186,7 +187,7 @@ impl Book {
         Met::New
     }
 
-    /// The server told a viewer that it was not sent a stretch.
+    /// Records an announced gap.
     pub fn gap(&mut self, place: &mut ViewerPlace, gap: &Gap) {
         let e = &mut self.evidence;
         if gap.from != place.at || gap.to < gap.from {
@@ -201,10 +202,10 @@ impl Book {
             place.at = gap.to;
         }
         place.next = e.frames.iter().rposition(|f| f.prev <= gap.to).map_or(0, |i| i + 1);
-        // The guess above is right for viewers that continue at the ring's end and harmless for others.
+        // This guess is right for viewers that continue at the ring's end, and harmless for others.
     }
 
-    /// A heartbeat says where the room is: a viewer behind it has lost frames.
+    /// Records a heartbeat, which has the room's position: a viewer behind it has lost frames.
     pub fn heartbeat(&mut self, place: &mut ViewerPlace, last: Offset) {
         if last > place.at {
             *self.evidence.holes.entry((place.at, last)).or_default() += 1;
@@ -214,24 +215,22 @@ impl Book {
         }
     }
 
-    /// A comment of ours is in the log.
+    /// Records that a comment of this run is in the log.
     pub fn ack(&mut self, number: u64, ack: &Ack) {
         self.evidence.acks.push(AckedComment { number, offset: ack.offset, outcome: ack.outcome, into: ack.into });
     }
 
-    /// A viewer's stretch ends.
     pub fn leave(&mut self, place: &ViewerPlace, lost: bool) {
         let ends = if lost { &mut self.evidence.ends_lost } else { &mut self.evidence.ends_live };
         *ends.entry(place.at).or_default() += 1;
     }
 
-    /// Comments that nobody answered.
     pub fn set_unsettled(&mut self, unsettled: u64) {
         self.evidence.unsettled = unsettled;
     }
 }
 
-/// Whether it counts comments; the other classes are kinds of posts.
+/// Whether the class counts comments; the others count kinds of posts.
 fn is_of_comments(class: ShedClass) -> bool {
     matches!(class, ShedClass::Normal | ShedClass::Low)
 }

@@ -1,12 +1,12 @@
-//! The verdict: what all processes saw of a room, held against what must have been seen.
+//! The verdict: compares what all processes saw of a room with what they must have seen.
 //!
-//! Does not know: how the evidence was gathered or what a caller makes of the verdict.
+//! Does not know: how the evidence was gathered, what a caller does with the verdict.
 //!
-//! The truth about a room is the union of the acknowledgements and of the comments in all distinct
-//! frames. Each viewer must have received, per comment of its stretch, one of: the comment, a count in `times`, `by` or
-//! `shed`, or a gap. A viewer's stretch is a chain of frames, so it is enough to check each distinct frame
-//! once, weighed by its receipts, and each break of a chain, weighed by the viewers that had it. Only a frame of the viewers'
-//! rendition says what was shown: a lighter one leaves out more, the full one shows all.
+//! The truth about a room is the union of the acknowledgements and of the comments in all distinct frames. For each
+//! comment of its stretch, a viewer must have received the comment, a count in `times`, `by` or `shed`, or a gap. A
+//! viewer's stretch is a chain of frames. So it is enough to check each distinct frame once, weighted by its receipts,
+//! and each break of a chain, weighted by its viewers. Only frames of the rendition `viewer` decide what was shown,
+//! because `lite` leaves out more and `full` shows all.
 
 use super::{Evidence, FrameFacts, Stretch};
 use serde::{Deserialize, Serialize};
@@ -15,60 +15,55 @@ use volley::protocol::encode::Rendition;
 use volley::protocol::ids::Offset;
 use volley::protocol::message::Outcome;
 
-/// What is true of a room, or of all rooms together. Counts of comments count each viewer.
+/// The result for a room, or for all rooms together. A comment counts once for each viewer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerVerdict {
     /// Comments in the stretches of all viewers.
     pub expected: u64,
-    /// Received, once each.
     pub delivered: u64,
-    /// Left out and counted by frames.
+    /// Comments that were left out and counted by frames.
     pub shed: u64,
-    /// Folded into an equal comment and counted there.
+    /// Comments that were merged into an equal one and counted there.
     pub merged: u64,
-    /// Not sent and announced.
     pub gap_announced: u64,
-    /// None of these: lost without a word.
+    /// Comments that are none of these: lost without an announcement.
     pub missing: u64,
-    /// Received again.
     pub duplicates: u64,
     /// Messages that did not continue a viewer's position.
     pub order_violations: u64,
-    /// Viewers with another digest than the most at the same position.
+    /// Viewers whose digest differs from the majority's at the same position.
     pub digest_conflicts: u64,
-    /// Frames (times receipts) with events outside of their stretch or not ascending.
+    /// Frames (times receipts) with events outside their stretch or out of order.
     pub malformed_frames: u64,
-    /// Offsets or ids that two sources name differently: acks against frames, frames against frames.
+    /// Offsets or ids on which two sources disagree: acks and frames, or two frames.
     pub contradictions: u64,
-    /// Frames whose likes total is lower than an earlier one's.
+    /// Frames whose total of likes is lower than an earlier one.
     pub likes_fell: u64,
-    /// Frames (times receipts) that count more as shed or folded than there was, although every comment of the
-    /// room is known.
+    /// Frames (times receipts) that count more shed or merged comments than exist, although every comment of the room
+    /// is known.
     pub shed_overstated: u64,
-    /// Our guaranteed events in the stretches of all viewers.
+    /// This run's guaranteed events in the stretches of all viewers.
     pub posts_expected: u64,
-    /// Of them, those that the frame of their place did not hold.
+    /// How many of these were missing from the frame of their offset.
     pub posts_missing: u64,
-    /// `expected` less everything above that accounts for it; anything but 0 means that this ledger
-    /// and the server disagree in a way that no other line names.
+    /// `expected` minus everything above that accounts for it. If it is not 0, this ledger and the server disagree in a
+    /// way that no other line reports.
     pub unaccounted: i64,
     /// Gaps announced (messages, not comments).
     pub gaps: u64,
-    /// Breaks of a chain that nobody announced.
+    /// Breaks of a chain that were not announced.
     pub holes: u64,
     pub frames_distinct: u64,
-    /// Comments of others in the rooms.
+    /// Comments of other clients in the rooms.
     pub foreign: u64,
-    /// Comments without an answer.
     pub unsettled: u64,
-    /// Welcomes with another epoch than the first.
+    /// Welcomes with a different epoch than the first.
     pub epoch_changes: u64,
-    /// Likes gained while we watched.
+    /// Growth of the rooms' totals of likes during the run.
     pub likes_gained: u64,
 }
 
 impl LedgerVerdict {
-    /// Adds another room's.
     pub fn add(&mut self, other: &Self) {
         self.expected += other.expected;
         self.delivered += other.delivered;
@@ -95,7 +90,7 @@ impl LedgerVerdict {
         self.likes_gained += other.likes_gained;
     }
 
-    /// Everything that must not happen, by name, where it did.
+    /// The name and count of everything that must not happen but did.
     pub fn violations(&self) -> Vec<(&'static str, u64)> {
         let all = [
             ("missing", self.missing),
@@ -115,7 +110,7 @@ impl LedgerVerdict {
     }
 }
 
-/// How many of them are at `limit` or before it.
+/// The number of offsets up to `limit`.
 fn below(offsets: &[Offset], limit: Offset) -> usize {
     offsets.partition_point(|offset| *offset <= limit)
 }
@@ -128,8 +123,9 @@ fn weighed(offsets: &[Offset], stretches: &BTreeMap<Stretch, u64>) -> u64 {
     stretches.iter().map(|(stretch, viewers)| count(offsets, *stretch) * viewers).sum()
 }
 
-/// Judges one room by the evidence of all processes, and by where guaranteed events were posted. Every viewer was waited for until
-/// it had all up to `target`, and to what is acknowledged; of what others say after that, some have a frame more than others.
+/// Judges one room by the evidence of all processes and the offsets of guaranteed events. The run waited until every
+/// viewer had everything up to `target` and all acknowledged comments. Of later comments of other clients, some viewers
+/// may have a frame more than others.
 pub fn judge(evidence: &[Evidence], posted: &[Offset], target: Offset) -> LedgerVerdict {
     let mut v = LedgerVerdict::default();
     let frames: Vec<&FrameFacts> = evidence.iter().flat_map(|e| &e.frames).collect();
@@ -144,7 +140,7 @@ pub fn judge(evidence: &[Evidence], posted: &[Offset], target: Offset) -> Ledger
         v.gaps += e.gaps.values().sum::<u64>();
         v.holes += e.holes.values().sum::<u64>();
     }
-    // Another process's epoch is another epoch too.
+    // A process that saw a different epoch counts as a change too.
     v.epoch_changes += evidence.iter().filter_map(|e| e.epoch).collect::<BTreeSet<_>>().len().saturating_sub(1) as u64;
     v.likes_gained = likes_gained(evidence);
     v.frames_distinct = frames.iter().map(|f| (f.prev, f.last, f.digest)).collect::<BTreeSet<_>>().len() as u64;
@@ -157,7 +153,7 @@ pub fn judge(evidence: &[Evidence], posted: &[Offset], target: Offset) -> Ledger
     let target = target.max(acknowledged.unwrap_or(0));
     for e in evidence {
         v.gap_announced += weighed(&all, &e.gaps);
-        // A hole is missing, less what came into it after all.
+        // A hole is missing, except for the part that late frames filled.
         v.missing += weighed(&all, &e.holes).saturating_sub(weighed(&all, &e.late));
         for (at, viewers) in &e.ends_live {
             v.missing += count(&all, (*at, target)) * viewers;
@@ -186,7 +182,7 @@ pub fn judge(evidence: &[Evidence], posted: &[Offset], target: Offset) -> Ledger
         overstated += accounted.saturating_sub(there) * frame.receipts;
     }
     let sum = v.delivered + v.shed + v.merged + v.gap_announced + v.missing;
-    // Of others' comments, and of ours without an answer, nobody knows which were shed.
+    // It is unknown which comments of other clients, or comments without an answer, were shed.
     if v.foreign == 0 && v.unsettled == 0 {
         v.shed_overstated = overstated;
     }
@@ -226,7 +222,7 @@ fn likes_fell(frames: &[&FrameFacts]) -> u64 {
     fell
 }
 
-/// Every comment that must have been seen in the room, in order.
+/// Every comment that viewers must have seen in the room, in order.
 fn truth(evidence: &[Evidence], frames: &[&FrameFacts], v: &mut LedgerVerdict) -> Vec<Offset> {
     let shown = |frames: &mut dyn Iterator<Item = &&FrameFacts>| {
         let mut shown: Vec<(Offset, u64)> = frames.flat_map(|f| f.events.iter().copied()).collect();
@@ -247,7 +243,7 @@ fn truth(evidence: &[Evidence], frames: &[&FrameFacts], v: &mut LedgerVerdict) -
     let mut covered: Vec<Stretch> = frames.iter().filter(viewers).map(|f| (f.prev, f.last)).collect();
     covered.sort_unstable();
     let in_a_frame = |offset: Offset| {
-        // Frames of one node do not overlap, so the last one that begins before the offset decides.
+        // Frames of one node do not overlap, so the last frame that begins before the offset decides.
         let i = covered.partition_point(|(prev, _)| *prev < offset);
         i > 0 && covered[i - 1].1 >= offset
     };
@@ -259,7 +255,7 @@ fn truth(evidence: &[Evidence], frames: &[&FrameFacts], v: &mut LedgerVerdict) -
             (Outcome::Shown, None) => u64::from(in_a_frame(ack.offset)),
             (Outcome::Shed | Outcome::Merged, there) => u64::from(there.is_some()),
         };
-        // It was folded into an earlier one that the viewers saw, if they saw anything of that time.
+        // It was merged into an earlier comment. Viewers saw that one if they saw anything of that time.
         if let Some(into) = ack.into {
             let is_there = shown.binary_search_by_key(&into, |(offset, _)| *offset).is_ok();
             v.contradictions += u64::from(into >= ack.offset || (!is_there && in_a_frame(into)));

@@ -1,11 +1,11 @@
-//! What was said, what was received, and whether the two agree.
+//! The ledger: which comments were sent, which were received, and whether the two agree.
 //!
-//! A comment reaches a viewer in one of three ways, and a frame counts each: it is shown (and may stand for equal ones, which its
-//! `times` counts), a raise counts it (`by`), or it is shed and counted. In each stretch the three add up to the comments
-//! of the log, in every rendition; what is shown is told by its id besides.
+//! A comment reaches a viewer in one of three ways, and frames count each: it is shown (and may stand for equal ones,
+//! which its `times` counts), a raise counts it (`by`), or it is shed and counted. In each stretch and rendition the
+//! three add up to the comments of the log. A shown comment also has its id.
 //!
-//! [`book`] is one process's view of one room, O(1) per viewer; [`judge`](mod@judge) joins the views of all
-//! processes and says what is missing. Does not know: sockets, processes, how anything is printed.
+//! [`book`] is one process's view of one room, O(1) per viewer; [`judge`](mod@judge) joins the views of all processes
+//! and finds what is missing. Does not know: sockets, processes, how anything is printed.
 
 pub mod book;
 pub mod judge;
@@ -16,53 +16,50 @@ use volley::protocol::encode::Rendition;
 use volley::protocol::ids::Offset;
 use volley::protocol::message::Outcome;
 
-/// One distinct frame (distinct by its bytes), however many viewers received it.
+/// One distinct frame (by its bytes), for all viewers that received it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FrameFacts {
-    /// The position that it continues.
+    /// The position before the frame.
     pub prev: Offset,
-    /// The position after it.
     pub last: Offset,
     /// Checksum over the log up to `last`.
     pub digest: u64,
     pub likes: u64,
     /// Comments left out, of all classes.
     pub shed: u64,
-    /// Comments that its comments and raises stand for besides those that it shows.
+    /// Comments that its comments and raises stand for, without the shown ones.
     pub folded: u64,
-    /// Its comments: offset, and our number for it (0: somebody else's).
+    /// Its comments: offset, and the number that this run gave it (0: a different client's comment).
     pub events: Vec<(Offset, u64)>,
-    /// Where its other events are: what the show's owner posted.
+    /// Offsets of its other events, which the show's owner posted.
     pub posts: Vec<Offset>,
-    /// Of which rendition it is.
+    /// The rendition of the frame.
     pub rendition: Rendition,
-    /// Viewers that took it as new.
+    /// Viewers to which it was new.
     pub receipts: u64,
-    /// `last` before `prev`, or events outside of them or not ascending.
+    /// `last` is before `prev`, or events are outside these bounds or out of order.
     pub is_malformed: bool,
-    /// For latency: when each of our comments should have left. Stays in the process.
+    /// For latency: the intended send time of each comment of this run. Not sent to other processes.
     #[serde(skip)]
     pub sent_ns: Vec<u64>,
-    /// The same of our posts.
+    /// The same for posts of this run.
     #[serde(skip)]
     pub posted_ns: Vec<u64>,
 }
 
-/// An acknowledged comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AckedComment {
-    /// Our number for it.
     pub number: u64,
-    /// Where it is in the log.
+    /// Its position in the log.
     pub offset: Offset,
-    /// What viewers see of it.
+    /// What viewers see of the comment.
     pub outcome: Outcome,
-    /// What it was folded into, if it was.
+    /// The comment into which it was merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<Offset>,
 }
 
-/// A stretch of offsets, after `.0` up to `.1`.
+/// The offsets after `.0` up to `.1`.
 pub type Stretch = (Offset, Offset);
 
 /// One process's evidence about one room.
@@ -72,12 +69,12 @@ pub struct Evidence {
     pub frames: Vec<FrameFacts>,
     /// Every acknowledgement of a comment that this process sent.
     pub acks: Vec<AckedComment>,
-    /// Comments sent and neither acknowledged nor refused, at the end.
+    /// Comments without an acknowledgement or refusal at the end.
     pub unsettled: u64,
-    /// Holes that viewers found (`prev` beyond their position), each with how many viewers.
+    /// Holes (`prev` beyond a viewer's position), each with its number of viewers.
     #[serde(with = "pairs")]
     pub holes: BTreeMap<Stretch, u64>,
-    /// Frames that came after all, into such a hole.
+    /// Late frames that filled a part of such a hole.
     #[serde(with = "pairs")]
     pub late: BTreeMap<Stretch, u64>,
     /// Gaps that the server announced.
@@ -86,19 +83,19 @@ pub struct Evidence {
     /// Positions at which viewers started.
     #[serde(with = "pairs")]
     pub starts: BTreeMap<Offset, u64>,
-    /// Positions of the viewers that were connected to the end.
+    /// Final positions of the viewers that were connected to the end.
     #[serde(with = "pairs")]
     pub ends_live: BTreeMap<Offset, u64>,
-    /// Positions of the viewers that were lost on the way.
+    /// Last positions of the viewers that were lost during the run.
     #[serde(with = "pairs")]
     pub ends_lost: BTreeMap<Offset, u64>,
     /// Comments delivered, duplicates not counted.
     pub delivered: u64,
     /// Shed comments, as counted by the frames that viewers took as new.
     pub shed: u64,
-    /// Comments that were folded into others, as counted by the same.
+    /// Comments that were merged into others, as counted by the same frames.
     pub folded: u64,
-    /// Comments delivered to a viewer that had been past them.
+    /// Comments delivered to a viewer that was already past them.
     pub duplicates: u64,
     /// Messages that did not continue the viewer's position.
     pub order_violations: u64,
@@ -106,9 +103,8 @@ pub struct Evidence {
     pub likes_first: Option<u64>,
     /// The highest likes total seen.
     pub likes_last: u64,
-    /// The log's incarnation as the first welcome named it; a different one later is counted in `epoch_changes`.
+    /// The log's incarnation in the first welcome; later differences are counted in `epoch_changes`.
     pub epoch: Option<u64>,
-    /// Welcomes with another epoch.
     pub epoch_changes: u64,
 }
 
@@ -121,7 +117,7 @@ impl Evidence {
     }
 }
 
-/// Maps with keys that JSON cannot have, as lists of pairs.
+/// Serialises maps whose keys JSON does not allow as lists of pairs.
 mod pairs {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
     use std::collections::BTreeMap;

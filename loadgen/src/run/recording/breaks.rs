@@ -1,13 +1,14 @@
-//! Line breaks that a recording spells.
+//! Line breaks that a recording writes as `/n` or `\n`.
 //!
-//! One comment was one line of XML, so Bilibili's client wrote a break inside of it as `/n`, and every player of the
-//! format shows `/n` and `\n` in the modes 1 to 6 as one. A reader cannot tell a viewer's own `and/nor` from it, and
-//! neither could those players: a file is read as it was shown. Two things are left alone: addresses, in which a path
-//! begins with n, and files that Volley wrote, which never spell a break (`<chatserver>volley</chatserver>`).
+//! One comment was one line of XML, so Bilibili's client wrote a line break in it as `/n`, and every player of the
+//! format shows `/n` and `\n` in the modes 1 to 6 as a line break. A reader cannot distinguish a viewer's own
+//! `and/nor`, and neither could those players: a file is read as it was shown. There are two exceptions: addresses
+//! whose path begins with n, and files that Volley wrote, which never contain such a break
+//! (`<chatserver>volley</chatserver>`).
 //!
-//! Does not know: XML, modes, what the server makes of a break (one space).
+//! Does not know: XML, modes, how the server shows a line break (as one space).
 
-/// The text with its spelled breaks as line feeds.
+/// The text with line feeds for `/n` and `\n`.
 pub(super) fn read(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -26,10 +27,10 @@ pub(super) fn read(text: &str) -> String {
     out
 }
 
-/// A run of visible ASCII: the only place in which a break or an address can stand.
+/// Handles a run of visible ASCII, because only there can a break or an address be.
 fn spell_out(run: &str, out: &mut String) {
     let mut at = 0;
-    // The end of a word is no scheme or host of its own.
+    // A scheme or host cannot begin inside a word.
     let mut begins_word = true;
     while at < run.len() {
         let rest = &run[at..];
@@ -49,7 +50,7 @@ fn spell_out(run: &str, out: &mut String) {
     }
 }
 
-/// Longest scheme or host that is looked for: a name has at most 253 bytes, and each position of a text is looked at.
+/// The longest scheme or host that is searched for, at each position of a text. A host name has at most 253 bytes.
 const ADDRESS_HEAD_MAX: usize = 256;
 
 /// Whether an address begins here: `scheme://`, `www.`, a drive's path, or a host with a path of letters or digits.
@@ -65,7 +66,7 @@ fn is_address(rest: &str) -> bool {
     scheme || drive || rest.get(..4).is_some_and(|www| www.eq_ignore_ascii_case("www.")) || is_host_and_path(rest)
 }
 
-/// `example.org/news`, but not `nice.one/n`, which ends in a break.
+/// `example.org/news`, but not `nice.one/n`, which ends with a line break.
 fn is_host_and_path(rest: &str) -> bool {
     let Some((host, path)) = rest.split_once('/') else { return false };
     let labels: Vec<&str> = host.split('.').collect();
@@ -124,7 +125,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Nothing but spelled breaks changes, whatever stands around them.
+        /// Only `/n` and `\n` change, whatever is around them.
         #[test]
         fn only_spelled_breaks_change(text in "([/\\\\n .:a中😀]|http://|www[.]|\\PC){0,40}") {
             let shown = read(&text);

@@ -1,4 +1,4 @@
-//! One entry: its attribute's fields, its entities, and what can be wrong with it.
+//! One entry: the fields of its attribute, its entities, and its possible errors.
 //!
 //! Does not know: files, other entries.
 
@@ -9,7 +9,7 @@ use volley::protocol::event::{Mode, Style};
 /// What is wrong with an entry or a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// Not XML at all from here on.
+    /// The file is not XML from here on.
     Syntax,
     /// A comment without its end.
     Unclosed,
@@ -17,7 +17,6 @@ pub enum Reason {
     StrayEnd,
     /// The file ends inside its root: it was cut off.
     UnclosedRoot,
-    /// Something after the root.
     AfterRoot,
     /// Elements, comments or instructions inside a text.
     Markup,
@@ -27,27 +26,21 @@ pub enum Reason {
     InvalidUtf8,
     /// A document type: recordings have none, and its entities can be bombs.
     Doctype,
-    /// No attribute `p`, or two, or an attribute that is not one.
+    /// No attribute `p`, two of them, or a malformed attribute.
     Attributes,
     /// Fewer than 8 fields in `p`.
     TooFewFields,
     /// Not a number of seconds from 0 to [`TIME_S_MAX`].
     Time,
-    /// Not a number.
     ModeNumber,
-    /// Not a font size.
     Size,
     /// Not 0xRRGGBB as a number.
     Color,
-    /// Not a Unix time.
     Date,
-    /// Not a pool number.
     Pool,
     /// No user or no id.
     Identity,
-    /// Another kind of file.
     NotARecording,
-    /// A recording of nothing.
     NoEntries,
     /// Over [`super::FILE_BYTES_MAX`].
     FileTooBig,
@@ -87,21 +80,18 @@ pub const TIME_S_MAX: f64 = 30.0 * 86_400.0;
 /// The fields of `p` that a replay uses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EntryFields {
-    /// Position in the show.
     pub at_ms: u64,
-    /// The recording's mode number.
     pub mode: u8,
-    /// Font size.
     pub size: u8,
     /// 0xRRGGBB.
     pub color: u32,
 }
 
-/// Reads `p`. Other attributes are other programs' and are left alone.
+/// Reads `p`. Attributes of other programs are ignored.
 pub(super) fn fields(tag: &BytesStart<'_>) -> Result<EntryFields, Reason> {
     let mut p = None;
     for attribute in tag.attributes() {
-        let attribute = attribute.map_err(|_| Reason::Attributes)?; // Duplicates too.
+        let attribute = attribute.map_err(|_| Reason::Attributes)?; // Includes duplicate attributes.
         if attribute.key.as_ref() == b"p" {
             p = Some(attribute.value);
         }
@@ -112,7 +102,7 @@ pub(super) fn fields(tag: &BytesStart<'_>) -> Result<EntryFields, Reason> {
     let [time, mode, size, color, date, pool, user, id, ..] = fields[..] else { return Err(Reason::TooFewFields) };
     let time: f64 = time.trim().parse().map_err(|_| Reason::Time)?;
     if !(0.0..=TIME_S_MAX).contains(&time) {
-        return Err(Reason::Time); // NaN and the infinities too.
+        return Err(Reason::Time); // Includes NaN and the infinities.
     }
     let size = size.trim().parse().ok().filter(|size| *size > 0).ok_or(Reason::Size)?;
     let color = color.trim().parse().ok().filter(|color| *color <= Style::COLOR_MAX).ok_or(Reason::Color)?;
@@ -125,7 +115,7 @@ pub(super) fn fields(tag: &BytesStart<'_>) -> Result<EntryFields, Reason> {
     Ok(EntryFields { at_ms: (time * 1_000.0).round() as u64, mode, size, color })
 }
 
-/// How a recorded mode moves; `None` for the modes that are not replayed.
+/// The movement of a recorded mode; `None` for modes that are not replayed.
 pub(super) fn replayed(mode: u8) -> Option<Mode> {
     match mode {
         1 => Some(Mode::Scroll),
@@ -136,7 +126,7 @@ pub(super) fn replayed(mode: u8) -> Option<Mode> {
     }
 }
 
-/// The nearest size that the server takes, and whether it differs from the recorded one.
+/// The nearest size that the server accepts, and whether it differs from the recorded one.
 pub(super) fn size(recorded: u8) -> (u8, bool) {
     let size = recorded.clamp(*Style::SIZES.start(), *Style::SIZES.end());
     (size, size != recorded)

@@ -1,11 +1,11 @@
-//! What a run's report says of the recording that it replayed.
+//! The part of a run's report on the replayed recording.
 
 use super::Recording;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 impl Recording {
-    /// For people: what was read, and what was left out or changed.
+    /// Text for people: what was read, and what was left out or changed.
     pub fn summary(&self) -> String {
         let modes = self.by_mode.iter().map(|(mode, n)| format!("mode {mode}: {n}")).collect::<Vec<_>>().join(", ");
         let mut text =
@@ -19,7 +19,6 @@ impl Recording {
         text
     }
 
-    /// The same for programs.
     pub fn json(&self) -> Value {
         json!({
             "replayed": self.lines.len(),

@@ -1,4 +1,4 @@
-//! The viewers of one group of rooms, as one worker has them: who speaks next, and what is counted by group.
+//! One worker's viewers of one group of rooms: which of them sends next, and what is counted by group.
 //!
 //! Does not know: sockets, rooms.
 
@@ -16,13 +16,13 @@ pub(super) struct GroupShare {
 }
 
 impl GroupShare {
-    /// Worker `worker` of `workers` begins that far round, so that not all of them speak in the same room.
+    /// Each worker begins at a different viewer, so that they do not all send in the same room.
     pub(super) fn new(viewers: Range<usize>, worker: usize, workers: usize) -> Self {
         let speaker = viewers.start + viewers.len() * worker / workers.max(1);
         Self { speaker, viewers, histograms: Histograms::new(), result: GroupResult::default() }
     }
 
-    /// Whose turn to speak it is: one after the other, which with many rooms is also one room after the other.
+    /// The next sender. Viewers take turns, and so do the rooms if there are many.
     pub(super) fn next_speaker(&mut self) -> usize {
         self.speaker = if self.speaker + 1 < self.viewers.end { self.speaker + 1 } else { self.viewers.start };
         self.speaker

@@ -1,4 +1,4 @@
-//! From readable sockets to the books: reads into the shared buffer, splits frames, books messages.
+//! Reads sockets into the shared buffer, splits frames, and records messages in the books.
 //!
 //! Does not know: schedules, commands.
 
@@ -12,11 +12,11 @@ use crate::wire::ws::{self, Kind, Split};
 use volley::protocol::encode::Encoding;
 use volley::protocol::message::{Outcome, RenditionReason, ServerMessage, Snapshot};
 
-/// Why a connection cannot go on.
+/// Why a connection ends.
 enum Stop {
-    /// Count it by this cause.
+    /// A failure, counted by this cause.
     Cause(String),
-    /// The server closed in good order.
+    /// The server closed the connection with this code.
     Closed(u16),
 }
 
@@ -27,7 +27,7 @@ impl From<LineError> for Stop {
 }
 
 impl Worker<'_> {
-    /// The socket takes bytes: the TCP handshake is over, or there is room again.
+    /// The socket is writable: the TCP handshake is over, or it accepts bytes again.
     pub(super) fn writable(&mut self, index: usize) {
         let viewer = &mut self.viewers[index];
         let result = if viewer.line.stage() == Stage::Connecting {
@@ -41,10 +41,10 @@ impl Worker<'_> {
         }
     }
 
-    /// The socket has bytes, or its end.
+    /// The socket has bytes, or was closed.
     pub(super) fn readable(&mut self, index: usize) {
         if self.is_stalling && self.viewers[index].stalls {
-            return; // It will be read when the stall is over: its readiness is not lost, only ours.
+            return; // It is read after the stall. Its bytes are still there, only this event is lost.
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         loop {
@@ -117,11 +117,11 @@ impl Worker<'_> {
         let encoding = self.plan.encoding;
         let expected = if encoding == Encoding::Json { Kind::Text } else { Kind::Binary };
         if frame.kind != expected {
-            return Err(Stop::Cause("message of the other encoding".into()));
+            return Err(Stop::Cause("message in the wrong encoding".into()));
         }
         let viewer = &mut self.viewers[index];
         if viewer.state != ViewerState::Live && viewer.state != ViewerState::Arriving {
-            return Ok(()); // What comes after our close frame belongs to nobody's stretch.
+            return Ok(()); // Frames after the viewer's close frame do not belong to its stretch.
         }
         let book = &mut self.books[viewer.room];
         if viewer.state == ViewerState::Live
@@ -130,7 +130,7 @@ impl Worker<'_> {
             self.took(index, known, frame.bytes, now);
             return Ok(());
         }
-        // Everybody gets the same compressed bytes: they are inflated once, and then recognised like others.
+        // All viewers receive the same compressed bytes. They are inflated once, and then recognised like others.
         let payload =
             if frame.is_packed { self.inflater.inflate(frame.payload).map_err(Stop::Cause)? } else { frame.payload };
         let message = match encoding {
@@ -152,7 +152,7 @@ impl Worker<'_> {
         match (viewer.state, message) {
             (ViewerState::Arriving, ServerMessage::Welcome(welcome)) => {
                 if welcome.room.as_str() != self.plan.rooms[viewer.room] {
-                    return Err(Stop::Cause("welcome to another room".into()));
+                    return Err(Stop::Cause("welcome to a different room".into()));
                 }
                 viewer.place = book.welcome(&welcome);
                 viewer.place.rendition = self.plan.rendition;
@@ -195,7 +195,7 @@ impl Worker<'_> {
                         self.tally.stray_answers += 1;
                     }
                 }
-                // All our comments have ids, so this is about likes.
+                // All comments of a run have ids, so this error is about likes.
                 None => {
                     let count = self.plan.groups[viewer.group].likes_per_message;
                     bump(&mut self.tally.likes_refused, error.code.as_str(), count);
@@ -217,7 +217,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// A viewer received frame `known` of its room, as `bytes` bytes on the wire.
+    /// Records that a viewer received frame `known` of its room, in `bytes` bytes on the wire.
     fn took(&mut self, index: usize, known: usize, bytes: usize, now: u64) {
         let viewer = &mut self.viewers[index];
         let book = &mut self.books[viewer.room];
@@ -241,7 +241,7 @@ impl Worker<'_> {
     }
 }
 
-/// What a newcomer is shown at once, by name.
+/// The names of a snapshot's parts that are not empty.
 fn held(snapshot: &Snapshot) -> impl Iterator<Item = &'static str> {
     let parts = [
         ("comments", !snapshot.events.is_empty()),

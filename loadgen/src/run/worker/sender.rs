@@ -1,7 +1,7 @@
-//! When what is said: an open-loop schedule. A comment's time does not depend on the server's answers,
-//! and its latency counts from that time, so that a slow server cannot hide (no coordinated omission).
+//! The schedule of sends, as an open loop: a comment's time does not depend on the server's answers, and its latency
+//! counts from that time, so a slow server cannot hide its delay (no coordinated omission).
 //!
-//! Does not know: sockets, who says it.
+//! Does not know: sockets, which viewer sends.
 
 use crate::clock::{CommentId, numbering};
 use crate::run::messages::{Comments, GroupPlan, Times, WorkerPlan};
@@ -12,7 +12,7 @@ use volley::protocol::event::{Mode, Style};
 use volley::protocol::ids::ClientId;
 use volley::protocol::message::{CommentRequest, LikeRequest, StyleRequest};
 
-/// What a client says, as it travels.
+/// A client's message on the wire.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum ClientRequest<'a> {
@@ -20,17 +20,14 @@ enum ClientRequest<'a> {
     Like(LikeRequest),
 }
 
-/// One thing to send.
 #[derive(Debug)]
 pub struct Due {
-    /// When it should leave.
     pub at_ns: u64,
     /// For which group of rooms.
     pub group: usize,
-    /// The one who says most says this too.
+    /// The viewer that sends most of the comments sends this one too.
     pub is_hogs: bool,
     pub what: What,
-    /// The message's payload.
     pub payload: Vec<u8>,
 }
 
@@ -41,7 +38,6 @@ pub enum What {
     Likes(u64),
 }
 
-/// One worker's schedule.
 #[derive(Debug)]
 pub struct Schedule {
     streams: Vec<Stream>,
@@ -51,7 +47,7 @@ pub struct Schedule {
     writer: TextWriter,
 }
 
-/// What is said in one group of rooms.
+/// The sends in one group of rooms.
 #[derive(Debug)]
 struct Stream {
     comments: Comments,
@@ -62,7 +58,7 @@ struct Stream {
     like_next: u64,
 }
 
-/// Which part of a common rate is this worker's.
+/// This worker's part of a common rate.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     worker: u64,
@@ -71,7 +67,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// Time of this worker's `n`-th thing, when all workers together do `per_s`.
+    /// Time of this worker's `n`-th send, if all workers together send `per_s`.
     fn nth_ns(&self, n: u64, per_s: f64) -> Option<u64> {
         if per_s <= 0.0 {
             return None;
@@ -83,7 +79,7 @@ impl Pace {
 }
 
 impl Stream {
-    /// When its next thing is due, and whether that is likes.
+    /// Time of the next send, and whether it is of likes.
     fn next(&self, pace: &Pace) -> Option<(u64, bool)> {
         let comment = match &self.comments {
             Comments::Rate { per_s, .. } => pace.nth_ns(self.comment_next, *per_s),
@@ -99,7 +95,7 @@ impl Stream {
 }
 
 impl Schedule {
-    /// The worker's share of what `plan` says.
+    /// The worker's share of `plan`.
     pub fn new(plan: &WorkerPlan, times: Times) -> Self {
         let stream = |group: &GroupPlan| Stream {
             comments: group.comments.clone(),
@@ -118,12 +114,12 @@ impl Schedule {
         }
     }
 
-    /// When the next thing is due; `None` when all is said.
+    /// Time of the next send; `None` after the last one.
     pub fn next_ns(&self) -> Option<u64> {
         self.next().map(|(at_ns, ..)| at_ns)
     }
 
-    /// The next thing that is due by `now_ns`.
+    /// The next send that is due by `now_ns`.
     pub fn pop(&mut self, now_ns: u64) -> Option<Due> {
         let (at_ns, is_like, group) = self.next().filter(|(at_ns, ..)| *at_ns <= now_ns)?;
         Some(if is_like { self.pop_like(group, at_ns) } else { self.pop_comment(group, at_ns) })

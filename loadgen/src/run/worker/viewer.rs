@@ -7,16 +7,14 @@ use crate::run::messages::WorkerPlan;
 use crate::wire::line::{Dial, Line};
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// How far a viewer is.
+/// The state of a viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViewerState {
-    /// Not begun.
     Waiting,
-    /// It has a socket; the welcome has not come.
+    /// It has a socket, but no welcome yet.
     Arriving,
-    /// In the room.
     Live,
-    /// Our close frame is sent.
+    /// The viewer has sent its close frame.
     Closing,
     Gone,
 }
@@ -24,35 +22,32 @@ pub enum ViewerState {
 /// One viewer, of about 200 bytes.
 #[derive(Debug)]
 pub struct Viewer {
-    /// Its connection.
     pub line: Line,
     pub state: ViewerState,
     /// Whether it stops reading in the stall.
     pub stalls: bool,
     /// Index of its group of rooms.
     pub group: usize,
-    /// Index of its room.
     pub room: usize,
-    /// Where it is in its room.
+    /// Its position in the room.
     pub place: ViewerPlace,
-    /// When its connection began.
     pub since_ns: u64,
-    /// Likes that left on it.
+    /// Likes sent on the connection.
     pub likes: u64,
-    /// Its comments that were acknowledged, and those of them that were shown.
+    /// Its acknowledged comments, and how many of them were shown.
     pub said: (u32, u32),
-    /// The code of the server's close frame, when one came.
+    /// The code of the server's close frame, if one was received.
     pub close_code: Option<u16>,
 }
 
-/// Bytes that may wait for one viewer's socket: 30 comments. A server that does not read them
-/// makes the sends fail, and they are counted.
+/// Bytes that may wait for one viewer's socket: about 30 comments. If the server does not read them, further sends fail
+/// and are counted.
 const UNSENT_BYTES_MAX: usize = 16 * 1024;
 
 impl Viewer {
-    /// Viewer number `index` of all, who watches room `room` of group `group`.
+    /// Viewer number `index`, which watches room `room` of group `group`.
     pub fn new(index: usize, group: usize, room: usize, plan: &WorkerPlan) -> Self {
-        // Evenly spread: the viewers at which the running share passes a whole number.
+        // Spreads them evenly: the viewers at which the running share passes a whole number.
         let passed = |i: usize| (i as f64 * plan.stall_share).floor();
         Self {
             line: Line::new(UNSENT_BYTES_MAX),
@@ -75,8 +70,8 @@ impl Viewer {
     }
 }
 
-/// A server that counts connections per address sees many addresses, as it would outside.
-/// 127.0.0.1, 127.0.0.2 and so on. An explicit address costs no port of the others: each has its own 28,000.
+/// 127.0.0.1, 127.0.0.2 and so on: a server that counts connections per address sees many addresses, as in production,
+/// and each address has its own 28,000 ports.
 fn source_address(index: usize, plan: &WorkerPlan) -> Option<SocketAddr> {
     let SocketAddr::V4(server) = plan.server else { return None };
     if plan.sockets_per_address == 0 || !server.ip().is_loopback() {

@@ -37,8 +37,8 @@ fn gift(offset: Offset) -> FrameEvent {
     FrameEvent::new(offset, What::Kind(Kind::Gift(gift)))
 }
 
-/// Frame `n` covers ten offsets: comments at the 2nd, 4th and 7th, the 5th shed, a gift at the 6th, the 8th is one with the 7th, the
-/// 9th with the 7th of the frame before (of the first, with the 2nd); the rest is nobody's to see.
+/// Frame `n` covers ten offsets: comments at the 2nd, 4th and 7th, the 5th shed, a gift at the 6th, the 8th is one with
+/// the 7th, the 9th with the 7th of the frame before (of the first, with the 2nd); the rest is nobody's to see.
 fn frame(n: u64) -> Frame {
     let prev = n * 10;
     let grown = if n == 0 { 2 } else { prev - 3 };
@@ -288,7 +288,8 @@ fn a_viewer_may_leave_before_others_once_it_has_all_that_it_was_waited_for() {
     assert_eq!(judge(&evidence, &[], 40).violations(), [("missing", each)]);
 }
 
-/// A viewer that is sent a lighter rendition in the middle gets its counts instead of comments, and every guaranteed event.
+/// A viewer that is sent a lighter rendition in the middle gets its counts instead of comments, and every guaranteed
+/// event.
 #[test]
 fn a_lighter_rendition_is_accounted_for_by_its_counts() {
     let light = |n: u64| {
