@@ -1,5 +1,5 @@
-//! Without descriptors, the accept loop waits; with them, it goes on. Alone in its process: the limit is
-//! everybody's.
+//! Without descriptors the accept loop waits; with them it continues. This test has a process to itself, because the
+//! limit applies to the whole process.
 
 mod support;
 
@@ -16,7 +16,7 @@ fn cpu_ms() -> i64 {
 }
 
 fn accept_errors(server: &Server) -> u64 {
-    let _ = server; // The counters are the process's.
+    let _ = server; // The counters belong to the process.
     let text = volley::metrics::install().unwrap().render();
     let line = text.lines().find(|line| line.starts_with("volley_accept_errors_total ")).unwrap();
     line.rsplit_once(' ').unwrap().1.parse().unwrap()
@@ -26,19 +26,19 @@ fn accept_errors(server: &Server) -> u64 {
 fn running_out_of_descriptors_costs_no_cpu_and_passes() {
     let mut config = config();
     config.no_rate_limits = true;
-    config.admission.handshake_ms = 30_000; // No deadline gives a descriptor back meanwhile.
+    config.admission.handshake_ms = 30_000; // No deadline frees a descriptor meanwhile.
     let server = Server::start(&config);
     server.assert_well("the start");
 
     let before = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: before.maximum }).unwrap();
     let mut clients = vec![server.connect()];
-    // The listener holds the last descriptor back from clients until all others are in use.
+    // The listener keeps the last descriptor from clients until all others are in use.
     let mut hoard = Vec::new();
     while let Ok(socket) = TcpListener::bind("127.0.0.1:0") {
         hoard.push(socket);
     }
-    // One descriptor for a client's end; none is left for the server's.
+    // One descriptor for a client's end, and none for the server's.
     hoard.pop();
     clients.push(server.connect());
     wait_until("accept fails", || accept_errors(&server) > 0);
@@ -49,7 +49,8 @@ fn running_out_of_descriptors_costs_no_cpu_and_passes() {
     assert!(errors <= 10, "{errors} tries in a second");
     assert!(cpu < 200, "{cpu} ms of CPU in a second of waiting");
 
-    // The admin address has descriptors of its own; the client's end needs one too, and others may be faster.
+    // The admin address has reserved descriptors. The client's end needs one too, which other connections may take
+    // first.
     for _ in 0..20 {
         let mut health = loop {
             match TcpStream::connect(server.admin) {

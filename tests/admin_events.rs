@@ -1,4 +1,4 @@
-//! What the show's owner posts: seen by everybody, in the log, once.
+//! Events that the show's owner posts: every viewer sees them, and the log has them once.
 
 mod support;
 
@@ -25,11 +25,11 @@ fn person() -> Value {
     json!({"id": "u-7", "name": "小明", "role": "vip"})
 }
 
-/// Reads frames until one has the event at `offset`; returns what else came, by offset: kind and body.
+/// Reads frames until one has the event at `offset`; returns all events by offset, with kind and body.
 fn until(client: &mut Client, offset: u64) -> BTreeMap<u64, (String, Value)> {
     let (mut seen, began) = (BTreeMap::new(), Instant::now());
     while seen.last_key_value().is_none_or(|(last, _)| *last < offset) {
-        // Counters come for ever: frames alone are no progress.
+        // Frames with counters never end, so frames alone are no progress.
         assert!(began.elapsed() < support::PATIENCE, "{offset} was never shown; seen so far: {seen:?}");
         for event in client.next("frame")["events"].as_array().expect("events") {
             let fields = event.as_object().expect("an event");
@@ -54,7 +54,7 @@ fn last(server: &Server, room: &str) -> u64 {
     number(&serde_json::from_str(&history(server, room)).expect("JSON"), "last")
 }
 
-/// A wall clock in milliseconds, so far from now.
+/// The wall clock plus an offset, in milliseconds.
 fn in_ms(ms: u64) -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64 + ms
 }
@@ -112,7 +112,7 @@ fn whoever_resumes_after_a_deletion_is_not_shown_the_text_by_anybody() {
     let server = quick();
     let mut viewer = server.join("again");
     let epoch = viewer.welcome["epoch"].as_str().expect("an epoch").to_owned();
-    // Somebody has been brought what they missed before, so that the page is known.
+    // An earlier client has resumed from there, so the page is cached.
     let target = number(&viewer.comment("c1", "something very rude"), "offset");
     let resume = || {
         let mut client = server.connect("again", &format!("?epoch={epoch}&after=0"));
@@ -129,7 +129,7 @@ fn whoever_resumes_after_a_deletion_is_not_shown_the_text_by_anybody() {
     };
     assert!(resume().contains("rude"));
     taken(server.admin, "again", "", &json!({"delete": {"offset": target}}));
-    // The viewer has not gone, so the frames are still in the ring.
+    // The viewer is still connected, so the frames are still in the ring.
     let told = resume();
     assert!(!told.contains("rude") && told.contains("delete"), "{told}");
 }
@@ -181,7 +181,7 @@ fn a_room_that_nobody_opened_is_opened_for_a_post() {
     assert_eq!(rooms["rooms"][0]["claims"], 1, "the newcomer's; the post has given its own back: {rooms}");
 }
 
-/// A directory that is gone after the test.
+/// A directory that is removed after the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -201,7 +201,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed stays in the system's own directory for such things.
+        // A file that cannot be removed stays in the system's temporary directory.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
@@ -278,7 +278,7 @@ fn an_announcement_reaches_every_open_room_and_a_repetition_none_twice() {
     assert_eq!((&tally["failed"], &tally["failures"]), (&json!(5), &json!({"id_conflict": 5})));
     assert_eq!((&tally["rooms"], &tally["idempotency_key"]), (&json!(0), &json!("closing")));
     assert_eq!(tally["failed_rooms"].as_array().map(Vec::len), Some(5));
-    // Nobody hears it in any room, so no room is asked.
+    // The event is refused before any room receives it.
     let over = json!({"announcement": {"text": "too late", "until": 1_600_000_000_000_u64}});
     let answer = post(server.admin, "/v1/announce", "", &over);
     assert_eq!((answer.status, answer.code().as_str()), (422, "bad_time"), "{answer:?}");
@@ -343,6 +343,6 @@ fn posts_that_wait_are_bounded_also_when_their_senders_leave() {
     assert_eq!(glimpse(&server, "another"), Some(503), "the bound is the node's");
     log.opening("stuck", Gate::Open);
     server.eventually("places are free", |server| glimpse(server, "stuck") == Some(200));
-    // Whoever left was posted for all the same.
+    // The event of a client that disconnected is posted all the same.
     assert!(server.metric("volley_posts_total", "result=\"taken\"") >= volley::limits::POSTS_MAX as f64);
 }

@@ -1,5 +1,5 @@
-//! The admin address when others hold its connections: health and metrics are answered all the same, and who is refused
-//! hears why.
+//! The admin address when clients hold its connections: health and metrics are still answered, and a refused client is
+//! told the reason.
 
 mod support;
 
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::{PATIENCE, Server};
 
-/// More than there are seats of any kind.
+/// More connections than there are seats of any kind.
 const MANY: usize = 200;
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -19,7 +19,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A connection that has asked once and stays open.
+/// A connection that made one request and stays open.
 fn keep_alive(address: SocketAddr) -> TcpStream {
     let mut stream = connect(address);
     stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("writes");
@@ -34,7 +34,7 @@ fn keep_alive(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A POST whose body does not come.
+/// A POST whose body is never sent.
 fn slow_post(address: SocketAddr) -> TcpStream {
     let mut stream = connect(address);
     let head = "POST /v1/rooms/r/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -43,14 +43,14 @@ fn slow_post(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// What the rest of the connection says; a reset is a failure.
+/// The rest of the connection's bytes; a reset is a failure.
 fn rest(stream: &mut TcpStream) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an end without a reset");
     text
 }
 
-/// Health, readiness and metrics are answered.
+/// Asserts that health, readiness and metrics are answered.
 fn assert_it_answers(server: &Server, when: &str) {
     for path in ["/healthz", "/readyz", "/metrics"] {
         assert_eq!(server.get(server.admin, path).0, 200, "{path} {when}");
@@ -68,14 +68,15 @@ fn idle_connections_make_room_for_new_ones_of_every_kind() {
         let mut held: Vec<TcpStream> = (0..MANY).map(|_| open(server.admin)).collect();
         assert_it_answers(&server, what);
         assert_eq!(support::http(server.admin, POST).0, 200, "{what}: a post is served too");
-        // Those who had to go were told, and the newest are still there.
+        // Closed clients received a reason, and the newest are still connected.
         let newest = held.last_mut().unwrap();
         newest.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         assert!(rest(newest).starts_with("HTTP/1.1 200 "));
         for stream in &mut held[..MANY / 4] {
             let said = rest(stream);
             let is_told = said.starts_with("HTTP/1.1 503 ") && said.contains("retry-after");
-            // One that was served is closed as after any idle time: it must not take this for its next answer.
+            // A connection that was served is closed silently, as after any idle time: its client must not take the
+            // reason for its next answer.
             assert!(is_told || (what == "kept alive" && said.is_empty()), "{what}: {said}");
         }
     }
@@ -96,7 +97,7 @@ fn health_is_answered_while_every_seat_is_busy_and_a_refusal_is_an_answer() {
             break;
         }
         assert!(began.elapsed() < Duration::from_secs(5), "the seats are not busy: {said}");
-        // One whose head was not read yet has made room for it. The next one gets a moment.
+        // A connection whose head was not read yet has given its place. The next one is served after a moment.
         busy.push(slow_post(server.admin));
         std::thread::park_timeout(Duration::from_millis(50));
     }
@@ -109,7 +110,7 @@ fn health_is_answered_while_every_seat_is_busy_and_a_refusal_is_an_answer() {
         }
     }
     assert_it_answers(&server, "behind a flood");
-    // Who began to post before the flood is not its victim: the body is missing, and that is what it hears.
+    // A post that began before the flood is not cut off by it: it is answered for its missing body.
     let heard = busy.iter_mut().map(rest).filter(|said| said.starts_with("HTTP/1.1 408 ")).count();
     assert_eq!(heard, 64);
 }
@@ -141,7 +142,7 @@ fn a_program_whose_connection_had_to_go_comes_back_on_a_new_one() {
     assert_eq!(support::http(server.admin, POST).0, 200);
 }
 
-/// Descriptors of another process.
+/// Open descriptors of a different process.
 fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).expect("is ours").count()
 }
@@ -168,7 +169,7 @@ fn a_flood_of_quick_requests_piles_up_no_descriptors() {
     for n in 0..3_000 {
         let mut stream = connect(admin);
         stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("writes");
-        // The client's ends stay open: each would linger for a second.
+        // The client's ends stay open, because the server would linger for a second on each.
         held.push_back(stream);
         if held.len() > 600 {
             held.pop_front();

@@ -20,7 +20,7 @@ use volley::shard::message::Message;
 use volley::shard::tenant::{Caps, Command, Cx, Inbound, NewConn, ResumeSource, Tenant};
 use volley::shard::worker::ShardSettings;
 
-/// The system's allocator, counted.
+/// The system's allocator, which counts allocations.
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -56,10 +56,10 @@ fn frame(n: u64) -> Arc<EncodedFrame> {
     Arc::new(frame)
 }
 
-/// Both measurements in one test: the counter is the whole process's.
+/// Both measurements are in one test, because the counter belongs to the process.
 #[test]
 fn a_frame_to_ten_thousand_subscribers_allocates_no_more_than_to_a_hundred() {
-    // The test harness has a thread of its own, which allocates now and then: what a slice does, it does each time.
+    // The test harness has a thread that sometimes allocates; the slice's own allocations are those of the minimum.
     let least = |count, waiting| (0..3).map(|_| on_slots(count, waiting)).min().unwrap();
     let (few, many) = (least(100, 1), least(10_000, 1));
     assert_eq!((few, many), (0, 0), "the pass itself allocates nothing");
@@ -85,7 +85,7 @@ impl Wire for Sink {
     }
 }
 
-/// Allocations of a slice of the pass over all of `count` slots for whom `waiting` frames wait, after those were made.
+/// Allocations of a slice of the pass over `count` slots with `waiting` frames each, after the frames were made.
 fn on_slots(count: u32, waiting: u64) -> u64 {
     let (mut ring, mut slots, mut sink, mut left) = (Ring::new(64), Slots::default(), Sink(0), Vec::new());
     for conn in 0..count {
@@ -169,7 +169,7 @@ fn on_sockets(count: usize) -> u64 {
     allocations
 }
 
-/// A tenant that lets everybody follow one room.
+/// A tenant in which every connection follows one room.
 struct Everybody;
 
 impl Tenant for Everybody {

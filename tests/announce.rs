@@ -1,4 +1,4 @@
-//! An announcement to the whole house: every room that is open has it, once, however many there are.
+//! An announcement to all rooms: every open room has it once, however many there are.
 
 mod support;
 
@@ -12,14 +12,14 @@ use support::poster::post;
 use support::{PATIENCE, Server};
 use volley::config::Data;
 
-/// Connections that open rooms at one time; the admin address serves 64.
+/// Concurrent connections that open rooms; the admin address serves 64.
 const OPENERS: usize = 32;
 
 fn room(n: usize) -> String {
     format!("room-{n}")
 }
 
-/// Opens rooms by posting to each: they stay open without anybody in them.
+/// Opens rooms by posting to each: they stay open without a viewer.
 fn open(admin: SocketAddr, rooms: usize) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -31,7 +31,7 @@ fn open(admin: SocketAddr, rooms: usize) {
                     if n >= rooms {
                         return;
                     }
-                    // A connection has its time: one that was closed is opened again.
+                    // A connection is closed after a time; a closed one is opened again.
                     while !connection.as_mut().is_some_and(|stream| opened(stream, n)) {
                         let stream = TcpStream::connect(admin).expect("connects");
                         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -43,7 +43,7 @@ fn open(admin: SocketAddr, rooms: usize) {
     });
 }
 
-/// Posts to a room over a connection that stays; `false` when it has been closed.
+/// Posts to a room over a persistent connection; `false` if it was closed.
 fn opened(stream: &mut BufReader<TcpStream>, n: usize) -> bool {
     let body = r#"{"unpin":{}}"#;
     let lines = support::poster::json_lines(body.as_bytes(), "");
@@ -67,7 +67,7 @@ fn opened(stream: &mut BufReader<TcpStream>, n: usize) -> bool {
     true
 }
 
-/// Announces while viewers of a room comment: all rooms have it, and no comment is refused.
+/// Announces while viewers of a room comment: all rooms have the announcement, and no comment is refused.
 fn reaches_all(server: &Server, rooms: usize) {
     open(server.admin, rooms);
     let mut viewer = server.join(&room(0));

@@ -1,4 +1,4 @@
-//! `docs/api.md` is true: its example is what the server writes, its numbers are the program's.
+//! Checks `docs/api.md`: its example is what the server writes, and its numbers are those of the program.
 
 use volley::limits::{
     ANNOUNCE_ANSWER_MS, CLIENT_ID_BYTES_MAX, CUSTOM_BYTES_MAX, EXPORT_STALLED_MS, EXPORTS_MAX, MESSAGE_DEPTH_MAX,

@@ -1,4 +1,4 @@
-//! Broken WebSocket bytes over a real socket: each gets its close code, and costs nobody else anything.
+//! Broken WebSocket bytes over a real socket: each gets its close code, and no other connection is affected.
 
 mod support;
 
@@ -79,7 +79,7 @@ fn every_kind_of_broken_frame_gets_its_close_code_and_costs_nobody_anything() {
     for code in [1002, 1003, 1007, 1008, 1009] {
         let expected = table.iter().filter(|(_, _, c)| *c == code).count();
         let label = format!("code=\"{code}\"");
-        // A close with a bad code is answered, not opened, by us: those count as the peer's.
+        // The server answers a close with a bad code, so the close counts as the peer's.
         assert!(server.metric("volley_closes_total", &label) <= expected as f64, "{code}");
     }
 }
@@ -109,7 +109,8 @@ fn pings_within_the_budget_are_answered_in_order() {
     assert_eq!(pongs, (0..10).collect::<Vec<_>>());
 }
 
-/// Sends a piece a second until the server closes or 13 s are over, and `last` behind them; says how it closed, and when.
+/// Sends a piece per second until the server closes or 13 s have passed, and then `last`; returns how and when the
+/// server closed.
 fn paced(server: &Server, pieces: &[Vec<u8>], last: &[u8]) -> Option<(u16, Duration)> {
     let mut client = server.join("paced");
     let began = Instant::now();
@@ -119,7 +120,7 @@ fn paced(server: &Server, pieces: &[Vec<u8>], last: &[u8]) -> Option<(u16, Durat
             break;
         }
     }
-    // A client that is still served gets an answer to this ping.
+    // A client that is still served receives an answer to this ping.
     let _ = client.raw(&[last, &frame(0x89, b"there?")].concat());
     loop {
         match client.socket.read() {
@@ -131,7 +132,8 @@ fn paced(server: &Server, pieces: &[Vec<u8>], last: &[u8]) -> Option<(u16, Durat
     }
 }
 
-/// What to send a second, and at last: `frame` again and again, cut so that each piece ends one and begins the next.
+/// The pieces to send per second, and the last bytes: `frame` repeated, cut so that each piece ends one frame and
+/// begins the next.
 fn always_open(frame: &[u8], cut: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
     let next = [&frame[cut..], &frame[..cut]].concat();
     ([vec![frame[..cut].to_vec()], vec![next; 12]].concat(), frame[cut..].to_vec())
@@ -163,7 +165,7 @@ fn a_started_message_has_ten_seconds_of_its_own() {
 
 type Row<'a> = (&'a str, (Vec<Vec<u8>>, Vec<u8>), Option<u16>);
 
-/// Ten seconds take ten seconds: all rows together.
+/// All rows run at the same time, because each takes ten seconds.
 fn for_each_at_once(rows: &[Row<'_>], ended: impl Fn(&[Vec<u8>], &[u8]) -> Option<(u16, Duration)> + Sync) {
     std::thread::scope(|scope| {
         for (what, (pieces, last), expected) in rows {
@@ -189,7 +191,7 @@ fn data_after_close_is_ignored_and_the_socket_is_gone_soon() {
     assert_eq!(client.close_code(), Some(1000));
     let began = Instant::now();
     let mut rest = Vec::new();
-    // We keep our side open: the server must not wait for us.
+    // The client keeps its side open: the server must not wait for it.
     let _ = client.socket.get_mut().read_to_end(&mut rest);
     assert!(began.elapsed() < Duration::from_secs(2));
     let (_, rooms) = server.get(server.public, "/v1/rooms");
@@ -218,7 +220,7 @@ fn a_peer_that_closes_and_resets_at_once_harms_nobody() {
     let mut bystander = server.join("reset");
     for _ in 0..300 {
         let mut client = server.join("reset");
-        // The answer to the close frame meets a socket that is gone.
+        // The answer to the close frame goes to a closed socket.
         client.raw(&frame(0x88, &1000_u16.to_be_bytes())).unwrap();
         socket2::SockRef::from(client.socket.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
         drop(client);

@@ -1,4 +1,4 @@
-//! What is not proper HTTP, or not a proper upgrade: a clear answer, nothing else hurt, everything freed.
+//! Malformed HTTP and malformed upgrades: a clear answer, no effect on other connections, everything freed.
 
 mod support;
 
@@ -59,7 +59,7 @@ fn what_is_not_http_is_answered_or_closed_and_hurts_nobody() {
         client.send(bytes);
         let status = client.answer_to("GET").map_or(0, |answer| answer.status);
         assert!(expected.contains(&status), "{name}: {status}, expected one of {expected:?}");
-        // The connection is closed: what follows a request that was not understood is not a request.
+        // The connection is closed, because the bytes after a malformed request are not a request.
         client.rest();
         server.assert_well(name);
     }
@@ -89,7 +89,7 @@ fn paths_lead_nowhere_they_should_not() {
         ("/v1/rooms/../../admin/ws".into(), [404, 404]),
         ("/v1/rooms/demo/ws/".into(), [404, 404]),
         ("//".into(), [404, 404]),
-        // The operators' paths exist on their own address alone.
+        // The operators' paths exist on the admin address only.
         ("/metrics".into(), [404, 404]),
         ("/healthz".into(), [404, 404]),
         ("/readyz".into(), [404, 404]),
@@ -121,7 +121,7 @@ fn methods_that_mean_nothing_here_are_refused() {
         assert!(answer.header("allow").is_some_and(|allow| allow.contains("get")), "{line}: {answer:?}");
         assert_eq!(answer.code(), "method_not_allowed");
     }
-    // No header makes a request into another one.
+    // No header changes the method or the target of a request.
     assert_eq!(ask("GET /v1/rooms", "X-HTTP-Method-Override: DELETE\r\n").status, 200);
     assert_eq!(ask("POST /v1/rooms", "X-HTTP-Method-Override: GET\r\n").status, 405);
 }
@@ -227,7 +227,7 @@ fn a_silent_or_slow_connection_is_closed_at_the_deadline() {
     half.send("GET /v1/rooms HTTP/1.1\r\nHost: a\r\nX-Slow: ");
     let mut dripping = server.connect();
     let drip = std::thread::spawn(move || {
-        // One byte every 50 ms never makes a head, and each of them is a sign of life.
+        // One byte every 50 ms never completes a head, but each byte is a sign of life.
         while dripping.stream.write_all(b"G").is_ok() {
             assert!(began.elapsed() < support::gateway::PATIENCE, "a dripping connection lives for ever");
             std::thread::sleep(Duration::from_millis(50));
@@ -250,7 +250,7 @@ fn a_kept_alive_connection_answers_again_and_outlives_the_handshake_deadline() {
     for _ in 0..3 {
         client.send("GET /v1/rooms HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(client.answer().status, 200);
-        std::thread::sleep(Duration::from_millis(300)); // Three of them are twice the deadline.
+        std::thread::sleep(Duration::from_millis(300)); // Three such pauses are twice the deadline.
     }
     client.send(upgrade(WS, ""));
     assert_eq!(client.answer().status, 101, "a browser may upgrade a connection that it used before");
@@ -273,7 +273,7 @@ fn the_connection_beyond_the_address_cap_gets_429_and_others_are_served() {
     assert_eq!((answer.status, answer.code().as_str()), (429, "too_many_connections"), "{answer:?}");
     assert!(answer.header("retry-after").is_some());
 
-    // Another address is not concerned. Nor are 300 more of this one anybody's trouble.
+    // A different address is not affected. Nor do 300 more connections of this one affect others.
     let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     other.bind(&std::net::SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
     other.connect(&server.public.into()).unwrap();
@@ -286,9 +286,9 @@ fn the_connection_beyond_the_address_cap_gets_429_and_others_are_served() {
         assert!(said.starts_with(b"HTTP/1.1 429 "), "a refusal is an answer: {}", String::from_utf8_lossy(&said));
     }
 
-    // A place comes back with the end of a viewer, which only the shard sees.
+    // A place is freed when a viewer's connection ends, which only the shard sees.
     viewers.pop();
-    drop(server.shard.kept.lock().unwrap().remove(0)); // The oldest is one of the twenty.
+    drop(server.shard.kept.lock().unwrap().remove(0)); // The oldest is one of these twenty.
     wait_until("a place is free", || server.ask(upgrade(WS, "")).status == 101);
 }
 
@@ -362,7 +362,7 @@ fn draining_closes_the_door_and_says_so_to_those_inside() {
     assert_eq!(server.ask_admin("/healthz").status, 200, "a drain is no illness");
 }
 
-/// Panics on the server's threads; a test that fails panics on its own thread.
+/// Panics on the server's threads; a failing test panics on its own thread.
 static SERVER_PANICS: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
@@ -400,7 +400,7 @@ fn no_change_of_a_proper_request_makes_the_server_panic() {
         let mut client = server.connect();
         client.send(&bytes);
         let _ = client.stream.shutdown(std::net::Shutdown::Write);
-        // Whatever it answers; an upgraded socket is let go, as a shard would after the end of its peer.
+        // Any answer is fine; an upgraded socket is dropped, as a shard does after its peer's end.
         let _ = client.answer_to("GET");
         server.shard.kept.lock().unwrap().clear();
     }

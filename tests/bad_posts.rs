@@ -1,4 +1,4 @@
-//! Posts that are wrong: a clear answer each, nothing stored, nothing broadcast, nobody else notices.
+//! Invalid posts: each gets a clear answer, nothing is stored or broadcast, and no other client is affected.
 
 mod support;
 
@@ -113,7 +113,7 @@ fn each_wrong_body_has_its_code_and_leaves_no_trace() {
         "bad_key",
     );
 
-    // Nothing was stored, nothing was told: what comes next is the log's first event, alone in its frame.
+    // Nothing was stored or broadcast: the next event is the log's first one, and the only one in its frame.
     let first = number(&bystander.comment("c1", "hello"), "offset");
     assert_eq!(first, 1);
     let mut seen = Vec::new();
@@ -122,18 +122,18 @@ fn each_wrong_body_has_its_code_and_leaves_no_trace() {
     }
     assert_eq!((seen.len(), &seen[0]["comment"]["text"]), (1, &json!("hello")), "{seen:?}");
     assert_eq!(server.metric("volley_panics_total", ""), 0.0);
-    // An answer names the mistake.
+    // Each answer names the mistake.
     let said = |body: &[u8]| ask(server.admin, PATH, &json_lines(body, ""), body).body;
     assert!(said(b"").contains("the body is empty"));
     assert!(said(&utf16("{\"unpin\":{}}", true)).contains("UTF-16"));
     assert!(said(b"\x1f\x8b\x08").contains("gzip"));
     assert!(post(server.admin, PATH, "", &until(1_796_083_540)).body.contains("multiply by 1,000"));
-    // A byte order mark is no mistake, and neither are Windows' line ends.
+    // A byte order mark and Windows' line ends are accepted.
     for body in ["\u{feff}{\"unpin\":{}}", "\u{feff}\r\n{\r\n\"unpin\":{}}\r\n"] {
         let answer = ask(server.admin, PATH, &json_lines(body.as_bytes(), ""), body.as_bytes());
         assert_eq!(answer.status, 200, "{answer:?}");
     }
-    // And what is right is still taken on the same room.
+    // A valid post to the same room is still accepted.
     taken(server.admin, "show", "", &fine);
 }
 
@@ -181,7 +181,7 @@ fn what_is_no_json_body_is_refused_before_it_is_read() {
         let answer = ask(server.admin, PATH, &format!("{length}Content-Type: {kind}\r\n"), body);
         assert_eq!(answer.status, 200, "{kind}: {answer:?}");
     }
-    // Chunks are a body like any other; without an end they are cut off at the bound.
+    // A chunked body is accepted; without an end it is cut off at the bound.
     let chunked = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
     let whole = format!("{:x}\r\n{}\r\n0\r\n\r\n", body.len(), String::from_utf8_lossy(body));
     assert_eq!(ask(server.admin, PATH, chunked, whole.as_bytes()).status, 200);
@@ -193,10 +193,10 @@ fn what_is_no_json_body_is_refused_before_it_is_read() {
         413,
         "too_large",
     );
-    // Two framings are one too many here as well.
+    // Two framings of one body are refused here too.
     let both = "Content-Type: application/json\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n";
     assert_eq!(ask(server.admin, PATH, both, b"0\r\n\r\n").status, 400);
-    // The public side has none of it.
+    // The public address has none of these paths.
     assert_eq!(ask(server.public, PATH, &json_lines(body, ""), body).status, 413);
     assert_eq!(ask(server.public, "/v1/announce", &json_lines(b"", ""), b"").status, 404);
     assert_eq!(server.get(server.admin, PATH).0, 405);
@@ -220,7 +220,7 @@ fn a_body_that_does_not_come_and_a_room_that_does_not_answer_have_an_end() {
     let unknown = answer(stuck);
     refused("a room that does not open", &unknown, 504, "outcome_unknown");
     assert!(unknown.header("retry-after").is_some() && unknown.body.contains("Idempotency-Key"), "{unknown:?}");
-    // It did happen, and the repetition finds it.
+    // The post was stored, and its repetition finds it.
     log.opening("stuck", Gate::Open);
     let key = "Idempotency-Key: k\r\n";
     assert_eq!(taken(server.admin, "stuck", key, &json!({"unpin": {}})), [1]);
@@ -247,7 +247,7 @@ fn with_a_key_configured_nobody_changes_anything_without_it() {
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
             assert!(!answer.body.contains("CANARY"), "{answer:?}");
         }
-        // Nor does one learn whether it would have been right.
+        // The refusal does not reveal whether the post was valid.
         let nonsense = ask(server.admin, path, &json_lines(b"nonsense", ""), b"nonsense");
         refused("nonsense without a key", &nonsense, 401, "unauthorized");
     }
@@ -255,7 +255,7 @@ fn with_a_key_configured_nobody_changes_anything_without_it() {
     assert_eq!(first, 1, "nothing was stored");
     assert_eq!(taken(server.admin, "show", &right, &fine).len(), 1);
     assert_eq!(post(server.admin, "/v1/announce", &right, &fine).status, 200);
-    // Looking is free.
+    // Reading needs no key.
     for path in ["/v1/rooms", "/metrics", "/healthz", "/readyz"] {
         let (status, body) = server.get(server.admin, path);
         assert!(status == 200 && !body.contains("CANARY"), "{path}");

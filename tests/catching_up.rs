@@ -1,4 +1,4 @@
-//! Coming back from far behind, and a log that takes its time: whole for who comes back, unnoticed by everybody else.
+//! Resuming from far behind with a slow log: the client misses nothing, and no other client is affected.
 
 mod support;
 
@@ -19,12 +19,12 @@ fn server(log: &Arc<Gated>, change: impl FnOnce(&mut Config)) -> Server {
     })
 }
 
-/// The query of somebody who left off at `after`.
+/// The query of a client that resumes after `after`.
 fn after(client: &Client, after: u64) -> String {
     format!("?epoch={}&after={after}", text(&client.welcome, "epoch"))
 }
 
-/// Says `count` comments, fast; returns when the last is in the log.
+/// Sends `count` comments, fast; returns when the last is in the log.
 fn say(talker: &mut Client, count: u64, said: &str) {
     let one = json!({"comment": {"text": said}}).to_string();
     for n in 0..count / 50 {
@@ -33,7 +33,7 @@ fn say(talker: &mut Client, count: u64, said: &str) {
     }
 }
 
-/// The reason of a welcome that is not whole; `None` of one that is.
+/// The reason in a welcome that does not continue the position; `None` if it does.
 fn reason(client: &Client) -> Option<&str> {
     assert_eq!(client.welcome["recovered"], client.welcome.get("reason").is_none());
     client.welcome["reason"].as_str()
@@ -137,7 +137,7 @@ fn a_storm_from_one_position_reads_each_stretch_once() {
         assert_eq!(seen.comments.len(), 2_450);
     }
     assert_eq!(log.reads() - before, 2, "2,000 and 450 events, each once");
-    // Later ones need no read at all.
+    // Later clients need no read at all.
     let mut late = enter(&server, "storm", &query, ENCODINGS[0]);
     let mut seen = Seen::after(&late.welcome, Some(50));
     seen.follow(&mut late, |seen| seen.position == 2_500);
@@ -269,7 +269,7 @@ fn a_room_that_cannot_be_opened_is_refused_and_can_be_opened_later() {
     assert_eq!(waiting.iter_mut().map(Client::close_code).collect::<Vec<_>>(), [Some(1013); 5]);
     log.opening("no", Gate::Open);
     server.join("no").comment("c", "now");
-    // One that nobody opens later leaves no trace.
+    // A room that is never opened leaves no trace.
     log.opening("never", Gate::Broken);
     assert_eq!(server.connect("never", "").close_code(), Some(1013));
     server.eventually("it is forgotten", |server| !server.get(server.admin, "/v1/rooms").1.contains("never"));

@@ -1,5 +1,5 @@
-//! `permessage-deflate` over real sockets, by a client that knows only the RFC: what comes compressed says the same, what
-//! goes compressed is understood, and what is wrong with it gets its close code.
+//! `permessage-deflate` over real sockets, by a client that knows only the RFC: compressed messages have the same
+//! content in both directions, and malformed ones get their close code.
 
 mod support;
 
@@ -14,7 +14,7 @@ use volley::config::Config;
 const JSON: &str = "volley.v1.json";
 const MSGPACK: &str = "volley.v1.msgpack";
 
-/// A client that takes compressed messages.
+/// A client that accepts compressed messages.
 struct Packed {
     stream: TcpStream,
     subprotocol: &'static str,
@@ -22,7 +22,7 @@ struct Packed {
     welcome_was_packed: bool,
 }
 
-/// A message of the server: its bytes on the wire, whether they were compressed, and what it says.
+/// A message of the server: its bytes on the wire, whether they were compressed, and its content.
 struct Heard {
     bytes: usize,
     was_packed: bool,
@@ -30,7 +30,7 @@ struct Heard {
 }
 
 impl Packed {
-    /// In `room` (with a query that begins with `?` or is empty), its welcome read.
+    /// A client in `room` whose welcome is read. The query begins with `?` or is empty.
     fn enter(server: &Server, room: &str, query: &str, subprotocol: &'static str) -> Self {
         let mut stream = TcpStream::connect(server.public).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -124,7 +124,7 @@ impl Packed {
     }
 }
 
-/// Inflates as the RFC says (7.2.2), in a stream of its own.
+/// Inflates a message by the RFC (7.2.2), as an independent stream.
 fn unpack(payload: &[u8]) -> Vec<u8> {
     let whole = [payload, &[0, 0, 0xff, 0xff]].concat();
     let mut out = Vec::with_capacity(1 << 20);
@@ -134,7 +134,7 @@ fn unpack(payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Compresses as the RFC says (7.2.1), with whatever the compressor remembers.
+/// Compresses by the RFC (7.2.1), with the compressor's context.
 fn pack_with(compressor: &mut Compress, text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 1_024);
     compressor.compress_vec(text, &mut out, FlushCompress::Sync).unwrap();
@@ -151,14 +151,14 @@ fn comment(id: &str, text: &str) -> Vec<u8> {
     json!({"comment": {"id": id, "text": text}}).to_string().into_bytes()
 }
 
-/// Everybody may say as much as they like, and a frame of three comments is worth compressing.
+/// A server without rate limits that compresses frames of three comments.
 fn eager(config: &mut Config) {
     config.no_rate_limits = true;
     config.compression.enabled = true;
     config.compression.threshold_bytes = 400;
 }
 
-/// Says `count` comments at once, and waits until all are in the log.
+/// Sends `count` comments at once, and waits until all are in the log.
 fn say(author: &mut Client, name: &str, count: usize) {
     for n in 0..count {
         author.send_value(
@@ -174,7 +174,7 @@ fn frames_until(id: &str, mut next: impl FnMut() -> Value) -> BTreeMap<u64, Valu
     loop {
         let frame = next();
         let is_last = frame["events"].as_array().unwrap().iter().any(|event| event["comment"]["id"] == *id);
-        // Counters alone move nothing, and come when they come.
+        // Frames with only counters do not move the position, and come at any time.
         if frame["last"] != frame["prev"] {
             frames.insert(frame["last"].as_u64().unwrap(), frame);
         }

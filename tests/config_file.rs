@@ -1,4 +1,4 @@
-//! The configuration file of a real process: what is read, what is refused, and what the operator is told.
+//! The configuration file of a real process: what is read, what is refused, and the messages for the operator.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use support::http;
 use support::program::{Program, SERVE};
 
-/// A directory of the test's own, gone after it.
+/// A directory for one test, which is removed after it.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -35,7 +35,7 @@ impl Drop for Scratch {
     }
 }
 
-/// How `volley config` with this file ends, and what it says.
+/// The exit code and output of `volley config` with this file.
 fn shown(path: &Path) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_volley"));
     command.arg("config").arg("--config").arg(path).env_clear().stdin(Stdio::null());

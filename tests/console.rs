@@ -1,5 +1,5 @@
-//! The real program with standard streams that take nothing: it starts, serves, drains and ends as ever, and what was
-//! dropped is counted and said.
+//! The real program with blocked standard streams: it starts, serves, drains and ends as usual, and dropped lines are
+//! counted and reported.
 
 mod support;
 
@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use support::{Client, PATIENCE};
 
-/// Two addresses that were free a moment ago: a program that cannot say where it listens has to be told.
+/// Two addresses that were free a moment ago, because a program with blocked streams cannot print its addresses.
 fn free() -> [SocketAddr; 2] {
     let taken = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).expect("a port"));
     taken.map(|listener| listener.local_addr().expect("an address"))
@@ -48,7 +48,7 @@ impl Program {
         support::http(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
     }
 
-    /// At least so many lines of the log: the runtime traces each connection.
+    /// Causes at least this many log lines: the runtime traces each connection.
     fn provoke_lines(&self, count: usize) {
         (0..count).for_each(|_| assert_eq!(self.get(self.admin, "/readyz").0, 200));
     }
@@ -60,7 +60,7 @@ impl Program {
         line.parse().expect("a count")
     }
 
-    /// Lines are written by and by.
+    /// Lines are written with a delay.
     fn until_dropped(&self, reason: &str, at_least: u64) {
         let began = Instant::now();
         while self.dropped("stderr", reason) < at_least {
@@ -68,7 +68,7 @@ impl Program {
         }
     }
 
-    /// It serves, whatever its streams do.
+    /// Asserts that the program serves requests.
     fn assert_it_serves(&self) {
         assert_eq!(self.get(self.admin, "/healthz").0, 200);
         let mut client = Client::connect(self.public, "/v1/rooms/r/ws", None).expect("upgrades");
@@ -81,7 +81,7 @@ impl Program {
         kill_process(Pid::from_child(&self.child), signal).expect("is there");
     }
 
-    /// SIGTERM; how it ended.
+    /// Sends SIGTERM; returns the exit status.
     fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         wait(&mut self.child)
@@ -110,7 +110,7 @@ fn full_disk() -> Stdio {
     OpenOptions::new().write(true).open("/dev/full").expect("a full disk").into()
 }
 
-/// A pipe that is full and that nobody reads; its reading end keeps it open.
+/// A full pipe that is not read; its reading end keeps it open.
 fn unread_pipe(is_blocking: bool) -> (File, Stdio) {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).expect("a pipe");
     while rustix::io::write(&writer, &[b'.'; 4_096]).is_ok() {}
@@ -155,9 +155,9 @@ fn a_pipe_that_nobody_reads_delays_neither_start_nor_service_nor_end() {
         program.assert_it_serves();
         let began = Instant::now();
         assert_eq!(program.stop().code(), Some(0));
-        // The drain with nobody to wait for takes about a second and a half; each stream then gets one second.
+        // A drain without clients takes about a second and a half; then each stream has one second.
         assert!(began.elapsed() < Duration::from_secs(8), "the end took {:?}", began.elapsed());
-        // What waited in the queue is gone with the process; what the pipe had is there.
+        // Queued lines are lost with the process; those in the pipe are there.
         let mut said = Vec::new();
         reader.read_to_end(&mut said).expect("its end");
         assert!(said.iter().all(|byte| *byte == b'.'));
@@ -168,7 +168,7 @@ fn a_pipe_that_nobody_reads_delays_neither_start_nor_service_nor_end() {
 fn the_log_says_how_many_lines_are_missing_once_it_is_read_again() {
     let (mut reader, err) = unread_pipe(true);
     let mut program = Program::start(Stdio::null(), err);
-    // More than wait in memory.
+    // More lines than fit in memory.
     let began = Instant::now();
     while program.dropped("stderr", "full") == 0 {
         assert!(began.elapsed() < PATIENCE, "nothing is dropped");
@@ -194,7 +194,7 @@ fn a_log_file_at_its_size_limit_takes_lines_again_when_there_is_space() {
         let limit = Rlimit { current: bytes, maximum: None };
         prlimit(Some(Pid::from_child(&program.child)), Resource::Fsize, limit).expect("a limit");
     };
-    // Inside of a line.
+    // Inside a line.
     limit(Some(std::fs::metadata(&path).expect("is there").len() + 150));
     program.provoke_lines(10);
     program.until_dropped("failed", 1);

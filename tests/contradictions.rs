@@ -1,4 +1,5 @@
-//! Requests of the show's owner that contradict what was asked before, or themselves: refused by name, nothing stored.
+//! Requests of the show's owner that contradict earlier ones or themselves: refused with the field's name, nothing
+//! stored.
 
 mod support;
 
@@ -53,7 +54,7 @@ fn refused(what: &str, answer: &Answer, status: u16, code: &str, index: Option<u
     assert_eq!(body["error"]["index"].as_u64(), index, "{what}: {answer:?}");
 }
 
-/// The room's history, without what changes by itself.
+/// The room's history, without the fields that change between runs.
 fn page(server: &Server, room: &str) -> Value {
     let (status, body) = server.get(server.public, &at(room, "?limit=1000"));
     assert_eq!(status, 200, "{body}");
@@ -93,7 +94,7 @@ fn a_key_belongs_to_one_request_and_any_other_with_it_is_a_conflict() {
     assert_eq!(taken(server.admin, "keys", &key("s"), &said("host", "alone")), single);
     assert_eq!(number(&page(&server, "keys"), "last"), end, "nothing more was stored");
     assert!(!page(&server, "keys").to_string().contains("posted"), "the hash is the log's business");
-    // A key is a room's: in the next one it is free.
+    // A key belongs to a room: a different room may use it again.
     assert_eq!(taken(server.admin, "next", &key("k"), &pin("other")), [1]);
 }
 
@@ -142,7 +143,7 @@ fn only_a_comment_that_is_there_is_deleted_and_once() {
     }
     let likes = number(&page(&server, "gone"), "last");
     let end = likes;
-    // More than the room itself remembers.
+    // More keys than the room itself remembers.
     for offset in offsets.iter().copied().chain([likes, likes + 1, likes + 2, 1 << 40, (1 << 53) - 1]) {
         let answer = post(server.admin, &at("gone", ""), "", &delete(offset));
         refused(&format!("offset {offset}"), &answer, 404, "no_such_event", Some(0));
@@ -192,7 +193,7 @@ fn every_act_may_name_the_epoch_that_it_means() {
     refused(&named, &post(server.admin, &named, "", &json!({"announcement": {"text": "x"}})), 400, "bad_payload", None);
     let answer = post(server.admin, &at("when", &format!("?epoch={epoch}")), "", &delete(comment));
     assert_eq!(answer.status, 200, "{answer:?}");
-    // Who reads may name it too.
+    // A reading request may name it too.
     for path in ["/v1/rooms/when/events", "/v1/rooms/when/export"] {
         assert_eq!(server.get(server.public, &format!("{path}?epoch={epoch}")).0, 200, "{path}");
         assert_eq!(server.get(server.public, &format!("{path}?epoch=1")).0, 409, "{path}");

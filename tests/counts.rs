@@ -1,4 +1,4 @@
-//! The guard of `benches/counts`: what it lets pass, and what it does not.
+//! The guard of `benches/counts`: which changes it accepts, and which it refuses.
 
 #[path = "../benches/counts/compare.rs"]
 mod compare;

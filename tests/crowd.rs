@@ -1,4 +1,5 @@
-//! What a crowd is shown, over real sockets: equal comments become one, the budget holds, and everything is accounted for.
+//! Frames of a crowded room, over real sockets: equal comments are merged, the budget holds, and every comment is
+//! counted.
 
 mod support;
 
@@ -8,11 +9,11 @@ use support::viewer::{number, text};
 use support::{Client, Server};
 use volley::config::Merge;
 
-/// What frames told of comments, by the rule that each one is in a first sight, a raise or a shed.
+/// The comments that frames accounted for: each is in a first sight, a raise or a shed.
 #[derive(Debug, Default)]
 struct Told {
     position: u64,
-    /// First sights and what became of them: how many each stands for, and its text.
+    /// First sights by offset: the number of comments that each stands for, and its text.
     shown: BTreeMap<u64, (u64, String)>,
     shed: u64,
     merged: u64,
@@ -77,7 +78,7 @@ fn a_thousand_times_the_same_question_is_one_comment_that_grows_and_everybody_is
         }
     }
     told.follow(&mut viewer, PEOPLE);
-    // A new window of the merging begins at most once meanwhile.
+    // At most one new window of the merging begins meanwhile.
     assert!(told.shown.len() <= 2 && told.shed == 0, "{told:?}");
     assert_eq!(outcomes["shown"], told.shown.len() as u64);
     assert_eq!(told.merged, PEOPLE - told.shown.len() as u64);
@@ -118,7 +119,7 @@ fn above_the_budget_the_rest_is_shed_counted_and_said_and_each_rendition_adds_up
     });
     let [viewer, lite, full] = &told;
     assert_eq!(viewer.shown.len() as u64, shown, "what was said to its senders is what viewers saw");
-    // Two windows at most, each of five seconds with five comments a second.
+    // At most two windows of five seconds, with five comments per second.
     assert!((1..=50).contains(&shown), "{shown}");
     assert!(lite.shown.len() <= viewer.shown.len() && lite.shed >= viewer.shed, "{lite:?}");
     assert_eq!((full.shown.len() as u64, full.shed), (COMMENTS, 0), "consoles get everything");

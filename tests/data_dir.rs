@@ -1,4 +1,4 @@
-//! The data directory of a real process: what it keeps, and what it says when it cannot.
+//! The data directory of a real process: what it keeps, and its errors.
 
 mod support;
 
@@ -79,7 +79,7 @@ fn a_directory_that_cannot_be_used_is_refused_with_what_to_do() {
     assert!(refusal(&file).contains("is not a directory; give --data another path"));
     assert!(refusal(&file.join("data")).contains("its parent does not exist"));
     assert!(refusal(&scratch.0.join("mnt/disk/data")).contains("mount the missing disk"));
-    // Where not even root makes directories.
+    // Not even root can create directories there.
     assert!(refusal(Path::new("/sys/kernel/volley-data")).contains("cannot create it in the data directory"));
     assert_eq!(std::fs::read_dir(&scratch.0).expect("a directory").count(), 1, "nothing was made");
 }

@@ -1,4 +1,4 @@
-//! The files of a data directory, as the system sees them: whose they are, where they lead, and what happens when they go.
+//! The files of a data directory, as the system sees them: their owners, links, and what happens when they disappear.
 
 mod support;
 
@@ -32,14 +32,14 @@ fn what_people_said_is_readable_by_the_servers_user_alone() {
     server.join("show").comment("c1", "between us");
     are_private();
     server.kill();
-    // As an earlier version, or a careless restore, left them.
+    // Rights as an earlier version or a careless restore left them.
     files(&|path| set_mode(path, 0o644));
     set_mode(&scratch.data(), 0o755);
     let server = Program::start(&scratch.data());
     server.join("show").comment("c2", "still");
     are_private();
     server.kill();
-    // A directory with other things in it is somebody else's to close.
+    // A directory with other files may belong to other programs, so its rights stay.
     std::fs::write(scratch.data().join("notes.txt"), "mine").expect("written");
     set_mode(&scratch.data(), 0o755);
     drop(Program::start(&scratch.data()));
@@ -53,7 +53,7 @@ fn what_people_said_is_readable_by_the_servers_user_alone() {
     assert!(message.contains("volley.heads is a file that every user may write"), "{message}");
 }
 
-/// Puts something at a path.
+/// Creates something at a path.
 type Place<'a> = &'a dyn Fn(&Path);
 
 #[test]
@@ -84,7 +84,7 @@ fn names_that_lead_elsewhere_are_refused_and_nothing_is_written_there() {
     }
     assert_eq!(std::fs::read_to_string(&other).expect("read"), "precious");
     assert!(!scratch.0.join("nothing").exists());
-    // The directory itself may be a link: that is how a disk is given.
+    // The directory itself may be a link, for example to a mounted disk.
     let disk = scratch.0.join("disk");
     std::fs::create_dir(&disk).expect("made");
     symlink(&disk, &data).expect("linked");
@@ -132,7 +132,7 @@ fn a_log_whose_files_are_taken_away_says_so_and_acknowledges_nothing() {
         assert!(offset > last, "what was acknowledged goes on");
         last = offset;
     }
-    // What was cut does not come back: only a start can judge what is left.
+    // Data that was cut off is lost; only a start can check the rest.
     let file = std::fs::File::options().write(true).open(data.join("volley.db")).expect("opens");
     file.set_len(4_096).expect("cut");
     client.send(r#"{"comment":{"id":"cut","text":"into nowhere"}}"#);
@@ -162,7 +162,7 @@ fn a_file_with_a_second_name_is_refused_and_that_one_stays_as_it_is() {
         std::fs::remove_file(data.join(name)).expect("removed");
         std::fs::rename(&aside, data.join(name)).expect("moved back");
     }
-    // What an interrupted start left of putting a damaged database aside is no stranger's name.
+    // A second name that an interrupted start left while putting a damaged database aside is accepted.
     std::fs::hard_link(data.join("volley.db"), data.join("volley.db.damaged-1")).expect("linked");
     drop(Program::start(&data));
 }
@@ -263,7 +263,7 @@ fn a_pipe_in_the_place_of_the_database_stops_no_reader() {
     std::fs::rename(&database, scratch.0.join("aside")).expect("moved");
     assert!(Command::new("mkfifo").arg(&database).status().expect("runs").success());
     server.health_becomes(503);
-    // More readers than there are connections to the file that was there.
+    // More readers than there are connections to the original file.
     let ask = || {
         let path = "/v1/rooms/show/events?limit=1";
         http(server.public, &format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.public)).0

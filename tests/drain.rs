@@ -1,4 +1,4 @@
-//! The real program as a child: how it starts, refuses to start, drains and ends, and what it writes.
+//! The real program as a child process: how it starts, refuses to start, drains and ends, and what it prints.
 
 mod support;
 
@@ -13,7 +13,7 @@ use support::logged::started_logging;
 use support::viewer::{ENCODINGS, Seen, comment, enter_at, message, number, text};
 use support::{Client, PATIENCE};
 
-/// A running `volley`; killed with the test, if it is still there.
+/// A running `volley`, killed at the end of the test if it still runs.
 struct Program {
     child: Child,
     public: SocketAddr,
@@ -27,7 +27,7 @@ fn volley(arguments: &[&str]) -> Command {
     command
 }
 
-/// Everything that a stream says, once it ends; read at once, so that no pipe ever fills up.
+/// The whole output of a stream, after its end. It is read all the time, so that the pipe never fills up.
 fn collect(mut stream: impl Read + Send + 'static) -> Receiver<String> {
     let (done, all) = channel();
     std::thread::spawn(move || {
@@ -39,7 +39,7 @@ fn collect(mut stream: impl Read + Send + 'static) -> Receiver<String> {
 }
 
 impl Program {
-    /// On free ports; returns when it says that it is ready.
+    /// Starts on free ports; returns when the program reports that it is ready.
     fn start(arguments: &[&str]) -> Self {
         let free = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--shards", "2", "--data", "memory"];
         let mut child = volley(&[&free[..], arguments].concat()).spawn().expect("starts");
@@ -61,7 +61,7 @@ impl Program {
         Self { child, public, admin, errors }
     }
 
-    /// Asks it to stop.
+    /// Sends SIGTERM.
     fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, Signal::TERM).expect("is there");
@@ -71,7 +71,7 @@ impl Program {
         wait(&mut self.child)
     }
 
-    /// What it logged; it must have ended.
+    /// The log of the program, which must have ended.
     fn log(&self) -> String {
         self.errors.recv_timeout(PATIENCE).expect("its standard error ends with it")
     }
@@ -98,7 +98,7 @@ fn wait(child: &mut Child) -> ExitStatus {
     }
 }
 
-/// Runs a command that is to end by itself: its exit code and its standard error.
+/// Runs a command to its end; returns its exit code and its standard error.
 fn ends(arguments: &[&str]) -> (Option<i32>, String) {
     let mut child = volley(arguments).spawn().expect("starts");
     let (_out, errors) = (collect(child.stdout.take().unwrap()), collect(child.stderr.take().unwrap()));
@@ -113,7 +113,7 @@ fn everybody_is_told_when_to_come_back_and_it_ends_in_time() {
     let mut program = Program::start(&["--drain", "2000"]);
     let mut viewers: Vec<Client> =
         (0..VIEWERS).map(|n| enter_at(program.public, &format!("r{}", n % 3), "", ENCODINGS[n % 2])).collect();
-    // One that never reads must hold up nobody.
+    // A client that never reads must not delay the others.
     let deaf = Client::connect(program.public, "/v1/rooms/r0/ws", None).unwrap();
     let began = Instant::now();
     program.terminate();
@@ -129,7 +129,7 @@ fn everybody_is_told_when_to_come_back_and_it_ends_in_time() {
     hints.sort_unstable();
     assert!(hints.windows(2).all(|pair| pair[0] < pair[1]), "each its own: {hints:?}");
     assert!(*hints.last().unwrap() < DRAIN_MS, "within the window: {hints:?}");
-    // 21 hints, 95 ms apart; ours are all of them but one.
+    // 21 hints, 95 ms apart; these clients have all of them but one.
     assert!(hints.windows(2).all(|pair| pair[1] - pair[0] <= 2 * DRAIN_MS / VIEWERS as u64 + 1), "spread: {hints:?}");
     assert_eq!(program.wait().code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -283,7 +283,7 @@ fn a_second_sigterm_does_no_harm() {
     assert_eq!(program.wait().code(), Some(0));
 }
 
-/// Signals that ask for nothing.
+/// Signals without a meaning for the program.
 const DEAF: [(Signal, &str); 3] = [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::USR2, "SIGUSR2")];
 
 #[test]
@@ -304,7 +304,7 @@ fn signals_that_ask_for_nothing_change_nothing_and_are_said_in_the_log() {
         send(signal);
         until("nothing is reloaded", name);
     }
-    // Neither means anything to it, and both would end a program that does not know them.
+    // Neither has a meaning here, but both would end a program without a handler.
     [Signal::PIPE, Signal::XFSZ].into_iter().for_each(send);
     assert_eq!(viewer.comment("c", "still here")["outcome"], "shown");
     send(Signal::INT);
@@ -326,7 +326,7 @@ fn signals_during_the_start_end_it_only_when_they_ask_for_that() {
             volley(&["--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--data=memory"]).spawn().expect("starts");
         let (out, errors) = (collect(child.stdout.take().unwrap()), collect(child.stderr.take().unwrap()));
         let pid = rustix::process::Pid::from_child(&child);
-        // From the moment on in which the process has its own handlers.
+        // From the moment on at which the process has its own handlers.
         let began = Instant::now();
         while !catches(pid, Signal::USR2) {
             assert!(began.elapsed() < PATIENCE, "it never catches SIGUSR2");
@@ -357,12 +357,12 @@ fn catches(pid: rustix::process::Pid, signal: Signal) -> bool {
 #[test]
 fn nobody_is_let_in_while_it_drains() {
     let mut program = Program::start(&["--drain", "500"]);
-    // A connection from before, which asks only now; one that never reads holds the door open meanwhile.
+    // An older connection that sends its request only now. A client that never reads delays the end meanwhile.
     let mut early = TcpStream::connect(program.public).unwrap();
     let mut viewer = enter_at(program.public, "late", "", ENCODINGS[0]);
     program.terminate();
     viewer.next("bye");
-    // The answer, or the end of the connection, when it was never begun.
+    // An answer, or the end of the connection if no answer was begun.
     early.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut answer = Vec::new();
     let request = "GET /v1/rooms/late/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -403,7 +403,7 @@ fn what_cannot_start_says_why_with_its_exit_code() {
         assert_eq!(code, Some(78), "{arguments:?}: {said}");
         assert!(said.contains(key) && said.contains(value), "{arguments:?}: {said}");
     }
-    // What stands in a wrong place may be a secret, so it is not repeated.
+    // An argument in a wrong place may be a secret, so it is not repeated.
     for (argument, problem) in [("--no-such-flag", "unexpected argument"), ("frobnicate", "unrecognized subcommand")] {
         let (code, said) = ends(&[argument]);
         assert_eq!(code, Some(64), "{said}");

@@ -1,4 +1,4 @@
-//! Exactly once for senders: a retry is harmless over any connection, by the same guest.
+//! Exactly once for senders: a retry by the same guest is harmless over any connection.
 
 mod support;
 
@@ -98,7 +98,7 @@ fn a_bad_key_is_refused_and_one_alone_is_no_subprotocol() {
     assert_eq!(status("volley.v1.json, volley.guest.0123456789abcdef0"), None);
 }
 
-/// Without rate limits a tool may say thousands of things before it reads its first answer.
+/// Without rate limits a tool may send thousands of messages before it reads its first answer.
 #[test]
 fn a_burst_from_one_connection_is_acknowledged_whole_when_rates_are_not_limited() {
     const COUNT: usize = 1_500;

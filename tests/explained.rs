@@ -1,4 +1,4 @@
-//! People get a page, programs get JSON: for every refusal that a person can come across.
+//! Browsers receive a page and programs receive JSON, for every refusal that a person can meet.
 
 mod support;
 

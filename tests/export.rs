@@ -17,7 +17,7 @@ fn quick() -> Server {
 }
 
 fn request(server: &Server, line: &str) -> TcpStream {
-    // A small receive buffer keeps with the server what is not read.
+    // With a small receive buffer, unread bytes stay with the server.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     socket.connect(&server.public.into()).unwrap();
@@ -34,7 +34,7 @@ fn read(mut stream: TcpStream) -> (String, Vec<u8>) {
     (String::from_utf8_lossy(&bytes[..at]).to_lowercase(), bytes[at..].to_vec())
 }
 
-/// The chunks joined, and whether the last one, which is empty, came.
+/// The joined chunks, and whether the last, empty one arrived.
 fn unchunk(mut bytes: &[u8]) -> (String, bool) {
     let mut whole = Vec::new();
     while let Some(at) = bytes.windows(2).position(|end| end == b"\r\n") {
@@ -57,11 +57,11 @@ fn export(server: &Server, room: &str, query: &str) -> (String, String) {
     (head, text)
 }
 
-/// So many comments of several pieces in all; every one acknowledged.
+/// Sends comments in several parts; every one is acknowledged.
 fn talk(client: &mut Client, count: usize) {
-    static TALKS: AtomicUsize = AtomicUsize::new(0); // An id that comes again is a retry.
+    static TALKS: AtomicUsize = AtomicUsize::new(0); // A repeated id is a retry.
     let (text, talk) = ("字".repeat(300), TALKS.fetch_add(1, Ordering::Relaxed));
-    // Few enough at a time that their acks and frames fit a socket that is not read meanwhile.
+    // Few enough at a time for their acks and frames to fit a socket that is not read meanwhile.
     for from in (0..count).step_by(50) {
         let some = from..count.min(from + 50);
         for n in some.clone() {
@@ -124,7 +124,7 @@ fn a_long_show_comes_whole_and_in_order_however_slowly_it_is_read() {
     let mut talker = server.join("long");
     talk(&mut talker, 3_000);
     let mut stream = request(&server, "GET /v1/rooms/long/export?format=jsonl HTTP/1.1");
-    // Read in sips, with the show going on: the file ends where the log ended at the start.
+    // The export is read slowly while the show continues: it ends where the log ended at its start.
     let mut bytes = vec![0; 10_000];
     stream.read_exact(&mut bytes).unwrap();
     talk(&mut talker, 100);
@@ -185,7 +185,7 @@ fn too_many_exports_at_once_are_refused_with_a_hint_and_counted() {
     assert!(String::from_utf8_lossy(&body).contains("\"overloaded\""));
     assert_eq!(server.metric("volley_history_refusals_total", "what=\"export\""), 1.0);
     assert_eq!(server.get(server.public, "/v1/rooms/big/events").0, 200, "pages have places of their own");
-    // Who leaves gives the place back, and is counted.
+    // A client that leaves frees its place, and is counted.
     drop(hoarded);
     server.eventually("places are free again", |server| server.metric("volley_exports_running", "") == 0.0);
     assert_eq!(export(&server, "big", "").1.lines().count(), 3_000);

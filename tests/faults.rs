@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-/// Built from halves, so that this test's own text is never what it finds.
+/// Joined from two halves, so that the search does not find this test's own text.
 const MARK: &str = concat!("this build of volley ", "can be told to fail");
 
 fn has_hooks(binary: &str) -> bool {
@@ -41,7 +41,7 @@ fn an_unknown_point_or_bug_ends_the_start() {
     }
 }
 
-/// What a server wrote to standard error before it ended: by SIGABRT, and in time, or the test fails.
+/// The standard error of a server that must end by SIGABRT in time.
 #[cfg(feature = "faults")]
 fn died(server: &mut std::process::Child, panics: &str) -> String {
     use std::io::Read;
@@ -75,7 +75,8 @@ fn the_process_ends_with_any_vital_thread_or_task() {
     }
 }
 
-/// A panic over one message costs its connection alone; one that leaves a room or the log half-way costs the process.
+/// A panic in one message ends only its connection; a panic that leaves a room or the log in an unknown state ends the
+/// process.
 #[cfg(feature = "faults")]
 #[test]
 fn a_panic_in_the_middle_of_a_comment_ends_the_process_and_the_next_one_serves() {
@@ -100,7 +101,7 @@ fn a_panic_in_the_middle_of_a_comment_ends_the_process_and_the_next_one_serves()
     server.health_becomes(200);
 }
 
-/// With two binaries, `cargo run` has to be told which one is meant.
+/// With two binaries, `cargo run` needs a default.
 #[test]
 fn cargo_run_starts_the_server_itself() {
     let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).expect("a manifest");

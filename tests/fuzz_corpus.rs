@@ -1,4 +1,4 @@
-//! The kept inputs of the fuzz targets (`fuzz/corpus/`) go through the same code that the fuzzer runs.
+//! Runs the kept inputs of the fuzz targets (`fuzz/corpus/`) through the same code as the fuzzer.
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use targets::TARGETS;
 
-/// All corpora together: what a clone downloads and every test run reads.
+/// The bound on all corpora together, which every clone downloads and every test run reads.
 const CORPUS_BYTES_MAX: u64 = 1 << 20;
 
 fn fuzz_folder() -> PathBuf {

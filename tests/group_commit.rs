@@ -1,4 +1,4 @@
-//! Many rooms on one device: what all of them gathered in a tick is stored by one commit.
+//! Many rooms on one device: the batches of all rooms of a tick are stored in one commit.
 
 mod support;
 
@@ -11,17 +11,17 @@ const ROOMS: usize = 300;
 const ROUNDS: usize = 6;
 const TICK_MS: u64 = 500;
 
-/// A directory that is gone after the test.
+/// A directory that is removed after the test.
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed stays in the system's own directory for such things.
+        // A file that cannot be removed stays in the system's temporary directory.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// Reads until the own comment is acknowledged and was shown; says when its frame was made.
+/// Reads until the client's comment is acknowledged and shown; returns the time of its frame.
 fn shown_at(client: &mut Client, text: &str) -> u64 {
     let (mut acked, mut at) = (false, None);
     loop {
@@ -38,7 +38,8 @@ fn shown_at(client: &mut Client, text: &str) -> u64 {
     }
 }
 
-/// Rooms that ticked one after the other would make a commit for each, as far as the pace of commits lets them: dozens in a tick.
+/// Rooms that ticked one after the other would cause a commit each, as far as the pace of commits allows: dozens in a
+/// tick.
 #[test]
 fn what_three_hundred_rooms_say_in_a_tick_is_one_commit() {
     let scratch = Scratch(std::env::temp_dir().join(format!("volley-group-commit-{}", std::process::id())));
@@ -59,7 +60,8 @@ fn what_three_hundred_rooms_say_in_a_tick_is_one_commit() {
     }
     assert_eq!(server.metric("volley_comments_total", ""), (ROOMS * ROUNDS) as f64);
     let commits = server.metric("volley_log_commits_total", "") - before;
-    // Ticks, and not rounds: a round may begin in one and end in the next. Frames of one are made within moments.
+    // Counts ticks, not rounds, because a round may span two ticks. The frames of one tick are made at almost the same
+    // time.
     times.sort_unstable();
     let mut ticks: Vec<u64> = Vec::new();
     for at in times {
@@ -68,7 +70,7 @@ fn what_three_hundred_rooms_say_in_a_tick_is_one_commit() {
         }
     }
     assert!(commits >= ticks.len().min(ROUNDS) as f64, "{commits} commits: something was said in {ticks:?}");
-    // One each where nothing else runs. On a busy machine a shard may pause between two rooms.
+    // One commit per tick on an idle machine. On a busy one a shard may pause between two rooms.
     assert!(commits <= 4.0 * ticks.len() as f64, "{commits} commits in {} ticks: {ticks:?}", ticks.len());
     server.drain();
 }

@@ -1,4 +1,4 @@
-//! Request heads: what nobody reads, what the server is called, and how long each may take.
+//! Request heads: unknown headers, the server's names, and time limits.
 
 mod support;
 
@@ -8,7 +8,7 @@ use support::gateway::{Client, Server, config, upgrade, wait_until};
 
 const WS: &str = "/v1/rooms/demo/ws";
 
-/// A proxy adds what it likes: `cf-ipcity: São Paulo` in Latin-1, a path in UTF-8, nothing at all.
+/// Headers that proxies add: `cf-ipcity: São Paulo` in Latin-1, a path in UTF-8, an empty value.
 #[test]
 fn headers_that_nobody_reads_are_opaque_on_every_address() {
     let server = Server::start(&config());
@@ -36,7 +36,7 @@ fn headers_that_nobody_reads_are_opaque_on_every_address() {
     assert_eq!(raw.status, 200, "a query of UTF-8 as a program wrote it: {raw:?}");
 }
 
-/// A page can have a name of its own point at this machine (DNS rebinding); the name stands in `Host`.
+/// A page can point its own host name at this machine (DNS rebinding); `Host` then has that name.
 #[test]
 fn without_a_key_the_admin_address_answers_to_its_own_names_alone() {
     let mut config = config();
@@ -98,7 +98,7 @@ fn without_a_key_the_admin_address_answers_to_its_own_names_alone() {
     assert_eq!(client.answer().status, 200, "with a key any name will do");
 }
 
-/// A good request buys no more time than none.
+/// A valid request extends no time limit.
 #[test]
 fn half_a_head_on_a_connection_that_was_used_is_closed_like_a_first_one() {
     let mut config = config();
@@ -122,7 +122,7 @@ fn half_a_head_on_a_connection_that_was_used_is_closed_like_a_first_one() {
                 std::thread::sleep(Duration::from_millis(pause_ms));
                 let began = Instant::now();
                 client.send(half);
-                // A drop every 100 ms is no new beginning.
+                // A byte every 100 ms does not restart the time limit.
                 let mut dripping = client.stream.try_clone().unwrap();
                 let drip = std::thread::spawn(move || {
                     while dripping.write_all(b"x").is_ok() {

@@ -1,4 +1,4 @@
-//! A room's log over HTTP: pages that hold every event, and a clear answer to every position that is not there.
+//! A room's log over HTTP: pages with every event, and a clear answer for every position without events.
 
 mod support;
 
@@ -27,13 +27,13 @@ fn page(server: &Server, path: &str) -> HistoryPage {
     serde_json::from_value(body).unwrap()
 }
 
-/// Says so many comments, each acknowledged by its number.
+/// Sends comments; each is acknowledged.
 fn say(client: &mut Client, range: std::ops::Range<usize>) {
     say_each(client, range, |n| format!("say {n}"));
 }
 
 fn say_each(client: &mut Client, range: std::ops::Range<usize>, text: impl Fn(usize) -> String) {
-    // Few enough at a time that their acks and frames fit a socket that is not read meanwhile.
+    // Few enough at a time for their acks and frames to fit a socket that is not read meanwhile.
     for from in range.clone().step_by(50) {
         let some = from..range.end.min(from + 50);
         for n in some.clone() {
@@ -61,7 +61,7 @@ fn pages_joined_are_the_whole_log_and_agree_with_the_frames() {
     assert_eq!(whole["last"], events[251]["offset"]);
     assert_eq!(whole["epoch"], talker.welcome["epoch"]);
 
-    // The same objects as in frames, and their times; likes are events too.
+    // The same objects as in frames, with their times; likes are events too.
     let mut late = server.connect("show", &format!("?epoch={}&after=0", whole["epoch"].as_str().unwrap()));
     assert_eq!(late.next("welcome")["recovered"], true);
     let mut shown: Vec<Value> = Vec::new();
@@ -79,7 +79,7 @@ fn pages_joined_are_the_whole_log_and_agree_with_the_frames() {
     assert_eq!(likes[0]["likes"], json!({"add": 3}));
     assert_eq!(said, shown);
 
-    // Whatever the size of the pages.
+    // For every size of pages.
     for limit in [1, 7, 100, 251, 252, 253] {
         let mut joined = Vec::new();
         let mut path = format!("/v1/rooms/show/events?limit={limit}");
@@ -214,7 +214,7 @@ fn what_is_malformed_is_refused_by_its_name() {
         assert_eq!((status, &body["error"]["code"]), (400, &json!("bad_payload")), "{query}: {body}");
         assert!(message.starts_with("format"), "{query}: {message}");
     }
-    // Unknown parameters are nobody's business, and an empty room has a history.
+    // Unknown parameters are ignored, and an empty room has a history.
     let empty = page(&server, "/v1/rooms/demo/events?x=1&&token=secret");
     assert_eq!((empty.first, empty.last, empty.events.len(), empty.next), (1, 0, 0, None));
     assert_eq!(ask(&server, "/v1/rooms/demo/events?after=1").1["error"]["code"], "ahead");
@@ -243,7 +243,7 @@ fn an_answer_is_never_stored_and_says_its_length() {
     assert!(as_head.contains(&format!("content-length: {}", body.len())) && nothing.is_empty(), "{as_head}");
 }
 
-/// Connections that asked for a page and read nothing of it; the small receive buffer keeps it with the server.
+/// Connections that requested a page and do not read it; with the small receive buffer it stays with the server.
 fn hoard(server: &Server, count: usize) -> Vec<TcpStream> {
     let open = || {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -276,7 +276,7 @@ fn too_many_pages_at_once_are_refused_with_a_hint_and_counted() {
     );
     assert!(answer.contains("\"overloaded\""), "{answer}");
     assert_eq!(server.metric("volley_history_refusals_total", "what=\"page\""), 1.0);
-    // Who leaves gives the place back.
+    // A client that leaves frees its place.
     drop(hoarded);
     server.eventually("places are free again", |server| server.get(server.public, "/v1/rooms/big/events").0 == 200);
 }

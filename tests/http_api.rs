@@ -1,4 +1,4 @@
-//! Pages, the room list, and what operators see.
+//! Pages, the room list, and the operators' figures.
 
 mod support;
 
@@ -82,7 +82,7 @@ fn a_scrape_holds_every_part_and_counts_what_happened() {
     ] {
         assert!(text.lines().any(|candidate| candidate.starts_with(line)), "{line} is missing");
     }
-    // A series may be there once; Prometheus refuses the whole scrape otherwise.
+    // Each series must occur once; otherwise Prometheus refuses the whole scrape.
     let mut series: Vec<&str> =
         text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect();
     let all = series.len();

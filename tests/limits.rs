@@ -1,4 +1,4 @@
-//! How many may come, and that nothing of them stays behind.
+//! Limits on connections, and the release of everything that a connection held.
 
 mod support;
 
@@ -12,7 +12,7 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("on Linux").count()
 }
 
-/// Lets this process have as many descriptors as its limit allows.
+/// Raises this process's limit of descriptors to the maximum.
 fn raise_descriptors() {
     rlimit::increase_nofile_limit(3_000).expect("raises the soft limit");
 }
@@ -88,7 +88,7 @@ fn three_thousand_who_come_and_go_leave_nothing_behind() {
         config.room.idle_s = 1;
         config.admission.connections_per_address_max = 4_000;
     });
-    // Whatever is opened once (the scrape's own sockets, thread pools) is open from here on.
+    // Everything that is opened once (the scrape's own sockets, thread pools) is open from here on.
     drop(server.join("first"));
     server.eventually("the first is gone", |server| server.metric("volley_connections", "") == 0.0);
     let before = descriptors();
@@ -99,11 +99,11 @@ fn three_thousand_who_come_and_go_leave_nothing_behind() {
                 let mut client =
                     Client::connect(server.public, &format!("/v1/rooms/{room}/ws"), Some(ENCODINGS[n % 2])).unwrap();
                 match n % 3 {
-                    // Gone before its welcome is read,
+                    // Closes before its welcome is read,
                     0 => {}
-                    // with something said on the way out,
+                    // with a comment just before the close,
                     1 => client.send_value(&json!({"comment": {"text": "bye"}})),
-                    // or as the protocol wants it.
+                    // or by the closing handshake.
                     _ => {
                         client.next("welcome");
                         let _ = client.socket.close(None);
@@ -114,7 +114,7 @@ fn three_thousand_who_come_and_go_leave_nothing_behind() {
             .collect();
         if round % 2 == 0 {
             for client in &clients {
-                // A reset instead of a farewell.
+                // By a reset instead of a close frame.
                 socket2::SockRef::from(client.socket.get_ref()).set_linger(Some(std::time::Duration::ZERO)).unwrap();
             }
         }
@@ -127,6 +127,6 @@ fn three_thousand_who_come_and_go_leave_nothing_behind() {
     server.eventually("no descriptor is left", |_| descriptors() <= before);
     assert_eq!(server.metric("volley_panics_total", ""), 0.0);
     assert_eq!(server.metric("volley_laggards", ""), 0.0);
-    // And it goes on as if nothing had been.
+    // The server continues as before.
     assert_eq!(server.join("churn-0-0").comment("c", "after the storm")["outcome"], "shown");
 }

@@ -1,4 +1,4 @@
-//! What the real program writes into its log, and what it never does.
+//! What the real program logs, and what it never logs.
 
 mod support;
 
@@ -11,7 +11,7 @@ use support::viewer::{ENCODINGS, enter_at, text};
 #[test]
 fn the_log_has_neither_tokens_nor_what_people_said() {
     for format in ["text", "json"] {
-        // In JSON nothing is printed on standard output: the addresses are in the log's first line.
+        // With JSON nothing is printed on standard output: the addresses are in the log's first line.
         let (mut child, public) = started_logging(format);
         let mut viewer = enter_at(public, "log", "?token=CANARY1", ENCODINGS[0]);
         viewer.send(r#"{"auth":{"token":"CANARY2"}}"#);
@@ -43,7 +43,7 @@ fn the_log_has_neither_tokens_nor_what_people_said() {
     }
 }
 
-/// A wrong `Host` that a proxy makes refuses every viewer, and none of them can say why.
+/// A wrong `Host` from a proxy causes the refusal of every viewer, and no viewer can know why.
 #[test]
 fn the_log_says_why_upgrades_are_refused_once_for_each_kind() {
     let (logging, public) = started_logging("json");

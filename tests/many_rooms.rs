@@ -1,4 +1,5 @@
-//! Many rooms on several shards: what is said in one stays there, and all who watch it see the same, wherever they sit.
+//! Many rooms on several shards: comments stay in their room, and all viewers of a room see the same, on whichever
+//! shard they are.
 
 mod support;
 
@@ -10,7 +11,7 @@ use support::viewer::{ENCODINGS, Seen, enter, number};
 const ROOMS: usize = 48;
 const COMMENTS: usize = 10;
 
-/// Three viewers a room over four shards: hardly a room has all of them, and its actor, on one.
+/// Three viewers per room over four shards: almost no room has all of them and its actor on one shard.
 #[test]
 fn every_room_of_many_shows_one_order_to_all_its_viewers_on_four_shards() {
     let server = Server::start(|config| {

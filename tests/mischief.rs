@@ -1,4 +1,4 @@
-//! Many clients that do everything wrong at once, from a seed; two viewers beside them must not notice.
+//! Many misbehaving clients at once, from a seed; two viewers beside them must not be affected.
 
 mod support;
 
@@ -12,7 +12,7 @@ use support::{Client, Server, frame};
 const THREADS: u64 = 6;
 const VISITS: usize = 120;
 
-/// One visit of a client without manners.
+/// One visit of a misbehaving client.
 fn misbehave(client: &mut Client, rng: &mut SmallRng) {
     for _ in 0..rng.random_range(0..6) {
         let payload: Vec<u8> = (0..rng.random_range(0..300)).map(|_| rng.random()).collect();
@@ -27,7 +27,7 @@ fn misbehave(client: &mut Client, rng: &mut SmallRng) {
             7 => frame(0x81, br#"{"comment":{"text":"#),
             _ => [frame(0x01, b"{"), frame(0x80, b"}")].concat(),
         };
-        // The server may have closed already: that is its right.
+        // The server may have closed already, which is allowed.
         let _ = client.raw(&bytes);
     }
     let socket = socket2::SockRef::from(client.socket.get_ref());

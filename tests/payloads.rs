@@ -1,4 +1,4 @@
-//! What clients say, right and wrong, over a real socket in both encodings.
+//! Valid and invalid client messages over a real socket, in both encodings.
 
 mod support;
 
@@ -8,10 +8,10 @@ use support::viewer::{ENCODINGS, Seen, comment, enter, message, number, payload,
 use support::{Client, Server};
 use volley::config::Rate;
 
-/// What is sent, the code of the answer, the id in it.
+/// The message, the code of the answer, and the id in it.
 type Row = (&'static str, Vec<u8>, &'static str, Option<&'static str>);
 
-/// The wrong messages that can be written in both encodings.
+/// Invalid messages that can be written in both encodings.
 fn wrong(subprotocol: &str) -> Vec<Row> {
     let row = |what, value: Value, code, id| (what, payload(subprotocol, &value), code, id);
     let long = "弹".repeat(513);
@@ -96,7 +96,7 @@ fn wrong(subprotocol: &str) -> Vec<Row> {
             "bad_payload",
             Some("a"),
         ),
-        // Its id stands behind what is too deep to be read.
+        // Its id comes after a value that is too deep to be read.
         row("ext of 40 levels", json!({"comment": {"id": "a", "text": "x", "ext": {"k": deep}}}), "bad_payload", None),
         row("no likes", json!({"like": {"count": 0}}), "bad_payload", None),
         row("-1 likes", json!({"like": {"count": -1}}), "bad_payload", None),
@@ -121,7 +121,7 @@ fn wrong(subprotocol: &str) -> Vec<Row> {
     ]
 }
 
-/// The wrong messages that only one encoding can have.
+/// Invalid messages that exist in one encoding only.
 fn wrong_in_one(subprotocol: &str) -> Vec<Row> {
     let bad = |what, bytes: Vec<u8>, id| (what, bytes, "bad_payload", id);
     if subprotocol.ends_with("json") {
@@ -178,7 +178,7 @@ fn wrong_in_one(subprotocol: &str) -> Vec<Row> {
     }
 }
 
-/// A figure of this process in KiB.
+/// A memory figure of this process in KiB.
 fn memory_kib(what: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("on Linux");
     let line = status.lines().find(|line| line.starts_with(what)).expect("the figure");
@@ -210,7 +210,7 @@ fn every_wrong_message_gets_its_code_and_the_connection_goes_on() {
         assert_eq!(seen.likes, 0);
         let (more, mapped) = (memory_kib("VmRSS").saturating_sub(resident), memory_kib("VmPeak") - mapped);
         assert!(more < 32 << 10, "resident memory grew by {more} KiB");
-        // A length that lies is never believed: not even address space is taken for it.
+        // A false length is never trusted: not even address space is reserved for it.
         assert!(mapped < 1 << 20, "mapped memory grew by {mapped} KiB");
     }
     assert_eq!(server.metric("volley_panics_total", ""), 0.0);
@@ -253,7 +253,7 @@ fn unknown_fields_are_ignored_and_the_limits_themselves_are_allowed() {
             json!({"text": "弹".repeat(512), "media_ms": (1_u64 << 53) - 1}),
             json!({"text": "all", "style": {"mode": "reverse", "color": 0, "size": 64}, "ext": {"k": "v".repeat(500)}}),
         ] {
-            // A new connection for each: the rate limit is not what is tested.
+            // Each has a new connection, so that the rate limit does not matter.
             let mut client = enter(&server, "allowed", "", subprotocol);
             let id = "~".repeat(64);
             let mut sent = body.clone();
@@ -287,7 +287,7 @@ fn three_protocol_errors_close_with_4500_and_a_wrong_text_is_none() {
     for subprotocol in ENCODINGS {
         let mut bystander = enter(&server, "three", "", subprotocol);
         let mut client = enter(&server, "three", "", subprotocol);
-        // Not the program's fault: these do not count.
+        // These do not count as errors of the client.
         for text in ["", "\u{200b}"] {
             client.raw(&message(subprotocol, &comment(subprotocol, "a", text))).unwrap();
             assert_eq!(client.next("error")["code"], "empty");
@@ -314,7 +314,7 @@ fn too_fast_is_told_when_to_come_back_and_that_is_true() {
     let server = Server::start(|_| ());
     for subprotocol in ENCODINGS {
         let mut client = enter(&server, "fast", "", subprotocol);
-        // One write, so that no pause between them fills the bucket: 5 are allowed at once.
+        // One write, so that the bucket is not refilled in between: 5 are allowed at once.
         let burst: Vec<u8> =
             (1..=7).flat_map(|n| message(subprotocol, &comment(subprotocol, &format!("c{n}"), "快"))).collect();
         client.raw(&burst).unwrap();
@@ -328,10 +328,10 @@ fn too_fast_is_told_when_to_come_back_and_that_is_true() {
         for n in 1..=5 {
             assert_eq!(client.next("ack")["id"], format!("c{n}"));
         }
-        // The hint is what is tested: waiting exactly so long must be enough.
+        // Tests the hint: waiting exactly that long must be enough.
         std::thread::sleep(Duration::from_millis(wait_ms));
         assert_eq!(client.comment("c6", "快")["id"], "c6");
-        // Another connection is not concerned.
+        // A different connection is not affected.
         assert_eq!(enter(&server, "fast", "", subprotocol).comment("c1", "慢")["outcome"], "shown");
     }
     assert_eq!(server.metric("volley_admission_total", "kind=\"comment\",verdict=\"rate_limited\""), 4.0);
@@ -365,7 +365,7 @@ fn a_rooms_own_rate_holds_over_all_senders_with_a_true_hint() {
             refused.push((n, number(error, "retry_after_ms")));
         }
     }
-    // At one a second, a machine that stalls for a second lets one more in.
+    // At one per second, a machine that stalls for a second lets one more through.
     assert!((1..=5).contains(&refused.len()), "{refused:?}");
     let (n, wait_ms) = *refused.last().unwrap();
     assert!((1..=1_000).contains(&wait_ms), "{wait_ms}");
@@ -452,7 +452,7 @@ fn a_room_too_many_is_refused_until_another_ends() {
     assert_eq!((answer.status, answer.code().as_str()), (503, "rooms_full"));
     assert!(answer.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);
     assert_eq!(server.metric("volley_refusals_total", "rooms_full"), 1.0);
-    // A room that is open takes everybody.
+    // An open room accepts every client.
     let _again = server.join("two");
     drop(one);
     server.eventually("the room of nobody makes place", |server| {

@@ -1,4 +1,4 @@
-//! What people type, as others get it: over a real socket, in both encodings.
+//! Text that people type, and how other viewers receive it: over a real socket, in both encodings.
 
 mod support;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use support::viewer::{ENCODINGS, enter, text};
 use support::{Client, Server};
 
-/// What is sent and what arrives; `None`: it is answered `empty`.
+/// The sent and the received text; `None`: the answer is `empty`.
 const TABLE: &[(&str, &str, Option<&str>)] = &[
     ("plain", "还有吗 yes", Some("还有吗 yes")),
     ("a script", "<script>alert(1)</script>", Some("<script>alert(1)</script>")),
@@ -61,7 +61,7 @@ const TABLE: &[(&str, &str, Option<&str>)] = &[
     ("a format string", "%s%n {0} ${x} {{7*7}}", Some("%s%n {0} ${x} {{7*7}}")),
 ];
 
-/// Says `said` and returns what another viewer gets; `None`: the answer was `empty`.
+/// Sends `said` and returns what a different viewer receives; `None`: the answer was `empty`.
 fn say(talker: &mut Client, viewers: &mut [Client], id: &str, said: &str) -> Option<Value> {
     talker.send_value(&json!({"comment": {"id": id, "text": said}}));
     loop {
@@ -80,7 +80,7 @@ fn say(talker: &mut Client, viewers: &mut [Client], id: &str, said: &str) -> Opt
     got.into_iter().next()
 }
 
-/// The comment `id` when it comes.
+/// Waits for the comment `id`.
 fn comment(viewer: &mut Client, id: &str) -> Value {
     loop {
         let frame = viewer.next("frame");
@@ -152,7 +152,7 @@ fn a_name_comes_from_the_server_alone() {
             );
         }
     }
-    // Two connections are two people.
+    // Two connections are two users.
     assert_ne!(viewers[0].welcome["you"]["id"], viewers[1].welcome["you"]["id"]);
     assert_ne!(viewers[0].welcome["session"], viewers[1].welcome["session"]);
 }
@@ -172,7 +172,7 @@ fn no_page_and_no_list_contains_what_people_said() {
         let (_, body) = server.get(server.admin, path);
         assert!(!body.contains("CANARY"), "{path}");
     }
-    // A newcomer gets it as data, in one line: nothing raw that could end a line or a script of its own accord.
+    // A new viewer receives it as data in one line, without a raw character that could end a line or a script.
     let newcomer = server.join("quotes");
     assert_eq!(newcomer.welcome["snapshot"]["events"][0]["comment"]["text"], "</script><script>CANARY");
 }

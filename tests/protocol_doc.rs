@@ -1,4 +1,4 @@
-//! `docs/protocol.md` is true: its examples are read with the real types, and its tables are complete.
+//! Checks `docs/protocol.md`: its examples parse as the real types, and its tables are complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use volley::protocol::codes::{self, Close, ErrorCode, Next};
@@ -16,7 +16,7 @@ fn examples(who: &str) -> Vec<&'static str> {
     PAGE.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().trim()).collect()
 }
 
-/// The rows of the table under a heading, header and rule left out: cells, trimmed.
+/// The rows of the table under a heading, without header and rule, as trimmed cells.
 fn table(heading: &str) -> Vec<Vec<&'static str>> {
     let (_, section) = PAGE.split_once(&format!("\n## {heading}\n")).expect("the heading is there");
     let section = section.split("\n## ").next().unwrap();
@@ -32,7 +32,7 @@ fn only_key(value: &serde_json::Value) -> String {
 
 fn keys_of(value: &serde_json::Value, into: &mut BTreeSet<String>) {
     match value {
-        // The application's own fields have no names of ours.
+        // Fields of the application have names that the protocol does not define.
         serde_json::Value::Object(map) => map.iter().for_each(|(key, value)| {
             into.insert(key.clone());
             if key != "ext" {
@@ -59,7 +59,7 @@ fn client_examples_parse_in_both_encodings_and_cover_every_kind() {
         let value: serde_json::Value = serde_json::from_str(example).unwrap();
         let msgpack = encode::value(&value, Encoding::Msgpack);
         assert_eq!(parse(&msgpack, Encoding::Msgpack).as_ref(), Ok(&message), "{example}");
-        // A new kind of message does not compile here until this page knows it.
+        // A new kind of message does not compile here until the page has it.
         kinds.insert(match message {
             ClientMessage::Comment(_) => "comment",
             ClientMessage::Like(_) => "like",
@@ -77,7 +77,7 @@ fn server_examples_are_what_the_server_writes_and_cover_every_kind() {
     let mut kinds = BTreeSet::new();
     for example in examples("server") {
         let message: ServerMessage = serde_json::from_str(example).unwrap_or_else(|e| panic!("{example}: {e}"));
-        // Nothing in the example is unknown to the types, and nothing they write is missing from it.
+        // The types know every field of the example, and write no field that the example lacks.
         let shown: serde_json::Value = serde_json::from_str(example).unwrap();
         let written: serde_json::Value = serde_json::from_slice(&encode::payload(&message, Encoding::Json)).unwrap();
         assert_eq!(shown, written, "{example}");
@@ -110,7 +110,7 @@ fn frames_in_the_examples_cover_every_kind_of_event() {
             What::Comment(_) => "comment",
             What::Raise(_) => "raise",
             What::Unknown => panic!("{example}"),
-            // A new kind does not compile here until this page knows it.
+            // A new kind does not compile here until the page has it.
             What::Kind(kind) => match kind {
                 Kind::Gift(_)
                 | Kind::Announcement(_)
@@ -237,7 +237,8 @@ fn no_table_of_the_documentation_has_a_row_twice() {
                 continue;
             }
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-            // A row that goes on with the one above begins with an empty cell; of a table by status, the code tells rows apart.
+            // A row that continues the one above begins with an empty cell; in a table by status, the code identifies a
+            // row.
             let name = if cells[0].parse::<u16>().is_ok() && cells[1].starts_with('`') { cells[1] } else { cells[0] };
             assert!(
                 name.is_empty() || name.starts_with("---") || seen.insert(name.to_owned()),
@@ -247,7 +248,7 @@ fn no_table_of_the_documentation_has_a_row_twice() {
     }
 }
 
-/// `4096` as people write it.
+/// `4096` → `4,096`.
 fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).unwrap()).collect();

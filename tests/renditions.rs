@@ -1,4 +1,5 @@
-//! Renditions over real sockets: asked for, slid to, climbed back from; told, and nothing lost in between.
+//! Renditions over real sockets: requested, lowered by the server, and raised again. Each change is announced, and no
+//! event is lost in between.
 
 mod support;
 
@@ -18,7 +19,7 @@ fn encodes(server: &Server) -> [f64; 3] {
     NAMES.map(|name| server.metric("volley_room_encodes_total", &format!("rendition=\"{name}\"")))
 }
 
-/// A server with a short tick, where nobody is too fast.
+/// A server with a short tick and without rate limits.
 fn quick() -> Server {
     Server::start(|config| {
         config.no_rate_limits = true;
@@ -26,7 +27,7 @@ fn quick() -> Server {
     })
 }
 
-/// Says something and waits until it is in the log; returns its offset.
+/// Sends a comment and waits until it is in the log; returns its offset.
 fn say(talker: &mut Client, id: &str, text: &str) -> u64 {
     talker.send_value(&json!({"comment": {"id": id, "text": text}}));
     loop {
@@ -38,7 +39,7 @@ fn say(talker: &mut Client, id: &str, text: &str) -> u64 {
     }
 }
 
-/// Takes messages and holds them against each other: frames continue exactly, whatever their rendition.
+/// Checks messages against each other: frames continue exactly, whatever their rendition.
 struct Reader {
     position: u64,
     gaps: u64,
@@ -108,7 +109,7 @@ fn a_change_is_told_right_before_the_first_frame_that_it_is_about() {
             reader.until(&mut client, name, |reader| reader.changes.len() > n);
             assert_eq!(reader.last_change(), Some((name, "asked")));
         }
-        // Asked for once more: answered at once.
+        // The same request again is answered at once.
         client.send_value(&json!({"rendition": "viewer"}));
         reader.until(&mut client, "the answer", |reader| reader.changes.len() == 7);
         let target = say(&mut talker, &format!("{subprotocol}last"), "最后");
@@ -150,7 +151,7 @@ fn only_renditions_that_somebody_reads_are_encoded() {
     });
     let [_, lite, full] = encodes(&server);
     assert!(lite >= 5.0 && full == 0.0);
-    // It changes its mind, and nobody else reads lite.
+    // The client changes its request, and no other client reads lite.
     other.send(r#"{"rendition":"viewer"}"#);
     other.next("rendition");
     say(&mut talker, "c", "三");
@@ -197,7 +198,7 @@ fn one_that_leaves_in_the_midst_of_a_change_leaves_nothing_behind() {
     assert_eq!(server.metric("volley_laggards", ""), 0.0);
 }
 
-/// A server where sockets hold little, so that slow is soon slow.
+/// A server with small socket buffers, so that a slow client is noticed soon.
 fn narrow() -> Server {
     narrow_with(|config| config.connection.lite_lag_frames = 10)
 }
@@ -273,7 +274,7 @@ fn a_console_and_one_that_asked_for_lite_are_never_moved() {
     let slow = server.join("fixed");
     [&console, &lite, &slow].into_iter().for_each(little_buffer);
     let mut talker = server.join("fixed");
-    // Nobody reads; the viewer's slide shows that it went on for long enough.
+    // The client does not read; its change to lite shows that the comments went on for long enough.
     talk_until(&server, &mut talker, "fixed", |server| changes(server, "lite", "slow") == 1.0);
     assert_eq!(subscribers(&server), [1.0, 2.0, 1.0]);
     for (client, name) in [(&mut console, "full"), (&mut lite, "lite")] {
@@ -292,7 +293,7 @@ fn with_a_limit_of_zero_the_slow_keep_their_rendition() {
     let mut slow = server.join("kept");
     little_buffer(&slow);
     let mut talker = server.join("kept");
-    // 60 frames of 50 ms at least: three times as long as a slide takes.
+    // At least 60 frames of 50 ms: three times as long as the change to lite takes.
     let mut ticks = 0..60;
     talk_until(&server, &mut talker, "kept", |_| ticks.next().is_none());
     assert_eq!(server.metric("volley_laggards", ""), 1.0);
@@ -310,7 +311,7 @@ fn wishes_of_one_that_does_not_read_are_served_one_after_the_other() {
     little_buffer(&slow);
     let mut talker = server.join("wishes");
     talk_until(&server, &mut talker, "wishes", |server| changes(server, "lite", "slow") == 1.0);
-    // Its socket takes nothing, so it is not there yet; what it wants now comes behind that.
+    // Its socket is full, so the first change is not done yet; the new request is handled after it.
     slow.send(r#"{"rendition":"full"}"#);
     say(&mut talker, "a", "一");
     slow.send(r#"{"rendition":"viewer"}"#);

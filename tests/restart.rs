@@ -1,4 +1,4 @@
-//! A restart on the disk log: everybody goes on where they were, whoever was acknowledged is kept.
+//! A restart on the disk log: every client continues at its position, and acknowledged comments are kept.
 
 mod support;
 
@@ -8,7 +8,7 @@ use support::viewer::{ENCODINGS, Seen, enter, number, text};
 use support::{Client, Server};
 use volley::config::Data;
 
-/// A directory that is gone after the test.
+/// A directory that is removed after the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -29,7 +29,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed stays in the system's own directory for such things.
+        // A file that cannot be removed stays in the system's temporary directory.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
@@ -143,7 +143,7 @@ fn pages_of_the_past_have_the_combos_and_the_tallies_that_live_frames_had() {
     assert_eq!(totals(&mut live, begin, last), expected);
     assert_eq!(server.drain(), 0);
 
-    // In the next process no frame of them is left: what comes is made from the log.
+    // The next process has no frame of them: they are made from the log.
     let server = scratch.server();
     for after in begin..last {
         let mut back = server.connect("life", &format!("?epoch={epoch}&after={after}"));

@@ -1,4 +1,4 @@
-//! Coming back: what was missed comes exactly once, or the welcome says why not.
+//! Resuming: missed events come exactly once, or the welcome says why not.
 
 mod support;
 
@@ -15,12 +15,12 @@ fn server() -> Server {
     })
 }
 
-/// Comes back to where `epoch` and `after` say.
+/// Resumes at `epoch` and `after`.
 fn back(server: &Server, epoch: &str, after: u64, subprotocol: &str) -> Client {
     enter(server, "back", &format!("?epoch={epoch}&after={after}"), subprotocol)
 }
 
-/// Says `1` … `count`, each in the log before the next.
+/// Sends `1` … `count`, each in the log before the next.
 fn talk(talker: &mut Client, count: u64) {
     for n in 1..=count {
         talker.comment(&format!("c{n}"), &n.to_string());
@@ -59,7 +59,7 @@ fn somebody_who_comes_back_again_and_again_misses_nothing_and_sees_nothing_twice
                     let (mut returns, mut done) = (0, false);
                     while !done {
                         done = stop.load(Ordering::SeqCst);
-                        // A few frames, then the line is cut in the midst of things.
+                        // A few frames, then the connection is cut.
                         let enough = seen.comments.len() + 3;
                         if !done {
                             seen.follow(&mut client, |seen| {
@@ -72,7 +72,7 @@ fn somebody_who_comes_back_again_and_again_misses_nothing_and_sees_nothing_twice
                         assert!(number(&client.welcome, "last") >= seen.position);
                         returns += 1;
                     }
-                    // The last comment may have come before the first join of this one.
+                    // The last comment may be older than this client's first join.
                     let last = SAID.to_string();
                     seen.follow(&mut client, |seen| seen.comments.last().is_some_and(|(.., said)| *said == last));
                     (returns, seen)
@@ -102,7 +102,8 @@ fn what_was_missed_runs_without_a_hole_from_there_to_the_welcomes_position() {
     talk(&mut talker, 20);
     talker.send_value(&json!({"like": {"count": 7}}));
     server.eventually("the likes are told", |server| server.metric("volley_likes_total", "") == 7.0);
-    // Two shards, two encodings: some find everything in their shard's ring, others are the first there.
+    // Two shards and two encodings: some clients find everything in their shard's ring, others are the first on their
+    // shard.
     let mut present = Vec::new();
     for subprotocol in ENCODINGS.repeat(2) {
         for after in [0, 1, 7, 19] {
@@ -135,7 +136,7 @@ fn somebody_who_missed_nothing_is_told_so_and_gets_only_what_is_new() {
         let mut client = back(&server, &epoch, last, subprotocol);
         assert_eq!(verdict(&client), (true, None));
         assert_eq!(number(&client.welcome, "last"), last);
-        // Another encoding, another comment: a second one with the same id would be a retry.
+        // Each encoding has a different comment, because a second one with the same id would be a retry.
         talker.comment(subprotocol, subprotocol);
         let mut seen = Seen::after(&client.welcome, Some(last));
         seen.until(&mut client, subprotocol);
@@ -151,7 +152,7 @@ fn what_cannot_be_whole_says_why_and_begins_with_the_newest() {
         config.room.log_events_max = 10;
         config.room.batch_events_max = 10;
         config.room.snapshot_events = 3;
-        // Shorter than the log: what a ring still has can be brought whoever dropped it.
+        // Shorter than the log: the ring can serve events that the log no longer has.
         config.connection.ring_frames = 4;
     });
     let mut talker = server.join("back");
@@ -178,7 +179,7 @@ fn what_cannot_be_whole_says_why_and_begins_with_the_newest() {
         let client = back(&server, &epoch, 20, subprotocol);
         assert_eq!(verdict(&client), (true, None));
     }
-    // Never a partial recovery that looks whole: what follows such a welcome is only what is new.
+    // A partial recovery never looks whole: after such a welcome only new events follow.
     let mut client = back(&server, &epoch, 0, ENCODINGS[0]);
     let mut seen = Seen::after(&client.welcome, None);
     talker.comment("new", "new");
@@ -246,7 +247,7 @@ fn a_storm_of_returns_is_served_whole_to_everybody() {
             .map(|n| {
                 scope.spawn(move || {
                     start.wait();
-                    // From a few positions, as after a cut of the network.
+                    // From a few positions, as after a network failure.
                     let after = [0, 10, 20, 39][n % 4];
                     let mut client = back(server, epoch, after, ENCODINGS[n / 4 % 2]);
                     assert_eq!(verdict(&client), (true, None));
@@ -267,7 +268,7 @@ fn a_storm_of_returns_is_served_whole_to_everybody() {
             talker.comment("end", "the end");
             n
         });
-        // It goes on talking until all are back.
+        // The sender continues until all clients have resumed.
         server.eventually("all are back", |server| {
             let list: Value = serde_json::from_str(&server.get(server.admin, "/v1/rooms").1).expect("JSON");
             number(&list["rooms"][0], "online") == STORM as u64 + 1

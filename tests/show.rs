@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use support::viewer::{ENCODINGS, Seen, enter, number, text};
 use support::{Client, Server};
 
-/// Every write wakes the peer: a newcomer to a room that is open is woken once.
+/// Every write wakes the peer: a client that joins an open room is woken once.
 #[test]
 fn the_answer_and_the_welcome_leave_in_one_write() {
     let server = Server::start(|config| config.shards = 1);
@@ -23,13 +23,13 @@ fn the_answer_and_the_welcome_leave_in_one_write() {
     assert!(text.starts_with("HTTP/1.1 101 ") && text.contains(r#"{"welcome":{"#), "{text}");
 }
 
-/// What a room of two costs is mostly writes: an ack has none of its own, and still comes first.
+/// Most of the cost of a room of two are writes: an ack has no write of its own, and still comes first.
 #[test]
 fn an_ack_leaves_in_one_write_with_the_frame_that_shows_the_comment() {
     const COMMENTS: u64 = 30;
     let server = Server::start(|config| (config.shards, config.tick_ms, config.no_rate_limits) = (1, 20, true));
     let mut client = server.join("one");
-    client.next("frame"); // How many are here.
+    client.next("frame"); // The number of viewers.
     for n in 1..=COMMENTS {
         client.send_value(&json!({"comment": {"id": format!("c{n}"), "text": "hi"}}));
         let (ack, frame) = (client.read().expect("an ack"), client.read().expect("a frame"));
@@ -37,7 +37,7 @@ fn an_ack_leaves_in_one_write_with_the_frame_that_shows_the_comment() {
     }
     let deliveries = || server.metric("volley_deliveries_total", "");
     server.eventually("all is counted", |_| deliveries() == 1.0 + COMMENTS as f64);
-    // The others: the upgrade's answer, for which the room's opening is not waited, and the welcome.
+    // The other writes: the upgrade's answer, which does not wait for the room's opening, and the welcome.
     assert!(server.metric("volley_sends_total", "") - deliveries() <= 2.0, "an ack was sent by itself");
 }
 
@@ -80,7 +80,7 @@ fn all_viewers_see_the_same_show_in_the_same_order() {
         .collect();
     let mut acked: Vec<_> = talkers.into_iter().flat_map(|talker| talker.join().expect("talks")).collect();
     let seen: Vec<Seen> = viewers.into_iter().map(|viewer| viewer.join().expect("sees all")).collect();
-    // In the log's order, which each author's own order is part of.
+    // In the log's order, which contains the order of each author.
     acked.sort();
     for one in &seen {
         assert_eq!(one.comments, acked, "what was acknowledged is what was seen, where it was acknowledged");
@@ -90,7 +90,7 @@ fn all_viewers_see_the_same_show_in_the_same_order() {
         let own: Vec<_> = acked.iter().filter(|(_, _, said)| said.starts_with(&format!("{who} "))).collect();
         assert!(own.iter().enumerate().all(|(n, (_, _, said))| *said == format!("{who} says {}", n + 1)));
     }
-    // Who stands at the same place has the same past; all were there for all of it, so their frames are the same ones.
+    // Clients at the same position have the same past. All were connected all the time, so their frames are equal.
     let common = seen[0].digests.keys().filter(|last| seen.iter().all(|one| one.digests.contains_key(last)));
     let common: Vec<_> = common.collect();
     assert!(common.len() > 10, "too few frames to compare: {}", common.len());
@@ -129,7 +129,7 @@ fn what_does_not_fit_into_a_frame_is_counted_in_it() {
     let mut seen = Seen::after(&viewer.welcome, None);
     seen.follow(&mut viewer, |seen| seen.comments.len() as u64 + seen.shed == 50);
     assert_eq!((outcomes["shown"], outcomes["shed"]), (seen.comments.len() as u64, seen.shed));
-    // One write, so one tick, or two when it fell on a border.
+    // One write, so one tick, or two if the write was at a border.
     assert!(seen.shed >= 44, "{}", seen.shed);
     server.eventually("shed is counted", |server| server.metric("volley_shed_total", "normal") == seen.shed as f64);
 }
@@ -148,7 +148,7 @@ fn a_comment_comes_back_within_a_tick_or_two() {
         })
         .collect();
     waits.sort();
-    // The lower quartile of many: a noisy machine holds up some of them, a tick too many would hold up all.
+    // The lower quartile of many: a noisy machine delays some of them, one tick too many would delay all.
     assert!(waits[3] < Duration::from_millis(200 + 50), "two ticks are 200 ms: {waits:?}");
 }
 
@@ -199,7 +199,7 @@ fn a_newcomer_gets_the_newest_comments_and_totals_and_then_goes_on_whole() {
         seen.until(&mut newcomer, "next");
         assert_eq!(seen.texts(), ["next"], "nothing of the snapshot comes again");
         assert_eq!(seen.likes, 9);
-        // The next newcomer of the loop expects the same five.
+        // The next client of the loop expects the same five.
         for n in 9..=13 {
             talker.comment(&format!("r{n}-{subprotocol}"), &n.to_string());
         }
@@ -213,7 +213,7 @@ fn a_room_that_nobody_watches_ends_and_begins_anew() {
     first.comment("c", "of the first life");
     let epoch = text(&first.welcome, "epoch").to_owned();
     drop(first);
-    // The room stays for as long as somebody may come back.
+    // The room stays open while a client may resume.
     assert_eq!(text(&server.join("mayfly").welcome, "epoch"), epoch);
     server.eventually("it ends", |server| server.metric("volley_rooms", "") == 0.0);
     let (_, list) = server.get(server.admin, "/v1/rooms");
@@ -231,7 +231,7 @@ fn a_quiet_room_says_that_it_lives() {
     for viewer in &mut viewers {
         let beats = [viewer.next("heartbeat"), viewer.next("heartbeat")];
         assert_eq!(number(&beats[0], "last"), 0);
-        // Each room has its own time, an eighth less at the most.
+        // Each room has its own time limit, at most an eighth shorter.
         assert!(number(&beats[1], "at") >= number(&beats[0], "at") + 87, "{beats:?}");
     }
     let offset = number(&viewers[0].comment("c", "now"), "offset");
@@ -246,7 +246,7 @@ fn rooms_do_not_hear_each_other() {
         config.no_rate_limits = true;
         config.tick_ms = 10;
     });
-    // Names that differ little, on both shards.
+    // Similar names, on both shards.
     let names: Vec<String> = ["a", "A", "a-", "a_", "aa", "0", "-", "_"].map(String::from).into();
     let names = [names, vec!["z".repeat(64)]].concat();
     let mut clients: Vec<(String, Client)> = names.iter().map(|name| (name.clone(), server.join(name))).collect();

@@ -1,4 +1,4 @@
-//! Where the pages are: below a path that a proxy strips or keeps, and in whose frames.
+//! The addresses of the pages: below a path that a proxy strips or keeps, and in frames of other sites.
 
 mod support;
 
@@ -27,7 +27,7 @@ fn every_public_address_is_also_below_the_base_path() {
         assert_eq!((kept.status, &kept.body), (200, &stripped.body), "{path}");
         assert_eq!(kept.header("etag"), stripped.header("etag"), "{path}");
     }
-    // Both ways to an upgrade: the short one, and hyper's, where a request follows another.
+    // Both ways to an upgrade: the short one, and hyper's for a second request on a connection.
     for path in ["/live/chat/v1/rooms/demo/ws", "/v1/rooms/demo/ws"] {
         assert_eq!(server.ask(upgrade(path, "")).status, 101, "{path}");
         let mut client = server.connect();
@@ -83,7 +83,7 @@ fn nobody_else_frames_the_pages_unless_it_is_listed() {
     let listed = ["https://Shop.example:443/", "capacitor://localhost", "http://[::1]:8080", "file://"];
     let listed = server(|config| config.pages.frame_ancestors = Origins::read(listed.into_iter()).unwrap());
     let page = get(&listed, "/rooms/demo");
-    // Older browsers know no list in the other header, so it is left out.
+    // Older browsers do not support a list in the other header, so it is left out.
     assert_eq!(ancestors(&page), "'self' https://shop.example capacitor://localhost http://[::1]:8080 file:");
     assert_eq!(page.header("x-frame-options"), None);
     assert_eq!(ancestors(&listed.ask_admin("/metrics")), "'none'", "the admin address stays out of frames");

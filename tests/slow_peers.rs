@@ -1,4 +1,4 @@
-//! Slow and stalled viewers: told, or closed; others never notice.
+//! Slow and stalled viewers: they receive a gap or are closed, and others are not affected.
 
 mod support;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 use support::{PATIENCE, Server};
 
-/// A server where comments are not limited and sockets hold little.
+/// A server without rate limits and with small socket buffers.
 fn server(stalled_ms: u64) -> Server {
     Server::start(|config| {
         config.no_rate_limits = true;
@@ -29,7 +29,7 @@ fn talk(talker: &mut support::Client, from: u64, to: u64) {
     }
 }
 
-/// Fills frames until the one that does not read is closed with 4001.
+/// Fills frames until the client that does not read is closed with 4001.
 fn talk_until_it_is_closed(server: &Server, talker: &mut support::Client) {
     let began = Instant::now();
     let mut n = 0;
@@ -44,7 +44,7 @@ fn talk_until_it_is_closed(server: &Server, talker: &mut support::Client) {
 fn slow_viewer_gets_a_gap_not_a_silence_and_the_others_everything() {
     let server = server(60_000);
     let mut slow = server.join("slow");
-    // Little is held on our side too, so that the server sees the stall.
+    // The client's buffer is small too, so that the server notices the stall.
     socket2::SockRef::from(slow.socket.get_ref()).set_recv_buffer_size(4 << 10).unwrap();
     let (mut talker, mut other) = (server.join("slow"), server.join("slow"));
     const LAST: u64 = 501;
@@ -52,7 +52,7 @@ fn slow_viewer_gets_a_gap_not_a_silence_and_the_others_everything() {
     // Many more ticks than the ring has frames.
     (0..100).for_each(|round| talk(&mut talker, round * 5 + 1, round * 5 + 5));
     server.eventually("the slow one lags", |server| server.metric("volley_laggards", "") == 1.0);
-    // Now it reads: everything that it gets is in order, and every hole is announced with its exact ends.
+    // Now it reads: all frames are in order, and every hole is announced with its exact ends.
     talk(&mut talker, LAST, LAST);
     let target_offset = reader.join().expect("the others get everything");
     let mut position = slow.welcome["last"].as_u64().unwrap();
@@ -62,7 +62,7 @@ fn slow_viewer_gets_a_gap_not_a_silence_and_the_others_everything() {
         if let Some(frame) = message.get("frame") {
             assert_eq!(frame["prev"].as_u64(), Some(position), "a hole without a gap");
             position = frame["last"].as_u64().unwrap();
-            // It may have slid to lite meanwhile, which leaves things out and counts them.
+            // It may have been moved to lite meanwhile, which leaves out events and counts them.
             got += frame["events"].as_array().unwrap().len() as u64 + frame["shed"]["normal"].as_u64().unwrap_or(0);
         } else if let Some(gap) = message.get("gap") {
             assert_eq!(gap["from"].as_u64(), Some(position));
@@ -99,7 +99,7 @@ fn what_is_guaranteed_is_not_in_the_gap_and_comes_once() {
                 posted.push(post(&server, &serde_json::json!({"pin": {"text": format!("round {round}")}})));
             }
             if round % 20 == 15 {
-                // A comment beside one of those is taken back meanwhile.
+                // A comment beside one of these is deleted meanwhile.
                 let comment = posted.last().unwrap() - 1;
                 post(&server, &serde_json::json!({"delete": {"offset": comment}}));
             }
@@ -197,7 +197,7 @@ fn a_silent_viewer_is_pinged_and_one_that_does_not_answer_is_closed_with_4003() 
     });
     let (mut answers, deaf) = (server.join("quiet"), server.join("quiet"));
     let began = Instant::now();
-    // Reading answers pings; the deaf one is not read until the end.
+    // Reading answers pings; the stalled client is not read until the end.
     answers.socket.get_ref().set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     while began.elapsed() < Duration::from_secs(4) {
         match answers.socket.read() {

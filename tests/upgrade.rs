@@ -1,4 +1,4 @@
-//! Proper upgrades: what is agreed, what is handed over, what is given back.
+//! Valid upgrades: the agreed parameters, the hand-over, and the release of places.
 
 mod support;
 
@@ -49,7 +49,7 @@ fn a_bare_request_gets_json_and_nothing_it_did_not_ask_for() {
     assert!(upgraded.leftover.is_empty());
 }
 
-/// Bytes of every message depend on it: what was answered is what the shard is told.
+/// The bytes of every message depend on it: the shard must be told the answered parameters.
 #[test]
 fn compression_is_agreed_to_as_far_as_shared_frames_can_satisfy_it() {
     const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
@@ -85,7 +85,7 @@ fn listed(origins: &[&str]) -> Origins {
     Origins::read(origins.iter().copied()).expect("origins")
 }
 
-/// What an answer says, without what differs from one to the next: hyper adds the date.
+/// An answer without the parts that vary: hyper adds the date.
 fn meaning(answer: &support::gateway::Answer) -> (u16, Vec<String>, String) {
     let mut lines: Vec<String> =
         answer.head.lines().skip(1).filter(|line| !line.starts_with("date:")).map(str::to_owned).collect();
@@ -93,7 +93,7 @@ fn meaning(answer: &support::gateway::Answer) -> (u16, Vec<String>, String) {
     (answer.status, lines, answer.body.clone())
 }
 
-/// The first request of a connection takes the short way if it is a proper upgrade, a later one always hyper's.
+/// The first request of a connection takes the short way if it is a valid upgrade; later ones always take hyper's.
 #[test]
 fn both_ways_to_an_upgrade_say_the_same() {
     let mut config = config();
@@ -107,7 +107,7 @@ fn both_ways_to_an_upgrade_say_the_same() {
         (with("Sec-WebSocket-Protocol: mqtt\r\nsec-websocket-protocol:volley.v1.json\r\n"), 101),
         (with("Origin: https://shop.test\r\nCookie: a=\u{e4}\r\n"), 101),
         (with("X-Empty:\r\nX-Tab: a\tb \r\nExpect: 100-continue\r\n"), 101),
-        // What nobody reads is opaque.
+        // Unknown headers are ignored.
         (with("X: \u{e4}\r\nCF-IPCity: S\u{e3}o Paulo\r\nReferer: http://a.test/\u{5f39}?\u{e4}\r\n"), 101),
         (with("X-Forwarded-For: \u{e4}\r\nForwarded:\r\nVia: \u{e4}\r\nUser-Agent:\r\nUser-Agent: x\r\n"), 101),
         (with("!#$%&'*+-.^_`|~: odd\r\nTE: trailers\r\nContent-Type: \u{e4}\r\nAuthorization: \u{e4}\r\n"), 101),
@@ -128,7 +128,7 @@ fn both_ways_to_an_upgrade_say_the_same() {
         (proper.replace("Host: good.test", "Host:  good.test\t"), 101),
         (proper.replace("Host: good.test", "Host:"), 101),
         (proper.replace("Host: good.test", "Host: GOOD.test:80").replace("GET ", "GET http://good.TEST"), 101),
-        // What two readers could read differently, or what is read and cannot be.
+        // Heads that two readers could understand differently, and values that are read but invalid.
         (proper.replace("Host: good.test", "Host: evil.test").replace("GET ", "GET http://good.test"), 400),
         (proper.replace("Host: good.test", "Host: good.test:81").replace("GET ", "GET http://good.test"), 400),
         (proper.replace("GET ", "GET http://x@good.test"), 400),
@@ -289,7 +289,7 @@ fn pages_of_apps_and_extensions_may_connect_as_the_operator_lists_them() {
     }
 }
 
-/// Browsers hide the answer to a refused upgrade; a plain request to the same address tells it.
+/// Browsers hide the answer to a refused upgrade; a plain request to the same address shows it.
 #[test]
 fn a_page_can_ask_why_its_upgrade_is_refused() {
     let mut config = config();

@@ -1,4 +1,4 @@
-//! Any request head, by both ways to an upgrade: the short one and hyper's. What nobody reads changes no answer.
+//! Any request head, by both ways to an upgrade: the short one and hyper's. Unknown headers change no answer.
 
 mod support;
 
@@ -7,7 +7,7 @@ use proptest::sample::select;
 use std::sync::OnceLock;
 use support::gateway::{Answer, Server, config, wait_until};
 
-/// What an answer says, without what differs from one to the next: hyper adds the date.
+/// An answer without the parts that vary: hyper adds the date.
 fn meaning(answer: Answer) -> (u16, Vec<String>, String) {
     let mut lines: Vec<String> =
         answer.head.lines().skip(1).filter(|line| !line.starts_with("date:")).map(str::to_owned).collect();
@@ -78,7 +78,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
     ];
     (name, select(vec![":", ": ", ":\t ", " :"]), value, select(vec!["\r\n", "\n", "\r\n "])).prop_map(
         |(name, colon, value, end)| {
-            // A folded line and a space before the colon are rare: each of them ends everything.
+            // A folded line and a space before the colon are rare, because each of them ends the request.
             let end = if end == "\r\n " && value.len() != 3 { "\r\n" } else { end };
             let colon = if colon == " :" && value.len() != 3 { ": " } else { colon };
             [name.as_bytes(), colon.as_bytes(), &value, end.as_bytes()].concat()
@@ -98,7 +98,7 @@ const TARGETS: [&str; 9] = [
     "/v1/rooms/demo",
 ];
 
-/// A head that is proper but for what was drawn into it.
+/// A valid head, except for the randomly drawn parts.
 fn head() -> impl Strategy<Value = Vec<u8>> {
     let proper = ["Host: good.test\r\n", "Connection: Upgrade\r\n", "Upgrade: websocket\r\n"];
     let proper =

@@ -1,4 +1,4 @@
-//! The real program with a system clock that says what no machine should: it starts, answers and keeps what is said.
+//! The real program with an absurd system clock: it starts, answers and keeps comments.
 //! A library between the program and libc (`LD_PRELOAD`) sets the clock.
 
 mod support;
@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::{Client, PATIENCE};
 
-/// Adds what `WALL_OFFSET_S` says to every answer about `CLOCK_REALTIME`.
+/// Adds `WALL_OFFSET_S` to every answer about `CLOCK_REALTIME`.
 const SHIM: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -49,7 +49,7 @@ time_t time(time_t *to) {
 }
 "#;
 
-/// A directory of the test's own, gone after it.
+/// A directory for one test, which is removed after it.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -81,7 +81,7 @@ struct Program {
 }
 
 impl Program {
-    /// Returns when the admin address takes connections. The clock is `offset_s` off.
+    /// Starts the program with a clock that is `offset_s` off; returns when the admin address accepts connections.
     fn start(scratch: &Path, data: &Path, offset_s: i64) -> Self {
         let free = [0, 0].map(|port| TcpListener::bind(("127.0.0.1", port)).expect("a port"));
         let [public, admin] = free.map(|listener| listener.local_addr().expect("an address"));
@@ -124,7 +124,7 @@ impl Program {
         client
     }
 
-    /// SIGTERM; what it logged.
+    /// Sends SIGTERM; returns the log.
     fn stop(mut self) -> String {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("is there");
@@ -142,7 +142,7 @@ impl Drop for Program {
     }
 }
 
-/// Seconds of the year 10000's begin.
+/// The beginning of the year 10000 in seconds.
 const YEAR_10000_S: i64 = 253_402_300_800;
 
 #[test]
@@ -175,7 +175,7 @@ fn every_wall_clock_is_served_and_a_date_is_said_only_when_there_is_one() {
                 }
             }
             let mut client = program.join();
-            // Each says something of its own: what is said twice is merged.
+            // Each comment is different, because equal ones would be merged.
             let texts = [["开场了", "这件还有吗", "晚安"], ["又开始了", "多少钱", "明天见"]][start];
             for (n, text) in texts.into_iter().enumerate() {
                 let ack = client.comment(&format!("{start}-{n}"), text);

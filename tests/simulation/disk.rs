@@ -1,4 +1,4 @@
-//! A log on a simulated disk: it answers when the simulation says so, and it survives the process.
+//! A log on a simulated disk: the simulation decides when it answers, and it survives the process.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -10,14 +10,14 @@ use volley::log::{
 use volley::protocol::event::Event;
 use volley::protocol::ids::{Digest, Epoch, Hex64, Offset, RoomId};
 
-/// What a broken store would do; the simulation has to notice each.
+/// Bugs of a log, each of which the simulation must notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
-    /// Loses its newest batch in a crash, and keeps the epoch.
+    /// A crash loses the newest batch and keeps the epoch.
     LosesItsTail,
-    /// Says that an append failed, and stores it.
+    /// An append is reported as failed, but stored.
     StoresWhatFailed,
-    /// A crash leaves half of a batch.
+    /// A crash leaves a part of a batch.
     TearsBatches,
     /// A crash begins a new epoch.
     ForgetsItsEpoch,
@@ -35,7 +35,7 @@ pub struct Disk {
 
 struct State {
     epoch: Epoch,
-    /// What survives a crash. All that ever was; retention only moves `first`.
+    /// What survives a crash: every record; retention only moves `first`.
     stored: Vec<Record>,
     first: usize,
     base: Option<Base>,
@@ -45,7 +45,7 @@ struct State {
     committed: VecDeque<Delivery>,
     refuses: bool,
     at_ms: u64,
-    /// The first retained offset when a room was last opened: of comments before it nobody knows the ids any more.
+    /// The first retained offset at the room's last opening: the ids of comments before it are no longer known.
     opened_at: Offset,
 }
 
@@ -71,17 +71,17 @@ impl Disk {
         self.state.lock().stored.clone()
     }
 
-    /// Whether a room that was opened could read this record: whether it can know its id.
+    /// Whether the last opening of the room could read this record, so that its id is known.
     pub fn was_readable(&self, offset: Offset) -> bool {
         offset >= self.state.lock().opened_at
     }
 
-    /// Appends are refused, or taken again.
+    /// Lets appends be refused or admitted.
     pub fn refuse(&self, refuses: bool) {
         self.state.lock().refuses = refuses;
     }
 
-    /// The device takes the oldest waiting batch; its delivery waits. Says whether there was one.
+    /// Stores the oldest waiting batch; its delivery waits. Returns whether there was one.
     pub fn commit(&self) -> bool {
         let mut state = self.state.lock();
         let Some((ticket, events, now_ms)) = state.queue.pop_front() else { return false };
@@ -96,7 +96,7 @@ impl Disk {
         true
     }
 
-    /// The device fails for the oldest waiting batch.
+    /// Fails the oldest waiting batch.
     pub fn fail(&self) {
         let mut state = self.state.lock();
         let Some((ticket, events, now_ms)) = state.queue.pop_front() else { return };
@@ -106,7 +106,7 @@ impl Disk {
         state.committed.push_back(Delivery::Failed { ticket, error: AppendError::Unavailable });
     }
 
-    /// The room hears of the oldest answer.
+    /// Delivers the oldest answer to the room.
     pub fn deliver(&self) {
         let mut state = self.state.lock();
         let (Some(sink), Some(delivery)) = (state.sink.clone(), state.committed.pop_front()) else { return };
@@ -115,7 +115,7 @@ impl Disk {
         }
     }
 
-    /// The process is gone: what waited is lost, and what no answer was heard of is stored or not.
+    /// Ends the process: waiting batches are lost, and unanswered ones are stored or not.
     pub fn crash(&self) {
         let mut state = self.state.lock();
         state.sink = None;

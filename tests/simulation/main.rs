@@ -1,8 +1,8 @@
-//! The room and the log's contract under everything that can go wrong, from seeds: crashes between any two steps, failed
+//! The room and the log's contract under faults, from seeds: crashes between any two steps, failed
 //! and refused appends, answers that never arrive, retries, clock jumps, retention, viewers that lag and come back.
 //!
-//! A failing seed says itself; put it into `SEEDS`. `SIMULATION_SEEDS=100000 cargo test --release --test simulation` runs
-//! more of them, `SIMULATION_FIRST=…` others.
+//! A failure names its seed; add it to `SEEDS`. `SIMULATION_SEEDS=100000 cargo test --release --test simulation` runs
+//! more seeds, and `SIMULATION_FIRST=…` chooses the first one.
 
 mod disk;
 mod people;
@@ -16,13 +16,13 @@ use volley::log::digest;
 use volley::protocol::event::Event;
 use world::World;
 
-/// Things that happen in one run.
+/// Steps of one run.
 const STEPS: usize = 600;
 
-/// Seeds that once failed.
+/// Seeds that failed before.
 const SEEDS: &[u64] = &[];
 
-/// Runs one seed to its end and judges it; says what it went through.
+/// Runs one seed to its end and judges it; returns counts of what happened.
 fn run(seed: u64, bug: Option<Bug>) -> World {
     play(seed, bug, true)
 }
@@ -37,7 +37,7 @@ fn play(seed: u64, bug: Option<Bug>, jumps: bool) -> World {
     world
 }
 
-/// What must hold, by the whole log and by what everybody was told.
+/// Asserts the rules, by the whole log and by everything that people were told.
 fn judge(world: &World) {
     let (log, stored) = (world.disk.all(), world.stored());
     let mut chain = digest::EMPTY;
@@ -49,7 +49,7 @@ fn judge(world: &World) {
     let text_at: BTreeMap<_, _> =
         stored.iter().flat_map(|(key, copies)| copies.iter().map(move |(at, text)| (*at, (key, text)))).collect();
     for (key, copies) in &stored {
-        // Retention aside: ids are known as far back as the log reaches.
+        // Except for retention: ids are known as far back as the log reaches.
         let known = copies.iter().filter(|(offset, _)| world.disk.was_readable(*offset)).count();
         assert!(known <= 1 && (copies.len() == 1 || known < copies.len()), "S7: {key:?} is stored twice: {copies:?}");
     }
@@ -92,7 +92,7 @@ fn judge(world: &World) {
     assert!(world.stored_likes() <= world.liked, "S16: more likes than were given");
 }
 
-/// S8: what was acknowledged before something else was sent stands before it.
+/// S8: a comment that was acknowledged before another was sent precedes it.
 fn real_time(world: &World) {
     let all = || world.authors.iter().flat_map(|author| author.sent.values());
     let mut acked: Vec<_> = all().filter_map(|sent| sent.acks.first().copied()).collect();
@@ -133,7 +133,7 @@ fn whatever_goes_wrong_what_was_acknowledged_is_kept_once_in_one_order() {
     assert!(crashes > count && comments as u64 > 50 * count && retries as u64 > 10 * count, "too tame");
 }
 
-/// What is shown of a run, with a wall clock that jumps and with one that does not.
+/// The shown comments of a run, with and without jumps of the wall clock.
 #[test]
 fn clock_jumps_take_nothing_away_from_what_is_shown() {
     let (first, count) = (number("SIMULATION_FIRST", 0), number("SIMULATION_SEEDS", 400));
@@ -175,6 +175,6 @@ fn a_broken_store_is_noticed() {
         .into_iter()
         .filter(|bug| (0..200).all(|seed| catch_unwind(AssertUnwindSafe(|| run(seed, Some(*bug)))).is_ok()))
         .collect();
-    // Half a batch is as good as a whole one where nobody was told of either: that one is no bug for the room.
+    // A partial batch that was not acknowledged is as good as a whole one, so this is not a bug for the room.
     assert_eq!(unnoticed, [Bug::TearsBatches]);
 }

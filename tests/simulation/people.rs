@@ -1,23 +1,24 @@
-//! Senders that retry until they know, and viewers that lag, leave and come back; both remember what they were told.
+//! Senders that retry until they get an answer, and viewers that lag, leave and resume. Both remember what they were
+//! told.
 
 use std::collections::{BTreeMap, VecDeque};
 use volley::protocol::frame::{Frame, FrameEvent, What};
 use volley::protocol::ids::{Digest, Epoch, Offset};
 use volley::protocol::local::ConnRef;
 
-/// What one comment went through.
+/// The history of one comment.
 #[derive(Debug, Default)]
 pub struct Sent {
     pub text: String,
-    /// When each copy was sent, by the world's count of things that happened.
+    /// When each copy was sent, by the world's count of steps.
     pub sent_at: Vec<u64>,
     /// Copies that were refused: surely not stored.
     pub refused: usize,
-    /// (when, where) it was acknowledged.
+    /// Time and offset of its acknowledgements.
     pub acks: Vec<(u64, Offset)>,
 }
 
-/// One author, who keeps ids and identity whatever happens to connections.
+/// One author, whose ids and identity survive connections.
 #[derive(Debug, Default)]
 pub struct Author {
     pub name: String,
@@ -27,13 +28,13 @@ pub struct Author {
 }
 
 impl Author {
-    /// The oldest comment that has no ack.
+    /// The oldest comment without an ack.
     pub fn unanswered(&self) -> Option<String> {
         self.sent.iter().find(|(_, sent)| sent.acks.is_empty()).map(|(id, _)| id.clone())
     }
 }
 
-/// Frames that may wait for a viewer before it gets a gap.
+/// Frames that may wait for a viewer before it receives a gap.
 const RING: usize = 6;
 
 /// One viewer, over all its connections.
@@ -45,25 +46,25 @@ pub struct Viewer {
     pub waiting: VecDeque<Frame>,
     /// (offset, author, id, text) of everything shown, in the order of arrival.
     pub shown: Vec<(Offset, String, String, String)>,
-    /// Stretches received, with how many comments each accounts for.
+    /// Received stretches, with the number of comments that each accounts for.
     pub stretches: Vec<(Offset, Offset, u64)>,
     pub digests: BTreeMap<Offset, Digest>,
     pub likes: u64,
 }
 
 impl Viewer {
-    /// A frame comes; what no longer fits is skipped with a gap, as a shard's ring does.
+    /// Queues a frame; frames that no longer fit are replaced with a gap, as in a shard's ring.
     pub fn push(&mut self, frame: Frame) {
         self.waiting.push_back(frame);
         if self.waiting.len() > RING {
             let skipped = self.waiting.pop_front().expect("more than the ring holds");
             self.waiting.retain(|frame| frame.last > skipped.last);
-            // The gap says where it goes on.
+            // The gap has the position where the stream continues.
             self.position = self.position.max(skipped.last);
         }
     }
 
-    /// Takes one waiting frame in.
+    /// Receives one waiting frame.
     pub fn read(&mut self) {
         let Some(frame) = self.waiting.pop_front() else { return };
         self.take(&frame);
@@ -95,7 +96,7 @@ impl Viewer {
     }
 }
 
-/// How many comments of its stretch an event of a frame accounts for.
+/// The number of comments of its stretch that an event of a frame accounts for.
 fn stands_for(event: &FrameEvent) -> u64 {
     match &event.what {
         What::Comment(shown) => shown.times,

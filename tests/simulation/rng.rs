@@ -1,4 +1,4 @@
-//! Chance from a seed: the same numbers for the same seed, in every version and on every machine.
+//! Random numbers from a seed: the same numbers for the same seed, in every version and on every machine.
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 pub struct Rng(u64);
@@ -16,7 +16,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// From 0 to `end`, without it.
+    /// A number from 0 to `end`, exclusive.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }

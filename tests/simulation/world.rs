@@ -1,4 +1,4 @@
-//! One room, its log on a simulated disk, its people, and everything that can go wrong, from one seed.
+//! One room, its log on a simulated disk, its people, and faults, from one seed.
 
 use crate::disk::{Bug, Disk};
 use crate::people::{Author, Viewer};
@@ -29,29 +29,29 @@ pub struct World {
     pub disk: Arc<Disk>,
     pub authors: Vec<Author>,
     pub viewers: Vec<Viewer>,
-    /// Likes that a room took, whatever became of them.
+    /// Likes that a room accepted, whether or not they were stored.
     pub liked: u64,
     pub crashes: u64,
-    /// Comments that frames showed, each by itself.
+    /// Comments that frames showed individually.
     pub shown: u64,
     pub epoch: Option<Epoch>,
     rng: Rng,
     room: Option<(Actor, Arc<RoomHandle>)>,
     retention: usize,
     frame_events_max: usize,
-    /// Half of the rooms merge, half of those choose.
+    /// Half of the rooms merge, and half of those also choose.
     room_settings: RoomSettings,
     now_us: u64,
     wall_ms: u64,
     jumps: bool,
-    /// Counts what happened, for "before" and "after".
+    /// Counts steps, to order events.
     events: u64,
     conns: u32,
     out: Vec<Effect>,
 }
 
 impl World {
-    /// With `jumps` the wall clock sometimes does.
+    /// Whether the wall clock may jump.
     pub fn new(seed: u64, bug: Option<Bug>, jumps: bool) -> Self {
         let mut rng = Rng::new(seed);
         let author = |n| Author { name: format!("author-{n}"), ..Author::default() };
@@ -81,7 +81,7 @@ impl World {
         }
     }
 
-    /// One thing happens.
+    /// Executes one random step.
     pub fn step(&mut self) {
         self.events += 1;
         if self.room.is_none() {
@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    /// Everything that can go wrong stops, and all that is open comes to its end.
+    /// Stops all faults, and brings everything to its end.
     pub fn settle(&mut self) {
         self.disk.refuse(false);
         for _ in 0..2_000 {
@@ -214,7 +214,7 @@ impl World {
         }
     }
 
-    /// Everything after `after` up to `last`, as a librarian brings it, with totals that the viewer knows.
+    /// Everything after `after` up to `last`, as a page of the past, with totals that the viewer knows.
     fn pages(&self, after: u64, last: u64, likes: u64) -> Result<Vec<Frame>, ResumeFailure> {
         let (actor, handle) = self.room.as_ref().expect("it let somebody in");
         let (mut position, mut pages) = (after, Vec::new());
@@ -247,7 +247,7 @@ impl World {
         let author = &mut self.authors[n];
         author.next += 1;
         let id = format!("c{}", author.next);
-        // Half of them say what others say.
+        // Half of them repeat what others say.
         let text = match ["还有吗", "还有吗？？", "666", "66666"].get(self.rng.below(8) as usize) {
             Some(text) => text.to_string(),
             None => format!("text {} of {}", author.next, author.name),
@@ -259,7 +259,7 @@ impl World {
     fn retry(&mut self) {
         let n = self.rng.below(self.authors.len() as u64) as usize;
         let pick = self.rng.next() as usize;
-        // Mostly what is unanswered; sometimes what was acknowledged long ago.
+        // Mostly an unanswered comment; sometimes one that was acknowledged long ago.
         let author = &self.authors[n];
         let any = author.sent.keys().nth(pick % author.sent.len().max(1)).cloned();
         let id = if pick.is_multiple_of(3) { any } else { author.unanswered() };
@@ -299,7 +299,7 @@ impl World {
         self.call(|actor, out| actor.run(now_us, wall_ms, out));
     }
 
-    /// The wall clock jumps, by up to an hour, to its beginning or to its end, or comes back.
+    /// The wall clock jumps by up to an hour, to its beginning or end, or back to the correct time.
     fn jump(&mut self) {
         let true_ms = BEGAN_MS + self.now_us / 1_000;
         let by_ms = self.rng.below(3_600_000);
@@ -356,14 +356,14 @@ impl World {
         self.call(|actor, _| actor.presence_changed(now_us));
     }
 
-    /// The process dies between two instructions of the room.
+    /// Ends the process between two instructions of the room.
     fn crash(&mut self) {
         self.crashes += 1;
         self.end();
         self.disk.crash();
     }
 
-    /// The process stops in good order: what was taken is stored, answered and told.
+    /// Stops the process in good order: everything admitted is stored, answered and broadcast.
     fn stop(&mut self) {
         for _ in 0..50 {
             let (now_us, wall_ms) = (self.now_us, self.wall_ms);

@@ -1,4 +1,4 @@
-//! Clients that speak to a server's real sockets: HTTP, WebSocket, and raw bytes.
+//! Clients for a server's real sockets: HTTP, WebSocket, and raw bytes.
 
 use super::PATIENCE;
 use serde_json::Value;
@@ -58,12 +58,12 @@ impl Client {
         }
     }
 
-    /// Bytes past the WebSocket library.
+    /// Sends bytes without the WebSocket library.
     pub fn raw(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.socket.get_mut().write_all(bytes)
     }
 
-    /// The next message of the server, whatever it is; `Err` is how it closed.
+    /// The next message of the server; `Err` has the close.
     pub fn read(&mut self) -> Result<Value, Option<CloseFrame>> {
         loop {
             match self.socket.read() {
@@ -99,7 +99,7 @@ impl Client {
         }
     }
 
-    /// Says something and waits until it is in the log; returns the ack.
+    /// Sends a comment and waits until it is in the log; returns the ack.
     pub fn comment(&mut self, id: &str, text: &str) -> Value {
         self.send_value(&serde_json::json!({"comment": {"id": id, "text": text}}));
         self.next("ack")

@@ -1,4 +1,4 @@
-//! A log whose device answers when the test says so, and that counts what it was asked.
+//! A log whose test decides when its device answers, and that counts requests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
@@ -7,14 +7,14 @@ use volley::log::{AppendError, Base, Head, Limit, Log, OpenError, Opened, ReadEr
 use volley::protocol::event::Event;
 use volley::protocol::ids::{Offset, RoomId};
 
-/// What the device is told.
+/// The state of the simulated device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// Answers at once.
     Open,
-    /// Waits until it is told otherwise.
+    /// Waits until the test changes the state.
     Shut,
-    /// Answers that it cannot.
+    /// Answers with an error.
     Broken,
 }
 
@@ -22,7 +22,7 @@ pub enum Gate {
 struct State {
     opens: BTreeMap<String, Gate>,
     reads: BTreeMap<String, Gate>,
-    /// So many more reads pass a gate before it is shut.
+    /// The number of reads that pass a gate before it is shut.
     credit: Option<usize>,
     read: usize,
     waiting: usize,
@@ -52,23 +52,23 @@ impl Gated {
         self.changed.notify_all();
     }
 
-    /// Lets so many reads pass, whatever room, and shuts the gate of `room` behind them.
+    /// Lets a number of reads of any room pass, and then shuts the gate of `room`.
     pub fn reading_only(&self, room: &str, count: usize) {
         self.state.lock().unwrap().credit = Some(count);
         self.reading(room, Gate::Shut);
     }
 
-    /// Reads that were asked for.
+    /// The number of requested reads.
     pub fn reads(&self) -> usize {
         self.state.lock().unwrap().read
     }
 
-    /// Who waits at a gate.
+    /// Callers that wait at a gate.
     pub fn waiting(&self) -> usize {
         self.state.lock().unwrap().waiting
     }
 
-    /// Passes a gate; whether the device answers.
+    /// Passes a gate; returns whether the device answers.
     fn pass(&self, gate: impl Fn(&State) -> Gate, is_read: bool) -> bool {
         let mut state = self.state.lock().unwrap();
         state.read += usize::from(is_read);

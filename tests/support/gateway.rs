@@ -1,4 +1,4 @@
-//! A gateway on free ports, with rooms and a hand-over that only remember, and a client that writes raw bytes.
+//! A gateway on free ports, whose rooms and hand-over only record calls, and a client that writes raw bytes.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -88,7 +88,7 @@ pub struct Server {
     pub shutdown: Shutdown,
     pub listening: Listening,
     pub stuck: Arc<AtomicBool>,
-    /// Public sides that have returned.
+    /// The number of public sides that have returned.
     pub ended: Arc<AtomicUsize>,
     _runtime: tokio::runtime::Runtime,
 }
@@ -160,14 +160,14 @@ impl Server {
         client.answer()
     }
 
-    /// Whether the server still does its work.
+    /// Asserts that the server still works.
     pub fn assert_well(&self, after: &str) {
         let answer = self.ask("GET /v1/rooms HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         assert_eq!(answer.status, 200, "after {after}: {answer:?}");
     }
 }
 
-/// Waits until `done`, which the other side brings about.
+/// Waits until `done` returns true.
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
@@ -222,7 +222,7 @@ impl Client {
         Self { stream, read: Vec::new() }
     }
 
-    /// Writes; the server may close in the middle of it, that is its right.
+    /// Writes bytes; the server may close meanwhile.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
     }
@@ -232,7 +232,7 @@ impl Client {
         self.answer_to("GET").unwrap()
     }
 
-    /// The next answer; the one to a HEAD has no body.
+    /// The next answer; an answer to HEAD has no body.
     pub fn answer_to(&mut self, method: &str) -> io::Result<Answer> {
         let end = loop {
             if let Some(at) = self.read.windows(4).position(|end| end == b"\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! What several test programs need: servers, clients, and a log that the test controls.
+//! Helpers of several test programs: servers, clients, and a log that the test controls.
 #![allow(dead_code, unused_imports)] // Each test program uses its part.
 
 mod client;

@@ -1,4 +1,4 @@
-//! A program of the show's owner: posts to the admin address.
+//! A program of the show's owner, which posts to the admin address.
 
 use super::PATIENCE;
 use super::viewer::Answer;
@@ -6,12 +6,12 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-/// Asks with these header lines and this body; the connection is closed after the answer.
+/// Sends a request with these header lines and this body; the connection is closed after the answer.
 pub fn ask(address: SocketAddr, path: &str, lines: &str, body: &[u8]) -> Answer {
     let head = format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{lines}\r\n");
     let mut stream = TcpStream::connect(address).expect("connects");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    // Whoever is refused early may find the rest unread.
+    // The server may refuse early and leave the rest unread.
     let _ = stream.write_all(&[head.as_bytes(), body].concat());
     answer(stream)
 }
@@ -37,7 +37,7 @@ pub fn post(address: SocketAddr, path: &str, more: &str, body: &Value) -> Answer
     ask(address, path, &json_lines(body.as_bytes(), more), body.as_bytes())
 }
 
-/// Posts to a room what has to be taken; returns the offsets.
+/// Posts events that must be accepted to a room; returns the offsets.
 pub fn taken(address: SocketAddr, room: &str, more: &str, body: &Value) -> Vec<u64> {
     let answer = post(address, &format!("/v1/rooms/{room}/events"), more, body);
     assert_eq!(answer.status, 200, "{body}: {answer:?}");

@@ -1,4 +1,4 @@
-//! The real program as a process, on a data directory of the test's.
+//! The real program as a process, on the test's data directory.
 
 use super::{Client, PATIENCE, http};
 use std::io::{BufRead, BufReader};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-/// A directory of the test's own, gone after it.
+/// A directory for one test, which is removed after it.
 pub struct Scratch(pub PathBuf);
 
 impl Scratch {
@@ -39,7 +39,7 @@ pub fn volley(arguments: &[&str], data: &Path) -> Command {
     command
 }
 
-/// A running server; killed with the test.
+/// A running server, killed at the end of the test.
 pub struct Program {
     pub child: Child,
     pub public: SocketAddr,
@@ -74,7 +74,7 @@ impl Program {
         http(self.admin, &format!("GET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin))
     }
 
-    /// Until `/healthz` answers `status`; what it says then.
+    /// Waits until `/healthz` answers `status`; returns the body.
     pub fn health_becomes(&self, status: u16) -> String {
         let began = Instant::now();
         loop {
@@ -99,7 +99,7 @@ impl Program {
         self.child.wait().expect("ends");
     }
 
-    /// SIGTERM; says whether it ended well.
+    /// Sends SIGTERM; returns whether the program ended with success.
     pub fn stop(mut self) -> bool {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
@@ -114,7 +114,7 @@ impl Drop for Program {
     }
 }
 
-/// The end of a command that is to end by itself: one that goes on is a failure, not a test that never ends.
+/// Waits for the end of a command. A command that does not end fails the test instead of blocking it.
 fn ended(mut command: Command) -> Output {
     let mut child = command.spawn().expect("starts");
     let began = Instant::now();
@@ -128,7 +128,7 @@ fn ended(mut command: Command) -> Output {
     child.wait_with_output().expect("ends")
 }
 
-/// What a server that cannot start says, in one line.
+/// The one-line error of a server that cannot start.
 pub fn refusal(data: &Path) -> String {
     let Output { status, stderr, .. } = ended(volley(&SERVE, data));
     let text = String::from_utf8(stderr).expect("text");

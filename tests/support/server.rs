@@ -8,10 +8,10 @@ use volley::app::Node;
 use volley::config::{Config, Data, Merge};
 use volley::log::Log;
 
-/// One server at a time per process: metrics are the process's.
+/// One server at a time per process, because metrics belong to the process.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// A server on free ports; stopped with the test.
+/// A server on free ports, stopped at the end of the test.
 pub struct Server {
     node: Option<Node>,
     /// Counters as they were at the start.
@@ -22,12 +22,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// The defaults but for merging and the display budget, which are off, changed by `change`. Connections are counted against a limit that this process can bear.
+    /// The defaults, but without merging and display budget, changed by `change`. The limit of connections is one that
+    /// this process can serve.
     pub fn start(change: impl FnOnce(&mut Config)) -> Self {
         Self::start_by(change, Node::start)
     }
 
-    /// The same on a log of the test's.
+    /// The same on the test's log.
     pub fn start_on(log: Arc<dyn Log>, change: impl FnOnce(&mut Config)) -> Self {
         Self::start_by(change, |config| Node::start_on(config, log))
     }
@@ -46,7 +47,7 @@ impl Server {
             ..Config::default()
         };
         config.admission.connections_max = 4_000;
-        // Everything is shown by itself, unless a test wants to see what a crowd gets.
+        // Every comment is shown individually, unless the test is about crowds.
         (config.room.merge, config.room.budget_per_s) = (Merge::Off, 0);
         // Also to a client that its test lets wait.
         config.connection.lite_lag_frames = 0;
@@ -65,7 +66,7 @@ impl Server {
         client
     }
 
-    /// A client that has read nothing yet.
+    /// A client that has not read its welcome.
     pub fn connect(&self, room: &str, query: &str) -> Client {
         Client::connect(self.public, &format!("/v1/rooms/{room}/ws{query}"), None).expect("upgrades")
     }
@@ -94,7 +95,7 @@ impl Server {
         self.node.take().expect("running").drain()
     }
 
-    /// Takes the node out, for tests that drain it on another thread.
+    /// Takes the node out, for tests that drain it on a different thread.
     pub fn take(&mut self) -> Node {
         self.node.take().expect("running")
     }

@@ -1,4 +1,4 @@
-//! Viewers that check what they get, and HTTP answers with their headers.
+//! Viewers that check their frames, and HTTP answers with their headers.
 
 use super::{Client, PATIENCE, Server, frame};
 use serde_json::Value;
@@ -15,7 +15,7 @@ pub fn enter(server: &Server, room: &str, query: &str, subprotocol: &str) -> Cli
     enter_at(server.public, room, query, subprotocol)
 }
 
-/// The same on a server that is only known by its address.
+/// The same for a server that is known only by its address.
 pub fn enter_at(address: SocketAddr, room: &str, query: &str, subprotocol: &str) -> Client {
     let path = format!("/v1/rooms/{room}/ws{query}");
     let mut client = Client::connect(address, &path, Some(subprotocol)).expect("upgrades");
@@ -52,7 +52,7 @@ pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("{field} is no text in {value}"))
 }
 
-/// What one viewer learned from frames, each checked as it came.
+/// What one viewer received in frames, each of which was checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Up to here.
@@ -69,13 +69,13 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Starts where `welcome` stands; with `resumed` at the position that was asked for.
+    /// Starts at the position of `welcome`; with `resumed`, at the requested position.
     pub fn after(welcome: &Value, resumed: Option<u64>) -> Self {
         let snapshot = &welcome["snapshot"];
         let position = resumed.unwrap_or_else(|| number(welcome, "last"));
         Self {
             position,
-            // A resumed one knows an earlier total; that it never falls is checked from what it says first.
+            // A resumed viewer knows an earlier total; later totals must not be lower than its first one.
             likes: if resumed.is_some() { 0 } else { number(snapshot, "likes") },
             online: number(snapshot, "online"),
             ..Self::default()
@@ -105,7 +105,7 @@ impl Seen {
     pub fn follow(&mut self, client: &mut Client, mut enough: impl FnMut(&Self) -> bool) {
         let began = Instant::now();
         while !enough(self) {
-            // Heartbeats come for ever: a socket that is not silent is no progress.
+            // Heartbeats never end, so received messages alone are no progress.
             assert!(began.elapsed() < 3 * PATIENCE, "it never came; seen so far: {self:?}");
             let message = client.read().unwrap_or_else(|close| panic!("closed: {close:?}"));
             assert!(message.get("gap").is_none(), "a gap for a viewer that reads: {message}");
@@ -120,7 +120,7 @@ impl Seen {
         self.follow(client, |seen| seen.comments.iter().any(|(_, _, said)| said == text));
     }
 
-    /// Whether `text` was the last that came.
+    /// Whether `text` was the last received text.
     pub fn said_last(&self, text: &str) -> bool {
         self.comments.last().is_some_and(|(.., said)| said == text)
     }
@@ -153,14 +153,14 @@ impl Answer {
     }
 }
 
-/// Asks for an upgrade and returns what refused it. Must not be used where it is granted: then nothing ends it.
+/// Requests an upgrade and returns the refusal. A granted upgrade would block it forever.
 pub fn refused(stream: &mut TcpStream, path: &str) -> Answer {
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
-    // An over-cap connection may be answered and closed before it says anything.
+    // A connection above the cap may be answered and closed before it sends anything.
     let _ = stream.write_all(request.as_bytes());
     let mut bytes = Vec::new();
     let mut piece = [0; 1_024];

@@ -1,8 +1,8 @@
 //! Imports between the files of one crate, and the circles among them.
 //!
-//! A file imports what its `use` declarations and its paths name, each taken to the deepest module that has a file.
-//! What a file takes from a folder above it (`super::`) is no import: it belongs to that folder. Unit tests may
-//! import anything.
+//! A file imports what its `use` declarations and its paths name, each taken to the deepest module that has a file. A
+//! file's imports from its own parent folder (`super::`) do not count, because it belongs to that folder. Unit tests
+//! may import anything.
 //!
 //! Does not know: what a crate may import; layers.
 

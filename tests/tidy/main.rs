@@ -1,8 +1,8 @@
-//! The tree's own rules (ARCHITECTURE.md), checked on the text of the files: layers, names, sizes, dead references.
+//! The rules of this repository (ARCHITECTURE.md), checked on the text of its files: layers, names, sizes, dead
+//! references.
 //!
-//! Each rule reads one file at a time and knows nothing of Rust but its lines, so that it also
-//! judges what the compiler would let pass. The last test plants a violation of every rule.
-//! Rules on all files together: circles of imports, and how much there is of what should not grow.
+//! Most rules read one file at a time, line by line. The last test plants a violation of every rule. Some rules read
+//! all files together: circles of imports, and counts that must not grow.
 
 mod circles;
 mod names;
@@ -18,7 +18,7 @@ struct Source<'a> {
     text: &'a str,
 }
 
-/// Folders and files of `src/` by layer; what stands in one layer must not know its neighbours.
+/// Folders and files of `src/` by layer; those of one layer must not import each other.
 const LAYERS: &[(&str, u8)] = &[
     ("main", 6),
     ("app", 5),
@@ -45,7 +45,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("bin", 6),
 ];
 
-/// What a folder's code may not name although the layers alone would let it.
+/// Names that a folder's code must not use, although the layers alone would allow them.
 const STRANGERS: &[(&str, &[&str], &str)] = &[
     (
         "protocol",
@@ -63,7 +63,7 @@ const STRANGERS: &[(&str, &[&str], &str)] = &[
     ("config", &["crate::limits", "crate::metrics", "tokio", "std::thread"], "knows not what is done with it"),
 ];
 
-/// Longest source file in lines: a thought that needs more wants to be a folder.
+/// The longest source file in lines; a longer one should be a folder.
 const LINES_MAX: usize = 500;
 
 /// The module of `src/` a file belongs to: `room` for `src/room/core/mod.rs`, `clock` for `src/clock.rs`.
@@ -73,7 +73,7 @@ fn module(path: &str) -> Option<&str> {
     (name != "lib").then_some(name)
 }
 
-/// Only tests: a file or folder that `#[cfg(test)]` lets in. The suite of the log is one too.
+/// Whether a file is only compiled for tests. The suite of the log is too.
 fn is_test(path: &str) -> bool {
     path.starts_with("tests/")
         || path.contains("/tests/")
@@ -81,7 +81,7 @@ fn is_test(path: &str) -> bool {
         || path.starts_with("src/log/suite/")
 }
 
-/// A line without its comment; a `//` inside a string ends it too early, which hides nothing we look for.
+/// A line without its comment. A `//` inside a string ends it too early, which hides nothing that the rules look for.
 fn code(line: &str) -> &str {
     line.split("//").next().unwrap_or_default()
 }
@@ -139,7 +139,7 @@ fn layers(file: &Source<'_>) -> Vec<String> {
             wrong.push(at(file, 1, format!("`{own}` (L{own_layer}) imports `{other}`, which is not below it")));
         }
     }
-    // `super` out of the own folder is an import of a neighbour in disguise.
+    // `super` beyond the own folder is an import of a neighbour.
     let depth = file.path.trim_end_matches("/mod.rs").matches('/').count();
     for (number, line) in lines(file) {
         let inline = usize::from(line.starts_with(' '));
@@ -165,7 +165,7 @@ fn strangers(file: &Source<'_>) -> Vec<String> {
     wrong
 }
 
-/// What one module alone may do.
+/// Things that only one module may do.
 fn owners(file: &Source<'_>) -> Vec<String> {
     const OWNED: &[(&str, &str, &str)] = &[
         ("\"volley_", "metrics", "metric names live in src/metrics"),
@@ -252,7 +252,8 @@ fn unsafe_is_argued(file: &Source<'_>) -> Vec<String> {
     };
     let is_argued = |at: usize| {
         let above = all[..at].iter().rev().map(|line| line.trim());
-        // The comment stands right above, attributes in between; inside an `unsafe impl` the signatures are the trait's.
+        // The comment must be right above, with only attributes in between; inside an `unsafe impl` the signatures are
+        // the trait's.
         let argued = above
             .take_while(|line| line.starts_with("//") || line.starts_with("#["))
             .any(|line| line.contains("SAFETY:") || line.contains("# Safety"));
@@ -264,7 +265,7 @@ fn unsafe_is_argued(file: &Source<'_>) -> Vec<String> {
         .collect()
 }
 
-/// The checker judges what the server did, so it may share nothing with it, not even a message type.
+/// The checker judges the server, so it must share nothing with it, not even a message type.
 fn checker_is_independent(file: &Source<'_>) -> Vec<String> {
     const FOLDERS: &[&str] = &["check", "history"];
     let inner = file.path.strip_prefix("loadgen/src/").unwrap_or_default();
@@ -334,7 +335,7 @@ fn check(file: &Source<'_>, root: &Path) -> Vec<String> {
     wrong
 }
 
-/// Our own text files below `folder`; not what is built, installed or recorded.
+/// The repository's text files below `folder`, without built, installed or recorded ones.
 fn walk(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) {
     const SKIPPED: &[&str] =
         &["target", "node_modules", ".git", "data", "package-lock.json", "Cargo.lock", "artefacts"];

@@ -1,14 +1,14 @@
-//! Pages that list files have to list all of them.
+//! Pages that list files must list all of them.
 //!
-//! Does not know: what is said of a file.
+//! Does not know: the description of a file.
 
-/// Files that the page does not name: those that `is_listed` picks out of `files`.
+/// Those of `files` that `is_listed` selects and the page does not name.
 pub fn unlisted<'a>(page: &str, files: &'a [(String, String)], is_listed: impl Fn(&str) -> bool) -> Vec<&'a str> {
     let paths = files.iter().map(|(path, _)| path.as_str()).filter(|path| is_listed(path));
     paths.filter(|path| !page.contains(&format!("`{path}"))).collect()
 }
 
-/// A test or benchmark of its own: a file in `folder`, or the `main.rs` of a folder there.
+/// A test or benchmark: a file in `folder`, or the `main.rs` of a folder there.
 pub fn is_program(path: &str, folder: &str) -> bool {
     let inner = path.strip_prefix(folder).and_then(|inner| inner.strip_suffix(".rs"));
     inner.is_some_and(|inner| !inner.contains('/') || inner.ends_with("/main") && inner.matches('/').count() == 1)
