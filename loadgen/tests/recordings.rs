@@ -1,4 +1,4 @@
-//! Recordings: the two real shows, and every way that a file is broken, refused with its line or skipped and counted.
+//! Recordings: the two real shows, and every kind of broken file, refused with its line or skipped and counted.
 
 use loadgen::run::recording::{OnBroken, Reason, Recording, parse};
 use std::collections::BTreeMap;
@@ -203,7 +203,7 @@ fn a_file_that_was_cut_off_is_refused_and_its_whole_entries_can_be_had() {
         "{:?}",
         recording.broken
     );
-    // Whatever byte it is cut at: no panic, and never more comments than there are.
+    // Cut at any byte: no panic, and never more comments than there are.
     for end in (0..whole.len()).step_by(997) {
         let recording = parse(&whole[..end], OnBroken::Skip);
         assert!(recording.is_ok_and(|r| r.lines.len() <= 1_386) || end < 300, "cut at {end}");
@@ -221,11 +221,11 @@ fn a_broken_recording_ends_the_program_with_65_and_the_line() {
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(65), "{said}");
     assert!(said.contains("line 4") && said.contains("time") && said.contains("--broken skip"), "{said}");
-    // Skipped, the program goes on to the server, and nobody listens on port 1.
+    // With skipped entries, the program connects to the server, and no server listens on port 1.
     let skipped = run(&["--broken", "skip", "--url", "ws://127.0.0.1:1"]);
     let said = String::from_utf8(skipped.stderr).unwrap();
     assert_eq!(skipped.status.code(), Some(1), "{said}");
-    assert!(said.contains("Is the server running?") && said.contains("cargo run --release"), "{said}");
+    assert!(said.contains("Start the server with") && said.contains("cargo run --release"), "{said}");
     std::fs::remove_file(&path).unwrap();
 }
 

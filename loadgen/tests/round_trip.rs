@@ -1,5 +1,5 @@
-//! The log is the recording: a show that is replayed and exported comes back comment by comment, with its looks and
-//! its times; read by loadgen's own reader and by one that shares nothing with it.
+//! The log is the recording: a replayed and exported show has the same comments, with their styles and times. They are
+//! read by loadgen's own reader and by an independent one.
 
 use loadgen::run::messages::RecordedComment;
 use loadgen::run::recording::{OnBroken, parse};
@@ -19,7 +19,7 @@ fn server() -> Node {
         drain_ms: 500,
         no_rate_limits: true,
         tick_ms: 20,
-        // Not a folder beside the test, which would have the last run's show.
+        // A new folder, because a fixed one would have the last run's show.
         data: Data::Memory,
         ..Config::default()
     };
@@ -48,7 +48,7 @@ fn export(address: SocketAddr, room: &str, format: &str) -> String {
     }
 }
 
-/// What a comment looks like and says.
+/// The style and text of a comment.
 type Said = (u64, &'static str, u32, u8, String);
 
 fn name(mode: Mode) -> &'static str {
@@ -64,7 +64,7 @@ fn of(line: &RecordedComment) -> Said {
     (line.at_ms, name(line.mode), line.color, line.size, line.text.clone())
 }
 
-/// A second reader of the format: no XML library, only the words of our own files.
+/// A second reader of the format without an XML library, for files of Volley only.
 fn read_plainly(xml: &str) -> Vec<Said> {
     let body = xml.strip_suffix("</i>\n").expect("closed");
     let entries = body.split("<d p=\"").skip(1);
@@ -121,7 +121,7 @@ fn a_show_that_was_replayed_is_exported_as_it_was() {
     for recording in ["comment", "boss"] {
         let path = format!("{}/../tests/data/{recording}.xml", env!("CARGO_MANIFEST_DIR"));
         let original = parse(&std::fs::read(&path).unwrap(), OnBroken::Refuse).unwrap();
-        // What the server makes of a text it says in its documentation; what is empty then is refused.
+        // The server's normalisation is documented; a text that is empty after it is refused.
         let limits = TextLimits { chars_max: 512, bytes_max: 2_048 };
         let shown = |(at_ms, mode, color, size, text): Said| {
             Some((at_ms, mode, color, size, normalise(&text, &limits).ok()?.into_owned()))
@@ -147,7 +147,7 @@ fn a_show_that_was_replayed_is_exported_as_it_was() {
         }
         assert_eq!(read_plainly(&xml), said, "{recording}: two readers read one file");
 
-        // The other formats hold as many.
+        // The other formats have as many.
         let lines = export(address, recording, "jsonl");
         assert_eq!(lines.lines().filter(|line| line.contains("\"comment\":{")).count(), said.len(), "{recording}");
         let ass = export(address, recording, "ass");

@@ -1,5 +1,5 @@
-//! loadgen against a server that gets it wrong in one way at a time: each fault must be named and fail the run,
-//! and what is no fault must not.
+//! loadgen against a server with one error at a time: each error must be named and fail the run, and correct behaviour
+//! must not.
 
 mod faulty;
 
@@ -23,7 +23,7 @@ fn run(server: &Server, flags: &[&str]) -> (i32, Value, String) {
     (status.code().unwrap(), json, stderr)
 }
 
-/// Runs against `fault` and returns the verdict; the run must have found it good or not.
+/// Runs against `fault` and returns the verdict; the run must be good or bad, as expected.
 fn verdict(fault: Fault, is_good: bool) -> (Value, String) {
     let server = Server::start(fault);
     let (code, json, stderr) = run(&server, &[]);

@@ -1,10 +1,10 @@
-//! Ways to look into a history and to change it, for mutations.
+//! Helpers to search and change a history, for mutations.
 
 use crate::show::{Dice, fields, fields_mut, kind};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 
-/// A history with some ways to look into it.
+/// A history with helpers to search it.
 pub struct History {
     pub lines: Vec<Value>,
     pub dice: Dice,
@@ -35,7 +35,7 @@ pub fn is_comment(item: &Value) -> bool {
 }
 
 impl History {
-    /// The first line that fits from a random one on.
+    /// The first matching line from a random one on.
     pub fn pick(&mut self, fits: impl Fn(&Self, usize) -> bool) -> Option<usize> {
         let from = self.dice.below(self.lines.len());
         (from..self.lines.len()).chain(0..from).find(|at| fits(self, *at))
@@ -49,7 +49,7 @@ impl History {
             .find(|i| stream.contains(&kind(&self.lines[*i])) && text(&self.lines[*i], "client") == client)
     }
 
-    /// A frame that moves its client on, between two frames, and not what a resume brings back.
+    /// A frame between two frames that advances its client's position and is not part of a resume.
     pub fn is_live_frame(&self, at: usize) -> bool {
         let line = &self.lines[at];
         let client = text(line, "client");
@@ -71,7 +71,7 @@ impl History {
         (0..items.len()).filter(|i| is_comment(&items[*i])).collect()
     }
 
-    /// How often an offset is in the items of this room's log; what is left of a deleted comment agrees with every text.
+    /// How often an offset is in the items of this room's log; the rest of a deleted comment agrees with every text.
     pub fn sightings(&self, room: &str, offset: &Value) -> usize {
         let of_room = self.lines.iter().filter(|line| text(line, "room") == room);
         of_room
@@ -80,14 +80,15 @@ impl History {
             .count()
     }
 
-    /// How often this very item is in the items of this room's log: the same offset in another epoch is another's.
+    /// How often this item is in the items of this room's log: the same offset in a different epoch is a different
+    /// item.
     pub fn twins(&self, room: &str, seen: &Value) -> usize {
         let of_room = self.lines.iter().filter(|line| text(line, "room") == room);
         let is_twin = |item: &&Value| !item[3].is_null() && (0..4).all(|field| item[field] == seen[field]);
         of_room.flat_map(items).filter(is_twin).count()
     }
 
-    /// Everything that is about an item, wherever it is: lets `change` change it.
+    /// Calls `change` for every mention of an item.
     pub fn everywhere(&mut self, room: &str, mut change: impl FnMut(&mut Value)) {
         for line in self.lines.iter_mut().filter(|line| text(line, "room") == room && !items(line).is_empty()) {
             items_mut(line).iter_mut().for_each(&mut change);
@@ -120,7 +121,7 @@ impl History {
         !self.lines.iter().any(|line| text(line, "kind") == "truncation")
     }
 
-    /// Two comments change places, for everybody.
+    /// Swaps two comments, for every observer.
     pub fn change_places(&mut self, one: (usize, usize), two: (usize, usize)) {
         let room = text(&self.lines[one.0], "room").to_owned();
         let offsets = [one, two].map(|(_, ok)| json!(number(&self.lines[ok], "offset")));
@@ -139,7 +140,7 @@ impl History {
         fields_mut(&mut self.lines[two.1])["offset"] = offsets[0].clone();
     }
 
-    /// A resume that brings something back, and the first frame of it.
+    /// A resume that brings events, and its first frame.
     pub fn resume(&mut self) -> Option<(usize, usize)> {
         let brings = |h: &Self, at: usize| {
             let line = &h.lines[at];
@@ -159,7 +160,7 @@ impl History {
     }
 }
 
-/// Acknowledged comments that the audits hold: room and offset.
+/// Acknowledged comments in the audits: room and offset.
 pub fn audited(h: &History) -> Vec<(String, Value)> {
     let mut held: HashSet<(&str, &str, u64)> = HashSet::new();
     for line in h.lines.iter().filter(|line| kind(line) == "audit") {
@@ -172,13 +173,13 @@ pub fn audited(h: &History) -> Vec<(String, Value)> {
         .collect()
 }
 
-/// The audits hold this comment: its send and its answer.
+/// The send and the answer of a comment that is in the audits.
 pub fn is_audited(h: &History, (send, ok): (usize, usize)) -> bool {
     let (room, offset) = (text(&h.lines[send], "room"), json!(number(&h.lines[ok], "offset")));
     audited(h).iter().any(|(of, at)| of == room && *at == offset)
 }
 
-/// Appends a changed copy of something to both nodes' logs of its room.
+/// Appends a changed copy of an item to both nodes' logs of its room.
 pub fn append(h: &mut History, fits: impl Fn(&Value) -> bool, change: impl Fn(Value) -> Value) -> Option<()> {
     let audits: Vec<usize> = (0..h.lines.len()).filter(|at| kind(&h.lines[*at]) == "audit").collect();
     let room = text(&h.lines[audits[h.dice.below(audits.len())]], "room").to_owned();
@@ -198,7 +199,8 @@ pub fn append(h: &mut History, fits: impl Fn(&Value) -> bool, change: impl Fn(Va
     Some(())
 }
 
-/// The ledger can judge this frame: its log is audited from the beginning, and nothing in it was deleted, which blanks items.
+/// The ledger can judge this frame: its log is audited from the beginning, and nothing in it was deleted, which blanks
+/// items.
 pub fn in_ledger(h: &History, at: usize) -> bool {
     let line = &h.lines[at];
     let welcome = h.lines[..at].iter().rfind(|l| kind(l) == "welcome" && text(l, "session") == text(line, "session"));
@@ -210,7 +212,7 @@ pub fn in_ledger(h: &History, at: usize) -> bool {
     h.lines.iter().any(is_first) && !h.lines.iter().any(|l| kind(l) == "deleted" && text(l, "room") == room)
 }
 
-/// The session of this frame has no gap and does not end for being slow.
+/// The session of this frame has no gap and does not end because it is slow.
 pub fn is_whole_span(h: &History, at: usize) -> bool {
     let session = text(&h.lines[at], "session");
     !h.lines.iter().any(|l| {

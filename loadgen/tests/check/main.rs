@@ -1,4 +1,5 @@
-//! The checker itself is checked: good histories pass, each mutation is reported under its number, the program says it right.
+//! Tests of the checker: good histories pass, each mutation is reported under its rule, and the program's output is
+//! right.
 
 mod history;
 mod mutations;
@@ -40,7 +41,7 @@ fn good_histories_of_many_seeds_have_no_violation() {
 fn the_order_of_clients_in_the_file_does_not_matter() {
     for seed in 0..8 {
         let mut lines = show::good(seed);
-        // Each client's lines stay in order; everything without a client comes first.
+        // Each client's lines stay in order; lines without a client come first.
         lines.sort_by_key(|line| {
             show::fields(line).get("author").or(show::fields(line).get("client")).map(|who| {
                 // Senders and clients are the same here: a1 is v1.

@@ -1,4 +1,4 @@
-//! A good history mutated in one place must be reported under the right number, and under no number that does not belong to it.
+//! A good history that is mutated in one place must be reported under the right rule, and under no unrelated one.
 
 mod counts;
 mod store;
@@ -11,10 +11,10 @@ use loadgen::check::Rule::{self, L3};
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// Histories that each mutation is tried in, where it can be made.
+/// Histories in which each mutation is tried, if it is possible there.
 const SEEDS: u64 = 12;
 
-/// Of each mutation; more seeds find the same for much more time.
+/// Per mutation; more seeds find the same in much more time.
 const ENOUGH: u32 = 6;
 
 type Mutate = fn(&mut History) -> Option<()>;

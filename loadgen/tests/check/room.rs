@@ -1,4 +1,4 @@
-//! A room of the honest server: its log, and the frames that are made of it.
+//! A room of the correct server: its log, and the frames made from it.
 
 use crate::show::Dice;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ pub struct Stored {
 
 impl Stored {
     pub fn item(&self, times: u64) -> Value {
-        // Of a deleted comment the text is gone, and sometimes all but its place.
+        // A deleted comment has no text, and sometimes only its offset is left.
         let is_blank = self.kind == "comment" && self.hash.is_none() && self.offset.is_multiple_of(2);
         let name = |name: &Option<String>| if is_blank { json!(null) } else { json!(name) };
         let mut item = vec![json!(self.offset), name(&self.author), name(&self.id), json!(self.hash), json!(times)];
@@ -38,7 +38,7 @@ pub struct Wish {
     pub id: Option<String>,
     pub hash: String,
     pub attempt: u64,
-    /// Its answer does not come: the connection is cut before.
+    /// Its connection is cut before the answer.
     pub is_cut: bool,
 }
 
@@ -68,7 +68,7 @@ impl Room {
         offset
     }
 
-    /// Frames for the log after `prev` up to `last`: what is shown, raised and shed, as the selection does it.
+    /// Frames for the log after `prev` up to `last`, with shown, raised and shed comments, as the selection makes them.
     pub fn frame(&self, prev: u64, last: u64, shown_max: usize, merges: &mut BTreeMap<String, u64>) -> Value {
         let mut items: Vec<(Stored, u64)> = Vec::new();
         let mut raises: BTreeMap<u64, u64> = BTreeMap::new();

@@ -1,8 +1,8 @@
-//! An honest server with clients, in a few hundred lines and from one seed: it writes good histories.
+//! A correct server with clients, in a few hundred lines and from one seed: it writes good histories.
 //!
-//! Two rooms; clients that comment with and without ids, like, cut their connections, retry, come back with and without
-//! a hole, fall behind; frames that shed, merge and raise; gifts on the guaranteed lane; deletions; pages; tokens
-//! that end; two nodes' audits; and in one seed of three a log that loses its end to a fault.
+//! Two rooms; clients that comment with and without ids, like, cut their connections, retry, resume with and without a
+//! hole, fall behind; frames that shed, merge and raise; gifts on the guaranteed lane; deletions; pages; tokens that
+//! end; two nodes' audits; and in one seed of three a log that loses its end to a fault.
 
 use crate::room::{Room, Stored, Wish};
 use serde_json::{Map, Value, json};
@@ -147,7 +147,7 @@ impl Show {
         }
         let live = self.of_client(at, json!({}));
         self.write(t + 900_000, "live", live);
-        // What was not answered is said again.
+        // Unanswered comments are sent again.
         for wish in std::mem::take(&mut self.clients[at].unsure) {
             self.send(t + MS, wish);
         }
@@ -155,7 +155,7 @@ impl Show {
 
     fn cut(&mut self, tick: u64, at: usize, code: u64, comes_back_in: u64) {
         let t = tick * 100 * MS + 90 * MS + at as u64 * 1000;
-        // Who was behind did not keep up.
+        // A client that was behind counts as slow.
         let code = if self.clients[at].slow_until > 0 { 4001 } else { code };
         let close = self.of_client(at, json!({ "code": code }));
         self.write(t, "close", close);
@@ -168,7 +168,7 @@ impl Show {
         }
     }
 
-    /// Clients talk.
+    /// Clients send comments.
     fn talk(&mut self, tick: u64, at: usize) {
         let t = tick * 100 * MS + 20 * MS + at as u64 * 1000;
         let comments = if self.dice.one_in(2) { self.dice.below(3) as u64 } else { 0 };
@@ -294,12 +294,12 @@ impl Show {
         }
     }
 
-    /// Now and then somebody deletes and somebody reads pages.
+    /// From time to time, deletes a comment and reads pages.
     fn chores(&mut self, tick: u64) {
         let t = tick * 100 * MS + 70 * MS;
         let at = self.dice.below(self.rooms.len());
         let room = &mut self.rooms[at];
-        // Only in one room, so that the other one's ledger has no excuse.
+        // Only in one room, so that the other room's ledger is judged strictly.
         if at == 0 && self.dice.one_in(20) {
             let comments: Vec<usize> = (0..room.log.len()).filter(|i| room.log[*i].kind == "comment").collect();
             if !comments.is_empty() {
@@ -324,7 +324,7 @@ impl Show {
             for at in 0..self.rooms.len() {
                 let room = &self.rooms[at];
                 let cut = self.dice.below(room.log.len().max(1));
-                // What retention took away is excused, and one answer may come in parts.
+                // Events that retention removed may be absent, and one answer may come in parts.
                 let first = if at == 0 { room.log.get(cut / 4).map_or(0, |stored| stored.offset) } else { 0 };
                 let items: Vec<Value> = room.log.iter().filter(|s| s.offset >= first).map(|s| s.item(1)).collect();
                 let (one, two) = items.split_at(cut.min(items.len()));
@@ -340,7 +340,7 @@ impl Show {
         }
     }
 
-    /// Everybody's connection breaks; with `truncation`, the rooms' newest events are lost too.
+    /// All connections break; with `truncation`, the rooms' newest events are lost too.
     fn fault(&mut self, tick: u64, is_truncation: bool) {
         let t = tick * 100 * MS + 80 * MS;
         let kind = if is_truncation { "truncation" } else { "sigkill" };
@@ -361,7 +361,7 @@ impl Show {
     }
 }
 
-/// What an answer says of what viewers see; the same in every answer.
+/// The outcome in an answer; the same in every answer.
 fn fate(offset: Option<u64>) -> &'static str {
     if folded_into(offset).is_some() { "merged" } else { "shown" }
 }

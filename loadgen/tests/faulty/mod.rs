@@ -1,4 +1,4 @@
-//! A small server that speaks the wire, one thread per connection, and can be told to get it wrong.
+//! A small server of the protocol, with one thread per connection, that can be told to make errors.
 //!
 //! It shares nothing with Volley's own server but the wire's types, so that loadgen is judged by a second opinion.
 
@@ -19,12 +19,12 @@ use volley::protocol::message::{
     Ack, ClientMessage, CommentRequest, ErrorMessage, Gap, GapReason, Outcome, ServerMessage, Snapshot, Welcome, parse,
 };
 
-/// What the server does to its first connection (or, where it says so, to everybody).
+/// The server's error towards its first connection or, if stated, towards all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing.
     None,
-    /// Leaves out one frame and says nothing.
+    /// Leaves out one frame silently.
     DropFrame,
     /// Leaves out one frame and announces the gap: no fault.
     AnnouncedGap,
@@ -34,7 +34,7 @@ pub enum Fault {
     Duplicate,
     /// Sends two frames in the wrong order.
     Swap,
-    /// One frame with another digest.
+    /// One frame with a different digest.
     WrongDigest,
     /// One frame without one of its comments (to this connection alone).
     HideComment,
@@ -46,7 +46,7 @@ pub enum Fault {
     ShedUncounted,
     /// Everybody: every third comment is folded into the first of its frame, and counted there: no fault.
     Merge,
-    /// The same, and soon they are not counted.
+    /// The same, but after a while they are not counted.
     MergeUncounted,
     /// Everybody: the last frames of a while are never sent.
     LoseTail,
@@ -58,7 +58,7 @@ pub enum Fault {
     LoseLikes,
     /// Ends the connection with 4001.
     Close,
-    /// Sends something that is no message.
+    /// Sends an invalid message.
     Garbage,
     /// Everybody: 503 instead of an upgrade.
     Busy,
@@ -142,7 +142,7 @@ fn serve(stream: TcpStream, fault: Fault, rooms: &Rooms) {
         }
         Ok(response)
     });
-    let Ok(mut socket) = upgraded else { return }; // A knock, or a refusal.
+    let Ok(mut socket) = upgraded else { return }; // A connection without an upgrade, or a refusal.
     let (out, outbox) = mpsc::channel();
     let room = Arc::clone(rooms.lock().unwrap().entry(name.clone()).or_default());
     let index = room.lock().unwrap().join(&name, out, encoding);
@@ -214,7 +214,7 @@ impl Room {
 
     fn tell(&mut self, index: usize, message: &ServerMessage) {
         let connection = &mut self.connections[index];
-        // A connection that has gone reads nothing more.
+        // A closed connection reads no more.
         let _ = connection.out.send(Out::Bytes(encode::payload(message, connection.encoding)));
     }
 
@@ -283,7 +283,7 @@ impl Room {
             self.tell(index, &ServerMessage::Ack(Ack { id, offset, outcome, into }));
         }
         if self.likes_batch > 0 {
-            self.last += 1; // Likes are an event too, one that nobody sees.
+            self.last += 1; // Likes are an event too, which no frame shows.
             self.likes += std::mem::take(&mut self.likes_batch);
         }
         if fault == Fault::ShedUncounted && shed > 0 && self.frames >= FAULTY_FRAME {

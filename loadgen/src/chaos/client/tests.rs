@@ -1,4 +1,4 @@
-//! What a client writes down, and what it says after it lost its connection.
+//! The events that a client records, and its messages after it lost its connection.
 
 use super::*;
 use crate::history::HistoryLine;
@@ -46,7 +46,7 @@ impl Rig {
         ))
     }
 
-    /// The kinds of the events that were written down, with what tells their attempt.
+    /// The kinds of the recorded events, with the number of their attempt.
     fn written(self) -> Vec<String> {
         let mut reader = crate::history::Reader::new(self.recorder.into_reader().unwrap());
         let mut kinds = Vec::new();

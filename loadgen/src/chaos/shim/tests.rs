@@ -1,4 +1,4 @@
-//! The shim does what it says, to a program that knows nothing of it.
+//! The shim works on a program that does not know it.
 
 use super::*;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,7 +26,7 @@ fn with_chance_a_sector_is_old_or_new_and_never_between() {
     assert!(grown > 10 && grown < 54 && olds > 100 && news > 100, "{grown} {olds} {news}");
 }
 
-/// A folder of its own for each test, removed with it.
+/// A folder for one test, which is removed after it.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -42,7 +42,7 @@ impl Folder {
         Shim::build(&self.0, &self.0.join("data")).expect("tests/run installs a C compiler")
     }
 
-    /// Runs a program with the shim; says whether it succeeded.
+    /// Runs a program with the shim; returns whether it succeeded.
     fn run(&self, shim: &Shim, script: &str) -> bool {
         let data = self.0.join("data");
         Command::new("sh").args(["-c", script]).current_dir(data).envs(shim.environment()).status().unwrap().success()

@@ -1,4 +1,4 @@
-//! What adds up, what is allowed, and what comes in time: S13 to S18, L1, L2.
+//! Counts, limits and times: S13 to S18, L1, L2.
 
 use super::Case;
 use crate::check;
@@ -71,7 +71,7 @@ pub(super) const CASES: &[Case] = &[
             items_mut(&mut h.lines[at]).remove(item);
             fields_mut(&mut h.lines[at])["shed"] = json!({ "gift": 1 });
             let is_whole = check(&h.lines).of(S13).violations == 0;
-            is_whole.then_some(()) // It shed comments too: then their count is gone, which is another mutation.
+            is_whole.then_some(()) // It shed comments too, whose count would be lost: that is a different mutation.
         },
     },
     Case {
@@ -150,7 +150,7 @@ pub(super) const CASES: &[Case] = &[
                 (text(&h.lines[welcome], "room").to_owned(), text(&h.lines[welcome], "epoch").to_owned());
             let upto = number(&h.lines[welcome], "last");
             let client = text(&h.lines[welcome], "client").to_owned();
-            // Something that this resume brings back was deleted long before it.
+            // An event of this resume was deleted long before it.
             let rest =
                 h.lines[welcome + 1..].iter().take_while(|l| kind(l) != "welcome" || text(l, "client") != client);
             let mut brought =

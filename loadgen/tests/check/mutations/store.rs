@@ -1,4 +1,4 @@
-//! What is stored, and in which order: S5 to S10.
+//! Stored comments and their order: S5 to S10.
 
 use super::Case;
 use crate::history::{append, audited, is_audited, is_comment, items, items_mut, number, t, text};
@@ -145,7 +145,7 @@ pub(super) const CASES: &[Case] = &[
             let (_, ok) = all[h.dice.below(all.len())];
             let (author, id) = (text(&h.lines[ok], "author"), text(&h.lines[ok], "id"));
             let offset = number(&h.lines[ok], "offset");
-            // Only what the same epoch shows can contradict it.
+            // Only observations of the same epoch can contradict it.
             let is_seen = h.keeps_epoch()
                 && h.lines.iter().flat_map(items).any(|item| item[1] == author && item[2] == id && item[0] == offset);
             fields_mut(&mut h.lines[ok])["offset"] = json!(offset + 1);

@@ -1,4 +1,4 @@
-//! What a client is sent: S1 to S4, S11, S12.
+//! The frames of a client: S1 to S4, S11, S12.
 
 use super::Case;
 use crate::history::{History, items, items_mut, number, t, text};

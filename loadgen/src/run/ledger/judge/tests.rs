@@ -38,7 +38,7 @@ fn gift(offset: Offset) -> FrameEvent {
 }
 
 /// Frame `n` covers ten offsets: comments at the 2nd, 4th and 7th, the 5th shed, a gift at the 6th, the 8th is one with
-/// the 7th, the 9th with the 7th of the frame before (of the first, with the 2nd); the rest is nobody's to see.
+/// the 7th, the 9th with the 7th of the frame before (of the first, with the 2nd); the rest is not shown.
 fn frame(n: u64) -> Frame {
     let prev = n * 10;
     let grown = if n == 0 { 2 } else { prev - 3 };
@@ -62,7 +62,7 @@ fn frame(n: u64) -> Frame {
     }
 }
 
-/// What one viewer is sent.
+/// The frames of one viewer.
 enum Sent {
     Frame(Box<Frame>),
     Gap(Offset, Offset),
@@ -102,7 +102,7 @@ fn welcome(last: Offset) -> Welcome {
     }
 }
 
-/// Runs the history; `mutate` changes what the very first viewer is sent. The third viewer of each process
+/// Runs the history; `mutate` changes the frames of the first viewer. The third viewer of each process
 /// joins at the fourth frame.
 fn verdict(mutate: impl Fn(&mut Vec<Sent>)) -> LedgerVerdict {
     let mut books = [Book::new(TAG), Book::new(TAG)];
@@ -179,7 +179,7 @@ fn every_single_dropped_frame_is_missing_exactly() {
     for n in 0..FRAMES as usize {
         let v = verdict(|sent| drop(sent.remove(n)));
         assert_eq!((v.missing, v.unaccounted, v.duplicates), (6, 0, 0), "frame {n}");
-        // The last one leaves no hole, only an end that is too early.
+        // The last frame leaves no hole, only an early end.
         assert_eq!(v.holes, u64::from(n + 1 < FRAMES as usize), "frame {n}");
     }
 }
@@ -271,7 +271,7 @@ fn another_epoch_is_noticed_across_processes() {
     assert_eq!(judge(&[evidence(1), evidence(2)], &[], 0).epoch_changes, 1);
 }
 
-/// Others go on talking when we end: only what every viewer was waited for is missed.
+/// Other clients continue after the end of the run: only comments that every viewer had to receive can be missing.
 #[test]
 fn a_viewer_may_leave_before_others_once_it_has_all_that_it_was_waited_for() {
     let mut book = Book::new(TAG + 1);
@@ -288,7 +288,7 @@ fn a_viewer_may_leave_before_others_once_it_has_all_that_it_was_waited_for() {
     assert_eq!(judge(&evidence, &[], 40).violations(), [("missing", each)]);
 }
 
-/// A viewer that is sent a lighter rendition in the middle gets its counts instead of comments, and every guaranteed
+/// A viewer that receives a lighter rendition in the middle gets counts instead of comments, and every guaranteed
 /// event.
 #[test]
 fn a_lighter_rendition_is_accounted_for_by_its_counts() {
