@@ -1,9 +1,10 @@
-//! What compressing a frame costs and brings: sizes at every level, what in a frame does not shrink, what a dictionary would
-//! bring to small frames (tables, printed first; sizes have no noise), and times (criterion).
+//! Cost and benefit of compressing a frame: sizes at every level, which parts of a frame do not shrink, and what a
+//! dictionary would save in small frames (tables, printed first; sizes have no noise), and times (criterion).
 //!
-//! A frame of the show: 1,000 comments a second and a tick of 100 ms are 100 comments, by guests whom the server named, with
-//! the ids that loadgen gives them. Texts are 12 to 30 characters, either drawn evenly from 300 common ones as loadgen does (no word
-//! ever comes twice: worse than people) or from a recording of a real show (`tests/data/comment.xml`).
+//! A frame has 100 comments, as at 1,000 comments per second and a tick of 100 ms, by guests with server-given names,
+//! and with loadgen's ids. Texts have 12 to 30 characters. They are either drawn evenly from 300 common ones, as
+//! loadgen does (no word is repeated, which compresses worse than real text), or come from a recording of a real show
+//! (`tests/data/comment.xml`).
 #![allow(clippy::print_stdout)] // The tables are the result.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -18,20 +19,20 @@ use volley::protocol::ids::{ClientId, GuestKey, Hex64};
 use volley::protocol::message::ServerMessage;
 
 const ENCODINGS: [(&str, Encoding); 2] = [("json", Encoding::Json), ("msgpack", Encoding::Msgpack)];
-/// loadgen's own (`loadgen/src/run/worker/sender.rs`).
+/// The characters of loadgen (`loadgen/src/run/worker/sender.rs`).
 const CHARACTERS: &str = "的一是了我不人在他有这个上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能对小多然于心学么之都好看起发当没成只如事把还用第样道想作种开美总从无情己面最女但现前些所同日手又行意动方期它头经长儿回位分爱老因很给名法间知世什两次使身者被高已亲其进此话常与活正感哈呜啊哦喜欢主播买下单链接抢到便宜好吃漂亮加油支持第一弹幕护体前方高能";
 const RECORDING: &str = include_str!("../tests/data/comment.xml");
-/// Of the show: a comment has one for its author's sake.
+/// Of the show: each comment has an id, for its author.
 const AT_NS: u64 = 5_678_901_234_567;
 
-/// Where texts come from.
+/// The source of texts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Texts {
     Drawn,
     Recorded,
 }
 
-/// What of a frame's fields is left.
+/// Which of a frame's fields are kept.
 #[derive(Clone, Copy)]
 struct Fields {
     ids: bool,
@@ -82,7 +83,7 @@ impl Show {
 
     fn event(&mut self, offset: u64, fields: Fields) -> FrameEvent {
         self.number += 1;
-        // One of 5,000 viewers says it.
+        // The sender is one of 5,000 viewers.
         let author = if fields.users { self.random() % 5_000 } else { 7 };
         let user = Guests.guest(GuestKey::new(&format!("viewer-{author:016}")).as_ref()).user;
         let id = base36(AT_NS + self.number * 1_000_000) + "-" + &base36((0xbeef << 48) + self.number);
@@ -197,7 +198,8 @@ fn compressing(c: &mut Criterion) {
             b.iter(|| deflate.frame(black_box(&payload), Encoding::Json));
         });
     }
-    // What many people can do to a room's shard: 200 comments of 2 KiB in which everything is nearly like something before.
+    // The worst that clients can do to a room's shard: 200 comments of 2 KiB in which everything resembles something
+    // before it.
     let mut seed = 1_u64;
     let slow: Vec<u8> = std::iter::repeat_with(|| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

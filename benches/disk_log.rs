@@ -1,10 +1,10 @@
-//! The log on disk: what the device takes, what the log makes of it, and how long a start takes.
+//! The log on disk: the speed of the device, the speed of the log on it, and the time of a start.
 //!
-//! `cargo bench --bench disk_log [-- DIRECTORY]`: in DIRECTORY (default: the system's temporary one), which decides what is measured.
-//! Prints, in this order: a plain write and `fdatasync` of 4 KiB; one room whose next batch waits for the one before; 300 rooms with
-//! a batch each per 100 ms, all at one instant, as rooms tick, or one after the other, with commits that begin in different ways;
-//! as much as it takes; the start with 1,000,000 events in 1,000 rooms, with the memory that it leaves.
-//! With `--test` everything is done once and small.
+//! `cargo bench --bench disk_log [-- DIRECTORY]`: in DIRECTORY (default: the system's temporary one), which decides
+//! what is measured. It prints, in this order: a plain write and `fdatasync` of 4 KiB; one room whose next batch waits
+//! for the one before; 300 rooms with a batch each per 100 ms, at the same instant, as rooms tick, or one after the
+//! other, with different rules for the beginning of commits; the maximum throughput; the start with 1,000,000 events in
+//! 1,000 rooms, and the memory after it. With `--test` everything runs once and small.
 
 #![allow(missing_docs, clippy::print_stdout)]
 
@@ -125,13 +125,13 @@ fn one_by_one(directory: &Path, durability: Durability, count: usize) {
     for n in 0..count {
         sink.append(&log, &room, vec![comment(n)]);
         sink.wait(n + 1);
-        // Past the pace of commits: a batch that comes alone.
+        // Longer than the pace of commits, so that the batch arrives alone.
         std::thread::sleep(Duration::from_millis(12));
     }
     println!("one batch alone, {durability:?}  {}", quantiles(std::mem::take(&mut sink.done.lock())));
 }
 
-/// How 300 rooms end their ticks, and when commits begin.
+/// How 300 rooms end their ticks, and how commits begin.
 struct Beat {
     /// At one instant, or evenly over the tick.
     is_aligned: bool,
@@ -142,7 +142,7 @@ struct Beat {
 fn paced(directory: &Path, count: usize, ticks: usize, beat: &Beat) {
     let Beat { is_aligned, quiet_us, pace_us } = *beat;
     let log = DiskLog::start(&Options { quiet_us, pace_us, ..options(directory, Durability::Fsync) }).unwrap();
-    // One of them never says anything: that all others are there ends no group.
+    // One room stays silent, so no group ends because all rooms' batches are there.
     let rooms = &rooms(&log, count + 1)[..count];
     let (began, cpu, commits) = (Instant::now(), cpu_seconds(), commits());
     std::thread::scope(|scope| {
@@ -219,7 +219,7 @@ fn resident_kib() -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// What a process of its own says of a start: its memory is its own.
+/// Measures a start in a separate process, so that the memory is only the start's.
 fn start(directory: &Path) {
     let (before, began) = (resident_kib(), Instant::now());
     let log = DiskLog::start(&options(directory, Durability::Fsync)).unwrap();
@@ -243,7 +243,7 @@ fn main() {
     let directory = parent.join(format!("volley-disk-log-{}", std::process::id()));
     std::fs::create_dir(&directory).unwrap();
     let scale = if is_test { 100 } else { 1 };
-    // Before the first log: its counters are found then.
+    // Before the first log, whose counters are registered then.
     commits();
     device(&directory, 1_000 / scale);
     one_by_one(&directory.join("sync"), Durability::Fsync, 300 / scale);

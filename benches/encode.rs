@@ -1,6 +1,5 @@
-//! What it costs to turn messages into bytes: frames of 0, 20 and 200 comments, once per encoding, as whole
-//! WebSocket frames; a welcome with its shared tail already there, as in a storm of joins; and a client's
-//! comment parsed.
+//! The cost of encoding messages: frames of 0, 20 and 200 comments, per encoding, as whole WebSocket frames; a welcome
+//! with its shared tail already encoded, as in a storm of joins; and the parsing of a client's comment.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;

@@ -1,9 +1,10 @@
-//! Who is heard in a crowded room: what each person sent and what of it viewers were shown, without and with the choice.
+//! Fairness in a crowded room: how many comments each person sent, and how many of them were shown, without and with
+//! the choice.
 //!
-//! The workload is a minute of 1,000 comments a second in a room that shows 60 of them: one person sends half of them, a
-//! hundred others the rest, each something of their own. `first come` is what a room does that takes the first of each tick;
-//! `fair` is the room as it comes. The Gini coefficient is 0 when all are shown as often, and near 1 when one has everything.
-//! Nothing is timed: the same run prints the same numbers everywhere.
+//! The workload is a minute of 1,000 comments per second in a room that shows 60 of them: one person sends half of
+//! them, a hundred others the rest, all different. `first come` is a room that shows the first comments of each tick;
+//! `fair` is the room with its defaults. The Gini coefficient is 0 if all are shown equally often, and near 1 if one
+//! person has everything. Nothing is timed: the same run prints the same numbers everywhere.
 
 #![allow(clippy::print_stdout)] // The table is the result.
 
@@ -19,7 +20,7 @@ const A_TICK: usize = 100;
 const OTHERS: usize = 100;
 const BUDGET_PER_S: u32 = 60;
 
-/// Who sends the comment that is number `n` of its tick: number 0 every other one.
+/// The sender of comment `n` of a tick: person 0 sends every second one.
 fn sender(tick: u64, n: usize) -> usize {
     if n.is_multiple_of(2) { 0 } else { 1 + (n / 2 + tick as usize * A_TICK / 2) % OTHERS }
 }
@@ -49,7 +50,7 @@ fn shown(mut selection: Selection, settings: &Arc<RoomSettings>) -> Vec<u64> {
     shown
 }
 
-/// 0: all have as much; near 1: one has everything.
+/// The Gini coefficient of `values`.
 fn gini(of: &[u64]) -> f64 {
     let mut sorted = of.to_vec();
     sorted.sort_unstable();
@@ -63,7 +64,7 @@ fn main() {
     let sent: Vec<u64> = (0..=OTHERS)
         .map(|who| (0..TICKS).map(|tick| (0..A_TICK).filter(|n| sender(tick, *n) == who).count() as u64).sum())
         .collect();
-    // First come: the first six of each tick are as many as the budget.
+    // First come: the budget allows the first six of each tick.
     let a_tick = u64::from(BUDGET_PER_S) * TICK_MS / 1_000;
     let mut first_come = vec![0; OTHERS + 1];
     (0..TICKS).for_each(|tick| (0..a_tick as usize).for_each(|n| first_come[sender(tick, n)] += 1));

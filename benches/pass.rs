@@ -1,6 +1,6 @@
-//! The pass, the ring and the inbox without sockets: what the machine adds to the cost of the sends.
+//! The pass, the ring and the inbox without sockets: the cost that they add to the sends.
 //!
-//! The sink takes every byte and counts it. Times are per whole pass; divide by the slots for the cost per delivery.
+//! The sink accepts and counts every byte. Times are per whole pass; divide by the slots for the cost per delivery.
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -16,7 +16,7 @@ use volley::shard::fanout::pass::{Slot, Slots, Wire};
 use volley::shard::fanout::ring::Ring;
 use volley::shard::inbox::Inbox;
 
-/// Takes everything.
+/// A sink that accepts all bytes.
 struct Sink(u64);
 
 impl Wire for Sink {

@@ -1,12 +1,13 @@
-//! What one tick of a room costs its home shard: gather, append to the memory log, apply, digest, select,
-//! frame, encode, acknowledge.
+//! The cost of one tick of a room to its home shard: gather, append to the memory log, apply, digest, select, frame,
+//! encode, acknowledge.
 //!
-//! The workload is one tick of 100 ms: `20` comments are 200/s (the canonical show), `500` are 5,000/s (the
-//! busiest room: its tick has to stay well under 10 ms, a tenth of the interval), with 30 characters each, ids, and
-//! likes. `both` encodes JSON and MessagePack. In these rooms nothing is merged or chosen, but at most 200 comments are shown.
-//! `crowd` is a room as it comes: 60 shown a second, near-equal comments merged; a third of its comments say one of twenty
-//! things in one of many ways, the rest something of their own. `crowd_renditions` encodes the light and the full rendition
-//! too. `show` is every comment shown by itself, without any bound. `idle` is an actor with nothing to do being run.
+//! The workload is one tick of 100 ms: `20` comments are 200/s (the canonical show), `500` are 5,000/s (the busiest
+//! room: its tick has to stay well under 10 ms, a tenth of the interval), with 30 characters each, ids, and likes.
+//! `both` encodes JSON and MessagePack. In these rooms nothing is merged or chosen, but at most 200 comments are shown.
+//! `crowd` is a room with the defaults: 60 comments shown per second, near-equal ones merged. A third of its comments
+//! are variations of twenty texts, the rest are all different. `crowd_renditions` encodes the light and the full
+//! rendition too. `show` is a room that shows every comment individually, without a bound. `idle` is an actor with
+//! nothing to do being run.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -25,7 +26,7 @@ use volley::room::registry::RoomHandle;
 
 const TICK_US: u64 = 100_000;
 
-/// What a room shows, and how many at one log time at most.
+/// How many comments a room shows, and the most at one log time.
 #[derive(Clone, Copy)]
 enum Shows {
     TwoHundred,
@@ -83,7 +84,7 @@ fn comments(count: u32) -> Vec<(ConnRef, Comment)> {
         .collect()
 }
 
-/// The same comments under new ids: with the old ones they would be retries, and never get to the log.
+/// The same comments under new ids: with the old ones they would be retries, and would not reach the log.
 fn said_anew(batch: &[(ConnRef, Comment)], tick: u32) -> Vec<(ConnRef, Comment)> {
     let mut batch = batch.to_vec();
     for (n, (_, comment)) in batch.iter_mut().enumerate() {
@@ -92,7 +93,7 @@ fn said_anew(batch: &[(ConnRef, Comment)], tick: u32) -> Vec<(ConnRef, Comment)>
     batch
 }
 
-/// The same people, who say what a crowd says: tick for tick something else.
+/// The same people with the texts of a crowd, different in each tick.
 fn crowd(count: u32, tick: u32) -> Vec<(ConnRef, Comment)> {
     const PHRASES: [&str; 20] = [
         "还有吗",
@@ -163,7 +164,7 @@ fn ticks(c: &mut Criterion) {
                     actor.take(ConnRef { shard: 0, index: 0, generation: 1 }, Said::Like(17), now_us, &mut out);
                     now_us += TICK_US;
                     actor.run(now_us, now_us / 1_000, &mut out);
-                    // Acks and one frame: the tick is over, nothing is left for later.
+                    // Acks and one frame: the tick is complete, and nothing is deferred.
                     assert_eq!(out.len(), count as usize + 1);
                     out.clear();
                 },

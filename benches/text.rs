@@ -1,5 +1,5 @@
-//! What admission costs per comment: text normalisation by kind of text, and a whole comment from
-//! payload to admitted. One iteration is one text or comment; nothing is deferred.
+//! The cost of admission per comment: text normalisation by kind of text, and a whole comment from payload to admitted.
+//! One iteration is one text or comment; nothing is deferred.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -50,7 +50,7 @@ fn admitting(c: &mut Criterion) {
         let mut now_us = 0;
         group.bench_function(name, |b| {
             b.iter(|| {
-                // A second apart: always within the rate, and both buckets are looked at.
+                // One second apart: always within the rate, and both buckets are checked.
                 now_us += 1_000_000;
                 let verdict = admission.admit(payload, encoding, &me, &mut SessionMeter::default(), now_us);
                 assert!(matches!(verdict, Admitted::Said(Said::Comment(_))));

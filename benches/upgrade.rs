@@ -1,7 +1,7 @@
-//! What one accept + upgrade + hand-over costs the gateway's thread, in CPU time; the shard's part is not in it.
+//! The CPU time of one accept, upgrade and hand-over on the gateway's thread, without the shard's part.
 //!
-//! The baseline in the same run is a bare loop on the same runtime that accepts, reads the request, and
-//! writes a prepared 101: what no server can go below. Clients run on another thread.
+//! The baseline in the same run is a bare loop on the same runtime that accepts, reads the request, and writes a
+//! prepared 101. No server can cost less. Clients run on another thread.
 //!
 //! `cargo bench --bench upgrade`
 
@@ -69,7 +69,7 @@ fn door_us() -> f64 {
     tasks.map(|task| task.path()).filter(door).filter_map(ns).fold(0.0, |sum, ns: f64| sum + ns / 1e3)
 }
 
-/// Upgrades one after the other, a few at a time on the way, from another thread.
+/// Upgrades in sequence, a few at a time, from a different thread.
 fn connect_all(address: SocketAddr) -> std::thread::JoinHandle<Vec<TcpStream>> {
     std::thread::spawn(move || {
         let mut open = Vec::with_capacity(UPGRADES);
@@ -117,7 +117,7 @@ fn gateway() -> f64 {
         while keep.0.lock().len() < UPGRADES {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        // The door is this run's: the last one's thread has ended with its runtime.
+        // The door belongs to this run: the thread of the last run has ended with its runtime.
         let cost = (cpu_us() - before + door_us()) / UPGRADES as f64;
         drop(clients.join());
         cost

@@ -1,22 +1,23 @@
-//! The baseline's file, and what a count says beside it.
+//! The baseline's file, and the comparison of counts with it.
 //!
 //! Does not know: how instructions are counted.
 
 use std::fmt::Write;
 
-/// How much more a workload may need, in percent. Counts are the same in each run but for the room's tick, whose tables have
-/// random hash seeds: eleven runs were within 0.6 %. The same code built in another folder differed by up to 0.3 %. One
-/// instruction more per visit of the pass is 1.3 %.
+/// The growth of a workload that is accepted, in percent. Counts are equal in each run except for the room's tick,
+/// whose tables have random hash seeds: eleven runs were within 0.6 %. The same code built in a different folder
+/// differed by up to 0.3 %. One more instruction per visit of the pass is 1.3 %.
 pub const TOLERANCE_PERCENT: u64 = 3;
 
-/// So many instructions more are let pass in any case: one call that the compiler inlines or not, for reasons elsewhere in the
-/// crate. An idle room (some 400) went up and down by 23 with changes that it has nothing to do with.
+/// Instructions by which a count may grow in any case: whether the compiler inlines a call can depend on unrelated
+/// code. The count of an idle room (some 400) varied by 23 with unrelated changes.
 pub const SLACK: u64 = 30;
 
-/// Counts, and what they were counted with.
+/// Counts, and their environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Baseline {
-    /// What decides about instructions besides our code: compiler, C library, valgrind, the CPU as it shows itself there.
+    /// What determines instructions beside the code: compiler, C library, valgrind, and the CPU that valgrind
+    /// simulates.
     pub environment: Vec<(String, String)>,
     /// Instructions of one iteration, by workload.
     pub counts: Vec<(String, u64)>,
@@ -26,7 +27,7 @@ impl Baseline {
     /// Reads the file.
     ///
     /// # Errors
-    /// The line that is none of ours.
+    /// The malformed line.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut baseline = Self { environment: Vec::new(), counts: Vec::new() };
         for (at, line) in text.lines().enumerate() {
@@ -62,7 +63,7 @@ impl Baseline {
         out
     }
 
-    /// What of the environment is another one than `now`'s, a line each.
+    /// The parts of the environment that differ from `now`'s, one line each.
     pub fn foreign_to(&self, now: &Self) -> Vec<String> {
         let of = |list: &[(String, String)], what: &str| {
             list.iter().find(|(name, _)| name == what).map_or("unknown".to_owned(), |(_, value)| value.clone())
@@ -77,7 +78,7 @@ impl Baseline {
     }
 }
 
-/// One workload beside its baseline; `None`: it is not in the baseline, or no longer counted.
+/// One workload and its baseline; `None`: it is not in the baseline, or no longer counted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The workload.
@@ -89,13 +90,13 @@ pub struct Row {
 }
 
 impl Row {
-    /// How much more it needs, in percent.
+    /// The growth in percent.
     pub fn change_percent(&self) -> Option<f64> {
         let (before, now) = (self.before?, self.now?);
         Some((now as f64 / before.max(1) as f64 - 1.0) * 100.0)
     }
 
-    /// Whether it needs more, or less, than is let pass.
+    /// Whether it needs more, or less, than is accepted.
     fn is_worse(&self) -> bool {
         self.before.zip(self.now).is_some_and(|(before, now)| now > before + allowed(before))
     }
@@ -105,12 +106,12 @@ impl Row {
     }
 }
 
-/// How far from `before` is near.
+/// The accepted difference from `before`.
 fn allowed(before: u64) -> u64 {
     (before * TOLERANCE_PERCENT / 100).max(SLACK)
 }
 
-/// Every workload of either, the baseline's order first.
+/// Every workload of either, in the baseline's order first.
 pub fn rows(baseline: &Baseline, now: &Baseline) -> Vec<Row> {
     let find = |counts: &[(String, u64)], name: &str| counts.iter().find(|(n, _)| n == name).map(|(_, count)| *count);
     let old = baseline.counts.iter().map(|(name, count)| {
@@ -132,16 +133,16 @@ pub fn table(rows: &[Row]) -> String {
     out
 }
 
-/// Whether the guard lets the change pass, and what to do.
+/// Whether the guard accepts the change, and what to do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// Nothing needs more than it may; or nobody can tell here.
+    /// No workload needs more than it may, or the environment differs.
     pub is_good: bool,
     /// Lines for people.
     pub text: String,
 }
 
-/// Judges `rows`; `foreign` is what of the environment differs from the baseline's.
+/// Judges `rows`; `foreign` has the differences of the environment from the baseline's.
 pub fn judge(rows: &[Row], foreign: &[String]) -> Verdict {
     let list = |keep: &dyn Fn(&&Row) -> bool| -> Vec<String> {
         let describe = |row: &Row| match row.change_percent() {

@@ -1,13 +1,13 @@
-//! Instructions that the hot paths need, counted by callgrind and held against `benches/counts.baseline`.
+//! Instructions of the hot paths, counted by callgrind and compared with `benches/counts.baseline`.
 //!
 //! ```text
-//! cargo bench --bench counts                 # compare; fails when a workload needs over 3 % more
-//! cargo bench --bench counts -- --update     # write the baseline anew
+//! cargo bench --bench counts                 # compare; fails if a workload needs over 3 % more
+//! cargo bench --bench counts -- --update     # write a new baseline
 //! cargo bench --bench counts -- pass         # only the workloads with `pass` in their names
 //! ```
 //!
-//! A count has no noise from other programs, so that a guard can be narrow; it says nothing about caches, branches or
-//! system calls, which `benches/pass.rs` and `benches/fanout` measure. Each workload runs twice in a process of its own
+//! A count has no noise from other programs, so the accepted difference is small. It does not show caches, branches or
+//! system calls, which `benches/pass.rs` and `benches/fanout` measure. Each workload runs twice in a separate process
 //! under valgrind, N and 2N times: the difference is N iterations, without start-up and preparation.
 
 #![allow(clippy::print_stdout)] // What it counted is printed.
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args[..] {
-        // What this program asks of itself, under valgrind.
+        // The arguments with which this program starts itself under valgrind.
         ["role-run", name, times] => role_run(name, times),
         ["role-cpu"] => {
             println!("{}", valgrind::cpu());

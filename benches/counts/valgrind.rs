@@ -1,4 +1,4 @@
-//! Counts by running this very program under callgrind.
+//! Counts by running this program under callgrind.
 
 use crate::workloads::Workload;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Instructions of one iteration of each workload, in their order. As many run at one time as there are cores:
-/// they do not disturb each other.
+/// Instructions of one iteration of each workload, in their order. As many run at the same time as there are cores,
+/// because they do not disturb each other.
 pub fn count(workloads: &[&Workload]) -> Result<Vec<(String, u64)>, String> {
     let jobs: Vec<(&Workload, u32)> = workloads.iter().flat_map(|w| [(*w, 1), (*w, 2)]).collect();
     let (next, totals) = (AtomicUsize::new(0), Mutex::new(vec![Ok(0); jobs.len()]));
@@ -28,7 +28,7 @@ pub fn count(workloads: &[&Workload]) -> Result<Vec<(String, u64)>, String> {
     Ok(counts.map(|(t, w)| (w.name.to_owned(), t[1].saturating_sub(t[0]) / u64::from(w.iterations))).collect())
 }
 
-/// All instructions of a process that runs `workload` `times` times its iterations.
+/// All instructions of a process that runs `times` times the iterations of `workload`.
 fn total(workload: &Workload, times: u32) -> Result<u64, String> {
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("callgrind.{}-{times}", workload.name));
     let iterations = (workload.iterations * times).to_string();
@@ -46,7 +46,8 @@ fn under_callgrind(out: &Path, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new("valgrind");
     command.args(["--quiet", "--tool=callgrind", "--cache-sim=no", "--branch-sim=no"]);
     command.arg(format!("--callgrind-out-file={}", out.display())).arg(program).args(arguments);
-    // The size of the environment moves the stack; the same one everywhere. Its programs are found by the caller's.
+    // The size of the environment moves the stack, so it is the same everywhere. Programs are found by the caller's
+    // `PATH`.
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
     let output = command.output().map_err(|e| {
         format!("cannot run valgrind ({e}): `apt-get install valgrind`, or `tests/run setup`, which does that")
@@ -58,7 +59,7 @@ fn under_callgrind(out: &Path, arguments: &[&str]) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// What decides about instructions besides our code and what Cargo.lock names.
+/// What determines instructions beside the code and Cargo.lock.
 pub fn environment() -> Result<Vec<(String, String)>, String> {
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("callgrind.cpu");
     let cpu = under_callgrind(&out, &["role-cpu"])?;
@@ -76,8 +77,8 @@ pub fn environment() -> Result<Vec<(String, String)>, String> {
     ])
 }
 
-/// The CPU as this process sees it: under valgrind the one that valgrind plays, which has what it can play
-/// of the real one. The C library and some crates choose their code by it.
+/// The CPU as this process sees it: under valgrind the simulated one, with those features of the real one that valgrind
+/// supports. The C library and some crates choose their code by it.
 pub fn cpu() -> String {
     #[cfg(target_arch = "x86_64")]
     let features: Vec<&str> = [

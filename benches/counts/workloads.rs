@@ -1,5 +1,5 @@
-//! What is counted. An iteration is the same work each time: inputs have no random part, and everything that grows
-//! (rings, tables of ids) is brought to where it does not grow while it is counted.
+//! The counted workloads. Every iteration is the same work: inputs have no random part, and everything that grows
+//! (rings, tables of ids) has stopped growing before the count.
 
 use bytes::Bytes;
 use mio::{Poll, Token, Waker};
@@ -30,17 +30,17 @@ use volley::shard::inbox::Inbox;
 
 /// Work that can be repeated.
 pub struct Workload {
-    /// As it stands in the baseline.
+    /// The name in the baseline.
     pub name: &'static str,
     /// Iterations that are counted.
     pub iterations: u32,
     /// Iterations before them.
     warm_up: u32,
-    /// Makes everything that so many iterations need; returns one of them.
+    /// Prepares everything for a number of iterations; returns the function of one iteration.
     prepare: fn(u32) -> Box<dyn FnMut()>,
 }
 
-/// All of them. The names say how much is in one iteration.
+/// All workloads. The names say how much work one iteration is.
 pub const WORKLOADS: &[Workload] = &[
     Workload { name: "pass_1000x1", iterations: 100, warm_up: 100, prepare: |_| pass(1_000, 1) },
     Workload { name: "pass_1000x8", iterations: 100, warm_up: 100, prepare: |_| pass(1_000, 8) },
@@ -57,19 +57,19 @@ pub const WORKLOADS: &[Workload] = &[
 ];
 
 impl Workload {
-    /// Runs `iterations` of it, after the warm-up.
+    /// Runs `iterations` of the workload, after the warm-up.
     pub fn run(&self, iterations: u32) {
-        // As much is prepared for N as for 2N iterations, so that it cancels out.
+        // The preparation is the same for N and for 2N iterations, so that it cancels out.
         let mut iteration = (self.prepare)(self.warm_up + 2 * self.iterations);
         for _ in 0..self.warm_up + iterations {
             iteration();
         }
-        // What was prepared and not used must not cost more to drop after fewer iterations.
+        // Unused preparations must not cost more to drop after fewer iterations.
         std::mem::forget(iteration);
     }
 }
 
-/// Takes everything.
+/// A sink that accepts all bytes.
 struct Sink(u64);
 
 impl Wire for Sink {
@@ -90,7 +90,7 @@ fn frame(n: u64, bytes: &Bytes) -> Arc<EncodedFrame> {
     Arc::new(frame)
 }
 
-/// `joined` frames come and go to `count` subscribers, half of them of each encoding, in one write each.
+/// `joined` frames arrive and go to `count` subscribers, half of them per encoding, in one write each.
 fn pass(count: u32, joined: u64) -> Box<dyn FnMut()> {
     let bytes = encode::websocket_frame(&[b'x'; 508], Encoding::Json);
     let mut slots = Slots::default();
@@ -144,7 +144,7 @@ fn encoding(encoding: Encoding) -> Box<dyn FnMut()> {
     Box::new(move || drop(black_box(encode::websocket_message(black_box(&message), encoding))))
 }
 
-/// Twenty records and likes applied, and their frame made: the room's machine alone.
+/// Applies twenty records and likes, and makes their frame: the room's state machine alone.
 fn core_tick() -> Box<dyn FnMut()> {
     let settings = CoreSettings {
         frame_events_max: 200,
@@ -214,7 +214,7 @@ fn said(n: u32, id: &str) -> Said {
     Said::Comment(Box::new(comment(n, ClientId::new(id))))
 }
 
-/// A room in which nothing happens is looked at.
+/// Runs the actor of an idle room.
 fn room_idle() -> Box<dyn FnMut()> {
     let (mut actor, mut out) = (actor(), Vec::new());
     actor.run(100_000, 100, &mut out);
@@ -233,14 +233,14 @@ fn admitting(encoding: Encoding) -> Box<dyn FnMut()> {
     let me = comment(1, None).user;
     let (admission, mut now_us) = (Admission::new(&Config::default()), 0);
     Box::new(move || {
-        // A second apart: always within the rate, and both buckets are looked at.
+        // One second apart: always within the rate, and both buckets are checked.
         now_us += 1_000_000;
         let verdict = admission.admit(&payload, encoding, &me, &mut SessionMeter::default(), now_us);
         assert!(matches!(black_box(verdict), Admitted::Said(Said::Comment(_))));
     })
 }
 
-/// A thousand frames into an inbox and out of it, its shard awake.
+/// A thousand frames into an inbox and out of it, while its shard is awake.
 fn inbox() -> Box<dyn FnMut()> {
     let poll = Poll::new().expect("a poll");
     let inbox = Inbox::new(1_024, Waker::new(poll.registry(), Token(0)).expect("a waker"));

@@ -1,4 +1,4 @@
-//! The reading process: opens sockets and takes all that they give, cheaply.
+//! The reading process: opens sockets and reads everything from them, cheaply.
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -9,20 +9,20 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
-/// Sockets from one source address: far below the 28,000 ephemeral ports, also for two readers at a time.
+/// Sockets per source address: far below the 28,000 ephemeral ports, even for two readers at the same time.
 const PER_ADDRESS: usize = 5_000;
 
-/// Bytes that do not come within this never come.
+/// Bytes that do not arrive within this time are lost.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// `port viewers`: connects, says `ready`, then takes what comes. Commands, one a line:
+/// `port viewers`: connects, prints `ready`, then reads everything. Commands, one per line:
 ///
-/// - `mark N` begins to count; with N > 0 every socket's bytes are compared with frames of N bytes, else the kernel is
-///   asked to throw them away instead of copying them (`MSG_TRUNC`). Answers `marked`.
-/// - `until N` answers, once N bytes came or nothing comes any more: `bytes reads elapsed_us cpu_us wrong`, where the time
-///   is from the mark to the last byte, and `wrong` counts the sockets that got something else than frames.
+/// - `mark N` begins to count; with N > 0 every socket's bytes are compared with frames of N bytes,
+///   otherwise the kernel discards them without a copy (`MSG_TRUNC`). Answers `marked`.
+/// - `until N` answers after N bytes, or when no more bytes arrive: `bytes reads elapsed_us cpu_us wrong`. The time is
+///   from the mark to the last byte, and `wrong` counts the sockets that received anything but frames.
 pub fn main(mut args: impl Iterator<Item = String>) {
     let mut number = || args.next().and_then(|a| a.parse::<usize>().ok()).expect("port, viewers");
     let (port, viewers) = (number(), number());
@@ -73,7 +73,7 @@ struct Reader {
     began: Instant,
     last: Instant,
     cpu: Duration,
-    /// While bytes are compared: the frame, and where in it each socket stands.
+    /// While bytes are compared: the frame, and the position of each socket in it.
     expected: Vec<u8>,
     at: Vec<usize>,
     wrong: Vec<bool>,
@@ -142,7 +142,7 @@ impl Reader {
     }
 }
 
-/// Whether `bytes` go on with the endless repetition of `frame` at `at`; moves it.
+/// Whether `bytes` continue the endless repetition of `frame` at `at`; advances `at`.
 fn follows(frame: &[u8], at: &mut usize, mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         let rest = &frame[*at..];

@@ -23,7 +23,7 @@ pub fn main(plan: &Plan) {
         rows.extend(plan.cells(viewers).into_iter().map(|cell| Row { cell, floor: Vec::new(), volley: Vec::new() }));
         for round in 0..plan.rounds {
             for row in &mut rows[first..] {
-                // Whoever is second finds the machine as the first one left it: they take turns at that too.
+                // The second contestant finds the machine as the first one left it, so the order alternates.
                 if round % 2 == 0 {
                     row.floor.push(floor.measure(row.cell, plan.burst));
                 }
@@ -40,7 +40,7 @@ pub fn main(plan: &Plan) {
     assert!(!plan.is_test || wrong == 0, "{wrong} bytes or sockets were not as sent");
 }
 
-/// What the reader takes when it is flooded by the floor, frame by frame and joined.
+/// The reader's throughput when the floor floods it, with single and joined frames.
 fn calibrate(floor: &mut Pair, plan: &Plan, viewers: usize) {
     let (least, most) = (plan.sizes.iter().min(), plan.sizes.iter().max());
     let mut floods = vec![(*least.expect("a size"), 1), (*least.expect("a size"), JOINED)];

@@ -1,4 +1,4 @@
-//! The floor: a loop of `send`s of the same bytes to every socket. What no server can go below, with or without joining.
+//! The floor: a loop of `send`s of the same bytes to every socket, with or without joining. No server can cost less.
 
 use super::server::{Burst, Sender, Sent};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -52,8 +52,8 @@ impl Sender for Floor {
     }
 }
 
-/// One `send` per socket and turn, of `join` frames; blocked sockets are waited out, so that nothing is left out. It also
-/// looks for inbound bytes on one socket in a hundred, as any server must.
+/// One `send` of `join` frames per socket and turn. It waits for blocked sockets, so that no frame is left out. It also
+/// checks one socket in a hundred for inbound bytes, as any server must.
 fn flood(sockets: &[TcpStream], burst: Burst, goes_on: &AtomicBool) -> Sent {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     let join = if burst.interval_us > 0 { 1 } else { burst.join };

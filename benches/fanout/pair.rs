@@ -5,25 +5,26 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-/// What one burst was.
+/// The results of one burst.
 #[derive(Clone, Copy)]
 pub struct Outcome {
     pub us_per_delivery: f64,
     pub deliveries_per_s: f64,
-    /// Of the sending process's core.
+    /// Share of the sending process's core.
     pub core: f64,
-    /// Of the reading process's.
+    /// Share of the reading process's core.
     pub reader: f64,
     pub frames_per_send: f64,
     pub reads_per_s: f64,
     pub kib_per_viewer: f64,
     /// Gaps that the contestant announced because the reader was too slow.
     pub gaps: u64,
-    /// Without those: sockets that got something else than the frames, and bytes that came more or less than were sent.
+    /// Without these: sockets that received anything but the frames, and bytes received in excess of, or short of,
+    /// those sent.
     pub wrong: u64,
 }
 
-/// Two processes with all their sockets between them. They end with this.
+/// Two processes with all sockets between them. Dropping it ends them.
 pub struct Pair {
     server: Role,
     reader: Role,
@@ -41,14 +42,14 @@ impl Pair {
         Self { server, reader, viewers }
     }
 
-    /// A short burst whose bytes are compared, then one that is measured.
+    /// A short burst whose bytes are compared, and then a measured one.
     pub fn measure(&mut self, cell: Cell, burst: Duration) -> Outcome {
         let warm_up = self.burst(cell, JOINED, WARM_UP, cell.bytes);
         let measured = self.burst(cell, JOINED, burst, 0);
         Outcome { wrong: warm_up.wrong + measured.wrong, gaps: warm_up.gaps + measured.gaps, ..measured }
     }
 
-    /// Frames of `cell.bytes` for so long. With `compared` (then the frames' length) their bytes are looked at.
+    /// Sends frames of `cell.bytes` for a time. With `compared`, the frames' length, their bytes are checked.
     pub fn burst(&mut self, cell: Cell, join: usize, length: Duration, compared: usize) -> Outcome {
         self.reader.ask(&format!("mark {compared}"), "marked");
         self.server.ask(&format!("begin {} {} {join}", cell.bytes, cell.load.interval_us()), "begun");
@@ -78,7 +79,7 @@ fn numbers<const N: usize>(line: &str) -> [u64; N] {
     numbers.try_into().expect("as many as are said")
 }
 
-/// A child of this benchmark: the same program in another role. Ends with it.
+/// A child of this benchmark: the same program in a different role. It ends with the benchmark.
 struct Role {
     child: Child,
     input: ChildStdin,
@@ -112,7 +113,7 @@ impl Role {
 
 impl Drop for Role {
     fn drop(&mut self) {
-        // By the handle that we hold: nobody else's process.
+        // By its handle, so no other process can be hit.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,20 +1,20 @@
-//! What runs, in which order, and for how long.
+//! The measurements, their order and their durations.
 
 use std::time::Duration;
 
 /// Frames that one write of the unbounded floor joins, and about as many as wait for each of Volley's subscribers.
 pub const JOINED: usize = 8;
 
-/// Frames without a measurement before each burst: caches, allocator, the kernel's socket buffers. Their bytes are
-/// compared with what was sent.
+/// Unmeasured frames before each burst, which warm caches, allocator and socket buffers. Their bytes are compared with
+/// the sent ones.
 pub const WARM_UP: Duration = Duration::from_millis(300);
 
 /// How fast frames come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Load {
-    /// So many a second; the floor is one `send` per frame and socket.
+    /// Frames per second; the floor uses one `send` per frame and socket.
     Paced(u64),
-    /// As fast as they go out; the floor joins eight frames in each `send`.
+    /// As fast as possible; the floor joins eight frames in each `send`.
     Unbounded,
 }
 
@@ -47,7 +47,7 @@ pub struct Plan {
     pub loads: Vec<Load>,
     pub rounds: usize,
     pub burst: Duration,
-    /// `--test`: whether it works at all, in seconds.
+    /// `--test`: checks within seconds that the benchmark works.
     pub is_test: bool,
 }
 
@@ -77,7 +77,7 @@ impl Plan {
                 "--unbounded" => plan.loads = vec![Load::Unbounded],
                 "--rounds" => plan.rounds = number() as usize,
                 "--seconds" => plan.burst = Duration::from_secs(number()),
-                // `cargo bench -- --test` asks whether the benchmark works at all.
+                // `cargo bench -- --test` checks that the benchmark works.
                 "--test" => {
                     (plan.viewers, plan.rounds, plan.is_test) = (vec![100], 1, true);
                     plan.burst = Duration::from_millis(500);
@@ -94,7 +94,7 @@ impl Plan {
         self.sizes.iter().copied().flat_map(of).collect()
     }
 
-    /// About how long it takes: two bursts per row and round, half a second beside each, and the connecting.
+    /// The approximate duration: two bursts per row and round, half a second around each, and the connecting.
     pub fn takes(&self) -> Duration {
         let bursts = (self.viewers.len() * self.sizes.len() * self.loads.len() * self.rounds * 2) as u32;
         let connecting = Duration::from_micros(200) * self.viewers.iter().sum::<usize>() as u32;

@@ -1,4 +1,4 @@
-//! The sending process: the bare loop or Volley's shard, behind the same orders.
+//! The sending process: the bare loop or Volley's shard, behind the same commands.
 
 use bytes::Bytes;
 use std::io::{BufRead, Write};
@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 use volley::protocol::encode::{self, Encoding};
 
-/// What a burst is of.
+/// The parameters of a burst.
 #[derive(Clone, Copy)]
 pub struct Burst {
     pub bytes: usize,
@@ -16,7 +16,7 @@ pub struct Burst {
     pub join: usize,
 }
 
-/// What was handed to the kernel since the start.
+/// Totals handed to the kernel since the start.
 #[derive(Clone, Copy, Default)]
 pub struct Sent {
     pub deliveries: u64,
@@ -28,16 +28,17 @@ pub struct Sent {
 
 /// A contestant.
 pub trait Sender {
-    /// Frames go out from now on.
+    /// Begins to send frames.
     fn begin(&mut self, burst: Burst);
-    /// No frame more; returns when everything was handed over, with what was.
+    /// Stops; returns the totals when everything was handed over.
     fn end(&mut self) -> Sent;
 }
 
-/// `floor|volley viewers`: prints its port, takes the viewers, says `ready`. Commands, one a line:
+/// `floor|volley viewers`: prints its port, accepts the viewers, prints `ready`. Commands, one per line:
 ///
 /// - `begin BYTES INTERVAL_US JOIN`: frames go out. Answers `begun`.
-/// - `end`: answers `deliveries bytes sends gaps cpu_us rss_kib` of the burst; memory beyond that before the first viewer.
+/// - `end`: answers `deliveries bytes sends gaps cpu_us rss_kib` of the burst; memory beyond that before the first
+///   viewer.
 pub fn main(mut args: impl Iterator<Item = String>) {
     let kind = args.next().expect("kind");
     let viewers = args.next().and_then(|a| a.parse::<usize>().ok()).expect("viewers");
@@ -51,7 +52,7 @@ pub fn main(mut args: impl Iterator<Item = String>) {
         "floor" => Box::new(super::floor::Floor::new(sockets.collect())),
         _ => Box::new(super::volleyed::Volley::new(sockets, viewers)),
     };
-    // What came with the sockets (welcomes) belongs to no burst.
+    // Bytes that came with the sockets (welcomes) belong to no burst.
     let mut before = sender.end();
     say("ready");
     let mut cpu_before = cpu(true);
@@ -80,15 +81,15 @@ pub fn main(mut args: impl Iterator<Item = String>) {
 /// A whole WebSocket frame of `bytes` bytes.
 pub fn frame(bytes: usize) -> Bytes {
     let header_bytes = if bytes < 128 { 2 } else { 4 };
-    // A number that has no part with any size: a frame that is cut wrong or sent twice in part does not fit.
+    // A number that divides no size: a frame that is cut wrongly or sent twice in part does not match.
     let payload: Vec<u8> = (0..bytes - header_bytes).map(|n| b'a' + (n % 23) as u8).collect();
     let frame = encode::websocket_frame(&payload, Encoding::Json);
     assert_eq!(frame.len(), bytes, "2 to 65,535 bytes");
     frame
 }
 
-/// User and system CPU time of this process so far; with `but_first` without its first thread, which in a sending process does
-/// nothing but talk to the parent and read metrics for it.
+/// User and system CPU time of this process so far. With `but_first` without its first thread, which in a sending
+/// process only talks to the parent and reads metrics for it.
 pub fn cpu(but_first: bool) -> Duration {
     let first = std::process::id().to_string();
     let total: u64 = std::fs::read_dir("/proc/self/task")
@@ -105,7 +106,7 @@ pub fn cpu(but_first: bool) -> Duration {
 pub fn pin(core: usize) {
     let mut set = rustix::thread::CpuSet::new();
     set.set(core);
-    // With one core there is nothing to keep apart.
+    // With a single core, the processes cannot be separated.
     let _ = rustix::thread::sched_setaffinity(None, &set);
 }
 

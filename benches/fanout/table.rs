@@ -118,7 +118,7 @@ pub fn verdict(rows: &[Row]) -> String {
     out
 }
 
-/// Volley ÷ floor of each round: CPU per delivery, or deliveries a second.
+/// Volley ÷ floor of each round: CPU per delivery, or deliveries per second.
 fn ratios(row: &Row) -> Vec<f64> {
     let get: fn(&Outcome) -> f64 =
         if row.cell.load.is_paced() { |o| o.us_per_delivery } else { |o| o.deliveries_per_s };

@@ -1,4 +1,4 @@
-//! Volley's shard with its whole duty cycle, and a tenant that does nothing but publish.
+//! Volley's shard with its whole duty cycle, and a tenant that only publishes.
 
 use super::server::{Burst, Sender, Sent, frame};
 use bytes::Bytes;
@@ -29,10 +29,10 @@ const SETTINGS: ShardSettings = ShardSettings {
     lite_lag_frames: usize::MAX,
 };
 
-/// Between looks at the shard's counts, once no frame comes any more.
+/// Between checks of the shard's counts, after the last frame.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Looks without a change after which nothing will change: sockets were skipped, with a gap that says so.
+/// Checks without a change after which no change is expected: sockets were skipped, with an announced gap.
 const LOOKS: usize = 50;
 
 pub struct Volley {
@@ -111,8 +111,8 @@ impl Sender for Volley {
     }
 }
 
-/// Makes every connection a subscriber and publishes at its interval, or, unbounded, as many frames per slice of the pass
-/// as let the wished number wait for each subscriber when the pass comes to it.
+/// Makes every connection a subscriber, and publishes at an interval. Without an interval it publishes as many frames
+/// per slice of the pass as keep the wished number waiting for each subscriber.
 struct Publisher {
     orders: Receiver<Burst>,
     goes_on: Arc<AtomicBool>,
@@ -139,8 +139,8 @@ impl Tenant for Publisher {
 
     fn wake(&mut self, cx: &mut Cx<'_, ()>) {
         if let Ok(burst) = self.orders.try_recv() {
-            // Unbounded it begins with as many as shall wait: what is left of them at the end then makes up for it, and
-            // all in all so many were joined.
+            // An unbounded burst begins with the number that shall wait. The rest at its end compensates for that, so
+            // that on average that many were joined.
             (self.next_us, self.credit) = (cx.now_us, burst.join as f64);
             self.burst = Some((burst, frame(burst.bytes)));
         }

@@ -1,5 +1,5 @@
-//! The floor of a handshake: one thread that accepts, reads a request, answers it with 101 and a prepared welcome in one
-//! write, and keeps the socket registered. It checks nothing, counts nothing and never closes: what no server can go below.
+//! The floor of a handshake: one thread that accepts, reads a request, answers it with 101 and a prepared welcome in
+//! one write, and keeps the socket registered. It checks and counts nothing and never closes. No server can cost less.
 //!
 //! A server for `loadgen --room load`, as `volley` is: `bare_handshake 127.0.0.1:18480`, ended by a signal.
 
@@ -37,7 +37,7 @@ fn listen(address: SocketAddr) -> Socket {
     socket
 }
 
-/// Answers the request that has come in whole; false when it has not come yet.
+/// Answers a complete request; returns false if it is incomplete.
 fn answer(socket: &OwnedFd, buffer: &mut [u8; 4_096], welcome: &[u8]) -> bool {
     let Ok((n, _)) = recv(socket, &mut buffer[..], RecvFlags::empty()) else { return false };
     let Ok(head) = std::str::from_utf8(&buffer[..n]) else { return false };

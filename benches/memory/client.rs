@@ -4,17 +4,17 @@ use std::io::{BufRead, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Sockets from one source address: far below the 28,000 ephemeral ports.
+/// Sockets per source address: far below the 28,000 ephemeral ports.
 const PER_ADDRESS: usize = 10_000;
 
-/// `address viewers`. At each line `N` it connects N more, waits until each has its welcome, and says `in`.
+/// `address viewers`. At each line `N` it connects N more viewers, waits until each has its welcome, and prints `in`.
 pub fn main(address: &str, viewers: usize) {
     rlimit::increase_nofile_limit(u64::MAX).expect("RLIMIT_NOFILE can be read");
     let address: SocketAddr = address.parse().expect("an address");
     let mut sockets = Vec::with_capacity(viewers);
     for line in std::io::stdin().lock().lines() {
         let more: usize = line.ok().and_then(|line| line.parse().ok()).expect("a number");
-        // A storm: nobody waits for anybody.
+        // A storm: all connect at the same time.
         let first = sockets.len();
         for n in first..first + more {
             sockets.push(connect(address, n / PER_ADDRESS));

@@ -1,16 +1,17 @@
-//! What an idle viewer costs in memory, block by block: a whole node whose allocator is watched while viewers come.
+//! The memory of an idle viewer, block by block: a whole node whose allocator is observed while viewers connect.
 //!
 //! ```text
 //! cargo bench --bench memory                      # 1,000, 5,000, 10,000 and 18,000 viewers; about a minute
 //! cargo bench --bench memory -- --viewers 5000
 //! ```
 //!
-//! Each number of viewers has a process of its own: a node with one shard and its log in memory, whose allocations are
-//! counted by size, and a process that connects them as fast as it can and then only listens. A few viewers in the middle are followed closely:
-//! for each block that is left of them it is told which line asked for it. Tables (blocks over 2 KiB) are told with
-//! what of them is resident: the end of a table that was just doubled is not.
+//! Each number of viewers has a separate pair of processes: a node with one shard and its log in memory, whose
+//! allocations are counted by size, and a process that connects the viewers as fast as possible and then only listens.
+//! A few viewers in the middle are traced: for each of their remaining blocks, the report names the line that allocated
+//! it. Tables (blocks over 2 KiB) are listed with their resident part, because the end of a table that was just doubled
+//! is not resident.
 
-#![allow(clippy::print_stdout)] // What it measured is printed.
+#![allow(clippy::print_stdout)] // A benchmark prints its results.
 #![allow(clippy::disallowed_methods)] // A benchmark reads the clock and waits.
 
 mod client;

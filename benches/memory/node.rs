@@ -1,4 +1,4 @@
-//! The node under watch, and the viewers that come.
+//! The observed node, and its viewers.
 
 use super::report::{Snapshot, report};
 use super::watched;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use volley::app::Node;
 use volley::config::{Config, Data};
 
-/// Viewers that are looked at closely, in the middle of all.
+/// Viewers that are traced, in the middle of all.
 const CLOSE: usize = 8;
 
-/// What connecting leaves behind in queues and timers is gone after this.
+/// After this time, queues and timers have released what connecting left in them.
 const SETTLE: Duration = Duration::from_millis(1_500);
 
 pub fn main(viewers: usize) {
@@ -42,11 +42,11 @@ pub fn main(viewers: usize) {
         let mut line = String::new();
         output.read_line(&mut line).expect("the client answers");
         if line != "in\n" {
-            // It said why. Not a panic: the node's threads would outlive this one.
+            // The error is printed already. This must not panic, because the node's threads would continue.
             std::process::exit(1);
         }
     };
-    // The first viewers open the room and warm what is made once.
+    // The first viewers open the room and initialise everything that is created once.
     let first = CLOSE;
     connect(first);
     std::thread::sleep(SETTLE);
@@ -60,7 +60,7 @@ pub fn main(viewers: usize) {
     connect(more - more / 2 - CLOSE);
     std::thread::sleep(SETTLE);
     print!("{}", report(viewers, more, CLOSE, &before, &Snapshot::take()));
-    // By the handle that we hold. The node needs no drain: it holds nothing.
+    // By its handle. The node needs no drain, because it stores nothing.
     let _ = client.kill();
     let _ = client.wait();
     std::process::exit(0);

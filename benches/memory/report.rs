@@ -1,4 +1,4 @@
-//! From live blocks to a table: what, how much per viewer, and who asked for it.
+//! Makes a table of live blocks: what they are, bytes per viewer, and the code that allocated them.
 
 use super::watched::{self, SMALL_MAX};
 use std::backtrace::Backtrace;
@@ -9,10 +9,10 @@ use std::os::unix::fs::FileExt;
 
 const PAGE_BYTES: usize = 4_096;
 
-/// Blocks of a size that fewer viewers than this share have are not theirs.
+/// Block sizes that fewer than this share of the viewers have are not attributed to viewers.
 const SHARE_MIN: f64 = 0.05;
 
-/// What was live at a moment.
+/// The live blocks at one moment.
 pub struct Snapshot {
     small: Vec<i32>,
     tables: BTreeMap<usize, usize>,
@@ -39,7 +39,7 @@ struct Row {
     what: String,
 }
 
-/// `viewers` are in, of whom `came` came between the snapshots and `close` were looked at closely.
+/// `viewers` are connected; `came` of them connected between the snapshots, and `close` of those were traced.
 pub fn report(viewers: usize, came: usize, close: usize, before: &Snapshot, after: &Snapshot) -> String {
     let per_viewer = |bytes: f64| bytes / came as f64;
     let mut asked = asked_by(close);
@@ -54,7 +54,7 @@ pub fn report(viewers: usize, came: usize, close: usize, before: &Snapshot, afte
             rest += blocks * bytes as f64;
         }
     }
-    // Tables by who asked: how many, their bytes, what of them is resident and what of that is new.
+    // Tables by the code that allocated them: number, bytes, resident bytes, and new resident bytes.
     let mut tables: BTreeMap<String, [usize; 4]> = BTreeMap::new();
     watched::known(|address, block| {
         let Some(now) = after.tables.get(&address) else { return };
@@ -85,7 +85,7 @@ pub fn report(viewers: usize, came: usize, close: usize, before: &Snapshot, afte
     out
 }
 
-/// The block sizes that the viewers who were looked at closely left behind, and which lines asked for them.
+/// The block sizes of traced viewers, and the lines that allocated them.
 fn asked_by(close: usize) -> BTreeMap<usize, String> {
     let mut found: BTreeMap<usize, BTreeMap<String, usize>> = BTreeMap::new();
     watched::known(|_, block| {
@@ -101,7 +101,7 @@ fn asked_by(close: usize) -> BTreeMap<usize, String> {
     found.into_iter().map(|(bytes, askers)| (bytes, text(askers))).filter(|(_, text)| !text.is_empty()).collect()
 }
 
-/// The innermost function of ours that asked, as `function (file:line)`.
+/// The innermost function of Volley in the backtrace, as `function (file:line)`.
 fn asker(backtrace: &Backtrace) -> String {
     let text = backtrace.to_string();
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -114,7 +114,7 @@ fn asker(backtrace: &Backtrace) -> String {
     format!("{name} ({place})")
 }
 
-/// A symbol without what stands between angle brackets.
+/// A symbol without the parts in angle brackets.
 fn without_generics(symbol: &str) -> String {
     let mut depth = 0;
     let mut keeps = |c: char| {
@@ -126,13 +126,13 @@ fn without_generics(symbol: &str) -> String {
     symbol.chars().filter(|c| keeps(*c)).collect()
 }
 
-/// What glibc takes for a block: 8 bytes more, a multiple of 16, at least 32.
+/// The size of a block in glibc: 8 bytes more, a multiple of 16, at least 32.
 fn chunk(bytes: usize) -> usize {
     (bytes + 8).next_multiple_of(16).max(32)
 }
 
-/// Bytes of a block whose pages are in memory (`/proc/self/pagemap`: 8 bytes for each page, of which the highest bit
-/// says so).
+/// Bytes of a block whose pages are in memory (`/proc/self/pagemap` has 8 bytes per page; the highest bit means
+/// resident).
 fn resident(address: usize, bytes: usize) -> usize {
     let Ok(map) = File::open("/proc/self/pagemap") else { return bytes };
     let (first, last) = (address / PAGE_BYTES, (address + bytes - 1) / PAGE_BYTES);

@@ -1,5 +1,5 @@
-//! The system's allocator, watched: how many blocks of each size are live, where the large ones are, and, while it is
-//! asked to look closely, which line asked for each block.
+//! The system's allocator with records: the number of live blocks of each size, the addresses of large ones, and, while
+//! tracing is on, the line that allocated each block.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
@@ -8,21 +8,21 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Blocks up to this size are counted by size, larger ones are tables and known one by one.
+/// Blocks up to this size are counted by size; larger ones are tables and recorded individually.
 pub const SMALL_MAX: usize = 2 * 1024;
 
 /// Live blocks of each size.
 static SMALL: [AtomicI32; SMALL_MAX + 1] = [const { AtomicI32::new(0) }; SMALL_MAX + 1];
 static LOOKS_CLOSELY: AtomicBool = AtomicBool::new(false);
-/// Blocks by address: all large ones, and those of whom it was looked at closely.
+/// Recorded blocks by address: all large ones, and those that were allocated while tracing was on.
 static KNOWN: Mutex<Option<HashMap<usize, Block>>> = Mutex::new(None);
 
 thread_local! {
-    /// Set while this thread is in here: what is allocated for the watching is not watched.
+    /// Set while this thread runs this module, whose own allocations are not recorded.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A block that is known one by one.
+/// An individually recorded block.
 pub struct Block {
     pub bytes: usize,
     pub asked_by: Backtrace,
@@ -33,7 +33,7 @@ pub struct Watched;
 #[global_allocator]
 static ALLOCATOR: Watched = Watched;
 
-// SAFETY: every call goes to the system's allocator with the same arguments; the notes made beside it never touch the block.
+// SAFETY: every call goes to the system's allocator with the same arguments; the records never touch the block.
 unsafe impl GlobalAlloc for Watched {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise about `layout` is handed on.
@@ -42,7 +42,7 @@ unsafe impl GlobalAlloc for Watched {
         block
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as in `alloc`. Not `alloc` and zeroes: those would make untouched tables resident.
+        // SAFETY: as in `alloc`. Not `alloc` and writing zeros, which would make untouched tables resident.
         let block = unsafe { System.alloc_zeroed(layout) };
         came(block as usize, layout.size());
         block
@@ -81,9 +81,9 @@ fn went(address: usize, bytes: usize) {
     });
 }
 
-/// Does `work` on the known blocks, unless this thread is at that already.
+/// Calls `work` with the recorded blocks, unless this thread is already inside this module.
 fn apart(work: impl FnOnce(&mut HashMap<usize, Block>)) {
-    // A thread that ends has no such flag any more: what it frees then is not missed.
+    // A thread that ends no longer has the flag; blocks that it frees then do not matter.
     let was_inside = INSIDE.try_with(|inside| inside.replace(true)).unwrap_or(true);
     if !was_inside {
         work(KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(HashMap::new));
@@ -98,12 +98,12 @@ pub fn live() -> Vec<i32> {
     blocks
 }
 
-/// From now on, or no longer, each block is asked where it comes from.
+/// Turns tracing on or off: the recording of the line that allocates each block.
 pub fn look_closely(on: bool) {
     LOOKS_CLOSELY.store(on, Ordering::Relaxed);
 }
 
-/// Looks through the known blocks that are live. What `look` allocates is not watched.
+/// Calls `look` for each recorded live block. Allocations of `look` are not recorded.
 pub fn known(mut look: impl FnMut(usize, &Block)) {
     apart(|known| known.iter().for_each(|(address, block)| look(*address, block)));
 }

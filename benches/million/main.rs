@@ -1,16 +1,16 @@
-//! The road to a million, in-process: no sockets. One room's tick with 1,000 to 1,000,000 subscribers on 1, 2 and 4 shard
-//! threads: room core, log in memory, encoding, inboxes with their wake-ups, rings, passes and counters are the real ones;
-//! the sinks only count.
+//! One room's tick, in one process and without sockets, with 1,000 to 1,000,000 subscribers on 1, 2 and 4 shard
+//! threads: room core, log in memory, encoding, inboxes with their wake-ups, rings, passes and counters are the real
+//! ones, and only the sinks are replaced with counters.
 //!
 //! ```text
 //! cargo bench --bench million                                     # the table; about 30 s
 //! cargo bench --bench million -- --svg docs/img/million.svg       # and the plot
 //! ```
 //!
-//! It shows that nothing in Volley grows faster than the number of subscribers, and what Volley itself costs
-//! per delivery. What a socket costs beside that is in `benches/fanout`: a thousand times as much.
+//! It shows that no cost in Volley grows faster than the number of subscribers, and Volley's own cost per delivery. The
+//! cost of a socket is a thousand times higher; `benches/fanout` measures it.
 
-#![allow(clippy::print_stdout)] // What it measured is printed.
+#![allow(clippy::print_stdout)] // A benchmark prints its results.
 #![allow(clippy::disallowed_methods)] // A benchmark reads the clock.
 
 mod memory;
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     while let Some(arg) = args.next() {
         match (arg.as_str(), args.len()) {
             ("--bench", _) => {}
-            // `cargo bench -- --test` asks whether the benchmark works at all.
+            // `cargo bench -- --test` checks that the benchmark works.
             ("--test", _) => (slots, rounds, time) = (&SLOTS[..2], 1, Duration::ZERO),
             ("--svg", 1..) => svg = args.next().map(PathBuf::from),
             _ => {
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// As docs/benchmarks.md has it: a row for each number of slots, a column for each number of shards.
+/// The table of docs/benchmarks.md: a row per number of slots, a column per number of shards.
 fn table(results: &[((u32, u16), Outcome)]) -> String {
     let times = SHARDS.map(|shards| format!("{shards} shard{}", if shards == 1 { "" } else { "s" })).join(" | ");
     let shards = SHARDS.map(|shards| shards.to_string()).join(" · ");

@@ -1,4 +1,4 @@
-//! The system's allocator, with a count of what is allocated now.
+//! The system's allocator, with a count of the allocated bytes.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -25,15 +25,15 @@ use volley::shard::inbox::Inbox;
 
 const TICK_US: u64 = 100_000;
 const COMMENTS: u32 = 20;
-/// Ticks before the measuring: the ring is full then, and every slot was touched.
+/// Ticks before the measurement, after which the ring is full and every slot was used.
 const WARM_UP: usize = 70;
-/// As many are measured at most, and at least.
+/// The most and the fewest measured ticks.
 const TICKS: std::ops::RangeInclusive<usize> = 30..=3_000;
 
-/// What one measurement found.
+/// The results of one measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
-    /// From the tick's begin until the last slot has its frame, and the room's shard knows.
+    /// From the beginning of the tick until the room's shard knows that the last slot has its frame.
     pub median_us: f64,
     pub p99_us: f64,
     /// CPU time of all threads ÷ deliveries.
@@ -63,7 +63,7 @@ enum Message {
     Frame(Arc<EncodedFrame>),
     /// A shard has sent a frame to all of its slots.
     Done(SendTally),
-    /// Says how much CPU time it took since the last time.
+    /// Its CPU time since the last report.
     Report,
     Spent(Duration),
     End,
@@ -110,7 +110,7 @@ impl Shard {
     /// Its slots, half of them of each encoding, counted in the room's presence.
     fn fill(&mut self, count: u32, number: u16, room: &RoomHandle) {
         for conn in 0..count {
-            let variant = Variant::ALL[conn as usize % 2]; // Not the compressed ones: their frames would be made too.
+            let variant = Variant::ALL[conn as usize % 2]; // Without the compressed variants, whose frames would be made too.
             room.arrive(number, variant);
             let slot = Slot { fd: conn as i32, conn, cursor: 0, variant: variant.index() as u8 };
             self.slots.add(slot);
@@ -129,7 +129,7 @@ impl Shard {
         }
     }
 
-    /// The frame's whole pass, in the slices of the duty cycle; counted once, at its end.
+    /// The whole pass of a frame, in the slices of the duty cycle; counted once, at its end.
     fn pass(&mut self, frame: Arc<EncodedFrame>) -> SendTally {
         self.ring.push(frame);
         self.slots.frame_came();
@@ -148,7 +148,7 @@ impl Shard {
         all
     }
 
-    /// A thread's life, but for the room's.
+    /// Runs a shard's thread, except for the room's.
     fn run(mut self, home: &Mail) {
         let mut spent = cpu();
         loop {
@@ -258,7 +258,7 @@ pub fn measure(slots: u32, shards: u16, time: Duration) -> Outcome {
     })
 }
 
-/// The room's shard: ticks, and waits for the others' word.
+/// The room's shard: ticks, and waits for the other shards.
 fn drive(home: &mut Shard, mails: &[Mail], mut room: Room, slots: u64, time: Duration) -> Outcome {
     let mut times_us = Vec::new();
     let mut spent = Duration::ZERO;

@@ -1,7 +1,7 @@
-//! Panels side by side as SVG, with axes, ticks and a legend. Text is the reader's own sans-serif; colours can be told
-//! apart by colour-blind readers, and each series has its own mark.
+//! Panels side by side as SVG, with axes, ticks and a legend. Text uses the reader's sans-serif font. Colour-blind
+//! readers can distinguish the colours, and each series has its own mark.
 //!
-//! Does not know: what is drawn.
+//! Does not know: the meaning of the values.
 
 use std::fmt::Write;
 
@@ -25,7 +25,7 @@ pub struct Series {
 #[derive(Clone, Copy)]
 pub enum Guide {
     None,
-    /// How values would have grown in proportion to x.
+    /// A line of growth in proportion to x.
     Slope,
     /// A value, and what it is.
     Level(f64, &'static str),
@@ -68,7 +68,7 @@ impl Axis {
                 let step = nice(most / 4.0);
                 Self { scale, from: 0.0, to: (most / step).ceil() * step }
             }
-            // Whole powers of ten, but no empty one for a hair's breadth.
+            // Whole powers of ten, without an empty one for a tiny excess.
             Scale::Log => Self {
                 scale,
                 from: 10_f64.powf((least.log10() + 0.01).floor()),
@@ -85,7 +85,7 @@ impl Axis {
         }
     }
 
-    /// Values with a label, and values with a mere line.
+    /// Values with a label, and values with a line only.
     fn ticks(&self) -> (Vec<f64>, Vec<f64>) {
         match self.scale {
             Scale::Linear => {

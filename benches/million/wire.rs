@@ -1,4 +1,4 @@
-//! A sink in the sockets' place: takes everything and counts it.
+//! A sink instead of sockets: accepts all bytes and counts them.
 
 use rustix::fd::RawFd;
 use rustix::io::Errno;

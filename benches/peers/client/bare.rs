@@ -1,5 +1,6 @@
-//! The floor: a server that does nothing but send. One blocking-free `send` per viewer and message, in the order of a list; or, joined,
-//! one per viewer for all messages that have come meanwhile. No bounds, no checks, no memory: not a server to use.
+//! The floor: a server that only sends. It uses one non-blocking `send` per viewer and message, in the order of a list;
+//! or, joined, one per viewer for all messages that have arrived meanwhile. It has no bounds, checks or history, and is
+//! not meant for use.
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -17,7 +18,7 @@ struct Floor {
     is_joined: bool,
 }
 
-/// Listens on the port until it is ended.
+/// Serves the port until the process is ended.
 ///
 /// # Errors
 /// No port, no listener.
@@ -31,7 +32,7 @@ fn serve(is_joined: bool, port: u16) -> std::io::Result<()> {
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1_024));
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut floor = Floor { is_joined, ..Floor::default() };
-    // Who has not said yet what it is, and publishers, with what they have begun to say.
+    // Connections without a role yet, and publishers, each with its incomplete input.
     let mut talkers: HashMap<Token, (TcpStream, Vec<u8>, bool)> = HashMap::new();
     let (mut next, mut buffer) = (0, vec![0; 64 << 10]);
     loop {
@@ -96,7 +97,7 @@ fn answer(head: &[u8]) -> String {
 }
 
 impl Floor {
-    /// Sends the whole frames at the start of `said` on, and takes them off.
+    /// Forwards the whole frames at the start of `said`, and removes them.
     fn publish(&mut self, said: &mut Vec<u8>) {
         let (mut taken, mut out) = (0, Vec::new());
         while let Some((text, bytes)) = unmask(&said[taken..]) {
@@ -113,7 +114,7 @@ impl Floor {
         }
     }
 
-    /// A viewer that takes no more is waited for, so that nothing is left out; one that has gone is forgotten.
+    /// Waits for a blocked viewer, so that no message is left out; removes one that has disconnected.
     fn send(&mut self, bytes: &[u8]) {
         self.viewers.retain(|viewer| {
             let mut rest = bytes;

@@ -11,15 +11,15 @@ use socket2::{Domain, Socket, Type};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// Sockets from one source address: far below the 28,000 ephemeral ports.
+/// Sockets per source address: far below the 28,000 ephemeral ports.
 const PER_ADDRESS: usize = 5_000;
-/// Handshakes under way at a time: no peer's listen backlog is shorter.
+/// Concurrent handshakes: no peer's listen backlog is shorter.
 const HANDSHAKES_MAX: usize = 64;
-/// Viewers whose messages are read whole, for latencies and for what a frame holds.
+/// Viewers whose messages are parsed, for latencies and for the number of comments in frames.
 const SAMPLE: usize = 50;
-/// What is read at once.
+/// Bytes of one read.
 const CHUNK_BYTES: usize = 256 << 10;
-/// What may be left over from the read before.
+/// The most bytes that may be left from the previous read.
 const HELD_BYTES_MAX: usize = 1 << 20;
 
 /// One connection.
@@ -28,24 +28,24 @@ struct Conn {
     role: Role,
     phase: Phase,
     is_sample: bool,
-    /// Bytes of the current message that nobody has to look at.
+    /// Bytes of the current message that are skipped.
     skip: usize,
-    /// The begin of a unit whose rest has not come yet.
+    /// The beginning of an incomplete unit.
     held: Vec<u8>,
     /// Volley's position.
     last: u64,
 }
 
-/// What came in, of all viewers together.
+/// Totals received by all viewers.
 #[derive(Default)]
 pub struct Tally {
     pub deliveries: u64,
     pub bytes: u64,
     /// Viewers that the peer has cut off.
     pub lost: u64,
-    /// Stretches that viewers did not get, and were told so.
+    /// Announced gaps.
     pub gaps: u64,
-    /// Frames that do not continue what their viewer had, without a word.
+    /// Frames that do not continue their viewer's position, without an announced gap.
     pub holes: u64,
     pub latencies: Latencies,
     frames: Frames,
@@ -92,7 +92,7 @@ impl Crowd {
         self.start.elapsed().as_nanos() as u64
     }
 
-    /// Lets `count` more in.
+    /// Connects `count` more viewers.
     ///
     /// # Errors
     /// Refused, cut off, or not done in time.
@@ -132,10 +132,10 @@ impl Crowd {
         self.conns[self.conns.len() - first..].iter().map(|conn| &conn.socket)
     }
 
-    /// Reads whatever comes within `wait`.
+    /// Reads everything that arrives within `wait`.
     ///
     /// # Errors
-    /// The poll fails, or somebody speaks another protocol.
+    /// The poll fails, or the peer does not speak the protocol.
     pub fn turn(&mut self, wait: Duration) -> Result<(), String> {
         let Self { speaks, poll, events, buffer, conns, tally, start, .. } = self;
         match poll.poll(events, Some(wait)) {
@@ -187,7 +187,7 @@ impl Conn {
             self.held.clear();
             self.take(speaks, &buffer[begin..HELD_BYTES_MAX + read], tally, start)?;
             if read < CHUNK_BYTES {
-                return Ok(()); // Edge-triggered: what comes from now on is another event.
+                return Ok(()); // Edge-triggered: bytes that arrive from now on raise a new event.
             }
         }
     }

@@ -1,11 +1,11 @@
-//! How many comments each of Volley's frames holds, so that 5,000 copies of a frame are not parsed 5,000 times.
+//! The number of comments in each of Volley's frames, so that 5,000 copies of a frame are not parsed 5,000 times.
 //!
-//! A frame is known by its positions and its length. The viewers of the sample read it whole and count its comments; for
-//! the others the positions are enough. Who comes before the sample has to wait for it.
+//! A frame is identified by its positions and its length. The viewers of the sample parse it and count its comments;
+//! for the others the positions are enough. Copies that arrive before the sample's are counted when it arrives.
 
 use std::collections::{HashMap, VecDeque};
 
-/// Frames that are remembered: far more than a viewer lags behind within Volley's ring.
+/// Remembered frames: far more than a viewer can lag within Volley's ring.
 const FRAMES_MAX: usize = 4_096;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,7 +18,7 @@ struct Key {
 #[derive(Default)]
 struct Known {
     comments: Option<u64>,
-    /// Copies seen before anybody has read one.
+    /// Copies seen before one was parsed.
     unread: u64,
 }
 
@@ -29,10 +29,10 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// A copy of a frame has come, `whole` if all of it is there to read. Gives the comments that this lets us count.
+    /// Notes a copy of a frame, `whole` if all of its bytes are there. Returns the comments that can be counted now.
     pub fn seen(&mut self, prev: u64, last: u64, bytes: usize, whole: Option<&[u8]>) -> u64 {
         if prev == last {
-            return 0; // Counters alone.
+            return 0; // A frame with only counters.
         }
         let key = Key { prev, last, bytes };
         let known = self.known.entry(key).or_insert_with(|| {
@@ -60,7 +60,7 @@ impl Frames {
     }
 }
 
-/// Comments in a frame. What people say here has no quotation marks.
+/// Comments in a frame. Texts in this benchmark have no quotation marks.
 fn count(body: &[u8]) -> u64 {
     const EVENT: &[u8] = b"{\"offset\":";
     body.windows(EVENT.len()).filter(|window| *window == EVENT).count() as u64

@@ -1,4 +1,4 @@
-//! From send to receipt: each text begins with the moment at which it was due, in nanoseconds of this process.
+//! Latency from send to receipt: each text begins with its due time, in nanoseconds of this process.
 
 /// Hexadecimal digits of a moment.
 pub const STAMP_DIGITS: usize = 16;
@@ -13,10 +13,10 @@ pub fn stamps(body: &[u8]) -> impl Iterator<Item = u64> {
     })
 }
 
-/// What the viewers of the sample saw.
+/// The latencies of the sample's viewers.
 #[derive(Default)]
 pub struct Latencies {
-    /// How much later than due each came, in nanoseconds.
+    /// The latency of each comment, in nanoseconds.
     late_ns: Vec<u64>,
 }
 
@@ -29,7 +29,7 @@ impl Latencies {
         self.late_ns.clear();
     }
 
-    /// The given quantiles in milliseconds of what has come since [`Self::clear`]; empty if nothing came.
+    /// The given quantiles, in milliseconds, of the latencies since [`Self::clear`]; empty if there are none.
     pub fn quantiles(&self, quantiles: &[f64]) -> Vec<f64> {
         let mut late = self.late_ns.clone();
         late.sort_unstable();

@@ -2,17 +2,18 @@
 //!
 //! ```text
 //! benches/peers/run                                # the comparison: installs and starts the peers, uses this program
-//! cargo bench --bench peers -- --test              # does it work at all: the floor and Volley, 100 viewers, 1 s each
-//! peers measure --peer ws --speaks websocket --port 18701 --workloads paced,unbounded --out FILE -- COMMAND…
-//! peers table FILE                                 # Markdown of what was measured
-//! peers bare|joined PORT                           # the floor: one `send` per viewer and message (per run of messages)
+//! cargo bench --bench peers -- --test              # a quick check: the floor and Volley, 100 viewers, 1 s each peers
+//! measure --peer ws --speaks websocket --port 18701 --workloads paced,unbounded --out FILE -- COMMAND… peers table
+//! FILE                                 # the results as Markdown peers bare|joined PORT                           #
+//! the floor: one `send` per viewer and message (per run of messages)
 //! ```
 //!
-//! `measure` starts the peer on core 0 and itself stays on core 1: one thread, one poll, sockets that are read as soon as they have
-//! something. CPU is the peer's own accounting (`/proc`, all its processes and threads), so it includes the kernel's
-//! loopback path. Our own load is printed beside each figure: near 100 % it would be what was measured.
+//! `measure` starts the peer on core 0 and runs on core 1 itself: one thread, one poll, and sockets that are read as
+//! soon as they have bytes. CPU is the peer's own accounting (`/proc`, all its processes and threads), so it includes
+//! the kernel's loopback path. The client's own load is printed beside each figure: near 100 % the client would be the
+//! bottleneck.
 
-#![allow(clippy::print_stdout)] // What it measured is printed.
+#![allow(clippy::print_stdout)] // A benchmark prints its results.
 #![allow(clippy::disallowed_methods)] // A benchmark reads the clock and waits.
 
 mod bare;

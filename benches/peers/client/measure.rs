@@ -10,16 +10,16 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// How long a peer may take to listen, and to let everybody in.
+/// How long a peer may take to listen, and to accept all viewers.
 const LISTENS_WITHIN: Duration = Duration::from_secs(20);
 const LETS_IN_WITHIN: Duration = Duration::from_secs(60);
-/// How long the first message, and what is left of a workload, may take before the next begins.
+/// How long the first message, and the rest of a workload, may take.
 const QUIET_WITHIN: Duration = Duration::from_secs(4);
 /// Messages that wait in the unbounded workload, per viewer.
 const WAITING: u64 = 8;
-/// After so long without a delivery, what was outstanding is written off as lost.
+/// After this time without a delivery, outstanding messages count as lost.
 const STALLED: Duration = Duration::from_millis(500);
-/// A peer that buffers more is stopped: the machine is not only its own.
+/// A peer that buffers more is stopped, because the machine has other users.
 const RSS_KIB_MAX: u64 = 8 << 20;
 
 /// When messages are due.
@@ -31,7 +31,7 @@ enum Pace {
     Show { comments_per_s: f64, likes_per_s: f64 },
 }
 
-/// What a stretch of time brought.
+/// The results of a period.
 struct Window {
     seconds: f64,
     deliveries: u64,
@@ -48,11 +48,11 @@ struct Run<'a> {
     shape: Shape,
     kib_per_viewer: f64,
     connect_s: f64,
-    /// How long it gets to come to rest, and to get going: a second, if there is time.
+    /// The time to settle, and to warm up: a second, if there is time.
     settle_s: f64,
 }
 
-/// Measures, and appends a line for each workload; for one that fails, too.
+/// Measures, and appends a line for each workload, even for a failed one.
 ///
 /// # Errors
 /// The result cannot be written, or a workload failed.
@@ -92,7 +92,7 @@ fn record(options: &Options, workload: Workload, mut line: Value) -> Result<(), 
 }
 
 impl<'a> Run<'a> {
-    /// Starts the peer and lets everybody in.
+    /// Starts the peer and connects all viewers.
     fn start(options: &'a Options) -> Result<Self, String> {
         if TcpStream::connect(("127.0.0.1", options.port)).is_ok() {
             return Err(format!("somebody else listens on port {}", options.port));
@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
             std::thread::park_timeout(Duration::from_millis(20));
         }
         let mut crowd = Crowd::new(options.speaks, options.port, options.viewers)?;
-        // The first viewer pays for what is made once.
+        // The first viewer causes everything that is created once.
         crowd.connect(Role::Viewer, 1, LISTENS_WITHIN)?;
         let (press, shape) = (Press::new(options.speaks), Shape::Comment);
         let settle_s = options.seconds.min(1.0);
@@ -164,12 +164,12 @@ impl<'a> Run<'a> {
             "why_lost": self.crowd.why_lost(),
         });
         if options.workloads.last() != Some(&workload) {
-            self.await_deliveries(before.0 + due, QUIET_WITHIN)?; // The next one begins with nothing under way.
+            self.await_deliveries(before.0 + due, QUIET_WITHIN)?; // The next workload begins with nothing in flight.
         }
         if window.deliveries == 0 { Err(format!("nothing was delivered: {figures}")) } else { Ok(figures) }
     }
 
-    /// For Volley a text of such a length that the frame with it alone has the message's size; else that size.
+    /// For Volley, a text length with which a frame of one comment has the message's size; for others, that size.
     fn message_shape(&mut self) -> Result<Shape, String> {
         const PROBE_BYTES: usize = 100;
         let wanted = self.options.message_bytes;
@@ -189,7 +189,7 @@ impl<'a> Run<'a> {
         Ok(Shape::Bytes(wanted.checked_sub(around).ok_or("no message is that short")?))
     }
 
-    /// Reads until so many deliveries were seen in all, or for so long.
+    /// Reads until a total number of deliveries, or for a time.
     fn await_deliveries(&mut self, goal: u64, within: Duration) -> Result<(), String> {
         let until = Instant::now() + within;
         while self.crowd.tally.deliveries < goal && Instant::now() < until {
@@ -212,7 +212,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Publishes and reads for so long.
+    /// Publishes and reads for a time.
     fn go(&mut self, pace: Pace, seconds: f64) -> Result<(), String> {
         let (began, began_ns) = (Instant::now(), self.crowd.now_ns());
         let (mut said, mut likes) = (0_u64, 0_u64);
@@ -225,7 +225,7 @@ impl<'a> Run<'a> {
             if elapsed >= seconds {
                 return Ok(());
             }
-            // Each is due at its own moment, also when we come late to it.
+            // Each is due at its own time, even if it is sent late.
             let due = |rate: f64, n: u64| began_ns + (n as f64 / rate * 1e9) as u64;
             match pace {
                 Pace::Silent => {}
@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
                     if self.crowd.tally.deliveries != newest {
                         (newest, moved) = (self.crowd.tally.deliveries, now);
                     } else if now - moved > STALLED {
-                        // What has not come will not come: a peer may drop.
+                        // Missing messages count as dropped, which a peer may do.
                         written_off = (said * viewers).saturating_sub(newest - deliveries);
                         moved = now;
                     }
@@ -255,7 +255,7 @@ impl<'a> Run<'a> {
                     (likes..due).for_each(|_| self.press.like());
                     likes = due;
                 } else if (due - likes) as f64 >= likes_per_s {
-                    // Folded for them, once a second: as generous as it gets.
+                    // Other peers receive the likes folded into one message per second, to their advantage.
                     self.press.likes(due);
                     likes = due;
                 }

@@ -1,13 +1,13 @@
-//! What one measurement is told.
+//! The options of one measurement.
 
 use super::speaks::Speaks;
 
-/// What is done to the peer.
+/// The workload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Workload {
     /// Messages of 512 bytes at an even pace.
     Paced,
-    /// As many as it takes, 8 waiting.
+    /// As many as the peer accepts, with 8 waiting.
     Unbounded,
     /// A show: comments and likes as a live room has them.
     Show,
@@ -33,7 +33,7 @@ impl Workload {
 /// One call of `measure`.
 pub struct Options {
     pub peer: String,
-    /// For the table: which version, from where, with which configuration.
+    /// For the table: the peer's version, source and configuration.
     pub about: String,
     pub speaks: Speaks,
     pub port: u16,
@@ -45,9 +45,9 @@ pub struct Options {
     pub messages_per_s: f64,
     pub comments_per_s: f64,
     pub likes_per_s: f64,
-    /// After the last message, how long what is under way counts as delivered.
+    /// How long after the last message a delivery still counts.
     pub drain_s: f64,
-    /// Where results are appended, a JSON object a line.
+    /// The file to which results are appended, one JSON object per line.
     pub out: Option<String>,
     /// Where the peer's own output goes.
     pub log: String,

@@ -1,14 +1,14 @@
-//! The peer's processes: started on core 0, accounted for, ended by their ids.
+//! The peer's processes: started on core 0, measured, and ended by their ids.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a peer may take to end when it is told to.
+/// How long a peer may take to end after the signal.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
-/// A process that we started, with whatever it started itself.
+/// A started process and its descendants.
 pub struct Peer {
     child: Child,
 }
@@ -22,7 +22,7 @@ pub struct Uses {
     pub rss_kib: u64,
 }
 
-/// Keeps this thread, and what it starts from now on, on one core; with a single core there is nothing to keep apart.
+/// Pins this thread, and processes that it starts from now on, to one core; with a single core this has no effect.
 pub fn pin(core: usize) {
     let mut set = rustix::thread::CpuSet::new();
     set.set(core);
@@ -73,7 +73,8 @@ impl Peer {
         uses
     }
 
-    /// The child and its descendants, each with the moment of its start, which tells it from a later bearer of its id.
+    /// The child and its descendants, each with its start time, which distinguishes it from a later process with the
+    /// same id.
     fn tree(&self) -> Vec<(u32, u64)> {
         let all: Vec<(u32, u32, u64)> = fs::read_dir("/proc")
             .into_iter()
@@ -102,7 +103,7 @@ fn parent_and_start(pid: u32) -> Option<(u32, u64)> {
 
 fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, signal); // It may have ended meanwhile.
+        let _ = kill_process(pid, signal); // The process may have ended meanwhile.
     }
 }
 
@@ -118,7 +119,7 @@ impl Drop for Peer {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // What a parent that was killed left behind.
+        // Processes that a killed parent left behind.
         for (pid, start) in tree.into_iter().skip(1) {
             if parent_and_start(pid).is_some_and(|(_, of)| of == start) {
                 signal(pid, Signal::KILL);

@@ -1,4 +1,4 @@
-//! The publishers: what they say, when, and what waits to be written.
+//! The publishers: their messages, schedule and unsent bytes.
 
 use super::latency::STAMP_DIGITS;
 use super::speaks::Speaks;
@@ -8,13 +8,13 @@ use std::fmt::Write;
 
 /// Connections that publish, in turns.
 pub const PUBLISHERS: usize = 4;
-/// What may wait for a peer that does not read; beyond it a message counts as offered and is not sent.
+/// Bytes that may wait for a peer that does not read; further messages count as offered and are not sent.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 
-/// How much a message says.
+/// The size of a message.
 #[derive(Clone, Copy)]
 pub enum Shape {
-    /// A message (for Volley: a text) of so many bytes.
+    /// A message (for Volley: a text) of this many bytes.
     Bytes(usize),
     /// A comment of 12 to 30 Chinese characters.
     Comment,
@@ -29,7 +29,7 @@ pub struct Press {
     message: String,
     /// Messages and comments that were due, sent or not.
     pub offered: u64,
-    /// Of these, what the peer did not take.
+    /// How many of these the peer did not accept.
     pub unsent: u64,
 }
 
@@ -53,7 +53,7 @@ impl Press {
         message.clear();
         let user = self.random(10_000);
         let begun = match self.speaks {
-            // Who it is, Volley says itself.
+            // Volley adds the user itself.
             Speaks::Volley => write!(message, "{{\"comment\":{{\"text\":\"{due_ns:0STAMP_DIGITS$x}"),
             _ => write!(message, "{{\"user\":\"guest {user:04}\",\"text\":\"{due_ns:0STAMP_DIGITS$x}"),
         };
@@ -100,10 +100,10 @@ impl Press {
         fits
     }
 
-    /// Writes what the peer takes now.
+    /// Writes the bytes that the peer accepts now.
     ///
     /// # Errors
-    /// A publisher's connection is gone.
+    /// A publisher's connection was closed.
     pub fn write<'a>(&mut self, publishers: impl Iterator<Item = &'a TcpStream>) -> Result<(), String> {
         for (waiting, socket) in self.waiting.iter_mut().zip(publishers) {
             while !waiting.is_empty() {

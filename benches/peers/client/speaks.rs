@@ -1,8 +1,8 @@
-//! What a viewer and a publisher say in each protocol, and what the answers mean.
+//! The messages of viewers and publishers in each protocol, and the meaning of the answers.
 
 use super::units::{self, Kind, Unit};
 
-/// How a peer is spoken to.
+/// The protocol of a peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Speaks {
     /// A WebSocket, messages as they are: viewers at `/sub`, publishers at `/pub`.
@@ -17,41 +17,42 @@ pub enum Speaks {
     Mqtt,
 }
 
-/// On which side of the peer a connection is.
+/// The role of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
     Viewer,
     Publisher,
 }
 
-/// How far a connection has come: counted up by each step of its handshake.
+/// The phase of a connection, which each step of its handshake increments.
 pub type Phase = u8;
 
-/// The phase of a connection that is let in.
+/// The phase of a connection after its handshake.
 pub const READY: Phase = u8::MAX;
 
-/// What a unit asks of its connection.
+/// The meaning of a unit for its connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// A comment.
     Comment,
     /// A frame of Volley: its comments are those after the first position, up to the second.
     Frame { prev: u64, last: u64 },
-    /// Volley says that what is before this position will not come.
+    /// An announced gap of Volley: everything before this position will not come.
     Gap { to: u64 },
-    /// The handshake goes on with this.
+    /// The handshake continues with this message.
     Next(Vec<u8>),
     /// The handshake is over.
     Ready,
-    /// To be answered with this.
+    /// Must be answered with this message.
     Reply(Vec<u8>),
-    /// The peer wants no more.
+    /// The peer closes the connection.
     Over(String),
     /// Counters and other news.
     Nothing,
 }
 
-/// How much of a message is looked at, unless all of it is: covers the positions of a frame, and any control frame.
+/// Bytes at the beginning of a message that are always examined: they cover the positions of a frame, and any control
+/// frame.
 pub const PEEK_BYTES: usize = 128;
 
 /// The one channel.
@@ -69,7 +70,7 @@ impl Speaks {
         })
     }
 
-    /// What the client says first.
+    /// The client's first message.
     pub fn opening(self, role: Role, port: u16) -> Vec<u8> {
         match self {
             Self::WebSocket if role == Role::Viewer => upgrade("/sub", port),
@@ -81,7 +82,7 @@ impl Speaks {
         }
     }
 
-    /// Takes the first unit off `bytes`; `None` while its header is incomplete.
+    /// Splits the first unit off `bytes`; `None` while its header is incomplete.
     ///
     /// # Errors
     /// Not this protocol, or a refusal.
@@ -94,7 +95,7 @@ impl Speaks {
         }
     }
 
-    /// What a unit means; `body` is at least its first [`PEEK_BYTES`], or all of it.
+    /// The meaning of a unit; `body` is at least its first [`PEEK_BYTES`], or all of it.
     pub fn meaning(self, role: Role, phase: Phase, kind: Kind, body: &[u8]) -> Meaning {
         match kind {
             Kind::Ping if self == Self::Nats => return Meaning::Reply(b"PONG\r\n".to_vec()),
@@ -145,7 +146,7 @@ impl Speaks {
         }
     }
 
-    /// Appends what a publisher says to have `message` sent to all viewers.
+    /// Appends a publisher's message by which `message` is sent to all viewers.
     pub fn publish(self, message: &str, out: &mut Vec<u8>) {
         match self {
             Self::WebSocket | Self::Volley => mask(0x81, message.as_bytes(), out),

@@ -1,12 +1,12 @@
-//! The lines of all rounds as Markdown: medians, and the spread of what matters most.
+//! The results of all rounds as Markdown: medians, and the spread of the most important figures.
 
 use serde_json::Value;
 
-/// A client that was this busy may be what was measured.
+/// A client that was this busy may be the bottleneck.
 const CLIENT_FULL: f64 = 0.9;
 
 /// # Errors
-/// No file, or not our lines.
+/// The file is missing, or has malformed lines.
 pub fn main(args: &[String]) -> Result<(), String> {
     let path = args.first().ok_or("table FILE")?;
     let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
@@ -65,13 +65,13 @@ impl Rounds<'_> {
         }
     }
 
-    /// Our own load, marked where it may be what was measured.
+    /// The client's own load, marked if it may be the bottleneck.
     fn client(&self) -> String {
         let full = self.median("client_load").is_some_and(|load| load >= CLIENT_FULL);
         format!("{} %{}", self.show("client_load", 100.0, 0), if full { " **full**" } else { "" })
     }
 
-    /// What went wrong, for the last column.
+    /// Errors, for the last column.
     fn remarks(&self) -> String {
         let mut remarks: Vec<String> = Vec::new();
         if let Some(error) = self.lines.iter().find_map(|line| line["error"].as_str()) {

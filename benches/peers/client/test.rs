@@ -1,4 +1,4 @@
-//! Whether the client works at all: the floor and Volley with a hundred viewers; every message has to come to everybody.
+//! A quick check of the client: the floor and Volley with a hundred viewers, each of which must receive every message.
 
 use super::measure;
 use super::options::{Options, Workload};
@@ -35,7 +35,7 @@ pub fn main() -> Result<(), String> {
             messages_per_s: 10.0,
             comments_per_s: 100.0,
             likes_per_s: 100.0,
-            drain_s: 10.0, // However busy the machine is: here it counts that it comes, not when.
+            drain_s: 10.0, // Long, because only the arrival matters here, not its time.
             out: None,
             log: "/dev/null".into(),
             command: command.split(' ').map(|word| word.replace("PORT", &port.to_string())).collect(),
@@ -52,7 +52,7 @@ pub fn main() -> Result<(), String> {
     Ok(())
 }
 
-/// A port that is free now; nobody else here asks for ports of this range.
+/// A free port, of a range that no other program here uses.
 fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
     listener.local_addr().map(|address| address.port()).map_err(|e| e.to_string())

@@ -1,6 +1,6 @@
-//! Where one unit of each protocol's stream ends and the next begins; what is in it is not looked at.
+//! Splits each protocol's stream into units, without examining their content.
 
-/// A unit at the start of a buffer: so many bytes of header, then so many of body.
+/// A unit at the start of a buffer: the lengths of its header and its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unit {
     pub header: usize,
@@ -19,15 +19,15 @@ pub enum Kind {
     Ping,
     /// The peer ends the connection.
     Close,
-    /// A NATS or MQTT answer to our handshake; which one is known to the phase.
+    /// A NATS or MQTT answer to the handshake; the phase determines which.
     Answer,
-    /// Nothing to us.
+    /// Ignored.
     Other,
 }
 
 type Split = Result<Option<Unit>, String>;
 
-/// Longest line or head that is waited for.
+/// The longest accepted line or head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
 /// The head of the answer to an upgrade request.
@@ -44,7 +44,7 @@ fn endless(bytes: &[u8]) -> Split {
     if bytes.len() > HEAD_BYTES_MAX { Err("a head without an end".into()) } else { Ok(None) }
 }
 
-/// A WebSocket frame of a server: unmasked. Fragments count as messages of their own; no peer here makes any.
+/// A WebSocket frame of a server: unmasked. Fragments count as separate messages; no peer here sends any.
 pub fn websocket(bytes: &[u8]) -> Split {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     if second & 0x80 != 0 || first & 0x70 != 0 {

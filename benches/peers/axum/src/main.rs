@@ -1,7 +1,8 @@
-//! `axum-broadcast PORT [READ_BUFFER_BYTES]`: everybody at `/sub` gets what comes in at `/pub`, by the book: a task per connection,
-//! a receiver of one `tokio::sync::broadcast` channel each, the text shared and not copied.
+//! `axum-broadcast PORT [READ_BUFFER_BYTES]`: every client at `/sub` receives what clients send to `/pub`. It is
+//! written as recommended: a task per connection, each with a receiver of one `tokio::sync::broadcast` channel, and the
+//! text shared without copies.
 //!
-//! Without the second argument the WebSocket's read buffer is the library's default; with it, as small as one says.
+//! Without the second argument the WebSocket's read buffer is the library's default; with it, of the given size.
 
 use axum::Router;
 use axum::extract::State;
@@ -13,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender};
 
-/// Messages that a slow viewer may be behind before it loses some.
+/// Messages by which a slow viewer may lag before it loses some.
 const CHANNEL_MESSAGES: usize = 1_024;
 
 #[derive(Clone)]
@@ -41,7 +42,7 @@ async fn main() {
     let app = Router::new().route("/sub", get(subscribe)).route("/pub", get(publish)).with_state(show);
     let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
     let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true); // Without it, latencies would be the kernel's choice.
+        let _ = stream.set_nodelay(true); // Without it, the kernel would delay small messages.
     });
     axum::serve(listener, app).await.expect("serves");
 }
@@ -58,7 +59,7 @@ async fn deliver(mut socket: WebSocket, mut messages: Receiver<Utf8Bytes>) {
                 Ok(text) => if socket.send(Message::Text(text)).await.is_err() {
                     return;
                 },
-                Err(RecvError::Lagged(_)) => {} // What it missed is gone.
+                Err(RecvError::Lagged(_)) => {} // The missed messages are lost.
                 Err(RecvError::Closed) => return,
             },
             said = socket.recv() => if !matches!(said, Some(Ok(_))) {
@@ -72,7 +73,7 @@ async fn publish(upgrade: WebSocketUpgrade, State(show): State<Show>) -> Respons
     upgrade.on_upgrade(move |mut socket| async move {
         while let Some(Ok(message)) = socket.recv().await {
             if let Message::Text(text) = message {
-                let _ = show.messages.send(text); // Fails when nobody watches.
+                let _ = show.messages.send(text); // Fails if there is no viewer.
             }
         }
     })
