@@ -15,7 +15,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 static OUT: Stream = Stream::standard(|| Box::new(io::stdout()), |_| {});
-static ERR: Stream = Stream::standard(|| Box::new(io::stderr()), say_what_was_dropped);
+static ERR: Stream = Stream::standard(|| Box::new(io::stderr()), report_dropped_lines);
 
 /// Standard output, for a server's messages beside its log.
 pub fn out() -> &'static Stream {
@@ -65,6 +65,6 @@ impl Write for LogLine {
     }
 }
 
-fn say_what_was_dropped(lines: u64) {
+fn report_dropped_lines(lines: u64) {
     tracing::warn!(lines, "log lines were dropped because standard error did not accept them");
 }

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_nobody_reads_costs_its_writers_no_time_and_keeps_the_order_of_what_it_took() {
+    fn a_blocked_pipe_delays_no_writer_and_keeps_the_order_of_lines() {
         for is_blocking in [true, false] {
             let (mut reader, writer, filled) = full_pipe();
             set_blocking(&reader);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_while_telling_costs_one_line_and_not_the_log() {
+    fn a_panic_while_reporting_loses_one_line_only() {
         let (mut reader, writer, filled) = full_pipe();
         set_blocking(&reader);
         let queue = Queue::start(Box::new(writer), |_| panic!("a bug"));

@@ -67,7 +67,7 @@ impl Member {
             LifeSign::Reports(report) => report.lock().as_ref().map(|why| format!("{}: {why}", self.name)),
             LifeSign::Beats { last_us, limit_us } => {
                 let age_us = now_us.saturating_sub(last_us.load(Ordering::Relaxed));
-                (age_us > *limit_us).then(|| format!("{}: it has not moved for {} s", self.name, age_us / 1_000_000))
+                (age_us > *limit_us).then(|| format!("{}: no progress for {} s", self.name, age_us / 1_000_000))
             }
         }
     }
@@ -121,7 +121,7 @@ mod tests {
         drop(log);
         assert!(health.failures(0).is_empty());
         (0..1_000).for_each(|_| drop(health.part("passing")));
-        assert!(health.parts.lock().len() <= 3, "nothing piles up");
+        assert!(health.parts.lock().len() <= 3, "dropped parts are removed");
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         let now_us = clock::now_us();
         pulse.beat(now_us);
         assert!(health.failures(now_us + 5_000_000).is_empty());
-        assert_eq!(health.failures(now_us + 7_900_000), ["storage: it has not moved for 7 s"]);
+        assert_eq!(health.failures(now_us + 7_900_000), ["storage: no progress for 7 s"]);
         pulse.beat(now_us + 7_900_000);
         assert!(health.failures(now_us + 8_000_000).is_empty());
         assert!(health.failures(now_us).is_empty(), "a beat that is newer than the question");

@@ -195,13 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_taken_away_replaced_or_cut_are_missed_and_welcomed_back() {
+    fn removed_replaced_and_cut_files_are_noticed_until_they_are_back() {
         let dir = scratch("watch");
         let (database, wal) = (dir.join("db"), dir.join("wal"));
         fs::write(&database, "12345").unwrap();
         let watch = || FileWatch::new(database.clone(), dir.join("heads"), wal.clone(), dir.join("shm"), 4);
         let mut watch_this = watch();
-        assert_eq!(watch_this.look(), Ok(()), "the second one was never there");
+        assert_eq!(watch_this.look(), Ok(()), "the second file never existed");
         fs::write(&wal, "").unwrap();
         assert_eq!(watch_this.look(), Ok(()));
         fs::rename(&wal, dir.join("aside")).unwrap();
@@ -209,18 +209,18 @@ mod tests {
         fs::write(&wal, "").unwrap();
         assert!(watch_this.look().unwrap_err().contains("different file"));
         fs::rename(dir.join("aside"), &wal).unwrap();
-        assert_eq!(watch_this.look(), Ok(()), "it is back");
+        assert_eq!(watch_this.look(), Ok(()), "the file is back");
         fs::remove_file(&wal).unwrap();
         fs::write(&wal, "").unwrap();
         watch_this.renew();
-        assert_eq!(watch_this.look(), Ok(()), "the database was opened anew");
+        assert_eq!(watch_this.look(), Ok(()), "the database was opened again");
 
         fs::write(&database, "1234567").unwrap();
-        assert_eq!(watch_this.look(), Ok(()), "longer is well");
+        assert_eq!(watch_this.look(), Ok(()), "a longer file is accepted");
         fs::write(&database, "123").unwrap();
         assert!(watch_this.look().unwrap_err().contains("cut from 7 to 3 bytes"));
         fs::write(&database, "1234567").unwrap();
-        assert!(watch_this.look().is_err(), "what was cut does not come back");
+        assert!(watch_this.look().is_err(), "data that was cut off is lost");
 
         let mut watch_this = watch();
         fs::rename(&dir, dir.with_extension("moved")).unwrap();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn only_regular_files_that_others_cannot_write_are_ours() {
+    fn only_regular_files_that_others_cannot_write_are_accepted() {
         let dir = scratch("faults");
         let at = |name: &str| dir.join(name);
         let told = |name: &str| fault(&at(name)).unwrap();
@@ -240,7 +240,7 @@ mod tests {
         make(&at("file")).unwrap();
         assert_eq!(told("file"), None);
         assert_eq!(fs::metadata(at("file")).unwrap().mode() & 0o777, FILE_MODE);
-        assert!(make(&at("file")).is_err(), "never over what is there");
+        assert!(make(&at("file")).is_err(), "an existing file is not overwritten");
         for target in ["file", "nothing"] {
             let name = format!("to-{target}");
             std::os::unix::fs::symlink(at(target), at(&name)).unwrap();

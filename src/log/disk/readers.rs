@@ -106,7 +106,7 @@ impl Readers {
                 let now_us = clock::now_us();
                 if pool.complained_us.is_none_or(|us| now_us.saturating_sub(us) >= COMPLAIN_US) {
                     pool.complained_us = Some(now_us);
-                    tracing::error!(%error, "the log cannot be read");
+                    tracing::error!(%error, "the log cannot be read; check the disk");
                 }
                 Err(ReadError::Unavailable)
             }

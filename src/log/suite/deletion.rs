@@ -31,7 +31,7 @@ pub(crate) fn a_deleted_comment_is_read_without_its_text(make: &dyn Factory) {
     let own = target + 5;
     let batch = append(vec![Event::Comment(secret("the second")), delete(own), delete(target), delete(target)]);
     assert_eq!(batch[0].offset, own);
-    assert_eq!(batch[0].event, Event::Comment(secret("the second")), "it is delivered as it was said");
+    assert_eq!(batch[0].event, Event::Comment(secret("the second")), "it is delivered with its text");
     let after = append(numbered(3..4));
     let mut expected = [first, between, batch, after].map(|records| records.to_vec()).concat();
     for record in &mut expected {
@@ -39,7 +39,7 @@ pub(crate) fn a_deleted_comment_is_read_without_its_text(make: &dyn Factory) {
             record.event = Event::Comment(deleted(&secret(""), Left::default()));
         }
     }
-    assert_eq!(all(&*log, &room, 0), expected, "the rest is as it was, digests too");
+    assert_eq!(all(&*log, &room, 0), expected, "other records and all digests are unchanged");
     let Event::Comment(gone) = &expected[1].event else { unreachable!() };
     assert!(gone.deleted && gone.text.is_empty() && gone.ext.is_none() && gone.media_ms.is_none());
     assert!(gone.id.is_some() && gone.first && gone.user == secret("").user);
@@ -51,7 +51,7 @@ pub(crate) fn a_deleted_comment_is_read_without_its_text(make: &dyn Factory) {
     assert_eq!(retained(&*log, &room), 1);
 }
 
-pub(crate) fn a_deletion_takes_along_what_it_names(make: &dyn Factory) {
+pub(crate) fn a_deletion_removes_all_comments_that_it_names(make: &dyn Factory) {
     let (log, room, sink) = (make(4), room("r"), Collector::new(usize::MAX));
     log.open(&room, sink.clone()).unwrap();
     let append = |events: Vec<Event>| {
@@ -78,7 +78,7 @@ pub(crate) fn a_deletion_takes_along_what_it_names(make: &dyn Factory) {
     assert_eq!((records[4].offset, &records[4].event), (last, &said[4].event));
 }
 
-pub(crate) fn a_deletion_of_what_is_no_comment_changes_nothing(make: &dyn Factory) {
+pub(crate) fn a_deletion_of_other_events_changes_nothing(make: &dyn Factory) {
     let (log, room, sink, records) = filled(make, 6);
     retain(&*log, &room, &sink, &Retention { events: 3, ..EVERYTHING }, 6);
     let last = records[5].offset;

@@ -15,13 +15,13 @@ impl<F: Fn() -> Arc<dyn Log>> Reopen for F {}
 macro_rules! durable_suite {
     ($factory:expr) => {
         $crate::log::suite::durable::durable_suite!($factory;
-            what_was_delivered_is_there_after_a_restart,
+            delivered_records_survive_a_restart,
             a_restart_keeps_base_retention_and_the_chain_of_digests,
-            a_room_that_nobody_wrote_to_keeps_its_epoch,
+            an_empty_room_keeps_its_epoch,
             closed_rooms_can_be_read,
-            a_room_opened_again_goes_on_where_it_was,
+            a_reopened_room_continues_where_it_was,
             batches_in_flight_at_a_close_are_stored,
-            any_content_comes_back_after_a_restart
+            any_content_survives_a_restart
         );
     };
     ($factory:expr; $($name:ident),*) => { $(
@@ -43,7 +43,7 @@ fn append(log: &dyn Log, name: &str, sink: &Collector, from: u64, count: u64) ->
     records
 }
 
-pub(crate) fn what_was_delivered_is_there_after_a_restart(open: &dyn Reopen) {
+pub(crate) fn delivered_records_survive_a_restart(open: &dyn Reopen) {
     let (log, sink) = (open(), Collector::new(usize::MAX));
     let before = log.open(&room("r"), sink.clone()).unwrap();
     let records = append(&*log, "r", &sink, 0, 5);
@@ -76,7 +76,7 @@ pub(crate) fn a_restart_keeps_base_retention_and_the_chain_of_digests(open: &dyn
     assert_eq!(next[0].digest, expected);
 }
 
-pub(crate) fn a_room_that_nobody_wrote_to_keeps_its_epoch(open: &dyn Reopen) {
+pub(crate) fn an_empty_room_keeps_its_epoch(open: &dyn Reopen) {
     let log = open();
     let before = log.open(&room("quiet"), Collector::new(1)).unwrap();
     drop(log);
@@ -95,7 +95,7 @@ pub(crate) fn closed_rooms_can_be_read(open: &dyn Reopen) {
     assert_eq!(log.read(&room("never"), 0, Limit::events(1)), Err(ReadError::Unknown));
 }
 
-pub(crate) fn a_room_opened_again_goes_on_where_it_was(open: &dyn Reopen) {
+pub(crate) fn a_reopened_room_continues_where_it_was(open: &dyn Reopen) {
     let (log, sink) = (open(), Collector::new(usize::MAX));
     let before = log.open(&room("r"), sink.clone()).unwrap();
     let first = append(&*log, "r", &sink, 0, 2);
@@ -119,7 +119,7 @@ pub(crate) fn batches_in_flight_at_a_close_are_stored(open: &dyn Reopen) {
     assert_eq!(all(&*log, &room("r"), opened.head.first - 1).len(), 3);
 }
 
-pub(crate) fn any_content_comes_back_after_a_restart(open: &dyn Reopen) {
+pub(crate) fn any_content_survives_a_restart(open: &dyn Reopen) {
     use crate::protocol::event::Event;
     let (log, sink) = (open(), Collector::new(usize::MAX));
     log.open(&room("r"), sink.clone()).unwrap();

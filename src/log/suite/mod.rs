@@ -31,13 +31,13 @@ macro_rules! log_suite {
             a_range_from_the_dropped_past_is_too_old,
             a_range_from_the_future_is_ahead,
             retention_by_events_keeps_the_newest,
-            retention_by_age_drops_what_is_older,
+            retention_by_age_removes_older_records,
             retention_by_bytes_bounds_the_room,
             retention_works_in_bounded_pieces,
-            what_no_base_covers_is_kept,
+            records_that_no_base_covers_are_kept,
             log_times_rise_with_each_batch,
             digests_chain_from_the_beginning,
-            head_tells_what_is_retained,
+            head_has_the_retained_bounds,
             rooms_are_bounded_and_open_once,
             rooms_do_not_see_each_other,
             a_closed_room_refuses_and_delivers_no_more,
@@ -45,10 +45,10 @@ macro_rules! log_suite {
             a_full_sink_gets_everything_later_in_order,
             too_much_in_flight_is_refused_and_never_delivered,
             readers_beside_an_appender_see_whole_ranges,
-            the_content_comes_back_as_it_went_in,
+            content_is_read_as_it_was_appended,
             a_deleted_comment_is_read_without_its_text,
-            a_deletion_takes_along_what_it_names,
-            a_deletion_of_what_is_no_comment_changes_nothing
+            a_deletion_removes_all_comments_that_it_names,
+            a_deletion_of_other_events_changes_nothing
         );
     };
     ($factory:expr; $($name:ident),*) => { $(
@@ -242,7 +242,7 @@ pub(crate) fn too_much_in_flight_is_refused_and_never_delivered(make: &dyn Facto
     }
     sink.assert_quiet(&*log, &room);
     log.append(&room, 5_000, vec![], 1).unwrap();
-    assert_eq!(sink.next(&*log, &room).0, Some(5_000), "after that it goes on");
+    assert_eq!(sink.next(&*log, &room).0, Some(5_000), "later batches are admitted");
 }
 
 pub(crate) fn readers_beside_an_appender_see_whole_ranges(make: &dyn Factory) {
@@ -276,7 +276,7 @@ pub(crate) fn readers_beside_an_appender_see_whole_ranges(make: &dyn Factory) {
     });
 }
 
-pub(crate) fn the_content_comes_back_as_it_went_in(make: &dyn Factory) {
+pub(crate) fn content_is_read_as_it_was_appended(make: &dyn Factory) {
     let (log, room, sink) = (make(4), room("r"), Collector::new(usize::MAX));
     log.open(&room, sink.clone()).unwrap();
     let Event::Comment(mut full) = said("还有吗 😀 \" \\ </script>") else { unreachable!() };

@@ -20,7 +20,7 @@ pub(crate) fn retention_by_events_keeps_the_newest(make: &dyn Factory) {
     assert_eq!(all(&*log, &room, batch[9].offset), vec![]);
 }
 
-pub(crate) fn retention_by_age_drops_what_is_older(make: &dyn Factory) {
+pub(crate) fn retention_by_age_removes_older_records(make: &dyn Factory) {
     let (log, room, sink, records) = filled(make, 10); // Event n is of time n.
     let keep = |age_ms, now_ms| retain(&*log, &room, &sink, &Retention { age_ms, ..EVERYTHING }, now_ms);
     assert_eq!(keep(5, 9), 4, "those of time 0 to 3 are older than 5");
@@ -42,7 +42,7 @@ pub(crate) fn retention_by_bytes_bounds_the_room(make: &dyn Factory) {
     assert!((8..=20).contains(&kept), "{kept} events of a little over 1,000 bytes are in 20,000");
     retain(&*log, &room, &sink, &Retention { bytes: 0, ..EVERYTHING }, 1);
     let Head { first, last, .. } = head(&*log, &room);
-    assert_eq!((first, last), (last + 1, last), "nothing is left, and the count came out even");
+    assert_eq!((first, last), (last + 1, last), "no record is left, and the count is exact");
 }
 
 pub(crate) fn retention_works_in_bounded_pieces(make: &dyn Factory) {
@@ -53,17 +53,17 @@ pub(crate) fn retention_works_in_bounded_pieces(make: &dyn Factory) {
     sink.next(&*log, &room);
     let nothing = Retention { events: 0, ..EVERYTHING };
     let first = retain(&*log, &room, &sink, &nothing, 1);
-    assert!((1..=RETAIN_EVENTS_MAX).contains(&first), "{first} went at once");
+    assert!((1..=RETAIN_EVENTS_MAX).contains(&first), "{first} were removed at once");
     let mut left = count as usize - first;
     while left > 0 {
         let piece = retain(&*log, &room, &sink, &nothing, 1);
-        assert!((1..=RETAIN_EVENTS_MAX).contains(&piece), "{piece} went at once");
+        assert!((1..=RETAIN_EVENTS_MAX).contains(&piece), "{piece} were removed at once");
         left -= piece;
     }
     assert_eq!(retain(&*log, &room, &sink, &nothing, 1), 0);
 }
 
-pub(crate) fn what_no_base_covers_is_kept(make: &dyn Factory) {
+pub(crate) fn records_that_no_base_covers_are_kept(make: &dyn Factory) {
     let (log, room, sink, records) = filled(make, 10);
     let nothing = Retention { age_ms: 0, events: 0, bytes: 0 };
     log.retain(&room, &nothing, 1_000, base(records[5].offset));
@@ -72,7 +72,7 @@ pub(crate) fn what_no_base_covers_is_kept(make: &dyn Factory) {
     assert_eq!(all(&*log, &room, records[5].offset), records[6..]);
 }
 
-pub(crate) fn head_tells_what_is_retained(make: &dyn Factory) {
+pub(crate) fn head_has_the_retained_bounds(make: &dyn Factory) {
     let (log, room, sink) = (make(4), room("r"), Collector::new(usize::MAX));
     assert_eq!(log.head(&room), Ok(None));
     let Head { epoch, first, last } = log.open(&room, sink.clone()).unwrap().head;

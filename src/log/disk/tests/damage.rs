@@ -56,12 +56,12 @@ fn assert_honest(log: &DiskLog, before: &Rooms, what: &str) -> usize {
         let found = all(log, name, head.first - 1);
         let skipped = (head.first - was.first.min(head.first)) as usize;
         assert!(skipped <= 1, "{what}: {name} begins at {} and not at {}", head.first, was.first);
-        assert!(records[skipped..].starts_with(&found), "{what}: {name} has what was never written");
+        assert!(records[skipped..].starts_with(&found), "{what}: {name} has records that were never written");
         assert_eq!(found.len() as u64, head.last + 1 - head.first, "{what}: {name} has a hole");
         if head == *was {
             same += 1;
         } else {
-            assert_ne!(head.epoch, was.epoch, "{what}: {name} lost something and keeps its epoch");
+            assert_ne!(head.epoch, was.epoch, "{what}: {name} lost records and keeps its epoch");
         }
     }
     same
@@ -108,7 +108,7 @@ fn one_flipped_bit_costs_one_room_its_tail_and_invents_nothing() {
         }
         if round % 10 == 0 && refused == 0 {
             let (_, report) = recovery::recover(&Directory::claim(&options.directory).unwrap(), &options).unwrap();
-            assert_eq!(report.healed(), 0, "what was healed is whole");
+            assert_eq!(report.healed(), 0, "a repaired log has no damage");
         }
     }
     assert!(one > 20, "many bits are text of one room: {one}");
@@ -116,7 +116,7 @@ fn one_flipped_bit_costs_one_room_its_tail_and_invents_nothing() {
 }
 
 #[test]
-fn a_database_that_was_cut_gives_back_what_is_left() {
+fn a_cut_database_keeps_its_readable_rooms() {
     let scratch = Scratch::new();
     let before = filled(&scratch);
     let whole = std::fs::read(scratch.options().directory.join("volley.db")).unwrap();
@@ -131,7 +131,7 @@ fn a_database_that_was_cut_gives_back_what_is_left() {
 }
 
 #[test]
-fn a_lost_write_ahead_log_is_noticed_in_the_rooms_that_it_held() {
+fn a_lost_write_ahead_log_is_noticed_in_its_rooms() {
     let scratch = Scratch::new();
     let mut before = filled(&scratch);
     let log = DiskLog::start(&scratch.options()).unwrap();
@@ -149,7 +149,7 @@ fn a_lost_write_ahead_log_is_noticed_in_the_rooms_that_it_held() {
     let options = Options { directory: scratch.0.join("copy"), ..scratch.options() };
     let wal = std::fs::read(killed.join("volley.db-wal")).unwrap();
     copy(&killed, &options.directory);
-    assert_eq!(open(&options, &before, "killed"), Some(4), "everything is there");
+    assert_eq!(open(&options, &before, "killed"), Some(4), "nothing is lost");
     let mut shorter = 0;
     for cut in (0..wal.len()).step_by(9_000) {
         copy(&killed, &options.directory);
@@ -209,7 +209,7 @@ fn an_older_copy_of_the_database_is_noticed() {
     before.insert(name.clone(), (head(&log, &name), all(&log, &name, 0)));
     drop(log);
     std::fs::copy(backup.join("volley.db"), scratch.options().directory.join("volley.db")).unwrap();
-    assert_eq!(open(&scratch.options(), &before, "older"), Some(3), "one room went on after the copy was made");
+    assert_eq!(open(&scratch.options(), &before, "older"), Some(3), "one room was changed after the copy");
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn without_the_side_file_every_room_begins_a_new_epoch() {
 }
 
 #[test]
-fn what_is_cut_is_put_aside() {
+fn records_that_are_cut_off_are_kept_in_other_tables() {
     let scratch = Scratch::new();
     let before = filled(&scratch);
     let path = scratch.options().directory.join("volley.db");
@@ -266,7 +266,7 @@ fn what_is_cut_is_put_aside() {
 }
 
 #[test]
-fn a_recovery_that_is_cut_off_begins_again() {
+fn an_interrupted_recovery_begins_again() {
     let scratch = Scratch::new();
     let before = filled(&scratch);
     let path = scratch.options().directory.join("volley.db");
@@ -286,7 +286,7 @@ fn a_recovery_that_is_cut_off_begins_again() {
 }
 
 #[test]
-fn what_is_not_ours_is_refused_and_not_touched() {
+fn foreign_files_are_refused_and_not_changed() {
     let scratch = Scratch::new();
     filled(&scratch);
     let path = scratch.options().directory.join("volley.db");

@@ -47,7 +47,7 @@ fn the_text_is_nowhere_in_the_database_once_the_log_has_ended() {
         fill(&log);
         if was_copied {
             drop(log);
-            assert!(holds_secret(&database), "the test looks for it where it is");
+            assert!(holds_secret(&database), "the text is where the test searches for it");
             log = DiskLog::start(&scratch.options()).unwrap();
         }
         delete_in(&log);
@@ -86,7 +86,7 @@ fn a_deleted_comment_is_no_damage_to_a_start_nor_to_a_look() {
 }
 
 #[test]
-fn a_comment_that_somebody_else_emptied_is_damage() {
+fn a_comment_emptied_outside_of_volley_is_damage() {
     let scratch = Scratch::new();
     let log = DiskLog::start(&scratch.options()).unwrap();
     fill(&log);

@@ -69,7 +69,7 @@ impl Rig {
     fn numbers_in(&self, directory: PathBuf) -> Vec<u64> {
         let log = DiskLog::start(&Options { directory, ..self.scratch.options() }).unwrap();
         let head = log.head(&room("r")).unwrap().unwrap();
-        assert_eq!(head.epoch, self.log.head(&room("r")).unwrap().unwrap().epoch, "nothing that was told is lost");
+        assert_eq!(head.epoch, self.log.head(&room("r")).unwrap().unwrap().epoch, "no acknowledged batch is lost");
         all(&log, &room("r"), 0).iter().map(number).collect()
     }
 
@@ -83,7 +83,7 @@ impl Rig {
 }
 
 #[test]
-fn a_batch_whose_sync_failed_is_gone_for_good_when_its_sender_is_told() {
+fn a_batch_that_is_reported_as_failed_never_reappears() {
     // The device stored no page of it, every page, or every second one.
     for torn in [0, 1, 2] {
         let mut rig = Rig::new(|_| {});
@@ -93,13 +93,13 @@ fn a_batch_whose_sync_failed_is_gone_for_good_when_its_sender_is_told() {
         assert!(!rig.try_append(100, 300), "the sync failed");
         assert_eq!(rig.after_power_loss(), [1], "torn {torn}");
         assert_eq!(rig.after_kill(), [1], "torn {torn}");
-        assert!(rig.try_append(2, 1), "and it goes on");
+        assert!(rig.try_append(2, 1), "the next batch is stored");
         assert_eq!(rig.after_power_loss(), [1, 2], "torn {torn}");
     }
 }
 
 #[test]
-fn while_nobody_can_know_nobody_is_told() {
+fn a_batch_in_doubt_is_not_answered() {
     let mut rig = Rig::new(|_| {});
     assert!(rig.try_append(1, 1));
     // The first sync fails although the device stored everything; later syncs store nothing.
@@ -108,27 +108,27 @@ fn while_nobody_can_know_nobody_is_told() {
     rig.append(2, 1).unwrap();
     let syncs = rig.faults.syncs.load(Ordering::SeqCst);
     rig.eventually("two tries to settle it", || rig.faults.syncs.load(Ordering::SeqCst) > syncs + 2);
-    assert_eq!(rig.after_power_loss(), [1, 2], "to say that it failed would have been a lie");
+    assert_eq!(rig.after_power_loss(), [1, 2], "recovery would find the batch, so it must not be reported as failed");
     rig.sink.assert_quiet(&rig.log, &room("r"));
     assert_eq!(rig.append(3, 1), Err(AppendError::Unavailable));
     assert_eq!(rig.log.open(&room("other"), rig.sink.clone()), Err(OpenError::Unavailable));
     rig.faults.failing_syncs.store(0, Ordering::SeqCst);
     let (ticket, outcome) = rig.sink.outcome();
     assert_eq!((ticket, outcome.err()), (2, Some(AppendError::Unavailable)));
-    assert_eq!(rig.after_power_loss(), [1], "now it is true");
+    assert_eq!(rig.after_power_loss(), [1], "the batch is not in the log any more");
     rig.eventually("it takes batches again", || rig.try_append(4, 1));
     assert_eq!(rig.after_power_loss(), [1, 4]);
 }
 
 #[test]
-fn a_full_disk_is_answered_at_once_and_heals_by_itself() {
+fn a_full_disk_is_answered_at_once_and_later_batches_are_stored() {
     let mut rig = Rig::new(|_| {});
     assert!(rig.try_append(1, 1));
     rig.faults.is_full.store(true, Ordering::SeqCst);
     for number in 2..5 {
         assert!(!rig.try_append(number, 50));
     }
-    assert_eq!(all(&rig.log, &room("r"), 0).len(), 1, "reading goes on");
+    assert_eq!(all(&rig.log, &room("r"), 0).len(), 1, "reads still work");
     assert_eq!(rig.after_kill(), [1]);
     rig.faults.is_full.store(false, Ordering::SeqCst);
     assert!(rig.try_append(9, 1), "the first batch after it");
@@ -152,7 +152,7 @@ fn a_checkpoint_whose_sync_failed_loses_nothing() {
 }
 
 #[test]
-fn what_a_failed_checkpoint_copied_is_copied_again() {
+fn pages_of_a_failed_checkpoint_are_copied_again() {
     let mut rig = Rig::new(|options| options.checkpoint_bytes = 200_000);
     let mut expected = Vec::new();
     let mut append = |rig: &Rig, number: u64, count: u64| {
@@ -207,7 +207,7 @@ fn a_slow_device_holds_up_no_append_and_one_commit_serves_all_that_waited() {
 }
 
 #[test]
-fn whatever_fails_and_whenever_the_power_goes_the_log_is_what_was_told() {
+fn after_random_faults_and_power_losses_the_log_is_what_was_delivered() {
     for seed in 0..12 {
         let mut random = StdRng::seed_from_u64(seed);
         let checkpoint_bytes = [1, 60_000, CHECKPOINT_BYTES][seed as usize % 3];

@@ -24,7 +24,7 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
 }
 
 #[test]
-fn closed_rooms_lose_what_is_too_old_and_go_when_nothing_is_left() {
+fn closed_rooms_lose_old_events_and_are_removed_when_they_are_empty() {
     let scratch = Scratch::new();
     let now_ms = clock::wall_ms();
     let log = DiskLog::start(&Options { age_ms: 3_600_000, ..scratch.options() }).unwrap();
@@ -42,7 +42,7 @@ fn closed_rooms_lose_what_is_too_old_and_go_when_nothing_is_left() {
     log.close(&room("mixed"));
     eventually("the old batch is gone", || head(&log, &room("mixed")).first == 6);
     assert_eq!(all(&log, &room("mixed"), 5).len(), 5);
-    assert_eq!(all(&log, &room("open"), 0).len(), 5, "an open room is its owner's");
+    assert_eq!(all(&log, &room("open"), 0).len(), 5, "an open room is trimmed by its owner only");
     drop(log);
 
     // A room that was last open long ago is removed with all its events.
@@ -57,12 +57,12 @@ fn closed_rooms_lose_what_is_too_old_and_go_when_nothing_is_left() {
     let log = DiskLog::start(&Options { age_ms: 3_600_000, ..scratch.options() }).unwrap();
     eventually("the old room is gone", || log.head(&room("old")).unwrap().is_none());
     let opened = log.open(&room("old"), Collector::new(9)).unwrap();
-    assert_ne!(opened.head.epoch, epoch, "a room of the same name is another log");
+    assert_ne!(opened.head.epoch, epoch, "a new room of the same name has a different log");
     assert_eq!((opened.head.first, opened.head.last), (1, 0));
 }
 
 #[test]
-fn a_full_store_gives_the_place_of_an_empty_closed_room_and_of_no_other() {
+fn a_full_log_evicts_only_empty_closed_rooms() {
     let scratch = Scratch::new();
     let log = DiskLog::start(&Options { stored_max: 3, ..scratch.options() }).unwrap();
     put(&log, "full", 1, 5);
@@ -79,7 +79,7 @@ fn a_full_store_gives_the_place_of_an_empty_closed_room_and_of_no_other() {
     let log = DiskLog::start(&Options { stored_max: 3, ..scratch.options() }).unwrap();
     assert_eq!(all(&log, &room("full"), 0).len(), 5, "after a restart it is the same");
     log.open(&room("newer"), Collector::new(9)).unwrap();
-    assert_eq!(log.head(&room("new")), Ok(None), "it was empty, and nobody has opened it since");
+    assert_eq!(log.head(&room("new")), Ok(None), "it was empty and closed");
 }
 
 #[test]

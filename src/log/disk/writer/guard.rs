@@ -27,7 +27,7 @@ impl FileGuard {
         match &found {
             Ok(()) if self.is_lost => {
                 self.health.recover();
-                tracing::warn!("the log's files are back; comments are taken again");
+                tracing::warn!("the log's files are back; comments are stored again");
             }
             Ok(()) => {}
             Err(what) => self.health.fail(what.as_str()),

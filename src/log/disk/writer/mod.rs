@@ -129,14 +129,17 @@ impl StorageThread {
                 }
             }
             Err(Failure::Sure(error)) => {
-                self.store.complain("a batch cannot be stored", &error);
+                self.store.complain("a batch cannot be stored; check the disk and its free space", &error);
                 fail(group);
                 if code(&error) == Some(ErrorCode::DiskFull) {
                     self.wal.make_due();
                 }
             }
             Err(Failure::Doubt(error)) => {
-                self.store.complain("a commit failed and is in doubt; nothing is taken until it is settled", &error);
+                self.store.complain(
+                    "a commit failed and is in doubt; new batches are refused until it is settled; check the disk",
+                    &error,
+                );
                 if self.settle() {
                     fail(group);
                 }
@@ -188,7 +191,7 @@ impl StorageThread {
         }
         self.shared.metrics.settled.increment(1);
         self.shared.is_in_doubt.store(false, Ordering::Release);
-        tracing::warn!("the commit in doubt is settled: it is not in the log");
+        tracing::warn!("the commit in doubt is settled: it is not in the log; batches are stored again");
         true
     }
 
@@ -234,7 +237,7 @@ impl StorageThread {
     fn look_for_files(&mut self) {
         if let Err(what) = self.files.look() {
             self.store.complain(
-                "nothing is stored until the log's files are back; restart the server if they are not",
+                "no batch is stored until the log's files are back; restore them, or restart the server",
                 &what,
             );
         }

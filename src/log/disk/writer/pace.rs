@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_waited_for_until_it_is_over() {
+    fn a_commit_waits_until_a_burst_is_over() {
         let mut pace = pace();
         for us in 0..20 {
             pace.came(T + us * 100);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn commits_keep_their_distance_and_one_that_comes_later_waits_for_quiet_alone() {
+    fn commits_keep_their_distance_and_a_later_one_waits_only_for_quiet() {
         let mut pace = pace();
         pace.came(T);
         pace.begin(T);

@@ -34,7 +34,7 @@ pub(super) struct DiskStore {
 
 /// Why a transaction is not in the log.
 pub(super) enum Failure {
-    /// It surely is not.
+    /// The transaction surely is not in the log.
     Sure(rusqlite::Error),
     /// A recovery after a crash may find it.
     Doubt(rusqlite::Error),
@@ -101,7 +101,7 @@ impl DiskStore {
             .and_then(|()| self.commit());
         let Err(Failure::Sure(error) | Failure::Doubt(error)) = done else { return true };
         self.roll_back();
-        self.complain("a failed commit is still in doubt", &error);
+        self.complain("a failed commit is still in doubt; check the disk", &error);
         false
     }
 
@@ -110,7 +110,7 @@ impl DiskStore {
     pub(super) fn note_heads(&mut self, rows: &[RoomRow], has_new_rooms: bool) {
         for row in rows {
             if let Err(error) = self.heads.note(row.id, row.epoch, row.last) {
-                self.complain("the side file cannot be written", &error);
+                self.complain("the side file volley.heads cannot be written; check the disk", &error);
                 break;
             }
         }
@@ -121,14 +121,14 @@ impl DiskStore {
 
     pub(super) fn sync_heads(&mut self) {
         if let Err(error) = self.heads.sync() {
-            self.complain("the side file cannot be synced", &error);
+            self.complain("the side file volley.heads cannot be synced; check the disk", &error);
         }
     }
 
     /// Makes the number of a room that is not stored any more available to a new room.
     pub(super) fn free(&mut self, id: i64) {
         if let Err(error) = self.heads.forget(id) {
-            self.complain("the side file cannot be written", &error);
+            self.complain("the side file volley.heads cannot be written; check the disk", &error);
         }
         self.ids.give_back(id);
     }
@@ -168,14 +168,16 @@ impl DiskStore {
                 self.conn = conn;
                 self.must_reconnect = false;
             }
-            Err(error) => self.complain("the database cannot be opened again", &error),
+            Err(error) => {
+                self.complain("the database cannot be opened again; check the disk, or restart the server", &error);
+            }
         }
         readers.resume();
         !self.must_reconnect
     }
 
     fn complain_of_checkpoint(&mut self, error: &rusqlite::Error) {
-        self.complain("the write-ahead log cannot be copied into the database", error);
+        self.complain("the write-ahead log cannot be copied into the database; check the disk", error);
     }
 
     /// Tells the operator that `what` failed.
