@@ -137,7 +137,7 @@ fn notes(show: &Show, t: &Traffic, machine: &Machine, f: &Forecast) -> String {
     let mut note = |text: String| out.push_str(&format!("note: {text}\n"));
     if let Some(joined_us) = machine.joined_us {
         note(format!(
-            "a core that falls behind joins frames: then up to {} frames of 512 bytes a second, later but whole",
+            "a core that falls behind joins frames: then it sends up to {} frames of 512 bytes per second, late but complete",
             grouped(1e6 / joined_us)
         ));
     }
@@ -152,12 +152,12 @@ fn notes(show: &Show, t: &Traffic, machine: &Machine, f: &Forecast) -> String {
     }
     if f.nodes > 1.0 {
         note(format!(
-            "{} decides. One room's log is on one node in this version: rooms can be spread over nodes, a room cannot",
+            "the number of nodes is determined by the {}. In this version a room's log is on one node: rooms can be spread over nodes, a room cannot",
             f.bound().by
         ));
     }
     if show.compression_ratio < 1.0 {
-        note("compressing itself is once per room, frame and encoding, and is not in the CPU above".into());
+        note("the cost of compression, once per room, frame and encoding, is not in the CPU above".into());
     }
     note("CPU includes the receiving kernel's share when sends were measured over loopback; real viewers pay it themselves".into());
     out

@@ -133,7 +133,7 @@ impl Crowded {
             rows.push((
                 "guaranteed",
                 format!(
-                    "{stored} posts, {failed} failed; {missing} of {expected} sights missing\np50 {:.1} · p99 {:.1} · max {:.1} ms, of it our own lateness up to {late_ms:.1} ms",
+                    "{stored} posts, {failed} failed; {missing} of {expected} receipts missing\np50 {:.1} · p99 {:.1} · max {:.1} ms, including up to {late_ms:.1} ms of the generator's lateness",
                     latency.p50_ms, latency.p99_ms, latency.max_ms
                 ),
             ));
@@ -167,7 +167,7 @@ impl Fairness {
 
     fn text(&self) -> String {
         format!(
-            "Gini coefficient {:.3} of what {} sent, {:.3} of what was shown; the busiest sent {:.1} % and has {:.1} % of it",
+            "Gini coefficient {:.3} of the comments sent by {}, {:.3} of those shown; the busiest sent {:.1} % and has {:.1} % of those shown",
             self.gini_sent,
             self.speakers,
             self.gini_shown,

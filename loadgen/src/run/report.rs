@@ -256,7 +256,7 @@ impl Outcome {
             row(
                 "",
                 format!(
-                    "the others' p99 {:.1} ms before, {:.1} ms while ({:.2}×)",
+                    "the others' p99 {:.1} ms before, {:.1} ms during the stall ({:.2}×)",
                     before.p99_ms,
                     within.p99_ms,
                     within.p99_ms / before.p99_ms.max(0.001)
@@ -371,7 +371,7 @@ fn frames_to_json(t: &Tally) -> f64 {
 fn wire_text(t: &Tally, seconds: f64) -> String {
     let per_viewer = t.bytes_measured as f64 / t.connected.max(1) as f64 / 1_000.0;
     format!(
-        "{per_viewer:.1} kB per viewer: {:.2} kB/s; frames {:.3} of the same as uncompressed JSON",
+        "{per_viewer:.1} kB per viewer: {:.2} kB/s; frames have {:.3} of their size as uncompressed JSON",
         per_viewer / seconds,
         frames_to_json(t)
     )
