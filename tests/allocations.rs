@@ -17,7 +17,7 @@ use volley::shard::fanout::pass::{Slot, Slots, Wire};
 use volley::shard::fanout::ring::Ring;
 use volley::shard::handle::Shards;
 use volley::shard::message::Message;
-use volley::shard::tenant::{Caps, Command, Cx, Inbound, NewConn, ResumeSource, Tenant};
+use volley::shard::tenant::{Caps, Cx, Inbound, NewConn, ResumeSource, ShardCommand, Tenant};
 use volley::shard::worker::ShardSettings;
 
 /// The system's allocator, which counts allocations.
@@ -178,9 +178,9 @@ impl Tenant for Everybody {
     type Mail = ();
 
     fn open(&mut self, cx: &mut Cx<'_, ()>, conn: ConnRef, _: Encoding, (): ()) -> Result<(), Close> {
-        cx.commands.push(Command::Watch { conn, room: ROOM });
+        cx.commands.push(ShardCommand::Watch { conn, room: ROOM });
         let welcome = encode::websocket_frame(b"{}", Encoding::Json);
-        cx.commands.push(Command::Subscribe { conn, variant: Variant::default(), welcome, last: 0, likes: 0 });
+        cx.commands.push(ShardCommand::Subscribe { conn, variant: Variant::default(), welcome, last: 0, likes: 0 });
         Ok(())
     }
     fn message(&mut self, _: &mut Cx<'_, ()>, _: ConnRef, (): &mut (), _: Inbound<'_>) {}

@@ -15,7 +15,7 @@ use volley::protocol::frame::{EncodedFrame, RoomKey};
 use volley::protocol::local::ConnRef;
 use volley::protocol::message::{RenditionReason, ResumeFailure};
 use volley::shard::handle::Shards;
-use volley::shard::tenant::{Caps, Command, Cx, Inbound, NewConn, ResumeSource, Tenant};
+use volley::shard::tenant::{Caps, Cx, Inbound, NewConn, ResumeSource, ShardCommand, Tenant};
 use volley::shard::worker::ShardSettings;
 
 const ROOM: RoomKey = RoomKey(1);
@@ -131,9 +131,15 @@ impl Tenant for Publisher {
     type Mail = ();
 
     fn open(&mut self, cx: &mut Cx<'_, ()>, conn: ConnRef, _: Encoding, (): ()) -> Result<(), Close> {
-        cx.commands.push(Command::Watch { conn, room: ROOM });
+        cx.commands.push(ShardCommand::Watch { conn, room: ROOM });
         let welcome = encode::websocket_frame(b"{}", Encoding::Json);
-        cx.commands.push(Command::Subscribe { conn, variant: Variant::default(), welcome, last: self.last, likes: 0 });
+        cx.commands.push(ShardCommand::Subscribe {
+            conn,
+            variant: Variant::default(),
+            welcome,
+            last: self.last,
+            likes: 0,
+        });
         Ok(())
     }
 
@@ -160,7 +166,7 @@ impl Tenant for Publisher {
             frame.set(Variant::default(), bytes.clone());
             self.last += 1;
             self.published.fetch_add(1, Ordering::Relaxed);
-            cx.commands.push(Command::Frame { shard: cx.shard, frame: Arc::new(frame) });
+            cx.commands.push(ShardCommand::Frame { shard: cx.shard, frame: Arc::new(frame) });
         }
     }
 

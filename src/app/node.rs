@@ -5,7 +5,7 @@ use super::descriptors;
 use super::log_pool::{LogPool, LogThreads, Tools};
 use super::mail::Mail;
 use super::post_router::PostRouter;
-use super::tenant::{Hello, RoomTenant, Shared};
+use super::tenant::{Hello, RoomTenant, TenantServices};
 use crate::api;
 use crate::clock;
 use crate::config::{Config, Data, Merge, Rate, capacity};
@@ -126,7 +126,7 @@ impl Node {
         let log = store.log();
         let (log_pool, queues) = LogPool::new();
         let deflate = Arc::new(Deflate::new(config.compression.threshold_bytes, clock::now_us));
-        let shared = Shared {
+        let shared = TenantServices {
             registry: registry.clone(),
             log_pool,
             admission: admission.clone(),

@@ -4,10 +4,11 @@
 //! meanwhile wait in a bounded line. Each room says when it wants to run, so rooms in which nothing happens cost nothing.
 
 mod arrivals;
+pub(super) mod refusals;
 #[cfg(test)]
 mod tests;
 
-use self::arrivals::turn_away;
+use self::refusals::{reply, turn_away};
 use super::log_pool::{Job, LogPool};
 use super::mail::{JoinRequest, Joined, Mail, PageMade, RoomOpened, Waker};
 use super::opening_rooms::{OpeningRooms, Wait};
@@ -16,13 +17,12 @@ use super::post_mail::PendingPosts;
 use crate::clock;
 use crate::metrics::{ForgottenMetrics, RoomMetrics, RoomRefusals, add_each};
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::ids::ClientId;
 use crate::protocol::local::{ConnRef, RoomKey};
-use crate::protocol::message::{ErrorMessage, ResumeFailure, ServerMessage};
+use crate::protocol::message::{ResumeFailure, ServerMessage};
 use crate::protocol::page::EncodedPage;
 use crate::room::actor::{Actor, Effect};
 use crate::room::registry::{Registry, RoomHandle};
-use crate::shard::tenant::{Command, Cx};
+use crate::shard::tenant::{Cx, ShardCommand};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,12 +34,12 @@ struct Home {
     /// Its entry in `due`.
     due_us: Option<u64>,
     /// The figures that were last added to the metrics.
-    told: Figures,
+    told: ToldFigures,
 }
 
 /// Totals of [`crate::room::registry::RoomFigures`] at one moment.
 #[derive(Clone, Copy, Default)]
-struct Figures {
+struct ToldFigures {
     comments: u64,
     likes: u64,
     /// By class.
@@ -106,9 +106,6 @@ struct RoomCounters {
 
 /// Refused connections keep their claim on the room for a second or so.
 const SWEEP_US: u64 = 1_500_000;
-
-/// The `retry_after_ms` of `overloaded` when a room cannot take an operation now: a few ticks.
-pub(super) const BUSY_RETRY_MS: u64 = 500;
 
 impl ShardRooms {
     pub(super) fn new(registry: Arc<Registry>, log_pool: LogPool, waker: Waker) -> Self {
@@ -213,7 +210,8 @@ impl ShardRooms {
     fn hand_out(&self, cx: &mut Cx<'_, Mail>, room: RoomKey, waiting: Vec<ConnRef>, page: &Page) {
         let online = self.homes.get(&room).map_or(0, |home| home.room.online());
         for to in waiting {
-            cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Page { to, page: page.clone(), online } });
+            cx.commands
+                .push(ShardCommand::Mail { shard: to.shard, mail: Mail::Page { to, page: page.clone(), online } });
         }
     }
 
@@ -379,9 +377,9 @@ fn turn(due_us: u64, key: RoomKey) -> (u64, u64, RoomKey) {
     (due_us, (key.0 ^ due_us).wrapping_mul(0x9e37_79b9_7f4a_7c15), key)
 }
 
-fn figures(room: &RoomHandle) -> Figures {
+fn figures(room: &RoomHandle) -> ToldFigures {
     let f = &room.figures;
-    Figures {
+    ToldFigures {
         comments: f.comments.load(Ordering::Relaxed),
         likes: f.likes.load(Ordering::Relaxed),
         shed: f.shed_by_class.each_ref().map(|n| n.load(Ordering::Relaxed)),
@@ -402,7 +400,7 @@ fn carry_out(
         Effect::Frame { frame } => {
             let shards = u16::try_from(room.shards()).unwrap_or(u16::MAX);
             for shard in (0..shards).filter(|shard| room.is_present(*shard)) {
-                cx.commands.push(Command::Frame { shard, frame: frame.clone() });
+                cx.commands.push(ShardCommand::Frame { shard, frame: frame.clone() });
             }
         }
         Effect::Redacted => {}
@@ -412,24 +410,9 @@ fn carry_out(
             let Some(who) = who.take() else { return };
             let reason = reason.or(who.refused);
             let joined = Joined { who, last, likes, after, reason, tail };
-            cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Joined(Box::new(joined)) });
+            cx.commands.push(ShardCommand::Mail { shard: to.shard, mail: Mail::Joined(Box::new(joined)) });
         }
     }
 }
 
 type Page = Result<Option<Arc<EncodedPage>>, ResumeFailure>;
-
-/// The answer to an operation for a room that cannot take it.
-pub(super) fn gone(id: Option<ClientId>) -> ServerMessage {
-    ServerMessage::Error(ErrorMessage {
-        id,
-        code: ErrorCode::Overloaded,
-        message: "the room cannot take it now; send it again later".into(),
-        retry_after_ms: Some(BUSY_RETRY_MS),
-    })
-}
-
-/// Sends a message to a connection on any shard.
-pub(super) fn reply(cx: &mut Cx<'_, Mail>, to: ConnRef, message: ServerMessage) {
-    cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Reply { to, message: Box::new(message) } });
-}

@@ -16,13 +16,13 @@ const DEAF: [(&str, SignalKind); 3] = [
 /// A file has reached the limit of its size (`ulimit -f`). Caught, the write fails instead, as on a full disk.
 const FILE_TOO_LARGE: SignalKind = SignalKind::from_raw(libc::SIGXFSZ);
 
-type Named = Vec<(&'static str, Signal)>;
+type NamedSignals = Vec<(&'static str, Signal)>;
 
 /// The signals, on a runtime of the main thread's own: they are heard whatever the others do.
 pub(super) struct Signals {
     runtime: Runtime,
-    deaf: Named,
-    stop: Named,
+    deaf: NamedSignals,
+    stop: NamedSignals,
     _file_too_large: Signal,
 }
 
@@ -86,7 +86,7 @@ impl Signals {
 }
 
 /// The next signal's name, and whether it asks to stop.
-async fn next(deaf: &mut Named, stop: &mut Named) -> (&'static str, bool) {
+async fn next(deaf: &mut NamedSignals, stop: &mut NamedSignals) -> (&'static str, bool) {
     poll_fn(|cx| {
         for (signals, asks_to_stop) in [(&mut *stop, true), (&mut *deaf, false)] {
             for (name, signal) in signals.iter_mut() {

@@ -5,7 +5,8 @@
 
 use super::log_pool::LogPool;
 use super::mail::{JoinRequest, Joined, Mail, Waker};
-use super::shard_rooms::{BUSY_RETRY_MS, ShardRooms, gone};
+use super::shard_rooms::ShardRooms;
+use super::shard_rooms::refusals::{BUSY_RETRY_MS, gone};
 use crate::clock;
 use crate::faults::fail_point;
 use crate::gateway::{Claim, Permit, Purpose};
@@ -22,7 +23,7 @@ use crate::protocol::message::{Bye, ErrorMessage, Pong, RenditionReason, ResumeF
 use crate::room::registry::Registry;
 use crate::shard::handle::Shards;
 use crate::shard::message::Message;
-use crate::shard::tenant::{Command, Cx, Inbound, ResumeSource, Tenant};
+use crate::shard::tenant::{Cx, Inbound, ResumeSource, ShardCommand, Tenant};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Shared by the tenants of all shards.
 #[derive(Clone)]
-pub struct Shared {
+pub struct TenantServices {
     pub registry: Arc<Registry>,
     pub log_pool: LogPool,
     /// Limits and checks of client messages.
@@ -80,7 +81,7 @@ pub struct Watch {
 
 /// The tenant of one shard.
 pub struct RoomTenant {
-    shared: Shared,
+    shared: TenantServices,
     homes: ShardRooms,
     /// Connections that resume, until they are welcomed.
     returning: HashMap<ConnRef, Box<Joined>>,
@@ -94,7 +95,7 @@ pub struct RoomTenant {
 
 impl RoomTenant {
     /// The tenant of shard `number`.
-    pub fn new(number: u16, shards: Shards<Self>, shared: Shared) -> Self {
+    pub fn new(number: u16, shards: Shards<Self>, shared: TenantServices) -> Self {
         let lost_wake = Arc::new(AtomicBool::new(false));
         let lost = lost_wake.clone();
         let waker: Waker = Arc::new(move |room| {
@@ -124,8 +125,8 @@ impl RoomTenant {
             refused: None,
             history: wish.history,
         };
-        cx.commands.push(Command::Watch { conn: to, room: key });
-        cx.commands.push(Command::Mail { shard: home, mail: Mail::Join(Box::new(who)) });
+        cx.commands.push(ShardCommand::Watch { conn: to, room: key });
+        cx.commands.push(ShardCommand::Mail { shard: home, mail: Mail::Join(Box::new(who)) });
         Session::Watch(watch)
     }
 
@@ -134,7 +135,7 @@ impl RoomTenant {
         let (conn, last, likes) = (who.to, *last, *likes);
         let variant = who.variant;
         if let Some(after) = *after {
-            cx.commands.push(Command::Resume { conn, variant, after, last, likes });
+            cx.commands.push(ShardCommand::Resume { conn, variant, after, last, likes });
             self.returning.insert(conn, joined);
             return;
         }
@@ -153,7 +154,7 @@ impl RoomTenant {
             let payload = tail.compose(variant, room, who.session, &who.user, false, *reason);
             encode::websocket_frame(&payload, variant.encoding)
         });
-        cx.commands.push(Command::Subscribe { conn, variant, welcome, last, likes });
+        cx.commands.push(ShardCommand::Subscribe { conn, variant, welcome, last, likes });
     }
 
     fn busy(&self, cx: &Cx<'_, Mail>, home: u16, id: Option<&ClientId>) -> Option<ErrorMessage> {
@@ -209,7 +210,7 @@ impl Tenant for RoomTenant {
             let encoding = if message.is_text { Encoding::Json } else { Encoding::Msgpack };
             let packed = compressed.then(|| self.shared.deflate.frame(message.payload, encoding)).flatten();
             let frame = packed.unwrap_or_else(|| encode::websocket_frame(message.payload, encoding));
-            cx.commands.push(Command::Reply { to: conn, frame });
+            cx.commands.push(ShardCommand::Reply { to: conn, frame });
         }
         #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
         let Session::Watch(watch) = session else { return };
@@ -222,17 +223,17 @@ impl Tenant for RoomTenant {
                 None => said,
                 Some(error) => return say(cx, conn, ServerMessage::Error(error)),
             },
-            Admitted::Rendition(rendition) => return cx.commands.push(Command::Rendition { conn, rendition }),
+            Admitted::Rendition(rendition) => return cx.commands.push(ShardCommand::Rendition { conn, rendition }),
             Admitted::Ping => return say(cx, conn, ServerMessage::Pong(Pong { at: clock::wall_ms() })),
             Admitted::Refused(error) => return say(cx, conn, ServerMessage::Error(error)),
             Admitted::Fatal(close, error) => {
                 say(cx, conn, ServerMessage::Error(error));
-                cx.commands.push(Command::Close { conn, close });
+                cx.commands.push(ShardCommand::Close { conn, close });
                 return;
             }
         };
         fail_point!("admitted");
-        cx.commands.push(Command::Mail { shard: home, mail: Mail::Said { from: conn, room: key, said } });
+        cx.commands.push(ShardCommand::Mail { shard: home, mail: Mail::Said { from: conn, room: key, said } });
     }
 
     fn closed(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: Session) {
@@ -244,7 +245,7 @@ impl Tenant for RoomTenant {
         watch.stands_by.inspect(|variant| room.unwant(*variant));
         self.renditions.left(watch.variant.rendition.index());
         if !room.presence_dirty.swap(true, Ordering::AcqRel) {
-            cx.commands.push(Command::Mail { shard: room.home, mail: Mail::Presence { room: room.key } });
+            cx.commands.push(ShardCommand::Mail { shard: room.home, mail: Mail::Presence { room: room.key } });
         }
     }
 
@@ -253,18 +254,18 @@ impl Tenant for RoomTenant {
             Mail::Join(who) => self.homes.join(cx, who),
             Mail::Read { to, room, after, variant } => self.homes.read(cx, to, (room, after, variant)),
             // Answered by the home, which also sends the frames: the answer comes behind all earlier ones.
-            Mail::Turn { to } => cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Turned { to } }),
-            Mail::Turned { to } => cx.commands.push(Command::Turned { conn: to }),
+            Mail::Turn { to } => cx.commands.push(ShardCommand::Mail { shard: to.shard, mail: Mail::Turned { to } }),
+            Mail::Turned { to } => cx.commands.push(ShardCommand::Turned { conn: to }),
             Mail::Said { from, room, said } => self.homes.say(cx, from, room, said),
             Mail::Post(post) => self.homes.post(cx, post),
             Mail::RoomOpened(opened) => self.homes.opened(cx, *opened),
             Mail::PageMade(made) => self.homes.made(cx, *made),
-            Mail::Page { to, page, online } => cx.commands.push(Command::Page { conn: to, page, online }),
+            Mail::Page { to, page, online } => cx.commands.push(ShardCommand::Page { conn: to, page, online }),
             Mail::Presence { room } => self.homes.presence(cx, room),
             Mail::Delivered { room } => self.homes.run(cx, room),
             Mail::Joined(joined) => self.joined(cx, joined),
-            Mail::Reply { to, message } => cx.commands.push(Command::Say { to, message }),
-            Mail::Refused { to } => cx.commands.push(Command::Close { conn: to, close: Close::Overload }),
+            Mail::Reply { to, message } => cx.commands.push(ShardCommand::Say { to, message }),
+            Mail::Refused { to } => cx.commands.push(ShardCommand::Close { conn: to, close: Close::Overload }),
         }
     }
 
@@ -284,7 +285,7 @@ impl Tenant for RoomTenant {
 
     fn undelivered(&mut self, cx: &mut Cx<'_, Mail>, mail: Mail) {
         match mail {
-            Mail::Join(who) => cx.commands.push(Command::Close { conn: who.to, close: Close::Overload }),
+            Mail::Join(who) => cx.commands.push(ShardCommand::Close { conn: who.to, close: Close::Overload }),
             Mail::Said { from, said, .. } => say(cx, from, gone(said.id().cloned())),
             // Sent again with the next change.
             Mail::Presence { room } => {
@@ -335,7 +336,7 @@ impl Tenant for RoomTenant {
         let Some(joined) = self.returning.remove(&conn) else { return };
         // Joins again without a position: the room went on meanwhile.
         let who = JoinRequest { resume: None, refused: Some(why), ..joined.who };
-        cx.commands.push(Command::Mail { shard: who.room.home, mail: Mail::Join(Box::new(who)) });
+        cx.commands.push(ShardCommand::Mail { shard: who.room.home, mail: Mail::Join(Box::new(who)) });
     }
 
     fn forget(&mut self, conn: ConnRef) {
@@ -347,7 +348,7 @@ impl Tenant for RoomTenant {
         let Session::Watch(watch) = session else { return };
         let (room, variant) = (watch.claim.room(), watch.variant);
         let mail = Mail::Read { to: conn, room: room.key, after, variant };
-        cx.commands.push(Command::Mail { shard: room.home, mail });
+        cx.commands.push(ShardCommand::Mail { shard: room.home, mail });
     }
 
     fn variant(&self, session: &Session) -> Variant {
@@ -370,7 +371,7 @@ impl Tenant for RoomTenant {
     fn turn(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: &Session) {
         #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
         let Session::Watch(watch) = session else { return };
-        cx.commands.push(Command::Mail { shard: watch.claim.room().home, mail: Mail::Turn { to: conn } });
+        cx.commands.push(ShardCommand::Mail { shard: watch.claim.room().home, mail: Mail::Turn { to: conn } });
     }
 
     fn turned(&mut self, cx: &mut Cx<'_, Mail>, session: &mut Session, to: Variant, why: RenditionReason) {
@@ -399,5 +400,5 @@ impl Tenant for RoomTenant {
 
 /// Answers a connection of this shard.
 fn say(cx: &mut Cx<'_, Mail>, to: ConnRef, message: ServerMessage) {
-    cx.commands.push(Command::Say { to, message: Box::new(message) });
+    cx.commands.push(ShardCommand::Say { to, message: Box::new(message) });
 }

@@ -1,6 +1,6 @@
 //! The gateway: sockets accepted, upgraded and refused.
 
-use super::HANDSHAKE_SECONDS;
+use super::buckets::HANDSHAKE_SECONDS;
 use super::table::{metrics, unlabelled};
 
 macro_rules! refusals {

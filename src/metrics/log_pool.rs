@@ -1,6 +1,6 @@
 //! Opening rooms, making pages, and resuming.
 
-use super::HANDSHAKE_SECONDS;
+use super::buckets::HANDSHAKE_SECONDS;
 use super::table::{metrics, unlabelled};
 
 metrics! {

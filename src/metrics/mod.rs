@@ -9,6 +9,7 @@
 
 #![allow(clippy::disallowed_macros, reason = "the one module that names metrics")]
 
+mod buckets;
 mod deflate;
 mod gateway;
 mod history;
@@ -70,14 +71,6 @@ impl Exporter {
         self.handle.run_upkeep();
     }
 }
-
-/// Buckets of passes and ticks: 0.1 ms to 1 s. The default tick is 100 ms, so the interesting durations lie between 1 % of
-/// it and ten times it.
-const STEP_SECONDS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
-
-/// Buckets of handshakes and reads of the log: 0.1 ms on a quiet machine up to the deadline of 5 s.
-const HANDSHAKE_SECONDS: &[f64] =
-    &[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 /// Calls the macro with every table.
 macro_rules! for_all_tables {

@@ -1,6 +1,6 @@
 //! Rooms, all together: no counter has a room label.
 
-use super::STEP_SECONDS;
+use super::buckets::STEP_SECONDS;
 use super::renditions::RENDITIONS;
 use super::table::{metrics, unlabelled};
 

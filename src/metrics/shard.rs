@@ -1,6 +1,6 @@
 //! One shard: deliveries, gaps, connections and the duty cycle. All have the label `shard`.
 
-use super::STEP_SECONDS;
+use super::buckets::STEP_SECONDS;
 use super::deflate::InflateMetrics;
 use super::seconds::Seconds;
 use super::table::metrics;

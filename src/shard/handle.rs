@@ -7,7 +7,7 @@ use crate::shard::inbox::Inbox;
 use crate::shard::message::{Load, Message, WAKER};
 use crate::shard::tenant::{NewConn, Tenant};
 use crate::shard::worker::mailboxes::Mailboxes;
-use crate::shard::worker::{Seat, ShardSettings, Worker};
+use crate::shard::worker::{ShardSettings, Worker, WorkerSeat};
 use crossbeam::utils::CachePadded;
 use mio::{Poll, Waker};
 use std::io;
@@ -70,7 +70,7 @@ impl<T: Tenant + 'static> Shards<T> {
                     let load = shards.inner[index].1.clone();
                     let inboxes = shards.inner.iter().map(|(inbox, _)| inbox.clone()).collect();
                     let mail = Mailboxes::new(number, inboxes);
-                    let seat = Seat { poll, mail, load, metrics: ShardMetrics::new(index) };
+                    let seat = WorkerSeat { poll, mail, load, metrics: ShardMetrics::new(index) };
                     // The worker must not keep the handle that keeps its inbox alive: it has what it needs.
                     drop(shards);
                     let load = seat.load.clone();

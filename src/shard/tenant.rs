@@ -1,6 +1,6 @@
 //! What runs on a shard beside its connections, as the shard sees it.
 //!
-//! The tenant reads messages, knows rooms and users, and answers with [`Command`]s; the shard carries them out after
+//! The tenant reads messages, knows rooms and users, and answers with [`ShardCommand`]s; the shard carries them out after
 //! the call. So the tenant needs no reference to a connection and the shard no knowledge of a room.
 
 use crate::protocol::codes::Close;
@@ -46,7 +46,7 @@ pub struct NewConn<H> {
 }
 
 /// What the tenant wants done.
-pub enum Command<M> {
+pub enum ShardCommand<M> {
     /// One whole WebSocket frame to one connection, never dropped because of data (see `CONTROL_BACKLOG_BYTES_MAX`).
     Reply {
         /// To whom.
@@ -146,7 +146,7 @@ pub struct Cx<'a, M> {
     /// This shard's number.
     pub shard: u16,
     /// What to do after the call, in order.
-    pub commands: &'a mut Vec<Command<M>>,
+    pub commands: &'a mut Vec<ShardCommand<M>>,
     /// Shards whose inbox is so full that new work for them is to be refused.
     pub congested: &'a [bool],
 }
@@ -219,16 +219,16 @@ pub trait Tenant: Sized {
     fn due_us(&self) -> Option<u64>;
 
     /// The resume of `conn` is whole: its welcome, as one WebSocket frame, with the `likes` of where it stands. Called
-    /// once per [`Command::Resume`], unless [`Tenant::not_resumed`] is, or the connection is gone.
+    /// once per [`ShardCommand::Resume`], unless [`Tenant::not_resumed`] is, or the connection is gone.
     fn welcome(&mut self, conn: ConnRef, likes: u64, from: ResumeSource) -> Bytes;
 
     /// The resume of `conn` cannot be whole. It has been sent nothing.
     fn not_resumed(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, why: ResumeFailure);
 
-    /// A [`Command::Resume`] came for a connection that is gone.
+    /// A [`ShardCommand::Resume`] came for a connection that is gone.
     fn forget(&mut self, conn: ConnRef);
 
-    /// `conn` needs the page after `after`; answered by one [`Command::Page`], however late.
+    /// `conn` needs the page after `after`; answered by one [`ShardCommand::Page`], however late.
     fn page(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, session: &Self::Session, after: Offset);
 
     /// What a subscriber reads.
@@ -237,7 +237,7 @@ pub trait Tenant: Sized {
     /// The subscriber may soon read this one too, or none but its own: frames have to be made in it as well.
     fn stand_by(&mut self, session: &mut Self::Session, variant: Option<Variant>);
 
-    /// Answered by one [`Command::Turned`] when every frame that comes here after that has bytes of what the subscriber was
+    /// Answered by one [`ShardCommand::Turned`] when every frame that comes here after that has bytes of what the subscriber was
     /// last said to stand by for.
     fn turn(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, session: &Self::Session);
 

@@ -1,7 +1,8 @@
 //! Everything that comes to the rooms of a shard: joins, operations of clients, and posts of the show's owner. Whatever
 //! comes before its room is open waits in a line.
 
-use super::{BUSY_RETRY_MS, ShardRooms, gone, reply};
+use super::ShardRooms;
+use super::refusals::{gone, reply, turn_away};
 use crate::app::log_pool::Job;
 use crate::app::mail::{JoinRequest, Mail};
 use crate::app::opening_rooms::Wait;
@@ -10,19 +11,18 @@ use crate::limits::OPENING_PLAY;
 use crate::policy::said::Said;
 use crate::protocol::local::{ConnRef, RoomKey};
 use crate::room::registry::RoomHandle;
-use crate::room::request::PostError;
-use crate::shard::tenant::{Command, Cx};
+use crate::shard::tenant::Cx;
 use std::sync::Arc;
 
 impl ShardRooms {
     /// Joins a connection to its room, and opens the room if it is not open.
-    pub(in crate::app) fn join(&mut self, cx: &mut Cx<'_, Mail>, who: Box<JoinRequest>) {
+    pub(crate) fn join(&mut self, cx: &mut Cx<'_, Mail>, who: Box<JoinRequest>) {
         let room = who.room.clone();
         self.enter(cx, &room, Wait::Join(who));
     }
 
     /// Takes events of the show's owner to their room, and opens the room if it is not open.
-    pub(in crate::app) fn post(&mut self, cx: &mut Cx<'_, Mail>, post: Box<PostMail>) {
+    pub(crate) fn post(&mut self, cx: &mut Cx<'_, Mail>, post: Box<PostMail>) {
         let room = post.from.room().clone();
         self.enter(cx, &room, Wait::Post(post));
     }
@@ -45,7 +45,7 @@ impl ShardRooms {
     }
 
     /// Takes a client's operation to its room.
-    pub(in crate::app) fn say(&mut self, cx: &mut Cx<'_, Mail>, from: ConnRef, room: RoomKey, said: Said) {
+    pub(crate) fn say(&mut self, cx: &mut Cx<'_, Mail>, from: ConnRef, room: RoomKey, said: Said) {
         if self.openings.holds(room) {
             return self.wait(cx, room, Wait::Said { from, said });
         }
@@ -82,7 +82,7 @@ impl ShardRooms {
     }
 
     /// Plays a part of what waited for rooms that are open now.
-    pub(in crate::app) fn play(&mut self, cx: &mut Cx<'_, Mail>) {
+    pub(crate) fn play(&mut self, cx: &mut Cx<'_, Mail>) {
         for _ in 0..OPENING_PLAY {
             let Some((key, wait)) = self.openings.next() else { return };
             self.play_one(cx, key, wait);
@@ -100,17 +100,4 @@ impl ShardRooms {
             }
         }
     }
-}
-
-/// Refuses an item that waited for its room: the connection is closed, or the client has to send it again.
-pub(super) fn turn_away(cx: &mut Cx<'_, Mail>, wait: Wait) {
-    match wait {
-        Wait::Join(who) => refuse(cx, who.to),
-        Wait::Said { from, said } => reply(cx, from, gone(said.id().cloned())),
-        Wait::Post(post) => post.from.answer(Err(PostError::Overloaded { retry_ms: BUSY_RETRY_MS })),
-    }
-}
-
-fn refuse(cx: &mut Cx<'_, Mail>, to: ConnRef) {
-    cx.commands.push(Command::Mail { shard: to.shard, mail: Mail::Refused { to } });
 }

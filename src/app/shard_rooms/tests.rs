@@ -20,7 +20,7 @@ struct Bench {
     homes: ShardRooms,
     rooms: Vec<Arc<RoomHandle>>,
     now_us: u64,
-    commands: Vec<Command<Mail>>,
+    commands: Vec<ShardCommand<Mail>>,
     /// Keeps the library's queues open.
     _vacancy: LogQueues,
 }
@@ -88,7 +88,7 @@ impl Bench {
 
     /// The frames that went out since the last call.
     fn frames(&mut self) -> usize {
-        self.commands.drain(..).filter(|command| matches!(command, Command::Frame { .. })).count()
+        self.commands.drain(..).filter(|command| matches!(command, ShardCommand::Frame { .. })).count()
     }
 }
 
@@ -123,7 +123,7 @@ fn rooms_end_their_ticks_at_one_moment_and_none_is_always_the_first() {
         let due_us = bench.homes.due_us().unwrap();
         bench.pass(due_us - bench.now_us);
         let frames = bench.commands.drain(..).filter_map(|command| match command {
-            Command::Frame { frame, .. } => Some(frame.room),
+            ShardCommand::Frame { frame, .. } => Some(frame.room),
             _ => None,
         });
         let rooms: Vec<_> = frames.collect();

@@ -14,7 +14,7 @@ use crate::protocol::encode::Encoding;
 use crate::shard::tenant::Caps;
 use framing::Framing;
 use lag::Lag;
-use pace::Pace;
+use pace::ConnPace;
 use rustix::fd::OwnedFd;
 use websocket::WebSocket;
 
@@ -31,7 +31,7 @@ pub(in crate::shard) struct Conn<S> {
     pub room: Option<u32>,
     pub standing: Standing,
     /// Set for a subscriber that lagged, slid or asked for another rendition.
-    pub pace: Option<Box<Pace>>,
+    pub pace: Option<Box<ConnPace>>,
     /// When anything was last read from it.
     pub heard_us: u64,
     /// When the message that is open was begun; 0: none is.

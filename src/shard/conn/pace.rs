@@ -20,7 +20,7 @@ pub(in crate::shard) struct Turning {
 
 /// What is remembered of a connection that lagged, slid or asked. Others have none.
 #[derive(Debug, Default)]
-pub(in crate::shard) struct Pace {
+pub(in crate::shard) struct ConnPace {
     pub turning: Option<Turning>,
     /// Asked for meanwhile; the newest wish counts.
     pub asked: Option<Rendition>,
@@ -49,7 +49,7 @@ pub(in crate::shard) enum PaceVerdict {
     Turn(Rendition, RenditionReason),
 }
 
-impl Pace {
+impl ConnPace {
     /// Looks at a subscriber of `rendition` that is `lag` frames behind, where more than `limit` for a while is too much.
     pub(in crate::shard) fn judge(
         &mut self,
@@ -144,7 +144,7 @@ mod tests {
     /// A subscriber that is looked at four times a second.
     #[derive(Default)]
     struct Rig {
-        pace: Pace,
+        pace: ConnPace,
         now_us: u64,
         rendition: Rendition,
         /// Millisecond and new rendition of each change.
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn one_that_slid_and_takes_nothing_stalls_from_its_slide_on() {
-        let mut pace = Pace::default();
+        let mut pace = ConnPace::default();
         assert_eq!([(0, 900), (5, 900)].map(|(now_us, held)| pace.stalls_for(now_us, held)), [0, 0], "it has not slid");
         let turning = Turning { to: Variant::default(), reason: RenditionReason::Slow, is_ready: true };
         pace.turned(6, turning);
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn lite_is_made_before_it_is_needed_and_no_longer() {
-        let mut pace = Pace::default();
+        let mut pace = ConnPace::default();
         let verdicts = [0, 5, 6, 9, 6, 5, 0].map(|lag| pace.judge(0, Rendition::Viewer, lag, LIMIT));
         let (stay, on, off) = (PaceVerdict::Stay, PaceVerdict::StandBy(true), PaceVerdict::StandBy(false));
         assert_eq!(verdicts, [stay, stay, on, stay, stay, off, stay]);

@@ -52,7 +52,7 @@ impl Slot {
 
 /// What a slice of the pass could not finish by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum Unfinished {
     /// The socket took only `sent` bytes of what waited (perhaps 0): now a laggard at `cursor`.
     Blocked {
         /// The connection.
@@ -193,8 +193,14 @@ impl Slots {
     }
 
     /// Visits slots until `budget` sends are done or everybody has everything. Those that could not be finished are
-    /// put into `left`; [`Left::Blocked`] and [`Left::Broken`] slots are still in place: the caller removes them.
-    pub fn slice<W: Wire>(&mut self, ring: &Ring, wire: &mut W, budget: usize, left: &mut Vec<Left>) -> SendTally {
+    /// put into `left`; [`Unfinished::Blocked`] and [`Unfinished::Broken`] slots are still in place: the caller removes them.
+    pub fn slice<W: Wire>(
+        &mut self,
+        ring: &Ring,
+        wire: &mut W,
+        budget: usize,
+        left: &mut Vec<Unfinished>,
+    ) -> SendTally {
         let mut tally = SendTally::default();
         let head = ring.head();
         // What any slot may lack, per variant that somebody reads, as arguments for vectored writes; a slot takes the tail that
@@ -221,7 +227,7 @@ impl Slots {
             }
             if lag > reach {
                 // Further behind than one write joins: the laggards' way knows what to do.
-                left.push(Left::Blocked { conn: slot.conn, cursor: slot.cursor, sent: 0 });
+                left.push(Unfinished::Blocked { conn: slot.conn, cursor: slot.cursor, sent: 0 });
                 slot.cursor = head;
                 continue;
             }
@@ -243,16 +249,16 @@ impl Slots {
                     tally.bytes += sent as u64;
                 }
                 Ok(sent) => {
-                    left.push(Left::Blocked { conn: slot.conn, cursor: slot.cursor, sent });
+                    left.push(Unfinished::Blocked { conn: slot.conn, cursor: slot.cursor, sent });
                     tally.bytes += sent as u64;
                     slot.cursor = head;
                 }
                 Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS | Errno::NOMEM) => {
-                    left.push(Left::Blocked { conn: slot.conn, cursor: slot.cursor, sent: 0 });
+                    left.push(Unfinished::Blocked { conn: slot.conn, cursor: slot.cursor, sent: 0 });
                     slot.cursor = head;
                 }
                 Err(_) => {
-                    left.push(Left::Broken { conn: slot.conn });
+                    left.push(Unfinished::Broken { conn: slot.conn });
                     slot.cursor = head;
                 }
             }

@@ -17,7 +17,7 @@ use crate::metrics::ShardMetrics;
 use crate::shard::conn::table::Conns;
 use crate::shard::fanout::rooms::LocalRooms;
 use crate::shard::message::{Load, Message, WAKER};
-use crate::shard::tenant::{Command, Cx, Tenant};
+use crate::shard::tenant::{Cx, ShardCommand, Tenant};
 use answers::Answers;
 use crossbeam::utils::CachePadded;
 use mailboxes::{Mailboxes, Undelivered};
@@ -59,7 +59,7 @@ pub struct ShardSettings {
 }
 
 /// What a worker is given to run on.
-pub(in crate::shard) struct Seat<T: Tenant> {
+pub(in crate::shard) struct WorkerSeat<T: Tenant> {
     pub poll: Poll,
     pub mail: Mailboxes<T>,
     pub load: Arc<CachePadded<Load>>,
@@ -67,7 +67,7 @@ pub(in crate::shard) struct Seat<T: Tenant> {
 }
 
 /// What [`Worker::split`] borrows apart.
-type Parts<'a, T> = (&'a mut T, &'a mut Conns<<T as Tenant>::Session>, Cx<'a, <T as Tenant>::Mail>);
+type TenantParts<'a, T> = (&'a mut T, &'a mut Conns<<T as Tenant>::Session>, Cx<'a, <T as Tenant>::Mail>);
 
 /// What reading needs, shared by all connections of the shard.
 pub(in crate::shard) struct Reading {
@@ -93,14 +93,14 @@ pub(in crate::shard) struct Worker<T: Tenant> {
     pub(super) answers: Answers,
     /// Connections (index, generation) that catch up and have something to be written.
     pub(super) catching: VecDeque<(u32, u32)>,
-    commands: Vec<Command<T::Mail>>,
+    commands: Vec<ShardCommand<T::Mail>>,
     /// Set by [`Message::Bye`]: when to end at the latest.
     pub(super) deadline_us: Option<u64>,
     pub(super) now_us: u64,
 }
 
 impl<T: Tenant> Worker<T> {
-    pub(in crate::shard) fn new(seat: Seat<T>, settings: ShardSettings, tenant: T) -> Self {
+    pub(in crate::shard) fn new(seat: WorkerSeat<T>, settings: ShardSettings, tenant: T) -> Self {
         let now_us = clock::now_us();
         Self {
             poll: seat.poll,
@@ -228,7 +228,7 @@ impl<T: Tenant> Worker<T> {
     }
 
     /// The parts that a call with a session of `self.conns` needs, borrowed apart.
-    pub(in crate::shard) fn split(&mut self) -> Parts<'_, T> {
+    pub(in crate::shard) fn split(&mut self) -> TenantParts<'_, T> {
         let (now_us, shard, congested) = (self.now_us, self.mail.number, self.mail.congested());
         let cx = Cx { now_us, shard, commands: &mut self.commands, congested };
         (&mut self.tenant, &mut self.conns, cx)
@@ -246,25 +246,27 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    fn execute(&mut self, command: Command<T::Mail>) {
+    fn execute(&mut self, command: ShardCommand<T::Mail>) {
         match command {
-            Command::Reply { to, frame } => self.reply(to, frame),
-            Command::Say { to, message } => self.say(to, &message),
-            Command::Watch { conn, room } => self.watch(conn, room),
-            Command::Subscribe { conn, variant, welcome, last, likes } => {
+            ShardCommand::Reply { to, frame } => self.reply(to, frame),
+            ShardCommand::Say { to, message } => self.say(to, &message),
+            ShardCommand::Watch { conn, room } => self.watch(conn, room),
+            ShardCommand::Subscribe { conn, variant, welcome, last, likes } => {
                 self.subscribe(conn, variant, welcome, last, likes);
             }
-            Command::Resume { conn, variant, after, last, likes } => self.resume(conn, variant, after, last, likes),
-            Command::Page { conn, page, online } => self.page(conn, page, online),
-            Command::Rendition { conn, rendition } => self.ask_rendition(conn, rendition),
-            Command::Turned { conn } => self.turned(conn),
-            Command::Close { conn, close } => {
+            ShardCommand::Resume { conn, variant, after, last, likes } => {
+                self.resume(conn, variant, after, last, likes);
+            }
+            ShardCommand::Page { conn, page, online } => self.page(conn, page, online),
+            ShardCommand::Rendition { conn, rendition } => self.ask_rendition(conn, rendition),
+            ShardCommand::Turned { conn } => self.turned(conn),
+            ShardCommand::Close { conn, close } => {
                 if let Some(index) = self.conns.find(conn) {
                     self.close(index, close);
                 }
             }
-            Command::Mail { shard, mail } => self.send(shard, Message::Mail(mail)),
-            Command::Frame { shard, frame } => self.send(shard, Message::Frame(frame)),
+            ShardCommand::Mail { shard, mail } => self.send(shard, Message::Mail(mail)),
+            ShardCommand::Frame { shard, frame } => self.send(shard, Message::Frame(frame)),
         }
     }
 

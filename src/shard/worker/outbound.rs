@@ -10,7 +10,7 @@ use crate::protocol::local::ConnRef;
 use crate::protocol::message::ServerMessage;
 use crate::shard::conn::lag::{Flushed, Follow, Lag, Position};
 use crate::shard::conn::{Conn, GapCount, Standing};
-use crate::shard::fanout::pass::{Left, SendTally, Slot, Wire};
+use crate::shard::fanout::pass::{SendTally, Slot, Unfinished, Wire};
 use crate::shard::fanout::raw::Sockets;
 use crate::shard::tenant::Tenant;
 use crate::shard::worker::Worker;
@@ -74,7 +74,7 @@ impl<T: Tenant> Worker<T> {
         self.report.tally(tally);
         for item in left.drain(..) {
             match item {
-                Left::Blocked { conn, cursor, sent } => {
+                Unfinished::Blocked { conn, cursor, sent } => {
                     let Some(place) = self.conns.get(conn).and_then(Conn::slot) else { continue };
                     let room = self.rooms.get(index);
                     let variant = room.slots.get(place as usize).variant();
@@ -84,7 +84,7 @@ impl<T: Tenant> Worker<T> {
                     // A short write may have left room: only a refusal promises an edge.
                     self.writable(conn);
                 }
-                Left::Broken { conn } => self.hang_up(conn),
+                Unfinished::Broken { conn } => self.hang_up(conn),
             }
         }
         self.report.left = left;

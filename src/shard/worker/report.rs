@@ -4,7 +4,7 @@ use crate::clock;
 use crate::metrics::ShardMetrics;
 use crate::protocol::codes::Close;
 use crate::shard::conn::framing::Inflated;
-use crate::shard::fanout::pass::{Left, SendTally};
+use crate::shard::fanout::pass::{SendTally, Unfinished};
 
 /// The shortest time between two publications while the shard is busy. It also publishes before each sleep.
 const PUBLISH_US: u64 = 50_000;
@@ -26,7 +26,7 @@ pub(in crate::shard) struct ShardReport {
     levels: Levels,
     published_us: u64,
     /// Reused by the pass, so that it allocates nothing.
-    pub left: Vec<Left>,
+    pub left: Vec<Unfinished>,
 }
 
 #[derive(Default)]

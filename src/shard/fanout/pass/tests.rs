@@ -114,14 +114,14 @@ fn blocked_and_broken_are_reported_with_their_place_and_cost_nobody_else() {
     let tally = slots.slice(&ring, &mut wire, 1000, &mut left);
     assert_eq!(tally.deliveries, 7);
     left.sort_by_key(|l| match l {
-        Left::Blocked { conn, .. } | Left::Broken { conn } => *conn,
+        Unfinished::Blocked { conn, .. } | Unfinished::Broken { conn } => *conn,
     });
     assert_eq!(
         left,
         [
-            Left::Blocked { conn: 2, cursor: 0, sent: 0 },
-            Left::Blocked { conn: 3, cursor: 0, sent: 1 },
-            Left::Broken { conn: 4 }
+            Unfinished::Blocked { conn: 2, cursor: 0, sent: 0 },
+            Unfinished::Blocked { conn: 3, cursor: 0, sent: 1 },
+            Unfinished::Broken { conn: 4 }
         ]
     );
 }
@@ -147,7 +147,7 @@ fn removing_during_a_pass_skips_nobody() {
 }
 
 /// Sends `before` frames to the first `visited` of `count` slots and then one more to everybody.
-fn uneven(count: u32, before: u8, visited: usize, wire: &mut Memory) -> Vec<Left> {
+fn uneven(count: u32, before: u8, visited: usize, wire: &mut Memory) -> Vec<Unfinished> {
     let ((mut ring, mut slots), mut left) = (room(count), Vec::new());
     for n in 0..before {
         ring.push(frame(n));
@@ -200,14 +200,14 @@ fn a_cut_in_what_was_joined_is_told_in_the_frames_own_bytes() {
     let mut wire = Memory { short: vec![5], full: vec![6], broken: vec![8], ..Memory::default() };
     let mut left = uneven(100, 3, 0, &mut wire);
     left.sort_by_key(|l| match l {
-        Left::Blocked { conn, .. } | Left::Broken { conn } => *conn,
+        Unfinished::Blocked { conn, .. } | Unfinished::Broken { conn } => *conn,
     });
     assert_eq!(
         left,
         [
-            Left::Blocked { conn: 5, cursor: 0, sent: 1 },
-            Left::Blocked { conn: 6, cursor: 0, sent: 0 },
-            Left::Broken { conn: 8 }
+            Unfinished::Blocked { conn: 5, cursor: 0, sent: 1 },
+            Unfinished::Blocked { conn: 6, cursor: 0, sent: 0 },
+            Unfinished::Broken { conn: 8 }
         ]
     );
 }
