@@ -96,7 +96,7 @@ fn every_kind_is_seen_by_a_viewer_and_kept_in_the_log() {
 }
 
 #[test]
-fn a_deleted_comment_is_gone_from_the_log_and_everybody_is_told() {
+fn a_deleted_comment_is_gone_from_the_log_and_every_viewer_is_told() {
     let server = quick();
     let mut viewer = server.join("clean");
     let target = number(&viewer.comment("c1", "something very rude"), "offset");
@@ -108,7 +108,7 @@ fn a_deleted_comment_is_gone_from_the_log_and_everybody_is_told() {
 }
 
 #[test]
-fn whoever_resumes_after_a_deletion_is_not_shown_the_text_by_anybody() {
+fn a_resume_after_a_deletion_never_shows_the_text() {
     let server = quick();
     let mut viewer = server.join("again");
     let epoch = viewer.welcome["epoch"].as_str().expect("an epoch").to_owned();
@@ -159,7 +159,7 @@ fn a_batch_is_stored_in_its_order_or_not_at_all() {
 }
 
 #[test]
-fn a_room_that_nobody_opened_is_opened_for_a_post() {
+fn a_closed_room_is_opened_for_a_post() {
     let server = quick();
     taken(
         server.admin,
@@ -309,7 +309,7 @@ fn votes_are_counted_once_and_only_while_the_poll_is_open() {
 }
 
 #[test]
-fn a_room_that_cannot_be_opened_is_told_and_others_go_on() {
+fn a_room_that_cannot_be_opened_is_reported_and_others_continue() {
     let log = Gated::new();
     log.opening("broken", Gate::Broken);
     let server = Server::start_on(log, |config| (config.tick_ms, config.no_rate_limits) = (10, true));

@@ -116,7 +116,7 @@ fn health_is_answered_while_every_seat_is_busy_and_a_refusal_is_an_answer() {
 }
 
 #[test]
-fn a_reader_of_metrics_that_stands_still_holds_nobody_up() {
+fn a_stalled_reader_of_metrics_delays_no_other_client() {
     let server = Server::start(|_| {});
     let mut held = Vec::new();
     for _ in 0..MANY {
@@ -129,7 +129,7 @@ fn a_reader_of_metrics_that_stands_still_holds_nobody_up() {
 }
 
 #[test]
-fn a_program_whose_connection_had_to_go_comes_back_on_a_new_one() {
+fn a_program_whose_connection_was_closed_continues_on_a_new_one() {
     let server = Server::start(|_| {});
     let mut first = keep_alive(server.admin);
     let _others: Vec<TcpStream> = (0..MANY).map(|_| keep_alive(server.admin)).collect();

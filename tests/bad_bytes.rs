@@ -16,7 +16,7 @@ fn code_for(server: &Server, bytes: &[u8]) -> Option<u16> {
 }
 
 #[test]
-fn every_kind_of_broken_frame_gets_its_close_code_and_costs_nobody_anything() {
+fn every_kind_of_broken_frame_gets_its_close_code_and_affects_no_other_client() {
     let server = Server::start(|config| config.connection.stalled_ms = 5_000);
     let mut bystander = server.join("bad");
     let close = |code: u16| frame(0x88, &code.to_be_bytes());
@@ -215,7 +215,7 @@ fn a_peer_that_vanishes_inside_a_frame_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_peer_that_closes_and_resets_at_once_harms_nobody() {
+fn a_peer_that_closes_and_resets_at_once_harms_no_other_client() {
     let server = Server::start(|config| config.shards = 1);
     let mut bystander = server.join("reset");
     for _ in 0..300 {

@@ -14,7 +14,7 @@ fn get(path: &str, lines: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_not_http_is_answered_or_closed_and_hurts_nobody() {
+fn bytes_that_are_not_http_are_answered_or_closed_and_harm_no_other_client() {
     let server = Server::start(&config());
     let headers = |n: usize| (0..n).map(|i| format!("X-{i}: y\r\n")).collect::<String>();
     // Status 0: closed without an answer.
@@ -324,7 +324,7 @@ fn a_full_registry_says_when_to_come_back() {
 }
 
 #[test]
-fn a_full_inbox_closes_with_1013_and_gives_everything_back() {
+fn a_full_inbox_closes_with_1013_and_frees_everything() {
     let server = Server::start(&config());
     server.shard.full.store(true, Ordering::SeqCst);
     let mut client = server.connect();
@@ -342,7 +342,7 @@ fn a_full_inbox_closes_with_1013_and_gives_everything_back() {
 }
 
 #[test]
-fn draining_closes_the_door_and_says_so_to_those_inside() {
+fn draining_closes_the_door_and_tells_connected_clients() {
     let server = Server::start(&config());
     server.listening.begin();
     assert_eq!(server.ask_admin("/readyz").status, 200);

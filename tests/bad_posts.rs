@@ -150,7 +150,7 @@ fn announcement(bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_json_body_is_refused_before_it_is_read() {
+fn a_body_that_is_not_json_is_refused_before_it_is_read() {
     let server = Server::start(|_| ());
     let body = br#"{"unpin":{}}"#;
     let length = format!("Content-Length: {}\r\n", body.len());
@@ -227,7 +227,7 @@ fn a_body_that_does_not_come_and_a_room_that_does_not_answer_have_an_end() {
 }
 
 #[test]
-fn with_a_key_configured_nobody_changes_anything_without_it() {
+fn with_a_key_configured_no_change_is_possible_without_it() {
     let server = Server::start(|config| config.admin_key = Secret::new(KEY));
     let mut bystander = server.join("show");
     let fine = json!({"announcement": {"text": "let me in"}});

@@ -40,7 +40,7 @@ fn reason(client: &Client) -> Option<&str> {
 }
 
 #[test]
-fn somebody_from_the_very_beginning_gets_everything_while_the_crowds_frames_keep_coming() {
+fn a_resume_from_the_beginning_is_complete_and_does_not_delay_the_crowd() {
     const LONG: u64 = 30_000;
     let log = Gated::new();
     let server = server(&log, |config| config.room.batch_events_max = 4_000);
@@ -95,7 +95,7 @@ fn somebody_from_the_very_beginning_gets_everything_while_the_crowds_frames_keep
 }
 
 #[test]
-fn who_missed_little_is_served_from_the_ring_and_the_log_is_not_read() {
+fn a_short_absence_is_served_from_the_ring_without_reading_the_log() {
     let log = Gated::new();
     let server = server(&log, |_| {});
     let mut talker = server.join("ring");
@@ -146,7 +146,7 @@ fn a_storm_from_one_position_reads_each_stretch_once() {
 }
 
 #[test]
-fn whom_retention_overtakes_has_to_begin_anew_and_is_told_so() {
+fn a_client_that_retention_overtakes_begins_anew_and_is_told_so() {
     let log = Gated::new();
     let server = server(&log, |config| {
         config.room.log_events_max = 3_000;
@@ -169,7 +169,7 @@ fn whom_retention_overtakes_has_to_begin_anew_and_is_told_so() {
 }
 
 #[test]
-fn a_log_that_cannot_be_read_is_said_and_the_room_goes_on() {
+fn an_unreadable_log_is_reported_and_the_room_continues() {
     let log = Gated::new();
     let server = server(&log, |config| config.connection.ring_frames = 1);
     let mut talker = server.join("broken");
@@ -186,7 +186,7 @@ fn a_log_that_cannot_be_read_is_said_and_the_room_goes_on() {
 }
 
 #[test]
-fn who_catches_up_and_takes_nothing_is_closed_with_4001() {
+fn a_client_that_stalls_while_catching_up_is_closed_with_4001() {
     let log = Gated::new();
     let server = server(&log, |config| {
         config.connection.stalled_ms = 1_000;
@@ -227,7 +227,7 @@ fn answers_come_while_a_page_is_waited_for() {
 }
 
 #[test]
-fn a_room_that_opens_slowly_stops_nobody_and_loses_nothing_that_came_meanwhile() {
+fn a_slowly_opening_room_delays_no_other_and_loses_no_message() {
     let log = Gated::new();
     let server = server(&log, |_| {});
     log.opening("slow", Gate::Shut);
@@ -276,7 +276,7 @@ fn a_room_that_cannot_be_opened_is_refused_and_can_be_opened_later() {
 }
 
 #[test]
-fn a_drain_answers_what_waits_for_a_room() {
+fn a_drain_answers_messages_that_wait_for_a_room() {
     let log = Gated::new();
     let mut server = server(&log, |config| config.drain_ms = 500);
     log.opening("slow", Gate::Shut);

@@ -239,7 +239,7 @@ fn a_frame_is_compressed_once_however_many_take_it() {
 }
 
 #[test]
-fn what_is_small_goes_out_as_it_is_to_everybody() {
+fn small_messages_are_sent_uncompressed() {
     let server = Server::start(|config| {
         config.compression.enabled = true;
         config.room.heartbeat_ms = 300;
@@ -277,7 +277,7 @@ fn a_newcomers_snapshot_comes_compressed_and_is_the_plain_one() {
 }
 
 #[test]
-fn who_comes_back_gets_compressed_pages_that_continue_exactly() {
+fn a_resuming_client_gets_compressed_pages_that_continue_exactly() {
     let server = Server::start(|config| {
         eager(config);
         config.connection.ring_frames = 2;
@@ -345,7 +345,7 @@ fn a_compressed_comment_is_understood_however_it_comes() {
 }
 
 #[test]
-fn what_is_wrong_with_a_compressed_message_gets_its_close_code_and_costs_nobody_anything() {
+fn an_invalid_compressed_message_gets_its_close_code_and_affects_no_other_client() {
     let server = Server::start(|config| config.compression.enabled = true);
     let mut bystander = Packed::enter(&server, "bad", "", JSON);
     let good = pack(&comment("x", "还有吗还有吗"));
@@ -383,7 +383,7 @@ fn what_is_wrong_with_a_compressed_message_gets_its_close_code_and_costs_nobody_
 }
 
 #[test]
-fn where_it_is_not_switched_on_nobody_gets_it_and_rsv1_is_an_error() {
+fn without_compression_configured_it_is_never_agreed_and_rsv1_is_an_error() {
     let server = Server::start(|_| {});
     let mut client = server.join("off");
     client.raw(&frame(0xc1, &pack(&comment("x", "y")))).unwrap();

@@ -54,7 +54,7 @@ fn shown(path: &Path) -> (i32, String) {
 }
 
 #[test]
-fn what_is_no_file_and_what_strangers_can_change_is_refused_at_once() {
+fn devices_and_files_that_others_can_change_are_refused_at_once() {
     let scratch = Scratch::new("refused");
     let pipe = scratch.0.join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("runs").success());
@@ -74,7 +74,7 @@ fn what_is_no_file_and_what_strangers_can_change_is_refused_at_once() {
 }
 
 #[test]
-fn files_links_and_what_a_shell_hands_over_are_read() {
+fn files_links_and_pipes_of_a_shell_are_read() {
     let scratch = Scratch::new("read");
     let path = scratch.file("tick_ms = 50\n", 0o644);
     let link = scratch.0.join("link");
@@ -117,7 +117,7 @@ fn a_key_that_others_can_read_is_said_at_the_start_and_not_shown() {
 }
 
 #[test]
-fn what_editors_put_before_a_text_is_skipped_and_another_encoding_is_named() {
+fn byte_order_marks_are_skipped_and_other_encodings_are_named() {
     let scratch = Scratch::new("encoding");
     let path = scratch.file("\u{feff}tick_ms = 50\r\n[room]\r\nidle_s = 60\r\n", 0o600);
     let (code, said) = shown(&path);

@@ -147,7 +147,7 @@ fn a_full_disk_or_a_gone_reader_costs_log_lines_and_nothing_else() {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_delays_neither_start_nor_service_nor_end() {
+fn a_blocked_pipe_delays_neither_start_nor_service_nor_end() {
     for is_blocking in [true, false] {
         let (mut reader, err) = unread_pipe(is_blocking);
         let (_unread, out) = unread_pipe(is_blocking);
@@ -211,7 +211,7 @@ fn a_log_file_at_its_size_limit_takes_lines_again_when_there_is_space() {
 }
 
 #[test]
-fn commands_end_sanely_when_nobody_takes_what_they_print() {
+fn commands_end_cleanly_when_their_output_is_not_read() {
     let run = |arguments: &[&str], out: Stdio, err: Stdio| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_volley"));
         let mut child =

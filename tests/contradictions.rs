@@ -99,7 +99,7 @@ fn a_key_belongs_to_one_request_and_any_other_with_it_is_a_conflict() {
 }
 
 #[test]
-fn no_poll_gets_the_id_of_another_one_so_that_late_votes_count_nowhere_else() {
+fn no_two_polls_share_an_id_so_late_votes_count_nowhere_else() {
     let server = server();
     let again = batch(&[poll("p"), close("p"), poll("p")]);
     refused("all in one batch", &post(server.admin, &at("polls", ""), "", &again), 409, "poll_used", Some(2));

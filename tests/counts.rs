@@ -16,7 +16,7 @@ fn verdict(before: &Baseline, now: &Baseline) -> Verdict {
 }
 
 #[test]
-fn three_percent_more_pass_and_anything_above_fails_with_the_way_out() {
+fn three_percent_more_pass_and_more_fails_with_the_remedy() {
     let before = baseline(&[("pass", 10_000), ("tick", 1_000)]);
     assert!(verdict(&before, &before).is_good);
     assert!(verdict(&before, &baseline(&[("pass", 10_300), ("tick", 980)])).is_good);
@@ -36,13 +36,13 @@ fn a_small_workload_may_lose_one_inlined_call_and_no_more() {
 }
 
 #[test]
-fn what_became_better_is_said_and_passes() {
+fn an_improvement_is_reported_and_passes() {
     let better = verdict(&baseline(&[("pass", 10_000)]), &baseline(&[("pass", 5_000)]));
     assert!(better.is_good && better.text.contains("better: pass -50.0 %"), "{}", better.text);
 }
 
 #[test]
-fn another_compiler_only_warns_and_is_named() {
+fn a_different_compiler_only_warns_and_is_named() {
     let mut now = baseline(&[("pass", 20_000)]);
     now.environment[0].1 = "rustc 1.96.0".into();
     let warned = verdict(&baseline(&[("pass", 10_000)]), &now);
@@ -53,7 +53,7 @@ fn another_compiler_only_warns_and_is_named() {
 }
 
 #[test]
-fn a_workload_without_a_baseline_and_one_that_vanished_fail() {
+fn a_workload_without_a_baseline_and_a_removed_one_fail() {
     let (one, two) = (baseline(&[("pass", 1)]), baseline(&[("pass", 1), ("tick", 1)]));
     for (before, now) in [(&one, &two), (&two, &one)] {
         let strange = verdict(before, now);
@@ -74,7 +74,7 @@ fn the_file_comes_back_as_it_was_written_and_a_broken_line_is_named() {
 }
 
 #[test]
-fn the_committed_baseline_can_be_read_and_says_what_it_was_counted_with() {
+fn the_committed_baseline_can_be_read_and_names_its_environment() {
     let text = include_str!("../benches/counts.baseline");
     let committed = Baseline::parse(text).unwrap();
     assert!(committed.counts.len() >= 10 && committed.counts.iter().all(|(_, count)| *count > 0));

@@ -55,7 +55,7 @@ impl Told {
 }
 
 #[test]
-fn a_thousand_times_the_same_question_is_one_comment_that_grows_and_everybody_is_answered() {
+fn a_thousand_equal_questions_are_one_growing_comment_and_every_sender_is_answered() {
     const PEOPLE: u64 = 40;
     let server = Server::start(|config| {
         (config.room.merge, config.room.budget_per_s) = (Merge::Near, 60);

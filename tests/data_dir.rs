@@ -8,7 +8,7 @@ use std::process::Stdio;
 use support::program::{Program, SERVE, Scratch, log, refusal, volley};
 
 #[test]
-fn a_killed_server_comes_back_with_everything_acknowledged_and_the_same_epoch() {
+fn a_killed_server_restarts_with_every_acknowledged_comment_and_the_same_epoch() {
     let scratch = Scratch::new();
     let server = Program::start(&scratch.data());
     let mut client = server.join("show");
@@ -72,7 +72,7 @@ fn the_log_can_be_looked_at_beside_its_server_and_tells_of_damage() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_used_is_refused_with_what_to_do() {
+fn an_unusable_directory_is_refused_with_the_remedy() {
     let scratch = Scratch::new();
     let file = scratch.0.join("file");
     std::fs::write(&file, "a letter").expect("written");

@@ -17,7 +17,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn what_people_said_is_readable_by_the_servers_user_alone() {
+fn only_the_servers_user_can_read_the_comments() {
     let scratch = Scratch::new();
     let files = |what: &dyn Fn(&Path)| {
         for name in ["volley.db", "volley.db-wal", "volley.db-shm", "volley.heads", "volley.lock"] {

@@ -107,7 +107,7 @@ fn ends(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn everybody_is_told_when_to_come_back_and_it_ends_in_time() {
+fn every_client_is_told_when_to_reconnect_and_the_process_ends_in_time() {
     const VIEWERS: usize = 20;
     const DRAIN_MS: u64 = 2_000;
     let mut program = Program::start(&["--drain", "2000"]);
@@ -140,7 +140,7 @@ fn everybody_is_told_when_to_come_back_and_it_ends_in_time() {
 }
 
 #[test]
-fn what_was_acknowledged_before_the_end_was_seen_by_all_and_the_rest_is_answered_or_closed() {
+fn comments_acknowledged_before_the_end_were_shown_and_the_rest_is_answered_or_closed() {
     let mut program = Program::start(&["--drain", "1000", "--no-rate-limits", "--tick", "20"]);
     let public = program.public;
     let watch = |subprotocol: &'static str| {
@@ -232,7 +232,7 @@ fn what_was_acknowledged_before_the_end_was_seen_by_all_and_the_rest_is_answered
 }
 
 #[test]
-fn what_waits_for_its_tick_is_acknowledged_and_seen_before_the_goodbye() {
+fn comments_that_wait_for_their_tick_are_acknowledged_and_shown_before_the_goodbye() {
     for round in 0..12 {
         // No tick ends by itself between the comment and the end.
         let mut server = support::Server::start(|config| config.tick_ms = 2_000);
@@ -355,7 +355,7 @@ fn catches(pid: rustix::process::Pid, signal: Signal) -> bool {
 }
 
 #[test]
-fn nobody_is_let_in_while_it_drains() {
+fn no_client_is_admitted_during_a_drain() {
     let mut program = Program::start(&["--drain", "500"]);
     // An older connection that sends its request only now. A client that never reads delays the end meanwhile.
     let mut early = TcpStream::connect(program.public).unwrap();
@@ -380,7 +380,7 @@ fn nobody_is_let_in_while_it_drains() {
 }
 
 #[test]
-fn what_cannot_start_says_why_with_its_exit_code() {
+fn a_failed_start_gives_its_reason_and_its_exit_code() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for (flag, other) in [("--listen", "--admin"), ("--admin", "--listen")] {

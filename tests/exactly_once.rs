@@ -77,7 +77,7 @@ fn a_retry_sent_while_the_first_is_on_its_way_is_answered_on_both_connections() 
 }
 
 #[test]
-fn an_id_with_another_text_is_a_conflict_and_nobody_elses_business() {
+fn an_id_with_a_different_text_is_a_conflict_for_its_author_only() {
     let server = server();
     let mut client = guest(&server, ENCODINGS[0], KEY);
     let first = say(&mut client, "c1", "hello")["ack"].clone();
@@ -89,7 +89,7 @@ fn an_id_with_another_text_is_a_conflict_and_nobody_elses_business() {
 }
 
 #[test]
-fn a_bad_key_is_refused_and_one_alone_is_no_subprotocol() {
+fn a_bad_key_is_refused_and_a_key_without_a_subprotocol_too() {
     let server = server();
     let status = |subprotocols: &str| Client::connect(server.public, "/v1/rooms/once/ws", Some(subprotocols)).err();
     assert_eq!(status("volley.v1.json, volley.guest.tooshort"), Some(400));

@@ -97,7 +97,7 @@ fn an_address_with_a_slash_too_many_leads_to_the_room_with_its_query() {
 }
 
 #[test]
-fn a_person_who_is_one_too_many_is_told_so_on_a_page() {
+fn a_person_above_the_limit_is_told_so_on_a_page() {
     let mut config = config();
     config.admission.connections_per_address_max = 1;
     let server = Server::start(&config);

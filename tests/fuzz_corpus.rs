@@ -45,12 +45,12 @@ fn msgpack_messages_are_read_as_they_are() {
 }
 
 #[test]
-fn what_is_admitted_is_fit_for_log_and_viewers() {
+fn admitted_messages_are_fit_for_log_and_viewers() {
     replay("admission");
 }
 
 #[test]
-fn what_is_posted_is_in_range_and_read_as_it_is() {
+fn posted_events_are_in_range_and_read_unchanged() {
     replay("posts");
 }
 

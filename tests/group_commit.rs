@@ -41,7 +41,7 @@ fn shown_at(client: &mut Client, text: &str) -> u64 {
 /// Rooms that ticked one after the other would cause a commit each, as far as the pace of commits allows: dozens in a
 /// tick.
 #[test]
-fn what_three_hundred_rooms_say_in_a_tick_is_one_commit() {
+fn the_batches_of_three_hundred_rooms_in_a_tick_share_one_commit() {
     let scratch = Scratch(std::env::temp_dir().join(format!("volley-group-commit-{}", std::process::id())));
     std::fs::create_dir_all(&scratch.0).expect("makes a directory");
     let server = Server::start(|config| {

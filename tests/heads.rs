@@ -10,7 +10,7 @@ const WS: &str = "/v1/rooms/demo/ws";
 
 /// Headers that proxies add: `cf-ipcity: São Paulo` in Latin-1, a path in UTF-8, an empty value.
 #[test]
-fn headers_that_nobody_reads_are_opaque_on_every_address() {
+fn unknown_headers_are_ignored_on_every_address() {
     let server = Server::start(&config());
     let odd = [
         b"cf-ipcity: S\xe3o Paulo\r\nReferer: http://a/\xe5\xbc\xb9\r\nCookie: \x80\xff\r\nX-Empty:\r\nX-Tab: a\tb\r\n"
@@ -38,7 +38,7 @@ fn headers_that_nobody_reads_are_opaque_on_every_address() {
 
 /// A page can point its own host name at this machine (DNS rebinding); `Host` then has that name.
 #[test]
-fn without_a_key_the_admin_address_answers_to_its_own_names_alone() {
+fn without_a_key_the_admin_address_answers_only_to_its_own_names() {
     let mut config = config();
     config.admin_hosts = volley::host::Hosts::read(["volley", "metrics.internal"].into_iter()).unwrap();
     let server = Server::start(&config);

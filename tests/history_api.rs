@@ -116,7 +116,7 @@ fn a_page_is_bounded_by_events_and_by_bytes() {
 }
 
 #[test]
-fn a_position_that_is_not_there_is_said_with_what_is() {
+fn an_absent_position_is_refused_with_the_retained_ones() {
     let server = Server::start(|config| {
         config.no_rate_limits = true;
         config.tick_ms = 10;
@@ -156,7 +156,7 @@ fn a_position_that_is_not_there_is_said_with_what_is() {
 }
 
 #[test]
-fn what_is_malformed_is_refused_by_its_name() {
+fn malformed_messages_are_refused_by_name() {
     let server = quick();
     drop(server.join("demo"));
     for resource in ["events", "export"] {

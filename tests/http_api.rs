@@ -11,7 +11,7 @@ fn get(server: &Server, path: &str) -> support::gateway::Answer {
 }
 
 #[test]
-fn the_room_list_tells_what_everybody_may_know() {
+fn the_room_list_has_only_public_facts() {
     let server = Server::start(&config());
     assert_eq!(get(&server, "/v1/rooms").body, r#"{"rooms":[],"total":0}"#);
     assert_eq!(server.ask(upgrade("/v1/rooms/demo/ws", "")).status, 101);
@@ -57,7 +57,7 @@ fn health_and_readiness_are_different_questions() {
 }
 
 #[test]
-fn a_scrape_holds_every_part_and_counts_what_happened() {
+fn a_scrape_has_every_part_and_the_right_counts() {
     let server = Server::start(&config());
     assert_eq!(server.ask(upgrade("/v1/rooms/demo/ws", "")).status, 101);
     assert_eq!(server.ask(upgrade("/v1/rooms/demo/ws", "Origin: null\r\n")).status, 403);

@@ -46,7 +46,7 @@ fn one_address_has_its_share_and_gets_it_back() {
 }
 
 #[test]
-fn all_together_have_a_bound_and_are_told_so() {
+fn all_clients_together_have_a_bound_and_are_told_so() {
     let server = Server::start(|config| config.admission.connections_max = 8);
     let mut held: Vec<Client> = (0..8).map(|n| enter(&server, "bound", "", ENCODINGS[n % 2])).collect();
     let answer = one_more(&server);
@@ -80,7 +80,7 @@ fn a_viewer_that_says_nothing_is_a_viewer() {
 }
 
 #[test]
-fn three_thousand_who_come_and_go_leave_nothing_behind() {
+fn three_thousand_short_connections_leave_nothing_behind() {
     const ROUNDS: usize = 20;
     const AT_ONCE: usize = 150;
     raise_descriptors();

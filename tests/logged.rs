@@ -9,7 +9,7 @@ use support::logged::started_logging;
 use support::viewer::{ENCODINGS, enter_at, text};
 
 #[test]
-fn the_log_has_neither_tokens_nor_what_people_said() {
+fn the_log_has_neither_tokens_nor_texts_of_comments() {
     for format in ["text", "json"] {
         // With JSON nothing is printed on standard output: the addresses are in the log's first line.
         let (mut child, public) = started_logging(format);

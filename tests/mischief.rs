@@ -40,7 +40,7 @@ fn misbehave(client: &mut Client, rng: &mut SmallRng) {
 }
 
 #[test]
-fn whatever_some_clients_do_the_others_get_everything_in_order() {
+fn misbehaving_clients_do_not_affect_the_order_of_others() {
     let server = Server::start(|config| {
         config.tick_ms = 10;
         config.admission.connections_per_address_max = 2_000;

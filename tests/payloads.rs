@@ -186,7 +186,7 @@ fn memory_kib(what: &str) -> u64 {
 }
 
 #[test]
-fn every_wrong_message_gets_its_code_and_the_connection_goes_on() {
+fn every_wrong_message_gets_its_code_and_the_connection_stays_open() {
     let server = Server::start(|_| ());
     for subprotocol in ENCODINGS {
         let room = &subprotocol[10..];
@@ -310,7 +310,7 @@ fn three_protocol_errors_close_with_4500_and_a_wrong_text_is_none() {
 }
 
 #[test]
-fn too_fast_is_told_when_to_come_back_and_that_is_true() {
+fn a_client_that_is_too_fast_is_told_a_sufficient_delay() {
     let server = Server::start(|_| ());
     for subprotocol in ENCODINGS {
         let mut client = enter(&server, "fast", "", subprotocol);
@@ -438,7 +438,7 @@ fn likes_over_the_rate_are_refused_and_the_hint_is_true() {
 }
 
 #[test]
-fn a_room_too_many_is_refused_until_another_ends() {
+fn a_room_above_the_limit_is_refused_until_a_different_one_ends() {
     let server = Server::start(|config| {
         config.room.rooms_max = 2;
         config.room.idle_s = 1;

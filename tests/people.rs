@@ -92,7 +92,7 @@ fn comment(viewer: &mut Client, id: &str) -> Value {
 }
 
 #[test]
-fn what_people_type_arrives_as_it_should_and_unchanged_when_said_again() {
+fn typed_text_arrives_normalised_and_unchanged_when_sent_again() {
     let server = Server::start(|config| {
         config.no_rate_limits = true;
         config.tick_ms = 10;
@@ -127,7 +127,7 @@ fn five_hundred_spaces_or_line_feeds_are_one() {
 }
 
 #[test]
-fn a_name_comes_from_the_server_alone() {
+fn only_the_server_gives_names() {
     let server = Server::start(|_| ());
     let mut viewers = ENCODINGS.map(|subprotocol| enter(&server, "names", "", subprotocol));
     for subprotocol in ENCODINGS {
@@ -158,7 +158,7 @@ fn a_name_comes_from_the_server_alone() {
 }
 
 #[test]
-fn no_page_and_no_list_contains_what_people_said() {
+fn no_page_and_no_list_contains_texts_of_comments() {
     let server = Server::start(|_| ());
     let mut talker = server.join("quotes");
     let said = "</script><script>CANARY\u{2028}";

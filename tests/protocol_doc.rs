@@ -209,7 +209,7 @@ fn the_tables_of_codes_are_the_programs() {
 }
 
 #[test]
-fn codes_are_told_by_their_range_and_have_one_name() {
+fn codes_follow_their_range_and_have_one_name() {
     for code in ErrorCode::ALL {
         assert_eq!(serde_json::to_value(code).unwrap(), code.as_str(), "one name everywhere");
         assert!(code.words().iter().all(|words| !words.is_empty() && !words.contains(['|', '\n'])), "{code:?}");

@@ -80,7 +80,7 @@ impl Reader {
 }
 
 #[test]
-fn every_rendition_may_be_asked_for_at_the_upgrade_and_the_welcome_says_what_it_is() {
+fn every_rendition_may_be_requested_at_the_upgrade_and_is_named_in_the_welcome() {
     let server = Server::start(|_| ());
     for subprotocol in ENCODINGS {
         for name in NAMES {
@@ -97,7 +97,7 @@ fn every_rendition_may_be_asked_for_at_the_upgrade_and_the_welcome_says_what_it_
 }
 
 #[test]
-fn a_change_is_told_right_before_the_first_frame_that_it_is_about() {
+fn a_change_of_rendition_is_announced_right_before_its_first_frame() {
     let server = quick();
     for subprotocol in ENCODINGS {
         let mut talker = server.join("changes");
@@ -137,7 +137,7 @@ fn a_frame_behind_the_notice_is_of_the_new_rendition() {
 }
 
 #[test]
-fn only_renditions_that_somebody_reads_are_encoded() {
+fn only_renditions_with_a_reader_are_encoded() {
     let server = quick();
     let mut talker = server.join("used");
     (0..5).for_each(|n| {
@@ -177,7 +177,7 @@ fn a_wish_before_the_welcome_is_served_after_it_and_the_newest_of_many_counts() 
 }
 
 #[test]
-fn one_that_leaves_in_the_midst_of_a_change_leaves_nothing_behind() {
+fn a_client_that_leaves_during_a_change_leaves_nothing_behind() {
     let server = quick();
     let mut talker = server.join("leavers");
     for n in 0..50 {
@@ -244,7 +244,7 @@ fn changes(server: &Server, now: &str, reason: &str) -> f64 {
 }
 
 #[test]
-fn slow_viewer_slides_is_told_and_climbs_back_and_its_frames_never_break() {
+fn slow_viewer_moves_to_lite_and_back_with_announcements_and_whole_frames() {
     let server = narrow();
     let mut slow = server.join("slide");
     little_buffer(&slow);
@@ -267,7 +267,7 @@ fn slow_viewer_slides_is_told_and_climbs_back_and_its_frames_never_break() {
 }
 
 #[test]
-fn a_console_and_one_that_asked_for_lite_are_never_moved() {
+fn a_console_and_a_client_that_asked_for_lite_are_never_moved() {
     let server = narrow();
     let mut console = enter(&server, "fixed", "?rendition=full", ENCODINGS[0]);
     let mut lite = enter(&server, "fixed", "?rendition=lite", ENCODINGS[0]);
@@ -305,7 +305,7 @@ fn with_a_limit_of_zero_the_slow_keep_their_rendition() {
 }
 
 #[test]
-fn wishes_of_one_that_does_not_read_are_served_one_after_the_other() {
+fn requests_of_a_stalled_client_are_served_in_order() {
     let server = narrow();
     let mut slow = server.join("wishes");
     little_buffer(&slow);

@@ -39,7 +39,7 @@ fn guest(server: &Server, query: &str) -> Client {
 }
 
 #[test]
-fn a_viewer_goes_on_where_it_stopped_and_a_sender_gets_the_first_answer() {
+fn a_viewer_continues_where_it_stopped_and_a_sender_gets_the_first_answer() {
     let scratch = Scratch::new("resume");
     let server = scratch.server();
     let mut client = guest(&server, "");
@@ -89,7 +89,7 @@ fn history_is_there_before_anybody_has_come_back() {
 }
 
 #[test]
-fn the_room_of_one_directory_is_not_that_of_another() {
+fn rooms_of_different_directories_are_separate() {
     let (here, there) = (Scratch::new("here"), Scratch::new("there"));
     let epoch = {
         let server = here.server();

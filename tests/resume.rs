@@ -33,7 +33,7 @@ fn verdict(client: &Client) -> (bool, Option<&str>) {
 }
 
 #[test]
-fn somebody_who_comes_back_again_and_again_misses_nothing_and_sees_nothing_twice() {
+fn a_client_that_resumes_repeatedly_misses_nothing_and_sees_nothing_twice() {
     const SAID: u64 = 600;
     let server = server();
     let stop = AtomicBool::new(false);
@@ -95,7 +95,7 @@ fn somebody_who_comes_back_again_and_again_misses_nothing_and_sees_nothing_twice
 }
 
 #[test]
-fn what_was_missed_runs_without_a_hole_from_there_to_the_welcomes_position() {
+fn missed_events_come_without_a_hole_up_to_the_welcomes_position() {
     let server = server();
     let mut talker = server.join("back");
     let epoch = text(&talker.welcome, "epoch").to_owned();
@@ -126,7 +126,7 @@ fn what_was_missed_runs_without_a_hole_from_there_to_the_welcomes_position() {
 }
 
 #[test]
-fn somebody_who_missed_nothing_is_told_so_and_gets_only_what_is_new() {
+fn a_client_that_missed_nothing_is_told_so_and_gets_only_new_events() {
     let server = server();
     let mut talker = server.join("back");
     let epoch = text(&talker.welcome, "epoch").to_owned();
@@ -145,7 +145,7 @@ fn somebody_who_missed_nothing_is_told_so_and_gets_only_what_is_new() {
 }
 
 #[test]
-fn what_cannot_be_whole_says_why_and_begins_with_the_newest() {
+fn an_incomplete_resume_gives_its_reason_and_begins_with_the_newest() {
     let server = Server::start(|config| {
         config.no_rate_limits = true;
         config.tick_ms = 10;
@@ -188,7 +188,7 @@ fn what_cannot_be_whole_says_why_and_begins_with_the_newest() {
 }
 
 #[test]
-fn however_far_back_everything_comes() {
+fn a_resume_from_any_distance_is_complete() {
     let server = server();
     let mut talker = server.join("back");
     let mut whole = server.join("back");
@@ -220,7 +220,7 @@ fn however_far_back_everything_comes() {
 }
 
 #[test]
-fn another_life_of_the_room_is_another_epoch() {
+fn a_new_life_of_a_room_has_a_new_epoch() {
     let server = Server::start(|config| config.room.idle_s = 1);
     let mut first = server.join("back");
     let epoch = text(&first.welcome, "epoch").to_owned();
@@ -231,7 +231,7 @@ fn another_life_of_the_room_is_another_epoch() {
 }
 
 #[test]
-fn a_storm_of_returns_is_served_whole_to_everybody() {
+fn a_storm_of_resumes_is_served_completely() {
     const STORM: usize = 200;
     let server = Server::start(|config| {
         config.no_rate_limits = true;

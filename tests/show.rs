@@ -105,7 +105,7 @@ fn all_viewers_see_the_same_show_in_the_same_order() {
 }
 
 #[test]
-fn what_does_not_fit_into_a_frame_is_counted_in_it() {
+fn comments_that_do_not_fit_into_a_frame_are_counted_in_it() {
     let server = Server::start(|config| {
         config.room.frame_events_max = 3;
         config.tick_ms = 500;
@@ -153,7 +153,7 @@ fn a_comment_comes_back_within_a_tick_or_two() {
 }
 
 #[test]
-fn online_counts_everybody_on_all_shards_and_both_encodings() {
+fn online_counts_viewers_of_all_shards_and_both_encodings() {
     let server = Server::start(|config| config.room.counters_ms = 50);
     let mut watcher = server.join("crowd");
     let mut seen = Seen::after(&watcher.welcome, None);
@@ -168,7 +168,7 @@ fn online_counts_everybody_on_all_shards_and_both_encodings() {
 }
 
 #[test]
-fn a_newcomer_gets_the_newest_comments_and_totals_and_then_goes_on_whole() {
+fn a_new_viewer_gets_the_newest_comments_and_totals_and_then_every_frame() {
     let server = Server::start(|config| {
         config.no_rate_limits = true;
         config.tick_ms = 10;
@@ -207,7 +207,7 @@ fn a_newcomer_gets_the_newest_comments_and_totals_and_then_goes_on_whole() {
 }
 
 #[test]
-fn a_room_that_nobody_watches_ends_and_begins_anew() {
+fn a_room_without_viewers_ends_and_begins_anew() {
     let server = Server::start(|config| config.room.idle_s = 1);
     let mut first = server.join("mayfly");
     first.comment("c", "of the first life");
@@ -296,7 +296,7 @@ fn the_first_known_subprotocol_is_spoken_and_json_without_asking() {
 }
 
 #[test]
-fn a_room_is_there_as_soon_as_somebody_asks_for_it() {
+fn a_room_exists_as_soon_as_a_client_asks_for_it() {
     let server = Server::start(|_| ());
     let list = |server: &Server| server.get(server.admin, "/v1/rooms").1;
     assert_eq!(list(&server), r#"{"rooms":[],"total":0}"#);

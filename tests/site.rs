@@ -69,7 +69,7 @@ fn base_path_without_its_slash_leads_to_the_one_with_it() {
 }
 
 #[test]
-fn nobody_else_frames_the_pages_unless_it_is_listed() {
+fn only_listed_sites_may_frame_the_pages() {
     let ancestors = |answer: &Answer| {
         let policy = answer.header("content-security-policy").unwrap().to_owned();
         policy.rsplit_once("frame-ancestors ").unwrap().1.to_owned()

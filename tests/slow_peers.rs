@@ -85,7 +85,7 @@ fn post(server: &Server, event: &Value) -> u64 {
 }
 
 #[test]
-fn what_is_guaranteed_is_not_in_the_gap_and_comes_once() {
+fn guaranteed_events_are_not_in_the_gap_and_come_once() {
     for rendition in ["", "?rendition=lite", "?rendition=full"] {
         let server = server(60_000);
         let mut slow = server.connect("kept", rendition);
@@ -190,7 +190,7 @@ fn answers_that_pile_up_in_front_of_a_blocked_socket_are_bounded() {
 }
 
 #[test]
-fn a_silent_viewer_is_pinged_and_one_that_does_not_answer_is_closed_with_4003() {
+fn a_silent_viewer_is_pinged_and_closed_with_4003_without_an_answer() {
     let server = Server::start(|config| {
         config.connection.ping_ms = 500;
         config.connection.idle_ms = 2_000;

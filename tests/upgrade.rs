@@ -208,7 +208,7 @@ fn both_ways_to_an_upgrade_say_the_same() {
 
 /// A page's socket may be opened before it is used.
 #[test]
-fn who_speaks_late_or_in_pieces_is_served_like_anybody() {
+fn late_and_split_requests_are_served_like_others() {
     let server = Server::start(&config());
     let request = upgrade(WS, "");
     let mut late: Vec<_> = (0..20).map(|_| server.connect()).collect();

@@ -137,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn a_header_that_nobody_reads_changes_nothing(
+    fn an_unknown_header_changes_nothing(
         name in "x-[!#$%&'*+.^_`|~0-9a-z-]{0,12}",
         value in prop::collection::vec(field_byte(), 0..200),
         times in 1_usize..4,

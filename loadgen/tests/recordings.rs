@@ -102,7 +102,7 @@ fn long_texts_are_counted_as_the_server_refuses_them() {
 }
 
 #[test]
-fn each_broken_entry_is_refused_with_its_line_or_skipped_alone() {
+fn each_broken_entry_is_refused_with_its_line_or_skipped() {
     let p = |p: &str| format!("<d p=\"{p}\">x</d>");
     let text = |text: &str| format!("<d p=\"1,1,25,1,1,0,u,2\">{text}</d>");
     for (body, reason) in [
@@ -149,7 +149,7 @@ fn each_broken_entry_is_refused_with_its_line_or_skipped_alone() {
 }
 
 #[test]
-fn bytes_that_are_not_utf_8_break_their_entry_alone() {
+fn bytes_that_are_not_utf_8_break_only_their_entry() {
     for bad in [&b"\xc0\xaf"[..], b"\xed\xa0\x80", b"\xff", b"\xe4\xb8"] {
         let mut bytes = within("@");
         let at = bytes.iter().position(|b| *b == b'@').unwrap();
@@ -177,7 +177,7 @@ fn an_entity_bomb_is_never_expanded() {
 }
 
 #[test]
-fn what_is_no_recording_is_refused_whatever_the_flag_says() {
+fn a_file_that_is_not_a_recording_is_refused_with_every_flag() {
     for (bytes, reason) in [
         (&b""[..], Reason::NotARecording),
         (b"hello", Reason::NotARecording),

@@ -85,7 +85,7 @@ fn swapped_frames_break_the_order_and_nothing_is_missing() {
 }
 
 #[test]
-fn another_digest_at_the_same_position_is_a_conflict() {
+fn a_different_digest_at_the_same_position_is_a_conflict() {
     let (json, _) = verdict(Fault::WrongDigest, false);
     assert_eq!(number(&json, "/verdict/digest_conflicts"), 1);
 }
@@ -97,14 +97,14 @@ fn a_comment_hidden_from_one_viewer_is_missing_once() {
 }
 
 #[test]
-fn an_acknowledged_comment_in_no_frame_is_missing_for_everybody() {
+fn an_acknowledged_comment_in_no_frame_is_missing_for_every_viewer() {
     let (json, _) = verdict(Fault::LoseComment, false);
     assert_eq!(number(&json, "/verdict/missing"), 12);
     assert_eq!(number(&json, "/verdict/contradictions"), 1);
 }
 
 #[test]
-fn what_is_shed_and_counted_is_accounted_for_and_what_is_not_counted_is_missing() {
+fn shed_comments_are_accounted_for_only_if_they_are_counted() {
     let (json, _) = verdict(Fault::Shed, true);
     assert!(number(&json, "/verdict/shed") >= 12 && number(&json, "/tally/acked/shed") >= 1);
     let (json, _) = verdict(Fault::ShedUncounted, false);
@@ -112,7 +112,7 @@ fn what_is_shed_and_counted_is_accounted_for_and_what_is_not_counted_is_missing(
 }
 
 #[test]
-fn what_is_merged_and_counted_is_accounted_for_and_what_is_not_counted_is_missing() {
+fn merged_comments_are_accounted_for_only_if_they_are_counted() {
     let (json, _) = verdict(Fault::Merge, true);
     assert!(number(&json, "/verdict/merged") >= 12 && number(&json, "/tally/acked/merged") >= 1);
     assert!(json["crowded"]["fairness"]["gini_shown"].as_f64().unwrap() > 0.0);
@@ -150,14 +150,14 @@ fn a_closed_connection_and_an_unreadable_message_are_named() {
 }
 
 #[test]
-fn a_server_that_lets_nobody_in_is_a_failure_by_status() {
+fn a_server_that_refuses_every_viewer_is_a_failure_by_status() {
     let (json, stderr) = verdict(Fault::Busy, false);
     assert_eq!(number(&json, "/tally/failed/http 503"), 12);
     assert!(stderr.contains("nobody connected"), "{stderr}");
 }
 
 #[test]
-fn several_rooms_are_judged_each_by_itself() {
+fn several_rooms_are_judged_separately() {
     let (code, json, stderr) = run(&Server::start(Fault::None), &["--rooms", "3", "--processes", "2"]);
     assert_eq!((code, number(&json, "/tally/connected")), (0, 12), "{stderr}");
     // Four viewers in each room, and every comment is in one room.

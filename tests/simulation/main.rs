@@ -115,7 +115,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-fn whatever_goes_wrong_what_was_acknowledged_is_kept_once_in_one_order() {
+fn under_every_fault_acknowledged_comments_are_kept_once_in_one_order() {
     let (first, count) = (number("SIMULATION_FIRST", 0), number("SIMULATION_SEEDS", 1_000));
     let (mut crashes, mut comments, mut retries) = (0, 0, 0);
     for seed in (first..first + count).chain(SEEDS.iter().copied()) {
@@ -135,7 +135,7 @@ fn whatever_goes_wrong_what_was_acknowledged_is_kept_once_in_one_order() {
 
 /// The shown comments of a run, with and without jumps of the wall clock.
 #[test]
-fn clock_jumps_take_nothing_away_from_what_is_shown() {
+fn clock_jumps_do_not_change_the_display_budget() {
     let (first, count) = (number("SIMULATION_FIRST", 0), number("SIMULATION_SEEDS", 400));
     let (mut plain, mut jumping, mut runs) = (0, 0, 0);
     for seed in first..first + count {

@@ -156,7 +156,7 @@ fn a_planted_circle_is_found_in_every_form_of_import() {
 }
 
 #[test]
-fn what_is_no_circle_is_let_pass() {
+fn imports_without_a_circle_pass() {
     for files in [
         [("a.rs", "use crate::b;"), ("b.rs", "// use crate::a;\nuse std::fs;")],
         [("a.rs", "use crate::b;"), ("b.rs", "#[cfg(test)]\nmod tests {\n    use crate::a;\n}")],

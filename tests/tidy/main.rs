@@ -477,7 +477,7 @@ fn a_planted_violation_of_every_rule_is_found() {
 }
 
 #[test]
-fn what_is_right_is_let_pass() {
+fn files_that_keep_the_rules_pass() {
     let right: &[(&str, &str)] = &[
         ("src/room/core/mod.rs", "use crate::protocol::event;\nuse super::digest;\n// crate::shard sends it"),
         (

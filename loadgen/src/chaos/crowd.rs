@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_comes_with_the_last_bytes_is_noticed_and_the_same_guest_comes_back() {
+    fn an_end_that_comes_with_the_last_bytes_is_noticed_and_the_guest_reconnects() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let path = std::env::temp_dir().join(format!("crowd-{}.jsonl", std::process::id()));
         let recorder = Recorder::new(&path).unwrap();

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fullest_window_is_the_one_that_counting_finds() {
+    fn the_fullest_window_agrees_with_plain_counting() {
         let mut seed = 7_u64;
         let mut next = |below: u64| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

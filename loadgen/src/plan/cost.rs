@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_with_time_is_bounded() {
+    fn memory_that_grows_with_time_is_bounded() {
         let after = |seconds| forecast(&Show { seconds, is_log_in_memory: true, ..show() }, &machine()).memory;
         let (minute, day, week) = (after(60.0), after(86_400.0), after(604_800.0));
         assert!(minute.ids < day.ids && minute.logs < day.logs && minute.rings == day.rings);

@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_shows_every_resource_with_its_formula_and_says_what_it_leaves_out() {
+    fn the_table_shows_every_resource_with_its_formula_and_its_limits() {
         let show = Show { viewers: 1_000_000.0, comments_per_s: 5_000.0, ..show() };
         let (traffic, machine) = (Traffic::of(&show), Preset::find("vm").unwrap().machine());
         let forecast = Forecast::new(&show, &traffic, &machine, 0.7);

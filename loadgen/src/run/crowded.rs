@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gini_coefficient_is_what_it_is_by_definition() {
+    fn the_gini_coefficient_agrees_with_its_definition() {
         assert_eq!((gini(&[]), gini(&[0, 0]), gini(&[7, 7, 7])), (0.0, 0.0, 0.0));
         assert!((gini(&[0, 0, 0, 10]) - 0.75).abs() < 1e-9);
         let values = [3_u64, 1, 4, 1, 5, 9, 2, 6];
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_busiest_is_who_sent_most_whatever_was_shown() {
+    fn the_busiest_sender_is_the_one_with_most_sent_comments() {
         let fair = Fairness::of(&[(100, 3), (10, 5), (10, 2)]).unwrap();
         assert!((fair.most_sent_share - 100.0 / 120.0).abs() < 1e-9 && (fair.most_shown_share - 0.3).abs() < 1e-9);
         assert!(fair.gini_sent > fair.gini_shown);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_told_by_mean_and_bounds() {
+    fn ticks_are_reported_by_mean_and_bounds() {
         let of = |name: &str, value: f64| (format!("{TICK}_{name}"), value);
         let grown: Scrape =
             [of("count", 200.0), of("sum", 0.6), of("bucket<=0.005", 198.0), of("bucket<=0.01", 200.0)].into();

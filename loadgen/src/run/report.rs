@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stall_costs_is_told_per_stalled_viewer() {
+    fn the_cost_of_a_stall_is_reported_per_stalled_viewer() {
         let mut f = RunFindings::default();
         assert_eq!(stall_growth(&f), None);
         f.server = Some(ServerUse { rss_stall_bytes: Some((10_000_000, 12_048_000)), ..ServerUse::default() });

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quantile_is_told_by_the_bucket_that_holds_it() {
+    fn a_quantile_is_the_bound_of_its_bucket() {
         let page = |low: u32, mid: u32, all: u32| {
             format!(
                 "t_seconds_bucket{{le=\"0.01\"}} {low}\nt_seconds_bucket{{le=\"0.1\"}} {mid}\nt_seconds_bucket{{le=\"+Inf\"}} {all}\nt_seconds_sum 9\nt_seconds_count {all}\n"

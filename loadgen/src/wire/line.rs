@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_and_a_broken_frame_are_told_apart() {
+    fn a_refusal_and_a_broken_frame_are_distinguished() {
         let (mut line, mut server, upgrade, _poll) = rig(1_024);
         server.write_all(b"HTTP/1.1 503 Busy\r\n\r\n").unwrap();
         assert_eq!(frames(&mut line, &upgrade, READ_BYTES), Err(LineError::Upgrade("http 503".into())));
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_does_not_take_waits_within_a_bound_and_leaves_in_order() {
+    fn unsent_bytes_wait_within_a_bound_and_leave_in_order() {
         let (mut line, mut server, ..) = rig(100_000);
         let (mut sent, mut n) = (0, 0u32);
         while line.unsent.is_empty() {
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_told_and_nothing_is_sent_after_hanging_up() {
+    fn an_end_is_reported_and_nothing_is_sent_after_hanging_up() {
         let (mut line, server, _, poll) = rig(1_024);
         drop(server);
         let mut buffer = Vec::new();

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_must_not_send_is_refused() {
+    fn frames_that_a_server_must_not_send_are_refused() {
         for (bytes, error) in [
             (&[0xc1, 0x00][..], WsError::ReservedBit),
             (&[0x81, 0x80], WsError::Masked),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_data_is_told_apart_where_it_was_agreed_to() {
+    fn compressed_data_is_recognised_where_it_was_agreed_to() {
         let mut bytes = websocket_frame(b"{}", Encoding::Json).to_vec();
         assert!(!split_agreed(&bytes, true).unwrap().unwrap().is_packed);
         bytes[0] |= 0x40;
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_frame_unmasks_to_what_was_said() {
+    fn a_masked_frame_unmasks_to_its_payload() {
         let mut out = Vec::new();
         write_masked(Kind::Text, "还有吗?".as_bytes(), [1, 2, 3, 4], &mut out);
         let length = "还有吗?".len();

@@ -117,7 +117,7 @@ fn wrong_usage_exits_64() {
 }
 
 #[test]
-fn what_is_not_known_is_skipped_and_said() {
+fn unknown_events_are_skipped_and_reported() {
     let mut input = String::from("{\"t\":1,\"vote\":{\"x\":1}}\n{\"t\":2,\"vote\":{}}\n");
     input.push_str(&text(&show::good(1)));
     let ran = run(&["-"], &input);

@@ -76,7 +76,7 @@ impl Rig {
 }
 
 #[test]
-fn what_was_not_answered_is_sent_again_with_its_id_and_text() {
+fn unanswered_comments_are_sent_again_with_their_id_and_text() {
     let mut rig = Rig::new();
     assert_eq!(rig.with(|client, desk| client.attempt(1, desk)), "");
     assert_eq!(rig.with(|client, desk| client.say(None, desk)), None, "not in yet");
@@ -107,7 +107,7 @@ fn what_was_not_answered_is_sent_again_with_its_id_and_text() {
 }
 
 #[test]
-fn who_catches_up_is_live_only_at_the_welcomes_position() {
+fn a_client_is_live_only_at_the_welcomes_position() {
     let mut rig = Rig::new();
     rig.welcome(5, false);
     rig.with(|client, desk| client.closed(Some(1012), desk));
@@ -152,7 +152,7 @@ fn a_bye_says_when_to_come_back_and_too_much_unanswered_is_silence() {
 }
 
 #[test]
-fn what_was_merged_deleted_or_lightened_is_written_down_as_that() {
+fn merged_deleted_and_lighter_events_are_recorded_as_such() {
     let mut rig = Rig::new();
     rig.welcome(0, false);
     rig.with(|client, desk| client.say(Some("还有吗".into()), desk)).unwrap();

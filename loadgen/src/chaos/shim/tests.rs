@@ -4,7 +4,7 @@ use super::*;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 #[test]
-fn without_chance_only_what_was_synced_remains() {
+fn without_chance_only_synced_data_remains() {
     assert_eq!(mix(b"synced", b"synced and more", None), b"synced");
     assert_eq!(mix(b"", b"never synced", None), b"");
 }
@@ -58,7 +58,7 @@ impl Drop for Folder {
 const WRITE: &str = "dd if=/dev/zero of=a bs=4096 count=4 status=none";
 
 #[test]
-fn a_power_loss_keeps_what_was_synced_and_nothing_else() {
+fn a_power_loss_keeps_only_synced_data() {
     let folder = Folder::new();
     let shim = folder.shim();
     assert!(folder.run(&shim, &format!("{WRITE} conv=fsync && dd if=/dev/zero of=b bs=100 count=1 status=none")));
@@ -71,7 +71,7 @@ fn a_power_loss_keeps_what_was_synced_and_nothing_else() {
 }
 
 #[test]
-fn a_sync_that_fails_says_so_and_loses_what_it_had() {
+fn a_failing_sync_returns_an_error_and_loses_its_data() {
     let folder = Folder::new();
     let shim = folder.shim();
     shim.fail_syncs(1).unwrap();
@@ -82,7 +82,7 @@ fn a_sync_that_fails_says_so_and_loses_what_it_had() {
 }
 
 #[test]
-fn a_process_dies_before_its_sync_when_told_to() {
+fn a_process_dies_before_its_sync_on_command() {
     let folder = Folder::new();
     let shim = folder.shim();
     shim.kill_before_sync(1).unwrap();
@@ -91,7 +91,7 @@ fn a_process_dies_before_its_sync_when_told_to() {
 }
 
 #[test]
-fn the_wall_clock_jumps_and_comes_back() {
+fn the_wall_clock_is_shifted_and_set_back() {
     let folder = Folder::new();
     let shim = folder.shim();
     let year = |shim: &Shim| {

@@ -100,7 +100,7 @@ fn every_event() -> Vec<Event<'static>> {
 }
 
 #[test]
-fn what_is_written_is_read_in_both_forms() {
+fn written_events_are_read_in_both_forms() {
     for event in every_event() {
         let mut writer = Writer::new(Vec::new());
         writer.write(17, &event).unwrap();
@@ -142,7 +142,7 @@ fn unknown_events_are_named_and_blank_lines_skipped() {
 }
 
 #[test]
-fn a_broken_line_is_named_with_its_number_and_what_is_wrong() {
+fn a_broken_line_is_named_with_its_number_and_the_reason() {
     for (line, why) in [
         ("{\"t\":1,\"send\":{\"author\":\"a\"}}", "line 2: `send` without `room`"),
         ("{\"t\":1,\"frame\":{\"session\":\"s\",\"prev\":-1,\"last\":2}}", "line 2: invalid value: integer `-1`"),

@@ -202,7 +202,7 @@ fn every_swap_of_two_frames_breaks_the_order_and_loses_nothing() {
 }
 
 #[test]
-fn a_gap_accounts_for_exactly_what_it_names() {
+fn a_gap_accounts_for_exactly_its_stretch() {
     let gap = |from: Offset, to: Offset| {
         verdict(move |sent| {
             sent.splice(3..6, [Sent::Gap(from, to)]);
@@ -224,7 +224,7 @@ fn a_heartbeat_ahead_of_the_viewer_is_a_hole() {
 }
 
 #[test]
-fn a_changed_frame_is_found_by_what_was_changed() {
+fn a_changed_frame_is_reported_under_the_matching_rule() {
     let v = verdict(|sent| edit(sent, 5, |f| f.digest = Hex64(1)));
     assert_eq!(v.violations(), [("digest conflicts", 1)]);
     let v = verdict(|sent| edit(sent, 5, |f| drop(f.events.remove(1))));
@@ -265,7 +265,7 @@ fn an_overlapping_frame_delivers_its_new_part_once() {
 }
 
 #[test]
-fn another_epoch_is_noticed_across_processes() {
+fn a_different_epoch_is_noticed_across_processes() {
     let evidence = |epoch| Evidence { epoch: Some(epoch), ..Evidence::default() };
     assert_eq!(judge(&[evidence(1), evidence(1)], &[], 0).epoch_changes, 0);
     assert_eq!(judge(&[evidence(1), evidence(2)], &[], 0).epoch_changes, 1);
