@@ -21,7 +21,7 @@ use volley::protocol::event::{Comment, Style, User};
 use volley::protocol::ids::{ClientId, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
 use volley::protocol::settings::RoomSettings;
-use volley::room::actor::{Actor, Settings};
+use volley::room::actor::{Actor, ActorSettings};
 use volley::room::registry::RoomHandle;
 
 const TICK_US: u64 = 100_000;
@@ -39,7 +39,7 @@ fn actor(variants: &[Variant], shows: Shows) -> Actor {
     for variant in variants {
         handle.arrive(0, *variant);
     }
-    let settings = Settings {
+    let settings = ActorSettings {
         tick_us: TICK_US,
         room: match shows {
             Shows::Crowd => RoomSettings::new(Some(60), 100),

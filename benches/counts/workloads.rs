@@ -21,7 +21,7 @@ use volley::protocol::frame::{EncodedFrame, Frame, FrameEvent};
 use volley::protocol::ids::{ClientId, Hex64, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
 use volley::protocol::message::ServerMessage;
-use volley::room::actor::{Actor, Settings};
+use volley::room::actor::{Actor, ActorSettings};
 use volley::room::core::{Core, CoreSettings, Wanted};
 use volley::room::registry::RoomHandle;
 use volley::shard::fanout::pass::{Slot, Slots, Wire};
@@ -173,7 +173,7 @@ fn core_tick() -> Box<dyn FnMut()> {
 fn actor() -> Actor {
     let handle = Arc::new(RoomHandle::new(RoomKey(1), RoomId::new("counts").expect("a name"), 0, 1));
     handle.arrive(0, Variant::default());
-    let settings = Settings {
+    let settings = ActorSettings {
         tick_us: 100_000,
         room: volley::protocol::settings::RoomSettings::unlimited(100),
         tick_groups: 1,

@@ -17,7 +17,7 @@ use volley::protocol::event::{Comment, Role, User};
 use volley::protocol::frame::EncodedFrame;
 use volley::protocol::ids::{ClientId, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
-use volley::room::actor::{Actor, Effect, Settings};
+use volley::room::actor::{Actor, ActorSettings, Effect};
 use volley::room::registry::RoomHandle;
 use volley::shard::fanout::pass::{SendTally, Slot, Slots};
 use volley::shard::fanout::ring::Ring;
@@ -179,7 +179,7 @@ struct Room {
 
 impl Room {
     fn open(handle: Arc<RoomHandle>) -> Self {
-        let settings = Settings {
+        let settings = ActorSettings {
             tick_us: TICK_US,
             room: volley::protocol::settings::RoomSettings::unlimited(100),
             tick_groups: 1,

@@ -13,7 +13,7 @@ use crate::limits::{LOG_JOBS_MAX, LOG_OPENERS, LOG_READERS};
 use crate::log::{Log, OpenError};
 use crate::metrics::LogPoolMetrics;
 use crate::protocol::message::ResumeFailure;
-use crate::room::actor::{Actor, Settings};
+use crate::room::actor::{Actor, ActorSettings};
 use crate::room::past::resume::{self, PageRequest};
 use crate::room::registry::RoomHandle;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
@@ -84,7 +84,7 @@ impl LogPool {
 /// Shared by all log threads.
 pub struct Tools {
     pub log: Arc<dyn Log>,
-    pub rooms: Settings,
+    pub rooms: ActorSettings,
     /// Sends a mail to a shard; may wait while its inbox is full.
     pub deliver: Box<dyn Fn(u16, Mail) + Send + Sync>,
 }

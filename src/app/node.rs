@@ -22,7 +22,7 @@ use crate::policy::auth::Guests;
 use crate::protocol::deflate::Deflate;
 use crate::protocol::ids::RoomId;
 use crate::protocol::settings;
-use crate::room::actor::Settings as RoomSettings;
+use crate::room::actor::ActorSettings;
 use crate::room::registry::{Registry, RoomHandle};
 use crate::shard::handle::Shards;
 use crate::shard::message::Message;
@@ -324,10 +324,10 @@ fn deliver(shards: Shards<RoomTenant>, stopped: Arc<AtomicBool>) -> impl Fn(u16,
     }
 }
 
-fn room_settings(config: &Config, deflate: Arc<Deflate>) -> RoomSettings {
+fn room_settings(config: &Config, deflate: Arc<Deflate>) -> ActorSettings {
     let rate = |rate: Rate| (!config.no_rate_limits).then_some(rate);
     let room = &config.room;
-    RoomSettings {
+    ActorSettings {
         tick_us: config.tick_ms * 1_000,
         room: owners_settings(config),
         tick_groups: room.tick_groups,

@@ -15,7 +15,7 @@ use volley::protocol::ids::{ClientId, Epoch, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
 use volley::protocol::message::{ErrorMessage, ResumeFailure, ServerMessage};
 use volley::protocol::settings::RoomSettings;
-use volley::room::actor::{Actor, Effect, Settings};
+use volley::room::actor::{Actor, ActorSettings, Effect};
 use volley::room::past::resume;
 use volley::room::registry::RoomHandle;
 
@@ -145,7 +145,7 @@ impl World {
 
     fn start(&mut self) {
         let handle = Arc::new(RoomHandle::new(RoomKey(1), RoomId::new("r").expect("a name"), 0, 1));
-        let settings = Settings {
+        let settings = ActorSettings {
             tick_us: TICK_US,
             room: self.room_settings.clone(),
             tick_groups: 1,

@@ -8,7 +8,7 @@ use crate::policy::said::Said;
 use crate::protocol::encode::Variant;
 use crate::protocol::event::{Comment, User};
 use crate::protocol::ids::RoomId;
-use crate::room::actor::Settings;
+use crate::room::actor::ActorSettings;
 use std::collections::HashSet;
 
 const TICK_US: u64 = 100_000;
@@ -33,7 +33,7 @@ impl Bench {
         let log = Arc::new(MemoryLog::new(count, 1));
         let homes = ShardRooms::new(registry.clone(), log_pool, Arc::new(|_| {}));
         let mut bench = Self { homes, rooms: Vec::new(), now_us: 1_000_000, commands: Vec::new(), _vacancy: queues };
-        let settings = Settings {
+        let settings = ActorSettings {
             tick_us: TICK_US,
             room: crate::protocol::settings::RoomSettings::unlimited(100),
             tick_groups: 1,

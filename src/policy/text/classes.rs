@@ -5,7 +5,7 @@ use unicode_properties::{EmojiStatus, GeneralCategory, UnicodeEmoji, UnicodeGene
 
 /// What becomes of a character, whatever stands beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum CharFate {
     /// Stays (or, if [`is_conditional`], waits for [`super::context`]).
     Keep,
     /// Is white space.
@@ -63,21 +63,21 @@ pub(super) const fn weight(c: char) -> usize {
 }
 
 /// What becomes of `c`.
-pub(super) fn fate(c: char) -> Fate {
+pub(super) fn fate(c: char) -> CharFate {
     if is_plain(c) || is_conditional(c) {
-        return Fate::Keep;
+        return CharFate::Keep;
     }
     // Braille blank looks like a space and is one: the blank cell of braille text.
     if c.is_whitespace() || c == '\u{2800}' {
-        return Fate::Space;
+        return CharFate::Space;
     }
     if is_blank(c) || is_noncharacter(c) {
-        return Fate::Drop;
+        return CharFate::Drop;
     }
     match c.general_category() {
-        GeneralCategory::Control | GeneralCategory::PrivateUse | GeneralCategory::Surrogate => Fate::Drop,
-        GeneralCategory::Format if !is_visible_format(c) => Fate::Drop,
-        _ => Fate::Keep,
+        GeneralCategory::Control | GeneralCategory::PrivateUse | GeneralCategory::Surrogate => CharFate::Drop,
+        GeneralCategory::Format if !is_visible_format(c) => CharFate::Drop,
+        _ => CharFate::Keep,
     }
 }
 

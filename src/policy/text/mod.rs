@@ -21,7 +21,7 @@ pub mod clusters;
 mod context;
 pub mod skeleton;
 
-use classes::Fate;
+use classes::CharFate;
 use std::borrow::Cow;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
@@ -123,9 +123,9 @@ fn slow(raw: &str) -> String {
     let kept: String = raw
         .chars()
         .filter_map(|c| match classes::fate(c) {
-            Fate::Keep => Some(c),
-            Fate::Space => Some(' '),
-            Fate::Drop => None,
+            CharFate::Keep => Some(c),
+            CharFate::Space => Some(' '),
+            CharFate::Drop => None,
         })
         .collect();
     let mut text = nfc(kept);

@@ -3,7 +3,7 @@
 use super::effect::{Effect, counted, forbidden, refusal, repeated};
 use super::guard::{Forbidden, POLL_CLOSED, POLL_FULL};
 use super::pending::{Sender, Waiting};
-use super::posting::{Answer, Cast};
+use super::posting::{Cast, PostAnswer};
 use super::publish::{keep, publish};
 use super::tick::Authors;
 use super::{Actor, STORAGE_RETRY_MS};
@@ -182,7 +182,7 @@ impl Actor {
         out.extend(senders.map(|Sender { from, id }| forbidden(from, id, &failed)));
     }
 
-    pub(super) fn posted(&self, ticket: u64, answer: Answer) -> Effect {
+    pub(super) fn posted(&self, ticket: u64, answer: PostAnswer) -> Effect {
         let epoch = self.core.epoch();
         Effect::Posted { ticket, result: answer.map(|offsets| Posted { epoch, offsets }) }
     }

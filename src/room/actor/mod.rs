@@ -28,7 +28,7 @@ mod upkeep;
 mod welcomes;
 
 pub use effect::Effect;
-pub use settings::Settings;
+pub use settings::ActorSettings;
 
 use crate::faults::{fail_point, spoil};
 use crate::log::{Log, OpenError};
@@ -51,8 +51,8 @@ use effect::{counted, forbidden, refusal, repeated};
 use grid::{FrameSlots, Grid, spread_us};
 use guard::{Forbidden, Guard, Operation, POLL_FULL};
 use log_clock::LogClock;
-use pending::{Pending, Sender, Taken, Waiting};
-use posting::{Pace, Posting};
+use pending::{Pending, PendingMatch, Sender, Waiting};
+use posting::{Posting, RetryHints};
 use presence::Presence;
 use redactions::Redactions;
 use room_log::RoomLog;
@@ -63,7 +63,7 @@ use welcomes::Welcomes;
 
 pub struct Actor {
     handle: Arc<RoomHandle>,
-    settings: Settings,
+    settings: ActorSettings,
     log: RoomLog,
     core: Core,
     guard: Guard,
@@ -104,13 +104,13 @@ impl Actor {
     pub fn open(
         handle: Arc<RoomHandle>,
         log: Arc<dyn Log>,
-        settings: Settings,
+        settings: ActorSettings,
         waker: Arc<dyn Fn(RoomKey) + Send + Sync>,
         now_us: u64,
     ) -> Result<Self, OpenError> {
         let deliveries = Arc::new(Deliveries::new(handle.key, waker));
         let opened = log.open(&handle.id, deliveries.clone())?;
-        let Settings { frame_events_max, snapshot_events, counters_us, .. } = settings;
+        let ActorSettings { frame_events_max, snapshot_events, counters_us, .. } = settings;
         let epoch = Hex64(spoil!(epoch_reset, opened.head.epoch.0));
         let mut core = Core::new(
             CoreSettings { frame_events_max, snapshot_events, counters_us, room: settings.room.clone() },
@@ -167,9 +167,9 @@ impl Actor {
             let flight = self.flight.as_mut().map(|flight| (flight.ticket, &mut flight.authors.waiting));
             let batches = [(self.tick.ticket, &mut self.tick.authors.waiting)].into_iter().chain(flight);
             match self.pending.join(mark, from, batches) {
-                Taken::New => {}
-                Taken::Waits => return,
-                Taken::Conflict => return out.push(repeated(from, id.clone(), Seen::Conflict { offset: 0 })),
+                PendingMatch::New => {}
+                PendingMatch::Waits => return,
+                PendingMatch::Conflict => return out.push(repeated(from, id.clone(), Seen::Conflict { offset: 0 })),
             }
         }
         if let Err(why) = self.guard.admits(self.core.board(), Operation::Comment(&comment), now_us) {
@@ -251,7 +251,7 @@ impl Actor {
     /// has them, or at once if it has them already or cannot have them.
     pub fn post(&mut self, ticket: u64, request: PostRequest, now_us: u64, out: &mut Vec<Effect>) {
         let stalled_ms = self.is_log_slow(now_us).then_some(STORAGE_RETRY_MS);
-        let pace = Pace { tick_ms: self.tick_ms(), stalled_ms };
+        let pace = RetryHints { tick_ms: self.tick_ms(), stalled_ms };
         match self.posting.post(ticket, request, &self.core, pace) {
             Some(answer) => out.push(self.posted(ticket, answer)),
             None => self.gathered(now_us),

@@ -37,7 +37,7 @@ impl Waiting {
 
 /// The result of the search for a comment's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum PendingMatch {
     /// The id is not on its way.
     New,
     /// The id is on its way with the same text: the sender waits with the others.
@@ -66,19 +66,19 @@ impl Pending {
         mark: &Mark,
         from: ConnRef,
         mut batches: impl Iterator<Item = (Ticket, &'a mut Vec<Waiting>)>,
-    ) -> Taken {
-        let Some(place) = self.places.get(&mark.key) else { return Taken::New };
+    ) -> PendingMatch {
+        let Some(place) = self.places.get(&mark.key) else { return PendingMatch::New };
         if place.text != mark.text {
-            return Taken::Conflict;
+            return PendingMatch::Conflict;
         }
         let batch = batches.find(|(ticket, _)| *ticket == place.batch);
         let waiting = batch.and_then(|(_, batch)| batch.get_mut(place.index));
-        let Some(Waiting { senders, .. }) = waiting else { return Taken::New };
+        let Some(Waiting { senders, .. }) = waiting else { return PendingMatch::New };
         if senders.len() < SENDERS_MAX && senders.iter().all(|sender| sender.from != from) {
             let id = senders[0].id.clone();
             senders.push(Sender { from, id });
         }
-        Taken::Waits
+        PendingMatch::Waits
     }
 
     /// The comment of `mark` is number `index` of `batch`.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// The place of one event of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum EventPlace {
     /// In the log.
     Log(Offset),
     /// In a batch, at this index of its posts.
@@ -27,12 +27,12 @@ enum Place {
 #[derive(Debug)]
 struct Asked {
     ticket: u64,
-    places: Vec<Place>,
+    places: Vec<EventPlace>,
 }
 
 /// The hints for a retry.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct RetryHints {
     /// If the open tick is full: the length of a tick.
     pub(super) tick_ms: u64,
     /// If the log stalls: the time after which a retry may succeed; `None` while it does not stall.
@@ -82,17 +82,17 @@ impl Posting {
         ticket: u64,
         request: PostRequest,
         known: &impl RoomKnowledge,
-        pace: Pace,
-    ) -> Option<Answer> {
+        pace: RetryHints,
+    ) -> Option<PostAnswer> {
         let found = match self.look(&request, known) {
             Ok(found) => found,
             Err(error) => return Some(Err(error)),
         };
-        let flies = |found: &Found| matches!(found, Found::Flying(_));
-        let in_log = |found: &Found| matches!(found, Found::Log(_));
+        let flies = |found: &FoundEvent| matches!(found, FoundEvent::Flying(_));
+        let in_log = |found: &FoundEvent| matches!(found, FoundEvent::Log(_));
         let overloaded = |retry_ms| Some(Err(PostError::Overloaded { retry_ms }));
         if found.iter().all(in_log) {
-            let offset = |found: &Found| if let Found::Log(offset) = found { Some(*offset) } else { None };
+            let offset = |found: &FoundEvent| if let FoundEvent::Log(offset) = found { Some(*offset) } else { None };
             return Some(Ok(found.iter().filter_map(offset).collect()));
         }
         if found.iter().any(flies) {
@@ -100,8 +100,10 @@ impl Posting {
                 return overloaded(pace.tick_ms); // Part of the request is in flight; a retry finds it in the log.
             }
             let places = found.iter().map(|found| match found {
-                Found::Flying(index) | Found::Open(index) | Found::New(index) => Place::Batch(*index),
-                Found::Log(offset) => Place::Log(*offset),
+                FoundEvent::Flying(index) | FoundEvent::Open(index) | FoundEvent::New(index) => {
+                    EventPlace::Batch(*index)
+                }
+                FoundEvent::Log(offset) => EventPlace::Log(*offset),
             });
             self.flying.asked.push(Asked { ticket, places: places.collect() });
             return None;
@@ -109,18 +111,18 @@ impl Posting {
         if let Some(retry_ms) = pace.stalled_ms {
             return overloaded(retry_ms);
         }
-        let new = found.iter().filter(|found| matches!(found, Found::New(_))).count();
+        let new = found.iter().filter(|found| matches!(found, FoundEvent::New(_))).count();
         if self.open.posts.len() + new > POSTS_PER_TICK_MAX {
             return overloaded(pace.tick_ms);
         }
         let mut places = Vec::with_capacity(request.events.len());
         for (event, found) in request.events.into_iter().zip(found) {
             places.push(match found {
-                Found::Log(offset) => Place::Log(offset),
-                Found::Open(index) | Found::Flying(index) => Place::Batch(index),
+                FoundEvent::Log(offset) => EventPlace::Log(offset),
+                FoundEvent::Open(index) | FoundEvent::Flying(index) => EventPlace::Batch(index),
                 // An earlier event of this request is the same and has its place already.
-                Found::New(twin) if twin < places.len() => places[twin],
-                Found::New(_) => Place::Batch(self.open.add(event)),
+                FoundEvent::New(twin) if twin < places.len() => places[twin],
+                FoundEvent::New(_) => EventPlace::Batch(self.open.add(event)),
             });
         }
         self.open.asked.push(Asked { ticket, places });
@@ -128,7 +130,7 @@ impl Posting {
     }
 
     /// The place of each event.
-    fn look(&self, request: &PostRequest, known: &impl RoomKnowledge) -> Result<Vec<Found>, PostError> {
+    fn look(&self, request: &PostRequest, known: &impl RoomKnowledge) -> Result<Vec<FoundEvent>, PostError> {
         let epoch = known.epoch();
         if request.epoch.is_some_and(|meant| meant != epoch) {
             return Err(PostError::EpochChanged { epoch });
@@ -144,12 +146,12 @@ impl Posting {
         for (index, event) in request.events.iter().enumerate() {
             let Some(mark) = Mark::of_event(event) else {
                 coming.add(event, index, request)?;
-                found.push(Found::New(index));
+                found.push(FoundEvent::New(index));
                 continue;
             };
             match known.seen(&mark) {
                 Seen::Same { offset, .. } => {
-                    found.push(Found::Log(offset));
+                    found.push(FoundEvent::Log(offset));
                     continue;
                 }
                 Seen::Conflict { .. } => return Err(PostError::Conflict { index }),
@@ -157,13 +159,14 @@ impl Posting {
                 Seen::New => {}
             }
             let (twin, text) = *own.entry(mark.key).or_insert((index, mark.text));
-            let on_its_way = self.flying.find(&mark).map(|(at, text)| (Found::Flying(at), text));
-            let on_its_way = on_its_way.or_else(|| self.open.find(&mark).map(|(at, text)| (Found::Open(at), text)));
-            let (place, text) = on_its_way.unwrap_or((Found::New(twin), text));
+            let on_its_way = self.flying.find(&mark).map(|(at, text)| (FoundEvent::Flying(at), text));
+            let on_its_way =
+                on_its_way.or_else(|| self.open.find(&mark).map(|(at, text)| (FoundEvent::Open(at), text)));
+            let (place, text) = on_its_way.unwrap_or((FoundEvent::New(twin), text));
             if text != mark.text {
                 return Err(PostError::Conflict { index });
             }
-            if matches!(place, Found::New(first) if first == index) {
+            if matches!(place, FoundEvent::New(first) if first == index) {
                 coming.add(event, index, request)?;
             }
             found.push(place);
@@ -216,7 +219,7 @@ impl Posting {
         &mut self,
         offsets: &[Offset],
         known: &impl RoomKnowledge,
-    ) -> (Vec<(u64, Answer)>, Vec<Cast>) {
+    ) -> (Vec<(u64, PostAnswer)>, Vec<Cast>) {
         let Batch { marks, asked, votes, .. } = std::mem::take(&mut self.flying);
         let offset_of = |index: usize| match marks.get(index).copied().flatten().map(|mark| known.seen(&mark)) {
             // A copy from another node may be earlier in the log.
@@ -226,9 +229,9 @@ impl Posting {
             Some(Seen::New) | None => offsets.get(index).copied().ok_or(PostError::Unavailable),
         };
         let answer = |asked: Asked| {
-            let place = |(number, place): (usize, &Place)| match place {
-                Place::Log(offset) => Ok(*offset),
-                Place::Batch(index) => offset_of(*index).map_err(|error| match error {
+            let place = |(number, place): (usize, &EventPlace)| match place {
+                EventPlace::Log(offset) => Ok(*offset),
+                EventPlace::Batch(index) => offset_of(*index).map_err(|error| match error {
                     PostError::Conflict { .. } => PostError::Conflict { index: number },
                     PostError::Stale { .. } => PostError::Stale { index: number },
                     other => other,
@@ -247,11 +250,11 @@ impl Posting {
 }
 
 /// The offsets of a request's events, or why there are none.
-pub(super) type Answer = Result<Vec<Offset>, PostError>;
+pub(super) type PostAnswer = Result<Vec<Offset>, PostError>;
 
 /// The place in which an event of a request was found.
 #[derive(Clone, Copy, Debug)]
-enum Found {
+enum FoundEvent {
     Log(Offset),
     Flying(usize),
     Open(usize),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// The bounds and times of a room.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ActorSettings {
     /// The length of a tick.
     pub tick_us: u64,
     /// The settings that the room's owner can change, with their initial values.
@@ -37,7 +37,7 @@ pub struct Settings {
     pub deflate: Arc<Deflate>,
 }
 
-impl Settings {
+impl ActorSettings {
     /// The tick under the settings in force: exact to the microsecond unless the owner changed it.
     pub(super) fn tick_us(&self, in_force: &RoomSettings) -> u64 {
         if in_force.tick_ms == self.room.tick_ms { self.tick_us } else { in_force.tick_ms * 1_000 }

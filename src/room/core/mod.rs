@@ -35,12 +35,12 @@ use framed::News;
 pub use framed::{Framed, Frames, Wanted};
 use log_time::LogTime;
 use recent::Recent;
-use select::{Fate, Selection, Told};
+use select::{Fate, FrameContent, Selection};
 use serde::{Deserialize, Serialize};
 use speakers::Speakers;
 use std::collections::VecDeque;
 pub use totals::ByClass;
-use totals::{Figures, Totals};
+use totals::{LogCounts, Totals};
 use window::{IdKey, Mark, Seen, Window};
 
 /// The settings that shape a room's frames.
@@ -83,7 +83,7 @@ pub struct Core {
     epoch: Epoch,
     last: Offset,
     digest: Digest,
-    figures: Figures,
+    figures: LogCounts,
     board: Board,
     window: Window,
     selection: Selection,
@@ -105,7 +105,7 @@ impl Core {
             epoch,
             last: 0,
             digest: digest::EMPTY,
-            figures: Figures::default(),
+            figures: LogCounts::default(),
             window: Window::new(IDS_MAX, IDS_AGE_MS),
             selection: Selection::new(settings.frame_events_max),
             recent: Recent::new(settings.snapshot_events.max(HISTORY_MAX)),
@@ -336,14 +336,14 @@ impl Core {
         let [lite, full] = [(wanted.lite, Rendition::Lite), (wanted.full, Rendition::Full)]
             .map(|(is_wanted, rendition)| is_wanted.then(|| self.selection.tell(rendition, prev)));
         let kept = self.selection.kept();
-        let Told { events: shown, merged, shed: left_out } = self.selection.take(prev);
-        let Self { last, digest, figures: Figures { totals: Totals { likes, .. }, .. }, .. } = *self;
+        let FrameContent { events: shown, merged, shed: left_out } = self.selection.take(prev);
+        let Self { last, digest, figures: LogCounts { totals: Totals { likes, .. }, .. }, .. } = *self;
         let counters_from_us = now_us.saturating_add(self.settings.counters_us);
         self.news.told(Framed { last, digest, likes, online, at_ms }, counters_from_us);
         let tallies = self.board.take_tallies();
         let common = Frame { prev, last, at: at_ms, digest, likes, online, tallies, ..Frame::default() };
         let digest = Hex64(spoil!(lost_digest, digest.0));
-        let other = |Told { events, merged, shed }| Frame { events, merged, shed, digest, ..common.clone() };
+        let other = |FrameContent { events, merged, shed }| Frame { events, merged, shed, digest, ..common.clone() };
         let (lite, full) = (lite.map(other), full.map(other));
         let viewer = Frame {
             events: spoil!(silent_skip, shown, |event: &FrameEvent| event.offset),
@@ -361,7 +361,7 @@ impl Core {
         let told = self.selection.take(0);
         self.remember_shown(told.events);
         self.board.take_tallies();
-        let Self { last, digest, figures: Figures { totals: Totals { likes, .. }, .. }, .. } = *self;
+        let Self { last, digest, figures: LogCounts { totals: Totals { likes, .. }, .. }, .. } = *self;
         self.news.told(Framed { last, digest, likes, ..self.news.framed }, self.news.counters_from_us);
     }
 

@@ -18,7 +18,7 @@ const CHANGES_MAX: usize = 64;
 const CHANGES_BYTES_MAX: usize = 32 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Timeline {
+pub struct SettingsTimeline {
     /// The initial settings.
     configured: RoomSettings,
     /// By rising time; never empty.
@@ -44,7 +44,7 @@ pub(super) struct SavedChange {
     patch: SettingsPatch,
 }
 
-impl Timeline {
+impl SettingsTimeline {
     /// A timeline with `settings` in force from the beginning.
     pub fn new(settings: RoomSettings) -> Self {
         let mut timeline = Self { configured: settings, changes: VecDeque::new(), bytes: 0 };
@@ -138,8 +138,8 @@ mod tests {
     use super::*;
     use crate::protocol::settings::{Class, Classed};
 
-    fn begun() -> Timeline {
-        Timeline::new(RoomSettings::new(Some(1), 100))
+    fn begun() -> SettingsTimeline {
+        SettingsTimeline::new(RoomSettings::new(Some(1), 100))
     }
 
     fn budget(budget: u32) -> SettingsPatch {
@@ -198,11 +198,11 @@ mod tests {
         (1..=100).for_each(|at_ms| timeline.change(at_ms, &budget(at_ms as u32)));
         let json = serde_json::to_vec(&timeline.save()).unwrap();
         let saved: Vec<SavedChange> = serde_json::from_slice(&json).unwrap();
-        let restored = Timeline::restore(RoomSettings::new(Some(1), 100), saved.clone());
+        let restored = SettingsTimeline::restore(RoomSettings::new(Some(1), 100), saved.clone());
         assert_eq!(restored, timeline);
-        let other = Timeline::restore(RoomSettings::new(Some(1), 250), saved);
+        let other = SettingsTimeline::restore(RoomSettings::new(Some(1), 250), saved);
         assert_eq!((other.newest().budget, other.newest().tick_ms), (Some(100), 250));
-        let untouched = Timeline::restore(RoomSettings::new(Some(7), 250), begun().save());
+        let untouched = SettingsTimeline::restore(RoomSettings::new(Some(7), 250), begun().save());
         assert_eq!(untouched.newest().budget, Some(7), "who changed nothing follows the configuration");
     }
 }

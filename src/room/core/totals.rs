@@ -26,12 +26,12 @@ pub struct ByClass {
 
 /// The totals over the log, and the counts of this process.
 #[derive(Debug, Default)]
-pub(super) struct Figures {
+pub(super) struct LogCounts {
     pub(super) totals: Totals,
     pub(super) by_class: ByClass,
 }
 
-impl Figures {
+impl LogCounts {
     /// Counts an event that is left out or folded, under the class `counted`.
     pub(super) fn count(&mut self, fate: Fate, counted: ShedClass) {
         let (total, by_class) = match fate {

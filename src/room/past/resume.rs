@@ -20,8 +20,8 @@ use crate::protocol::page::{EncodedPage, Stretch};
 use crate::protocol::settings::Merge;
 use crate::room::core::board::PollState;
 use crate::room::core::recent::encoded_bytes;
-use crate::room::core::select::{Note, Selection, Told, WINDOW_MS};
-use crate::room::core::timeline::Timeline;
+use crate::room::core::select::{FrameContent, Note, Selection, WINDOW_MS};
+use crate::room::core::timeline::SettingsTimeline;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub struct PageRequest {
     /// The bound on the comments shown of one log time.
     pub frame_events_max: usize,
     /// The settings in force at each log time.
-    pub timeline: Timeline,
+    pub timeline: SettingsTimeline,
     /// Polls with their present tallies. A page has the tallies that changed in its stretch.
     pub polls: Vec<PollState>,
     /// Offsets of void comments, rising.
@@ -138,7 +138,7 @@ pub(in crate::room) fn stretch(
     // The log reached to `upto` before: a log without records there has lost some.
     let Some((last, at, digest)) = end else { return Err(ResumeFailure::Unavailable) };
     selection.truncate(last);
-    let Told { events, merged, shed } = selection.tell(variant.rendition, after);
+    let FrameContent { events, merged, shed } = selection.tell(variant.rendition, after);
     let is_over = |poll: &PollState| poll.ended.is_some_and(|ended| ended > after && ended <= last);
     let tallies = request.polls.iter().filter(|poll| moved.contains(&poll.tally.id) || is_over(poll));
     let tallies = tallies.map(|poll| poll.tally.clone()).collect();
@@ -147,7 +147,7 @@ pub(in crate::room) fn stretch(
 
 /// The time from which the log has to be read for the choice at the log time `at_ms`: the beginning of its window.
 /// Where nothing is merged or left out, a log time does not depend on others.
-fn needed_ms(timeline: &Timeline, rendition: Rendition, at_ms: u64) -> u64 {
+fn needed_ms(timeline: &SettingsTimeline, rendition: Rendition, at_ms: u64) -> u64 {
     let begin_ms = at_ms - at_ms % WINDOW_MS;
     let (first, settings) = (timeline.at(begin_ms), timeline.at(at_ms));
     let is_plain = settings.budget.is_none() && settings.merge == Merge::Off && Arc::ptr_eq(first, settings);

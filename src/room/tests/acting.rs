@@ -10,7 +10,7 @@ use crate::protocol::event::Event;
 use crate::protocol::frame::ShedClass;
 use crate::protocol::ids::ClientId;
 use crate::protocol::message::{Outcome, ServerMessage};
-use crate::room::actor::{Effect, Settings};
+use crate::room::actor::{ActorSettings, Effect};
 use std::sync::atomic::Ordering;
 
 impl Rig {
@@ -108,7 +108,7 @@ fn a_failed_append_answers_its_senders_and_keeps_the_likes() {
     for (error, code) in errors {
         for at_once in [true, false] {
             // Likes that were counted too early would be told at once.
-            let mut rig = Rig::watched(LaggingLog::new(), Settings { counters_us: 0, ..settings() });
+            let mut rig = Rig::watched(LaggingLog::new(), ActorSettings { counters_us: 0, ..settings() });
             rig.say("c1");
             rig.actor.comment(conn(2), comment("u", "no id"), rig.now_us, &mut rig.out);
             rig.like(5);
@@ -193,7 +193,8 @@ fn a_full_tick_answers_overloaded_and_loses_nothing_it_took() {
 #[test]
 fn the_rooms_rate_limit_says_when_to_retry() {
     let rate = Some(Rate { per_s: 10, burst: 2 });
-    let mut rig = Rig::watched(LaggingLog::instant(), Settings { comment_rate: rate, like_rate: rate, ..settings() });
+    let mut rig =
+        Rig::watched(LaggingLog::instant(), ActorSettings { comment_rate: rate, like_rate: rate, ..settings() });
     for id in ["a", "b", "c"] {
         rig.say(id);
     }

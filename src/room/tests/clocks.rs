@@ -8,7 +8,7 @@ use crate::protocol::event::Event;
 use crate::protocol::frame::What;
 use crate::protocol::kind::{Announcement, Gift, Kind, Level, Poll, Post};
 use crate::protocol::settings::{RoomSettings, SettingsPatch};
-use crate::room::actor::Settings;
+use crate::room::actor::ActorSettings;
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -26,18 +26,18 @@ enum Turn {
     Restart,
 }
 
-fn budgeted() -> Settings {
-    Settings { room: RoomSettings::new(Some(20), 100), frame_events_max: 100, ..settings() }
+fn budgeted() -> ActorSettings {
+    ActorSettings { room: RoomSettings::new(Some(20), 100), frame_events_max: 100, ..settings() }
 }
 
-fn started(log: Arc<LaggingLog>, settings: Settings) -> Rig {
+fn started(log: Arc<LaggingLog>, settings: ActorSettings) -> Rig {
     let mut rig = Rig::watched(log, settings);
     rig.ahead_ms = BEGAN_MS;
     rig
 }
 
 /// The process ends and comes back, while the clocks go on.
-fn restart(rig: Rig, settings: Settings) -> Rig {
+fn restart(rig: Rig, settings: ActorSettings) -> Rig {
     let Rig { log, actor, now_us, ahead_ms, .. } = rig;
     actor.close();
     let mut rig = Rig::watched(log, settings);
@@ -224,7 +224,7 @@ fn what_is_alike_is_merged_across_a_jump() {
 fn a_jump_of_ten_days_deletes_nothing() {
     let log = LaggingLog::instant();
     let week = crate::log::Retention { age_ms: 7 * 86_400_000, events: 100_000, bytes: usize::MAX };
-    let settings = Settings { retention: week, ..budgeted() };
+    let settings = ActorSettings { retention: week, ..budgeted() };
     let mut rig = started(log, settings);
     for (n, ahead_ms) in [0, 10 * DAY_MS, 10 * DAY_MS, 0].into_iter().enumerate() {
         rig.ahead_ms = BEGAN_MS + ahead_ms;

@@ -17,7 +17,7 @@ use crate::protocol::kind::{
 };
 use crate::protocol::message::{Ack, Outcome, ServerMessage, VoteRequest};
 use crate::protocol::settings::{Class, Classed, Merge, RoomSettings, SettingsPatch};
-use crate::room::actor::{Effect, Settings};
+use crate::room::actor::{ActorSettings, Effect};
 use crate::room::core::select::WINDOW_MS;
 use crate::room::core::{Core, CoreSettings};
 use proptest::prelude::*;
@@ -135,7 +135,7 @@ struct Show {
 
 fn open(log: std::sync::Arc<LaggingLog>, events_max: usize) -> Rig {
     let room = RoomSettings::new(Some(20), 100);
-    let mut rig = Rig::new(log, Settings { frame_events_max: events_max, room, ..settings() });
+    let mut rig = Rig::new(log, ActorSettings { frame_events_max: events_max, room, ..settings() });
     Rendition::ALL.into_iter().for_each(|rendition| rig.arrive(variant(rendition)));
     rig.run_for(2 * TICK_US);
     rig

@@ -13,7 +13,7 @@ use crate::protocol::ids::Offset;
 use crate::protocol::kind::Tally;
 use crate::protocol::message::{ResumeFailure, ServerMessage};
 use crate::protocol::page::EncodedPage;
-use crate::room::actor::Settings;
+use crate::room::actor::ActorSettings;
 use crate::room::core::board::ENDED_MAX;
 use crate::room::past::resume::{Space, page, stretch};
 use proptest::prelude::*;
@@ -84,7 +84,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #[test]
     fn pages_of_any_length_from_any_frame_say_what_live_frames_said(steps in steps(), step in 1..12_usize, all in 1..7_usize) {
-        let mut rig = Rig::watched(LaggingLog::instant(), Settings { frame_events_max: all, ..settings() });
+        let mut rig = Rig::watched(LaggingLog::instant(), ActorSettings { frame_events_max: all, ..settings() });
         let mut said = 0;
         for one in steps.into_iter().chain([Step::Ours(1), Step::Tick]) {
             match one {
@@ -113,7 +113,7 @@ proptest! {
 
 #[test]
 fn a_page_is_bounded_by_events_and_ends_with_a_log_time() {
-    let mut rig = Rig::watched(LaggingLog::instant(), Settings { frame_events_max: usize::MAX, ..settings() });
+    let mut rig = Rig::watched(LaggingLog::instant(), ActorSettings { frame_events_max: usize::MAX, ..settings() });
     let half = RESUME_EVENTS_MAX * 2 / 3;
     for _ in 0..4 {
         rig.foreign(half, "a batch is a log time");
@@ -132,7 +132,7 @@ fn a_page_is_bounded_by_events_and_ends_with_a_log_time() {
 #[test]
 fn a_page_is_bounded_by_bytes_of_what_it_shows() {
     let long = "字".repeat(512);
-    let mut rig = Rig::watched(LaggingLog::instant(), Settings { frame_events_max: usize::MAX, ..settings() });
+    let mut rig = Rig::watched(LaggingLog::instant(), ActorSettings { frame_events_max: usize::MAX, ..settings() });
     rig.foreign(1_000, &long);
     let pages = rig.pages(0, usize::MAX, Encoding::Json);
     assert_eq!(told(&pages).0.len(), 1_000);
@@ -179,7 +179,7 @@ fn a_page_is_one_read_of_the_log() {
 #[test]
 fn what_retention_dropped_is_too_old_and_the_oldest_position_is_whole() {
     let retention = Retention { age_ms: u64::MAX, events: 5, bytes: usize::MAX };
-    let mut rig = Rig::watched(LaggingLog::instant(), Settings { retention, ..settings() });
+    let mut rig = Rig::watched(LaggingLog::instant(), ActorSettings { retention, ..settings() });
     for _ in 0..10 {
         rig.actor.comment(conn(1), comment("u", "x"), rig.now_us, &mut rig.out);
         rig.run_for(TICK_US);

@@ -84,7 +84,7 @@ impl Rig {
     }
 
     /// The same room in the next process.
-    pub(super) fn restarted(self, settings: crate::room::actor::Settings) -> Self {
+    pub(super) fn restarted(self, settings: crate::room::actor::ActorSettings) -> Self {
         let log = self.log.clone();
         self.actor.close();
         Self::new(log, settings)
@@ -352,7 +352,7 @@ fn many_votes_are_records_of_bounded_size() {
 #[test]
 fn a_restart_in_the_midst_of_a_poll_keeps_its_tally_and_refuses_second_votes() {
     let retention = crate::log::Retention { age_ms: u64::MAX, events: 4, bytes: usize::MAX };
-    for settings in [settings(), crate::room::actor::Settings { retention, ..settings() }] {
+    for settings in [settings(), crate::room::actor::ActorSettings { retention, ..settings() }] {
         let mut rig = Rig::new(LaggingLog::instant(), settings.clone());
         for n in 0..20 {
             rig.actor.comment(conn(1), comment(&format!("u{n}"), "before"), rig.now_us, &mut rig.out);

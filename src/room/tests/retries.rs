@@ -8,7 +8,7 @@ use crate::log::{AppendError, Limit, Log, Record};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::Event;
 use crate::protocol::message::Outcome;
-use crate::room::actor::Settings;
+use crate::room::actor::ActorSettings;
 
 impl Rig {
     fn send(&mut self, from: u32, id: &str, text: &str) {
@@ -103,14 +103,14 @@ fn ids_of_different_authors_and_comments_without_ids_are_never_retries() {
 #[test]
 fn a_retry_across_a_restart_is_recognised_from_the_log() {
     let log = LaggingLog::instant();
-    let mut rig = Rig::watched(log.clone(), Settings { frame_events_max: 1, ..settings() });
+    let mut rig = Rig::watched(log.clone(), ActorSettings { frame_events_max: 1, ..settings() });
     rig.send(1, "c1", "shown");
     rig.send(1, "c2", "shed");
     rig.run_for(TICK_US);
     let before = rig.acks();
     assert_eq!(before.iter().map(|ack| ack.outcome).collect::<Vec<_>>(), [Outcome::Shown, Outcome::Shed]);
     rig.actor.close();
-    let mut rig = Rig::watched(log, Settings { frame_events_max: 1, ..settings() });
+    let mut rig = Rig::watched(log, ActorSettings { frame_events_max: 1, ..settings() });
     rig.send(7, "c1", "shown");
     rig.send(7, "c2", "shed");
     rig.run_for(5 * TICK_US);

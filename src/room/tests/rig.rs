@@ -8,7 +8,7 @@ use crate::protocol::frame::{EncodedFrame, Frame};
 use crate::protocol::ids::RoomId;
 use crate::protocol::local::RoomKey;
 use crate::protocol::message::{Ack, ErrorMessage, ServerMessage};
-use crate::room::actor::{Actor, Effect, Settings};
+use crate::room::actor::{Actor, ActorSettings, Effect};
 use crate::room::registry::RoomHandle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,8 +17,8 @@ pub(super) const JSON: Variant = Variant::ALL[0];
 pub(super) const MSGPACK: Variant = Variant::ALL[1];
 pub(super) const TICK_US: u64 = 100_000;
 
-pub(super) fn settings() -> Settings {
-    Settings {
+pub(super) fn settings() -> ActorSettings {
+    ActorSettings {
         tick_us: TICK_US,
         room: crate::protocol::settings::RoomSettings::unlimited(100),
         tick_groups: 1,
@@ -47,7 +47,7 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    pub(super) fn new(log: Arc<LaggingLog>, settings: Settings) -> Self {
+    pub(super) fn new(log: Arc<LaggingLog>, settings: ActorSettings) -> Self {
         let handle = Arc::new(RoomHandle::new(RoomKey(3), RoomId::new("demo").unwrap(), 0, 2));
         let wakes = Arc::new(AtomicUsize::new(0));
         let counter = wakes.clone();
@@ -62,7 +62,7 @@ impl Rig {
     }
 
     /// One viewer of the JSON variant is there, and has its first frame of counters.
-    pub(super) fn watched(log: Arc<LaggingLog>, settings: Settings) -> Self {
+    pub(super) fn watched(log: Arc<LaggingLog>, settings: ActorSettings) -> Self {
         let mut rig = Self::new(log, settings);
         rig.arrive(JSON);
         rig.run_for(2 * TICK_US);

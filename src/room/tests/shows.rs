@@ -7,7 +7,7 @@ use crate::log::{AppendError, Log};
 use crate::protocol::encode::Encoding;
 use crate::protocol::event::Event;
 use crate::protocol::message::{Outcome, ServerMessage};
-use crate::room::actor::{Effect, Settings};
+use crate::room::actor::{ActorSettings, Effect};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -99,7 +99,7 @@ impl Ledger {
 proptest! {
     #[test]
     fn every_viewer_is_whole_every_sender_answered_once_and_no_like_lost(steps in steps()) {
-        let mut rig = Rig::new(LaggingLog::new(), Settings { batch_events_max: 12, ..settings() });
+        let mut rig = Rig::new(LaggingLog::new(), ActorSettings { batch_events_max: 12, ..settings() });
         rig.arrive(JSON);
         rig.arrive(MSGPACK);
         let mut ledger = Ledger::default();

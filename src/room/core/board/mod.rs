@@ -6,6 +6,7 @@
 //!
 //! Does not know: comments, frames, clocks.
 
+mod bounded;
 mod poll;
 mod used;
 
@@ -18,7 +19,8 @@ use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::kind::{Announcement, Custom, Kind, Pin, Poll, Tally};
 use crate::protocol::message::Snapshot;
 use crate::protocol::settings::RoomSettings;
-use crate::room::core::timeline::{SavedChange, Timeline};
+use crate::room::core::timeline::{SavedChange, SettingsTimeline};
+use bounded::push;
 use poll::OpenPoll;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -59,7 +61,7 @@ pub struct Dropped {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Board {
-    timeline: Timeline,
+    timeline: SettingsTimeline,
     /// The log's time.
     now_ms: u64,
     pinned: Option<Pin>,
@@ -115,7 +117,7 @@ impl Board {
             saved;
         let used = used_polls.unwrap_or_else(|| UsedPolls::of(ended.iter().map(|state| &state.tally.id)));
         Self {
-            timeline: Timeline::restore(settings, changes),
+            timeline: SettingsTimeline::restore(settings, changes),
             now_ms,
             pinned,
             sticky,
@@ -210,7 +212,7 @@ impl Board {
     }
 
     /// The settings in force at each log time.
-    pub fn timeline(&self) -> &Timeline {
+    pub fn timeline(&self) -> &SettingsTimeline {
         &self.timeline
     }
 
@@ -289,16 +291,6 @@ impl Board {
         snapshot.poll = self.poll.as_ref().map(|poll| poll.poll.clone());
         snapshot.tally = self.tally();
     }
-}
-
-/// Appends an item to a queue of at most `max` and returns how many old items were removed: 0 or 1.
-fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) -> u64 {
-    let is_full = queue.len() >= max;
-    if is_full {
-        queue.pop_front();
-    }
-    queue.push_back(item);
-    u64::from(is_full)
 }
 
 #[cfg(test)]

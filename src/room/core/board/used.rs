@@ -3,6 +3,7 @@
 //!
 //! Does not know: the content or the end of a poll.
 
+use super::bounded::push;
 use crate::log::digest::fnv1a;
 use crate::protocol::ids::{ClientId, Hex64};
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ impl UsedPolls {
         if self.contains(id) {
             return;
         }
-        super::push(&mut self.0, hash(id), USED_POLLS_MAX);
+        push(&mut self.0, hash(id), USED_POLLS_MAX);
     }
 
     /// Compares with all ids: a poll is rarely opened.

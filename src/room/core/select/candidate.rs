@@ -31,7 +31,7 @@ impl Candidate {
 
 /// The part that an event plays in the open log time.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
+pub(super) enum EventPart {
     /// Part of this candidate, as its first comment or one more.
     Of(u32),
     /// Part of a comment shown earlier; this is the index of its growth.

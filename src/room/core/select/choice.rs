@@ -5,7 +5,7 @@
 //!
 //! Does not know: time, equal texts, frames.
 
-use super::candidate::{Candidate, Place};
+use super::candidate::{Candidate, EventPart};
 use super::telling::Note;
 use crate::policy::text::skeleton::Skeletons;
 use crate::protocol::frame::{FrameEvent, What};
@@ -49,7 +49,7 @@ impl People {
         &mut self,
         events: &[FrameEvent],
         notes: &mut [Note],
-        places: &[Place],
+        places: &[EventPart],
         candidates: &mut [Candidate],
         settings: &RoomSettings,
         allowed: usize,
@@ -57,7 +57,7 @@ impl People {
         let mut bonuses = Bonuses::new(settings);
         self.here.clear();
         for ((event, note), place) in events.iter().zip(notes).zip(places) {
-            let Place::Of(candidate) = place else { continue };
+            let EventPart::Of(candidate) = place else { continue };
             let candidate = &mut candidates[*candidate as usize];
             if candidate.is_guaranteed() {
                 continue;

@@ -32,14 +32,14 @@ impl Group {
     }
 
     /// Adds an equal comment.
-    fn grow(&mut self, growths: &mut Vec<Growth>, round: u64, gone: bool) -> Found {
+    fn grow(&mut self, growths: &mut Vec<Growth>, round: u64, gone: bool) -> GroupMatch {
         self.times += 1;
         if self.grew.0 != round {
             self.grew = (round, growths.len());
             growths.push(Growth { offset: self.offset, by: 0, lite: self.lite });
         }
         growths[self.grew.1].by += 1;
-        Found::Joins { growth: self.grew.1, into: self.offset, nth: self.times, gone }
+        GroupMatch::Joins { growth: self.grew.1, into: self.offset, nth: self.times, gone }
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Growth {
 
 /// The group of a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum GroupMatch {
     /// The comment joins a shown one.
     Joins {
         /// The index of the group's growth.
@@ -122,9 +122,9 @@ impl Groups {
 
     /// Finds the group of a comment. `may_join` says whether it may be merged; if it is the first of its text, it is
     /// `candidate`.
-    pub(super) fn find(&mut self, text: &str, may_join: bool, candidate: usize) -> Found {
+    pub(super) fn find(&mut self, text: &str, may_join: bool, candidate: usize) -> GroupMatch {
         let key = match self.merge {
-            None | Some(Merge::Off) => return Found::Alone,
+            None | Some(Merge::Off) => return GroupMatch::Alone,
             Some(Merge::Equal) => text,
             Some(Merge::Near) => self.skeletons.of(text),
         };
@@ -133,29 +133,29 @@ impl Groups {
                 return group.grow(&mut self.growths, self.round, false);
             }
             self.apart.push((key.into(), candidate));
-            return Found::Alone;
+            return GroupMatch::Alone;
         }
         match self.open.get(key) {
-            Some(candidate) if may_join => Found::Says(*candidate),
+            Some(candidate) if may_join => GroupMatch::Says(*candidate),
             Some(_) => {
                 self.apart.push((key.into(), candidate));
-                Found::Alone
+                GroupMatch::Alone
             }
             None => {
                 self.open.insert(key.into(), candidate);
-                Found::First
+                GroupMatch::First
             }
         }
     }
 
     /// Adds a comment with a deleted text that was folded into the comment at `offset`.
-    pub(super) fn join(&mut self, offset: Offset) -> Found {
+    pub(super) fn join(&mut self, offset: Offset) -> GroupMatch {
         let Self { shown, gone, growths, round, .. } = self;
         if let Some(group) = gone.iter_mut().find(|group| group.offset == offset) {
             return group.grow(growths, *round, true);
         }
         let known = shown.values_mut().find(|group| group.offset == offset);
-        known.map_or(Found::Alone, |group| group.grow(growths, *round, false))
+        known.map_or(GroupMatch::Alone, |group| group.grow(growths, *round, false))
     }
 
     /// Adds a shown comment of this log time with a deleted text.

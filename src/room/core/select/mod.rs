@@ -14,4 +14,4 @@ mod telling;
 pub use budget::WINDOW_MS;
 pub use fate::Fate;
 pub use selection::Selection;
-pub use telling::{Note, Told};
+pub use telling::{FrameContent, Note};

@@ -9,12 +9,12 @@
 //! Does not know: the log, clocks, bytes, subscribers.
 
 use super::budget::{Bucket, WINDOW_MS};
-use super::candidate::{Candidate, Place};
+use super::candidate::{Candidate, EventPart};
 use super::choice::People;
 use super::fate::Fate;
-use super::groups::{Found, Groups};
+use super::groups::{GroupMatch, Groups};
 use super::lite::Lite;
-use super::telling::{self, Note, Told};
+use super::telling::{self, FrameContent, Note};
 use crate::protocol::encode::Rendition;
 use crate::protocol::event::{Comment, Role};
 use crate::protocol::frame::{FrameEvent, ShedClass, What};
@@ -37,7 +37,7 @@ pub struct Selection {
 
     /// The time of the open log time.
     open_ms: Option<u64>,
-    places: Vec<Place>,
+    places: Vec<EventPart>,
     candidates: Vec<Candidate>,
 
     /// Events that no frame has told, with their notes. Those of the open log time begin at `open_at`.
@@ -101,27 +101,27 @@ impl Selection {
         };
         let mut note = Note { gone, ..Note::shown(counted, false) };
         let place = match found {
-            Found::Joins { growth, into, nth, gone } => {
+            GroupMatch::Joins { growth, into, nth, gone } => {
                 note.fate = if gone { Fate::Shed } else { Fate::Merged { into } };
                 (note.nth, note.part_of, note.later) = (nth, Some(into), true);
-                Place::Grows(growth as u32)
+                EventPart::Grows(growth as u32)
             }
-            Found::Says(candidate) => {
+            GroupMatch::Says(candidate) => {
                 self.candidates[candidate].times += 1;
                 note.nth = self.candidates[candidate].times;
-                Place::Of(candidate as u32)
+                EventPart::Of(candidate as u32)
             }
-            Found::First | Found::Alone => self.candidate(offset, class, true, gone),
+            GroupMatch::First | GroupMatch::Alone => self.candidate(offset, class, true, gone),
         };
         self.push(FrameEvent::comment(offset, comment.clone()), note, place)
     }
 
     /// The group of a comment with a deleted text: that of the comment it was folded into, which may be deleted as
     /// well.
-    fn where_it_was(&mut self, comment: &Comment) -> Found {
-        let Some(into) = comment.left.as_ref().and_then(|left| left.into) else { return Found::Alone };
+    fn where_it_was(&mut self, comment: &Comment) -> GroupMatch {
+        let Some(into) = comment.left.as_ref().and_then(|left| left.into) else { return GroupMatch::Alone };
         match self.candidates.iter().rposition(|candidate| candidate.offset == into) {
-            Some(candidate) => Found::Says(candidate),
+            Some(candidate) => GroupMatch::Says(candidate),
             None => self.groups.join(into),
         }
     }
@@ -146,14 +146,14 @@ impl Selection {
         self.settings.as_ref().map_or(of.default_class(), |settings| settings.class(of))
     }
 
-    fn candidate(&mut self, offset: Offset, class: Class, is_comment: bool, gone: bool) -> Place {
+    fn candidate(&mut self, offset: Offset, class: Class, is_comment: bool, gone: bool) -> EventPart {
         let (entry, index) = (self.places.len() as u32, self.candidates.len() as u32);
         let (times, turn, shown, lite) = (1, i64::MAX, false, false);
         self.candidates.push(Candidate { entry, gone, offset, class, is_comment, times, turn, shown, lite });
-        Place::Of(index)
+        EventPart::Of(index)
     }
 
-    fn push(&mut self, event: FrameEvent, note: Note, place: Place) -> usize {
+    fn push(&mut self, event: FrameEvent, note: Note, place: EventPart) -> usize {
         self.events.push(event);
         self.notes.push(note);
         self.places.push(place);
@@ -213,8 +213,8 @@ impl Selection {
         let raised = Lite::raises(self.groups.growths());
         for (entry, (note, place)) in (0_u32..).zip(self.notes[begin..].iter_mut().zip(&self.places)) {
             match *place {
-                Place::Grows(growth) => note.lite = raised(growth as usize),
-                Place::Of(index) => {
+                EventPart::Grows(growth) => note.lite = raised(growth as usize),
+                EventPart::Of(index) => {
                     let candidate = &self.candidates[index as usize];
                     note.lite = candidate.lite;
                     note.kept = candidate.is_guaranteed();
@@ -275,7 +275,7 @@ impl Selection {
     }
 
     /// The content of a frame after `prev` in `rendition`: the events of closed log times that no frame has told.
-    pub fn tell(&self, rendition: Rendition, prev: Offset) -> Told {
+    pub fn tell(&self, rendition: Rendition, prev: Offset) -> FrameContent {
         let (events, notes) = (&self.events[..self.open_at], &self.notes[..self.open_at]);
         telling::tell(rendition, events.to_vec(), notes, prev)
     }
@@ -286,7 +286,7 @@ impl Selection {
     }
 
     /// Ends a frame after `prev`: returns its content for viewers, and forgets its events.
-    pub fn take(&mut self, prev: Offset) -> Told {
+    pub fn take(&mut self, prev: Offset) -> FrameContent {
         let rest = self.events.split_off(self.open_at);
         let events = std::mem::replace(&mut self.events, rest);
         let told = telling::tell(Rendition::Viewer, events, &self.notes[..self.open_at], prev);

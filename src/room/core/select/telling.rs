@@ -70,7 +70,7 @@ impl Note {
 
 /// The content of a frame.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Told {
+pub struct FrameContent {
     pub events: Vec<FrameEvent>,
     pub merged: BTreeMap<ShedClass, u64>,
     pub shed: BTreeMap<ShedClass, u64>,
@@ -85,8 +85,8 @@ pub(super) fn kept(events: &[FrameEvent], notes: &[Note]) -> Vec<FrameEvent> {
 }
 
 /// The content in `rendition` of `events` with their `notes`, for a stretch after `prev`.
-pub(super) fn tell(rendition: Rendition, mut events: Vec<FrameEvent>, notes: &[Note], prev: Offset) -> Told {
-    let mut told = Told::default();
+pub(super) fn tell(rendition: Rendition, mut events: Vec<FrameEvent>, notes: &[Note], prev: Offset) -> FrameContent {
+    let mut told = FrameContent::default();
     if rendition == Rendition::Full {
         annotate(&mut events, notes);
     }

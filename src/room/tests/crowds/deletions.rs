@@ -99,7 +99,7 @@ proptest! {
         let live = welcome(&mut show.rig);
         let log = show.rig.log.clone();
         show.rig.actor.close();
-        let mut again = Rig::new(log, Settings { frame_events_max: most, room: RoomSettings::new(Some(20), 100), ..settings() });
+        let mut again = Rig::new(log, ActorSettings { frame_events_max: most, room: RoomSettings::new(Some(20), 100), ..settings() });
         again.now_us = show.rig.now_us;
         let rebuilt = welcome(&mut again);
         prop_assert_eq!(&live, &rebuilt);

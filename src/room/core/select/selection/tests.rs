@@ -24,7 +24,7 @@ fn the_first_of_a_log_time_are_shown_and_the_rest_is_counted() {
     let told = selection.take(0);
     assert_eq!(told.events.iter().map(|event| event.offset).collect::<Vec<_>>(), [1_001, 1_002]);
     assert_eq!(told.shed, [(ShedClass::Normal, 3)].into());
-    assert_eq!(selection.take(0), Told::default(), "a new frame begins empty");
+    assert_eq!(selection.take(0), FrameContent::default(), "a new frame begins empty");
 }
 
 #[test]
