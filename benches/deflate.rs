@@ -12,11 +12,12 @@ use flate2::{Compress, Compression, FlushCompress};
 use std::hint::black_box;
 use volley::policy::auth::{Authenticator, Guests};
 use volley::protocol::deflate::{self, Deflate, LEVEL};
-use volley::protocol::encode::{self, Encoding};
+use volley::protocol::encode;
 use volley::protocol::event::Comment;
 use volley::protocol::frame::{Frame, FrameEvent};
 use volley::protocol::ids::{ClientId, GuestKey, Hex64};
 use volley::protocol::message::ServerMessage;
+use volley::protocol::variant::Encoding;
 
 const ENCODINGS: [(&str, Encoding); 2] = [("json", Encoding::Json), ("msgpack", Encoding::Msgpack)];
 /// The characters of loadgen (`loadgen/src/run/worker/sender.rs`).
@@ -195,7 +196,7 @@ fn compressing(c: &mut Criterion) {
         let deflate = Deflate::new(0, || 0);
         group.throughput(Throughput::Bytes(payload.len() as u64));
         group.bench_function(format!("{count}_comments"), |b| {
-            b.iter(|| deflate.frame(black_box(&payload), Encoding::Json));
+            b.iter(|| encode::deflated(black_box(&payload), Encoding::Json, &deflate));
         });
     }
     // The worst that clients can do to a room's shard: 200 comments of 2 KiB in which everything resembles something
@@ -210,7 +211,9 @@ fn compressing(c: &mut Criterion) {
     let deflate = Deflate::new(0, || 0);
     group.throughput(Throughput::Bytes(slow.len() as u64));
     group.sample_size(10);
-    group.bench_function("400_KB_made_to_be_slow", |b| b.iter(|| deflate.frame(black_box(&slow), Encoding::Json)));
+    group.bench_function("400_KB_made_to_be_slow", |b| {
+        b.iter(|| encode::deflated(black_box(&slow), Encoding::Json, &deflate));
+    });
     group.finish();
 }
 

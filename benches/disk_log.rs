@@ -16,8 +16,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use volley::log::disk::{CHECKPOINT_BYTES, DiskLog, Durability, Options, PACE_US, QUIET_US};
 use volley::log::{Delivery, Log, Sink};
-use volley::protocol::event::{Comment, Event, Style, User};
+use volley::protocol::event::{Comment, Event, Style};
 use volley::protocol::ids::RoomId;
+use volley::protocol::user::User;
 
 /// Counts batches, and notes how long each took.
 #[derive(Default)]

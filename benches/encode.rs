@@ -3,11 +3,14 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
-use volley::protocol::encode::{self, Encoding};
-use volley::protocol::event::{Comment, User};
+use volley::protocol::encode;
+use volley::protocol::event::Comment;
 use volley::protocol::frame::{Frame, FrameEvent};
 use volley::protocol::ids::{Hex64, RoomId};
-use volley::protocol::message::{ServerMessage, Snapshot, parse};
+use volley::protocol::message::{ServerMessage, Snapshot};
+use volley::protocol::parse::parse;
+use volley::protocol::user::User;
+use volley::protocol::variant::Encoding;
 use volley::room::welcome::WelcomeTail;
 
 const ENCODINGS: [(&str, Encoding); 2] = [("json", Encoding::Json), ("msgpack", Encoding::Msgpack)];
@@ -34,10 +37,10 @@ fn frames(c: &mut Criterion) {
         let frame = Frame { last: count, at, likes: 99_123, online: 20_311, events: events(count), ..Frame::default() };
         let message = ServerMessage::Frame(frame);
         for (name, encoding) in ENCODINGS {
-            let bytes = encode::websocket_message(&message, encoding).len();
+            let bytes = encode::message(&message, encoding).len();
             group.throughput(Throughput::Bytes(bytes as u64));
             group.bench_function(format!("{count}_{name}"), |b| {
-                b.iter(|| encode::websocket_message(black_box(&message), encoding));
+                b.iter(|| encode::message(black_box(&message), encoding));
             });
         }
     }

@@ -9,9 +9,10 @@
 #![allow(clippy::print_stdout)] // The table is the result.
 
 use std::sync::Arc;
-use volley::protocol::event::{Comment, User};
+use volley::protocol::event::Comment;
 use volley::protocol::ids::Offset;
 use volley::protocol::settings::{Merge, RoomSettings};
+use volley::protocol::user::User;
 use volley::room::core::select::{Fate, Selection};
 
 const TICK_MS: u64 = 100;

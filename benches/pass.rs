@@ -10,8 +10,9 @@ use rustix::io::Errno;
 use std::hint::black_box;
 use std::io::IoSlice;
 use std::sync::Arc;
-use volley::protocol::encode::{Encoding, Variant, websocket_frame};
+use volley::protocol::encode;
 use volley::protocol::frame::{EncodedFrame, RoomKey};
+use volley::protocol::variant::{Encoding, Variant};
 use volley::shard::fanout::pass::{Slot, Slots, Wire};
 use volley::shard::fanout::ring::Ring;
 use volley::shard::inbox::Inbox;
@@ -38,7 +39,7 @@ fn frame(n: u64, bytes: &Bytes) -> Arc<EncodedFrame> {
 }
 
 fn pass(c: &mut Criterion) {
-    let bytes = websocket_frame(&[b'x'; 508], Encoding::Json);
+    let bytes = encode::framed(&[b'x'; 508], Encoding::Json);
     let mut group = c.benchmark_group("pass");
     for count in [1_u32, 1_000, 100_000] {
         for joined in [1_u64, 8] {
@@ -70,7 +71,7 @@ fn pass(c: &mut Criterion) {
 fn inbox(c: &mut Criterion) {
     let poll = Poll::new().expect("a poll");
     let inbox = Inbox::new(1_024, Waker::new(poll.registry(), Token(0)).expect("a waker"));
-    let bytes = websocket_frame(&[b'x'; 508], Encoding::Json);
+    let bytes = encode::framed(&[b'x'; 508], Encoding::Json);
     let item = frame(0, &bytes);
     c.bench_function("inbox/push+pop", |b| {
         b.iter_batched(

@@ -16,11 +16,12 @@ use volley::log::Retention;
 use volley::log::memory::MemoryLog;
 use volley::policy::said::Said;
 use volley::protocol::deflate::Deflate;
-use volley::protocol::encode::Variant;
-use volley::protocol::event::{Comment, Style, User};
+use volley::protocol::event::{Comment, Style};
 use volley::protocol::ids::{ClientId, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
 use volley::protocol::settings::RoomSettings;
+use volley::protocol::user::User;
+use volley::protocol::variant::Variant;
 use volley::room::actor::{Actor, ActorSettings};
 use volley::room::registry::RoomHandle;
 

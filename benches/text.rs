@@ -7,8 +7,8 @@ use volley::config::Config;
 use volley::policy::admission::{Admission, Admitted, SessionMeter};
 use volley::policy::said::Said;
 use volley::policy::text::{TextLimits, normalise};
-use volley::protocol::encode::Encoding;
-use volley::protocol::event::{Role, User};
+use volley::protocol::user::{Role, User};
+use volley::protocol::variant::Encoding;
 
 const LIMITS: TextLimits = TextLimits { chars_max: 512, bytes_max: 2_048 };
 

@@ -9,10 +9,11 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use volley::protocol::codes::Close;
-use volley::protocol::encode::{self, Encoding, Variant};
+use volley::protocol::encode;
 use volley::protocol::frame::{EncodedFrame, RoomKey};
 use volley::protocol::local::ConnRef;
 use volley::protocol::message::{RenditionReason, ResumeFailure};
+use volley::protocol::variant::{Encoding, Variant};
 use volley::shard::fanout::pass::{Slot, Slots, Wire};
 use volley::shard::fanout::ring::Ring;
 use volley::shard::handle::Shards;
@@ -52,7 +53,7 @@ const FRAMES: u64 = 20;
 
 fn frame(n: u64) -> Arc<EncodedFrame> {
     let mut frame = EncodedFrame::new(ROOM, n, n + 1, 0);
-    frame.set(Variant::default(), encode::websocket_frame(&[b'x'; FRAME_BYTES - 4], Encoding::Json));
+    frame.set(Variant::default(), encode::framed(&[b'x'; FRAME_BYTES - 4], Encoding::Json));
     Arc::new(frame)
 }
 
@@ -179,7 +180,7 @@ impl Tenant for Everybody {
 
     fn open(&mut self, cx: &mut Cx<'_, ()>, conn: ConnRef, _: Encoding, (): ()) -> Result<(), Close> {
         cx.commands.push(ShardCommand::Watch { conn, room: ROOM });
-        let welcome = encode::websocket_frame(b"{}", Encoding::Json);
+        let welcome = encode::framed(b"{}", Encoding::Json);
         cx.commands.push(ShardCommand::Subscribe { conn, variant: Variant::default(), welcome, last: 0, likes: 0 });
         Ok(())
     }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use volley::protocol::codes::{self, Close, ErrorCode, Next};
-use volley::protocol::encode::{self, Encoding, Rendition};
+use volley::protocol::encode;
 use volley::protocol::frame::What;
 use volley::protocol::kind::Kind;
-use volley::protocol::message::{ClientMessage, ServerMessage, parse};
+use volley::protocol::message::{ClientMessage, ServerMessage};
+use volley::protocol::parse::parse;
 use volley::protocol::settings::{Classed, RoomSettings};
+use volley::protocol::variant::{Encoding, Rendition};
 
 const PAGE: &str = include_str!("../docs/protocol.md");
 

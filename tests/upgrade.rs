@@ -9,8 +9,8 @@ use support::gateway::{Server, config, upgrade, wait_until};
 use volley::config::cli::{self, Command};
 use volley::gateway::{Purpose, Upgraded};
 use volley::origin::Origins;
-use volley::protocol::encode::Encoding;
 use volley::protocol::ids::{Epoch, Offset};
+use volley::protocol::variant::Encoding;
 
 const WS: &str = "/v1/rooms/demo/ws";
 

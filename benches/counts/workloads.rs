@@ -15,12 +15,14 @@ use volley::log::{Record, Retention, digest};
 use volley::policy::admission::{Admission, Admitted, SessionMeter};
 use volley::policy::said::Said;
 use volley::protocol::deflate::Deflate;
-use volley::protocol::encode::{self, Encoding, Variant};
-use volley::protocol::event::{Comment, Event, Role, Style, User};
+use volley::protocol::encode;
+use volley::protocol::event::{Comment, Event, Style};
 use volley::protocol::frame::{EncodedFrame, Frame, FrameEvent};
 use volley::protocol::ids::{ClientId, Hex64, RoomId};
 use volley::protocol::local::{ConnRef, RoomKey};
 use volley::protocol::message::ServerMessage;
+use volley::protocol::user::{Role, User};
+use volley::protocol::variant::{Encoding, Variant};
 use volley::room::actor::{Actor, ActorSettings};
 use volley::room::core::{Core, CoreSettings, Wanted};
 use volley::room::registry::RoomHandle;
@@ -92,7 +94,7 @@ fn frame(n: u64, bytes: &Bytes) -> Arc<EncodedFrame> {
 
 /// `joined` frames arrive and go to `count` subscribers, half of them per encoding, in one write each.
 fn pass(count: u32, joined: u64) -> Box<dyn FnMut()> {
-    let bytes = encode::websocket_frame(&[b'x'; 508], Encoding::Json);
+    let bytes = encode::framed(&[b'x'; 508], Encoding::Json);
     let mut slots = Slots::default();
     for conn in 0..count {
         slots.add(Slot { fd: conn as RawFd, conn, cursor: 0, variant: (conn % 2) as u8 });
@@ -141,7 +143,7 @@ fn encoding(encoding: Encoding) -> Box<dyn FnMut()> {
         ..Frame::default()
     };
     let message = ServerMessage::Frame(frame);
-    Box::new(move || drop(black_box(encode::websocket_message(black_box(&message), encoding))))
+    Box::new(move || drop(black_box(encode::message(black_box(&message), encoding))))
 }
 
 /// Applies twenty records and likes, and makes their frame: the room's state machine alone.

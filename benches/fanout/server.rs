@@ -4,7 +4,8 @@ use bytes::Bytes;
 use std::io::{BufRead, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
-use volley::protocol::encode::{self, Encoding};
+use volley::protocol::encode;
+use volley::protocol::variant::Encoding;
 
 /// The parameters of a burst.
 #[derive(Clone, Copy)]
@@ -83,7 +84,7 @@ pub fn frame(bytes: usize) -> Bytes {
     let header_bytes = if bytes < 128 { 2 } else { 4 };
     // A number that divides no size: a frame that is cut wrongly or sent twice in part does not match.
     let payload: Vec<u8> = (0..bytes - header_bytes).map(|n| b'a' + (n % 23) as u8).collect();
-    let frame = encode::websocket_frame(&payload, Encoding::Json);
+    let frame = encode::framed(&payload, Encoding::Json);
     assert_eq!(frame.len(), bytes, "2 to 65,535 bytes");
     frame
 }

@@ -10,10 +10,11 @@ use std::time::Duration;
 use volley::limits::PASS_SLICE_SENDS;
 use volley::metrics::Exporter;
 use volley::protocol::codes::Close;
-use volley::protocol::encode::{self, Encoding, Variant};
+use volley::protocol::encode;
 use volley::protocol::frame::{EncodedFrame, RoomKey};
 use volley::protocol::local::ConnRef;
 use volley::protocol::message::{RenditionReason, ResumeFailure};
+use volley::protocol::variant::{Encoding, Variant};
 use volley::shard::handle::Shards;
 use volley::shard::tenant::{Caps, Cx, Inbound, NewConn, ResumeSource, ShardCommand, Tenant};
 use volley::shard::worker::ShardSettings;
@@ -132,7 +133,7 @@ impl Tenant for Publisher {
 
     fn open(&mut self, cx: &mut Cx<'_, ()>, conn: ConnRef, _: Encoding, (): ()) -> Result<(), Close> {
         cx.commands.push(ShardCommand::Watch { conn, room: ROOM });
-        let welcome = encode::websocket_frame(b"{}", Encoding::Json);
+        let welcome = encode::framed(b"{}", Encoding::Json);
         cx.commands.push(ShardCommand::Subscribe {
             conn,
             variant: Variant::default(),

@@ -15,8 +15,9 @@ use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use volley::protocol::encode::{Encoding, websocket_message};
+use volley::protocol::encode;
 use volley::protocol::message::ServerMessage;
+use volley::protocol::variant::Encoding;
 
 const LISTENER: Token = Token(usize::MAX);
 
@@ -25,7 +26,7 @@ const WELCOME: &str = r#"{"welcome":{"room":"load","session":"1","you":{"id":"1"
 
 fn welcome() -> Bytes {
     let message: ServerMessage = serde_json::from_str(WELCOME).expect("as the wire says");
-    websocket_message(&message, Encoding::Json)
+    encode::message(&message, Encoding::Json)
 }
 
 fn listen(address: SocketAddr) -> Socket {

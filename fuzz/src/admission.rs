@@ -11,10 +11,13 @@ use volley::policy::admission::{Admission, AdmissionLimits, Admitted, SessionMet
 use volley::policy::said::Said;
 use volley::policy::text::TextLimits;
 use volley::protocol::codes::{Close, ErrorCode};
-use volley::protocol::encode::{self, Encoding};
-use volley::protocol::event::{Comment, Role, Style, User};
+use volley::protocol::encode;
+use volley::protocol::event::{Comment, Style};
 use volley::protocol::frame::{Frame, FrameEvent};
-use volley::protocol::message::{ClientMessage, ErrorMessage, ServerMessage, parse};
+use volley::protocol::message::{ClientMessage, ErrorMessage, ServerMessage};
+use volley::protocol::parse::parse;
+use volley::protocol::user::{Role, User};
+use volley::protocol::variant::Encoding;
 
 /// The most messages of one input; more would only repeat.
 const MESSAGES_MAX: usize = 64;

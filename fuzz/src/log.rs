@@ -12,8 +12,9 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock};
 use volley::log::disk::{CHECKPOINT_BYTES, DiskLog, Durability, Options, PACE_US, QUIET_US};
 use volley::log::{Delivery, Head, Limit, Log, Record, Sink};
-use volley::protocol::event::{Comment, Event, User};
+use volley::protocol::event::{Comment, Event};
 use volley::protocol::ids::RoomId;
+use volley::protocol::user::User;
 
 const FILES: [&str; 3] = ["volley.db", "volley.db-wal", "volley.heads"];
 

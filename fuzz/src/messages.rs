@@ -5,9 +5,11 @@
 //! bytes.
 
 use serde_json::{Map, Value, json};
-use volley::protocol::encode::{self, Encoding};
+use volley::protocol::encode;
 use volley::protocol::event::Mode;
-use volley::protocol::message::{ClientMessage, ParseError, parse};
+use volley::protocol::message::ClientMessage;
+use volley::protocol::parse::{ParseError, parse};
+use volley::protocol::variant::Encoding;
 
 pub fn json(data: &[u8]) {
     let value = serde_json::from_slice::<Value>(data);

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use volley::limits::{CUSTOM_BYTES_MAX, EXT_BYTES_MAX, OFFSET_MAX, POST_EVENTS_MAX};
 use volley::policy::posts::{self, FaultKind, Submission};
 use volley::policy::text::TextLimits;
-use volley::protocol::event::{Event, Style, User};
+use volley::protocol::event::{Event, Style};
 use volley::protocol::ids::RoomId;
 use volley::protocol::kind::Kind;
+use volley::protocol::user::User;
 
 pub fn read(data: &[u8]) {
     // A byte order mark is the only thing before the JSON that is not part of it.

@@ -15,8 +15,8 @@ use crate::secret::Secret;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use volley::protocol::encode::{Encoding, Rendition};
 use volley::protocol::ids::RoomId;
+use volley::protocol::variant::{Encoding, Rendition};
 
 /// The server's environment variable for the admin key.
 const KEY_VARIABLE: &str = "VOLLEY_ADMIN_KEY";

@@ -125,9 +125,9 @@ fn json(body: Bytes) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::encode::Variant;
     use crate::protocol::ids::RoomId;
     use crate::protocol::local::RoomKey;
+    use crate::protocol::variant::Variant;
 
     fn room(number: u64, online: usize) -> Arc<RoomHandle> {
         let handle = RoomHandle::new(RoomKey(number), RoomId::new(&format!("r{number:03}")).unwrap(), 0, 1);

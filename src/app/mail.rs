@@ -4,12 +4,12 @@
 use super::post_mail::PostMail;
 use crate::log::OpenError;
 use crate::policy::said::Said;
-use crate::protocol::encode::Variant;
-use crate::protocol::event::User;
 use crate::protocol::ids::{Epoch, Offset, SessionId};
 use crate::protocol::local::{ConnRef, RoomKey};
 use crate::protocol::message::{ResumeFailure, ServerMessage};
 use crate::protocol::page::EncodedPage;
+use crate::protocol::user::User;
+use crate::protocol::variant::Variant;
 use crate::room::actor::Actor;
 use crate::room::registry::RoomHandle;
 use crate::room::welcome::WelcomeTail;

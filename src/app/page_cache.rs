@@ -8,11 +8,11 @@
 //! Does not know: logs, actors, how a page is made.
 
 use crate::limits::{CATCH_UP_BYTES_MAX, CATCH_UPS_IN_FLIGHT, CATCH_UPS_MAX};
-use crate::protocol::encode::Variant;
 use crate::protocol::ids::Offset;
 use crate::protocol::local::{ConnRef, RoomKey};
 use crate::protocol::message::ResumeFailure;
 use crate::protocol::page::EncodedPage;
+use crate::protocol::variant::Variant;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -117,10 +117,10 @@ impl PageCache {
 mod tests {
     use super::*;
     use crate::protocol::deflate::Deflate;
-    use crate::protocol::encode::Encoding;
     use crate::protocol::frame::{FrameEvent, What};
     use crate::protocol::ids::Hex64;
     use crate::protocol::page::Stretch;
+    use crate::protocol::variant::Encoding;
     use std::collections::BTreeMap;
 
     const ROOM: RoomKey = RoomKey(1);

@@ -15,11 +15,12 @@ use crate::policy::admission::{Admission, Admitted, SessionMeter};
 use crate::policy::auth::Authenticator;
 use crate::protocol::codes::{Close, ErrorCode};
 use crate::protocol::deflate::Deflate;
-use crate::protocol::encode::{self, Encoding, Variant};
-use crate::protocol::event::User;
+use crate::protocol::encode;
 use crate::protocol::ids::{ClientId, Epoch, Hex64, Offset};
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::{Bye, ErrorMessage, Pong, RenditionReason, ResumeFailure, ServerMessage};
+use crate::protocol::user::User;
+use crate::protocol::variant::{Encoding, Variant};
 use crate::room::registry::Registry;
 use crate::shard::handle::Shards;
 use crate::shard::message::Message;
@@ -152,7 +153,7 @@ impl RoomTenant {
             .then(|| tail.compose_deflated(&self.shared.deflate, variant, room, who.session, &who.user, *reason));
         let welcome = packed.flatten().unwrap_or_else(|| {
             let payload = tail.compose(variant, room, who.session, &who.user, false, *reason);
-            encode::websocket_frame(&payload, variant.encoding)
+            encode::framed(&payload, variant)
         });
         cx.commands.push(ShardCommand::Subscribe { conn, variant, welcome, last, likes });
     }
@@ -208,8 +209,9 @@ impl Tenant for RoomTenant {
         #[cfg(feature = "echo")]
         if let Session::Echo { compressed, .. } = session {
             let encoding = if message.is_text { Encoding::Json } else { Encoding::Msgpack };
-            let packed = compressed.then(|| self.shared.deflate.frame(message.payload, encoding)).flatten();
-            let frame = packed.unwrap_or_else(|| encode::websocket_frame(message.payload, encoding));
+            let packed =
+                compressed.then(|| encode::deflated(message.payload, encoding, &self.shared.deflate)).flatten();
+            let frame = packed.unwrap_or_else(|| encode::framed(message.payload, encoding));
             cx.commands.push(ShardCommand::Reply { to: conn, frame });
         }
         #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
@@ -329,7 +331,7 @@ impl Tenant for RoomTenant {
         let Joined { who, tail, .. } = *joined;
         // It has no events, so it is too small to be compressed.
         let payload = tail.compose_recovered(who.variant, &who.room.id, who.session, &who.user, likes);
-        encode::websocket_frame(&payload, who.variant.encoding)
+        encode::framed(&payload, who.variant)
     }
 
     fn not_resumed(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, why: ResumeFailure) {
@@ -394,7 +396,7 @@ impl Tenant for RoomTenant {
     }
 
     fn bye(&mut self, _: &Session, encoding: Encoding, after_ms: u64) -> Bytes {
-        encode::websocket_message(&ServerMessage::Bye(Bye { code: Close::Drain.code(), after_ms }), encoding)
+        encode::message(&ServerMessage::Bye(Bye { code: Close::Drain.code(), after_ms }), encoding)
     }
 }
 

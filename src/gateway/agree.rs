@@ -5,7 +5,7 @@ use super::answer::Answer;
 use super::handover::{Claim, Purpose, Upgraded};
 use super::handshake::{self, Handshake, Target};
 use super::permit::Permit;
-use crate::protocol::encode::Encoding;
+use crate::protocol::variant::Encoding;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, UPGRADE};

@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::metrics::Refusal;
 use crate::protocol::codes::Close;
-use crate::protocol::encode::websocket_control;
+use crate::protocol::websocket;
 use axum::Router;
 use bytes::Bytes;
 use hyper::server::conn::http1;
@@ -32,7 +32,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 /// Bytes of the first read: a browser's upgrade request has 0.5–2 KiB. What is longer takes hyper's way.
 const FIRST_READ_BYTES: usize = 4_096;
@@ -285,9 +284,7 @@ pub(super) async fn linger(mut stream: TcpStream) {
 
 /// Best effort: an empty send buffer takes these few bytes, and a peer that is gone does not need them.
 fn close_overloaded(mut upgraded: Upgraded) {
-    let mut payload = Close::Overload.code().to_be_bytes().to_vec();
-    payload.extend_from_slice(Close::Overload.reason().as_bytes());
-    let close = websocket_control(&payload, Control::Close);
+    let close = websocket::close(Close::Overload);
     let _ = upgraded.stream.write(&[&upgraded.answer[..], &close[..]].concat());
     let _ = upgraded.stream.shutdown(std::net::Shutdown::Write);
 }

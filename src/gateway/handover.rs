@@ -1,8 +1,8 @@
 //! What leaves the gateway: a socket that speaks WebSocket from here on, and why it came.
 
 use super::permit::Permit;
-use crate::protocol::encode::{Encoding, Rendition};
 use crate::protocol::ids::{Epoch, GuestKey, Offset, RoomId};
+use crate::protocol::variant::{Encoding, Rendition};
 use crate::room::registry::RoomHandle;
 use bytes::Bytes;
 use std::fmt;

@@ -7,8 +7,8 @@ use super::extension;
 use super::parameters::{Query, percent_decode};
 use crate::metrics::Refusal;
 use crate::origin::Origins;
-use crate::protocol::encode::{Encoding, Rendition};
 use crate::protocol::ids::{Epoch, GuestKey, Offset, RoomId};
+use crate::protocol::variant::{Encoding, Rendition};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,

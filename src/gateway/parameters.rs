@@ -2,8 +2,8 @@
 
 use super::answer::Answer;
 use crate::limits::{HISTORY_MAX, OFFSET_MAX};
-use crate::protocol::encode::Rendition;
 use crate::protocol::ids::{Epoch, Offset};
+use crate::protocol::variant::Rendition;
 use http::StatusCode;
 use std::borrow::Cow;
 

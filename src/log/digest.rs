@@ -10,8 +10,9 @@
 //!
 //! Equal digests show that honest nodes agree; they are no defence against forgery.
 
-use crate::protocol::event::{Comment, Event, Mode, Role};
+use crate::protocol::event::{Comment, Event, Mode};
 use crate::protocol::ids::{Digest, Hex64, Offset};
+use crate::protocol::user::Role;
 
 const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0000_0100_0000_01b3;

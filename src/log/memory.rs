@@ -10,8 +10,9 @@ use super::{
     deleted, deletes, digest,
 };
 use crate::limits::{OFFSET_MAX, RETAIN_EVENTS_MAX};
-use crate::protocol::event::{Event, Left};
+use crate::protocol::event::Event;
 use crate::protocol::ids::{Digest, Epoch, Hex64, Offset, RoomId};
+use crate::protocol::kind::Left;
 use crate::protocol::kind::{Ballot, Post};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;

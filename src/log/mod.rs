@@ -9,8 +9,9 @@ pub mod outbox;
 #[cfg(test)]
 pub mod suite;
 
-use crate::protocol::event::{Comment, Event, Left, Style};
+use crate::protocol::event::{Comment, Event, Style};
 use crate::protocol::ids::{Digest, Epoch, Offset, RoomId};
+use crate::protocol::kind::Left;
 use crate::protocol::kind::{Delete, Kind};
 use bytes::Bytes;
 use std::sync::Arc;

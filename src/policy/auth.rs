@@ -3,9 +3,9 @@
 //! Does not know: where a token came from, or what its bearer wants to do.
 
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::event::{Role, User};
 use crate::protocol::ids::GuestKey;
 use crate::protocol::message::ErrorMessage;
+use crate::protocol::user::{Role, User};
 use sha2::{Digest, Sha256};
 
 /// What the server knows about the person behind a connection.

@@ -6,9 +6,10 @@
 //!
 //! Does not know: how it travels, what a room does with it.
 
-use crate::protocol::event::{Comment, User};
+use crate::protocol::event::Comment;
 use crate::protocol::ids::ClientId;
 use crate::protocol::message::VoteRequest;
+use crate::protocol::user::User;
 
 /// One admitted operation. Two words in size: thousands of them wait in a shard's inbox.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,10 +5,8 @@
 //!
 //! Does not know: who agreed to what, sockets, clocks (it is given one, to tell what compressing costs).
 
-use super::encode::{self, Encoding};
 use crate::limits::{DEFLATE_SCRATCH_BYTES_MAX, DEFLATE_STREAMS_MAX};
 use crate::metrics::DeflateMetrics;
-use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use std::cell::RefCell;
 
@@ -63,11 +61,6 @@ impl Deflate {
         metrics.bytes_in.increment(payload.len() as u64);
         metrics.bytes_out.increment(blocks.as_ref().map_or(payload.len(), Vec::len) as u64);
         blocks
-    }
-
-    /// `payload` as one whole, compressed WebSocket frame; `None` as with [`Deflate::blocks`].
-    pub fn frame(&self, payload: &[u8], encoding: Encoding) -> Option<Bytes> {
-        self.blocks(payload).map(|blocks| encode::websocket_deflated(&blocks, encoding))
     }
 }
 
@@ -180,6 +173,8 @@ pub fn inflate(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, InflateError
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::encode;
+    use crate::protocol::variant::Encoding;
 
     fn deflate(threshold_bytes: usize) -> Deflate {
         Deflate::new(threshold_bytes, || 0)
@@ -230,12 +225,12 @@ mod tests {
             let is_random = text.len() > 100 && text[0] != b'{' && text[0] != 0;
             assert_eq!(packed.is_some(), text.len() >= 100 && !is_random, "{} bytes", text.len());
             assert!(packed.is_none_or(|packed| packed.len() < text.len()));
-            assert!(deflate(text.len() + 1).frame(&text, Encoding::Json).is_none());
+            assert!(encode::deflated(&text, Encoding::Json, &deflate(text.len() + 1)).is_none());
         }
-        let frame = deflate(0).frame(&[b'x'; 1_000], Encoding::Json).unwrap();
+        let frame = encode::deflated(&[b'x'; 1_000], Encoding::Json, &deflate(0)).unwrap();
         assert_eq!(frame[0], 0xc1, "final, RSV1, text");
         assert_eq!(usize::from(frame[1]), frame.len() - 2);
-        assert_eq!(deflate(0).frame(&[b'x'; 1_000], Encoding::Msgpack).unwrap()[0], 0xc2);
+        assert_eq!(encode::deflated(&[b'x'; 1_000], Encoding::Msgpack, &deflate(0)).unwrap()[0], 0xc2);
     }
 
     #[test]

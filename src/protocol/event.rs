@@ -1,42 +1,10 @@
 //! Events: what happened in a room. The log stores them, frames carry them.
 
-use super::ids::{ClientId, Hex64, Offset};
-use super::kind::{Post, Votes};
+use super::ids::{ClientId, Hex64};
+use super::kind::{Left, Post, Votes};
+use super::user::User;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// What a user may do and how the page marks them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Watches, comments, likes; has no account.
-    #[default]
-    Guest,
-    /// Has an account.
-    Viewer,
-    /// The show's special guest.
-    Vip,
-    /// Keeps order.
-    Moderator,
-    /// Runs the show.
-    Host,
-}
-
-/// Who did it, as others see them. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct User {
-    /// Stable identity.
-    pub id: Arc<str>,
-    /// Display name.
-    pub name: Arc<str>,
-    /// Left out on the wire for guests.
-    #[serde(default, skip_serializing_if = "is_guest")]
-    pub role: Role,
-}
-
-fn is_guest(role: &Role) -> bool {
-    *role == Role::Guest
-}
 
 /// How a comment moves over the picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -128,21 +96,6 @@ pub struct Comment {
     /// What stays of a deleted one for those who choose again what was shown; only in the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Box<Left>>,
-}
-
-/// What a room's choice needs of a comment whose text is gone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Left {
-    /// The comment that stood for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub into: Option<Offset>,
-    /// How many turns its text made it come earlier.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub bonus: u16,
-}
-
-fn is_zero(bonus: &u16) -> bool {
-    *bonus == 0
 }
 
 impl Comment {

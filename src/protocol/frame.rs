@@ -1,10 +1,10 @@
 //! What one tick of a room looks like to its subscribers, before and after encoding.
 
-use super::encode::{Encoding, VARIANTS, Variant};
 use super::ids::{Digest, Offset};
 use super::kind::Tally;
 pub use super::local::RoomKey;
-pub use super::shown::{FrameEvent, Raise, ShownComment, What};
+pub use super::shown::{FrameEvent, Outcome, Raise, ShownComment, What};
+use super::variant::{Encoding, VARIANTS, Variant};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -115,9 +115,9 @@ impl EncodedFrame {
     }
 
     /// Puts in the bytes of one variant: whole WebSocket frames, header included
-    /// (see [`super::encode::websocket_frame`]).
-    pub fn set(&mut self, variant: Variant, websocket_frame: Bytes) {
-        self.bytes[variant.index()] = websocket_frame;
+    /// (see [`super::encode::framed`]).
+    pub fn set(&mut self, variant: Variant, framed: Bytes) {
+        self.bytes[variant.index()] = framed;
     }
 
     /// The bytes of one variant; empty if it was not in use when the frame was made.
@@ -127,9 +127,9 @@ impl EncodedFrame {
 
     /// Puts in what somebody gets who is not sent this frame: a [`super::message::Gap`] of its stretch with the guaranteed
     /// events, `comments` among them.
-    pub fn keep(&mut self, encoding: Encoding, websocket_frame: Bytes, comments: &[Offset]) {
+    pub fn keep(&mut self, encoding: Encoding, framed: Bytes, comments: &[Offset]) {
         let kept = self.kept.get_or_insert_default();
-        kept.bytes[encoding.index()] = websocket_frame;
+        kept.bytes[encoding.index()] = framed;
         kept.comments = comments.to_vec();
     }
 

@@ -114,9 +114,10 @@ pub struct HistoryPage<E = PublicEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::event::{Left, Role, User};
     use crate::protocol::ids::Hex64;
+    use crate::protocol::kind::Left;
     use crate::protocol::kind::{Ballot, Custom, Delete, Gift, Post, PostKey, Unpin, Votes};
+    use crate::protocol::user::{Role, User};
     use serde_json::json;
 
     /// What an event is in the API, and back.

@@ -2,9 +2,9 @@
 //!
 //! Ranges are checked where events come in (`policy`); the log and everything behind it trust them.
 
-use super::event::{Left, User};
 use super::ids::{ClientId, Hex64, Offset};
 use super::settings::SettingsPatch;
+use super::user::User;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -154,6 +154,21 @@ pub struct Delete {
     /// What stays of those of which it does not go without saying, by offset; only in the log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<(Offset, Left)>,
+}
+
+/// What a room's choice needs of a comment whose text is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// The comment that stood for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<Offset>,
+    /// How many turns its text made it come earlier.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bonus: u16,
+}
+
+fn is_zero(bonus: &u16) -> bool {
+    *bonus == 0
 }
 
 impl Delete {

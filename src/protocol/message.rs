@@ -1,15 +1,14 @@
 //! Messages: one object with one key, the same schema in both encodings.
 
 use super::codes::ErrorCode;
-use super::encode::Rendition;
-use super::event::{Mode, User};
-use super::frame::{Frame, FrameEvent};
+use super::event::Mode;
+use super::frame::{Frame, FrameEvent, Outcome};
 use super::ids::{ClientId, Epoch, Offset, RoomId, SessionId};
 use super::kind::{Announcement, Custom, Pin, Poll, Tally};
 use super::settings::RoomSettings;
+use super::user::User;
+use super::variant::Rendition;
 use serde::{Deserialize, Serialize};
-
-pub use super::parse::{ParseError, parse};
 
 /// What a client may say.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,18 +201,6 @@ pub struct Ack {
     /// With [`Outcome::Merged`]: the comment that it was folded into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<Offset>,
-}
-
-/// What viewers see of an acknowledged comment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It is in the frame.
-    Shown,
-    /// It was folded into an equal one.
-    Merged,
-    /// It was left out of the frame and counted there.
-    Shed,
 }
 
 /// A refusal: what was wrong and what to do.

@@ -1,15 +1,14 @@
 //! A stretch of a room's past as one frame message: encoded once, sent to everybody who comes back to that position.
 //!
 //! What happened in the stretch never changes and is shared; the totals are those of the moment in which a copy leaves,
-//! so that they never fall for its reader. So a page is two pieces: an opening per copy, and the shared rest. Splicing
-//! works because both encodings write a map as a header and its fields one after the other, and because a compressed message
-//! is blocks one after the other: the opening goes into a stored one, before those that were compressed once.
+//! so that they never fall for its reader. So a page is spliced ([`super::splice`]): an opening per copy, and the shared rest.
 
-use super::deflate::{self, Deflate};
-use super::encode::{self, Encoding, Variant};
+use super::deflate::Deflate;
 use super::frame::{FrameEvent, ShedClass};
 use super::ids::{Digest, Offset};
 use super::kind::Tally;
+use super::splice;
+use super::variant::Variant;
 use bytes::Bytes;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -23,7 +22,7 @@ pub struct EncodedPage {
     pub last: Offset,
     at: u64,
     digest: Digest,
-    encoding: Encoding,
+    variant: Variant,
     /// Fields in the rest.
     fields: u8,
     /// Whether the rest is DEFLATE blocks.
@@ -78,47 +77,20 @@ pub struct Stretch {
 impl EncodedPage {
     /// Encodes the part that all copies share.
     pub fn new(stretch: &Stretch, variant: Variant, deflate: &Deflate) -> Self {
-        let encoding = variant.encoding;
         let Stretch { prev, last, at, digest, events, tallies, merged, shed } = stretch;
-        let encoded = encode::value(&Rest { events, tallies, merged, shed }, encoding);
-        let (fields, rest) = match encoding {
-            Encoding::Json => {
-                let mut rest = encoded;
-                rest[0] = b','; // instead of its "{"
-                rest.push(b'}');
-                (0, Bytes::from(rest))
-            }
-            // A map of up to 15 fields begins with one byte, 0x80 | fields: here are at most 10.
-            Encoding::Msgpack => (encoded[0] & 0x0f, Bytes::from(encoded).slice(1..)),
-        };
+        // At most 10 fields with those of the opening.
+        let (fields, rest) = splice::tail(&Rest { events, tallies, merged, shed }, variant.encoding);
         let blocks = if variant.compressed { deflate.blocks(&rest) } else { None };
-        let (deflated, rest) = (blocks.is_some(), blocks.map_or(rest, Bytes::from));
-        Self { prev: *prev, last: *last, at: *at, digest: *digest, encoding, fields, deflated, rest }
+        let (deflated, rest) = (blocks.is_some(), blocks.unwrap_or(rest).into());
+        Self { prev: *prev, last: *last, at: *at, digest: *digest, variant, fields, deflated, rest }
     }
 
     /// One copy, as a whole WebSocket frame in two pieces: with these totals.
     pub fn copy(&self, likes: u64, online: u64) -> [Bytes; 2] {
-        let Self { prev, last, at, digest, encoding, fields, .. } = *self;
-        let opening = encode::value(&Opening { prev, last, at, digest, likes, online }, encoding);
-        let mut body = Vec::with_capacity(opening.len() + 16);
-        match encoding {
-            Encoding::Json => {
-                body.extend_from_slice(br#"{"frame":"#);
-                body.extend_from_slice(&opening[..opening.len() - 1]); // without its "}"
-            }
-            Encoding::Msgpack => {
-                body.extend_from_slice(b"\x81\xa5frame");
-                body.push(0x80 | ((opening[0] & 0x0f) + fields));
-                body.extend_from_slice(&opening[1..]);
-            }
-        }
-        let opening = if self.deflated { deflate::stored_len(body.len()) } else { body.len() };
-        let mut head = encode::websocket_header(opening + self.rest.len(), encoding, self.deflated);
-        if self.deflated {
-            deflate::store(&body, &mut head);
-        } else {
-            head.extend_from_slice(&body);
-        }
+        let Self { prev, last, at, digest, variant, fields, deflated, .. } = *self;
+        let opening = Opening { prev, last, at, digest, likes, online };
+        let opening = splice::opening("frame", &opening, fields, variant.encoding);
+        let head = splice::head(&opening, self.rest.len(), variant, deflated, 0);
         [head.into(), self.rest.clone()]
     }
 
@@ -136,10 +108,13 @@ impl EncodedPage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::event::{Comment, User};
+    use crate::protocol::event::Comment;
     use crate::protocol::frame::Frame;
     use crate::protocol::ids::{ClientId, Hex64};
     use crate::protocol::message::ServerMessage;
+    use crate::protocol::user::User;
+    use crate::protocol::variant::Encoding;
+    use crate::protocol::{deflate, encode};
 
     /// What a compressed WebSocket frame holds.
     fn inflated(frame: &[u8]) -> Vec<u8> {
@@ -173,7 +148,7 @@ mod tests {
                     let unique = None;
                     let frame = Frame { prev, last, at, digest, likes, online, unique, events, tallies, merged, shed };
                     let message = ServerMessage::Frame(frame);
-                    let whole = encode::websocket_message(&message, encoding);
+                    let whole = encode::message(&message, encoding);
                     assert_eq!(page.copy(likes, online).concat(), whole, "{encoding:?}");
                     let copy = packed.copy(likes, online).concat();
                     if count < 300 {

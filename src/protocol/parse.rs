@@ -7,15 +7,15 @@ mod object;
 mod tests;
 
 use super::codes::ErrorCode;
-use super::encode::{BYTE_ORDER_MARK, Encoding};
+use super::encode::BYTE_ORDER_MARK;
 use super::ids::ClientId;
 use super::message::{
     AuthRequest, ClientMessage, CommentRequest, ErrorMessage, LikeRequest, StyleRequest, VoteRequest,
 };
-use super::value::{Ext, Text};
+use super::value::{self, Ext, Notes, Text};
+use super::variant::Encoding;
 use object::{Fields, Nullable, Object, once, plain};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess};
-use std::cell::{Cell, RefCell};
 
 /// Why a payload is not a client message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,38 +104,8 @@ fn msgpack_fault(error: &rmp_serde::decode::Error, notes: &Notes) -> String {
     use rmp_serde::decode::Error;
     match error {
         Error::InvalidMarkerRead(_) | Error::InvalidDataRead(_) => "not MessagePack: it ends too early".into(),
-        Error::DepthLimitExceeded => TOO_DEEP.into(),
+        Error::DepthLimitExceeded => value::TOO_DEEP.into(),
         _ => notes.fault(),
-    }
-}
-
-const TOO_DEEP: &str = "nested too deeply; at most 32 levels";
-const _: () = assert!(crate::limits::MESSAGE_DEPTH_MAX == 32, "the text above names it");
-
-/// What the seeds leave for the error message: errors of serde quote the input, so only the place is
-/// taken from them.
-#[derive(Default)]
-pub(super) struct Notes {
-    place: Cell<&'static str>,
-    depth: Cell<bool>,
-    id: RefCell<Option<ClientId>>,
-}
-
-impl Notes {
-    fn fault(&self) -> String {
-        if self.depth.get() { TOO_DEEP.into() } else { self.place.get().into() }
-    }
-
-    /// Notes that an object of free JSON has a key twice.
-    pub(super) fn twice<E: de::Error>(&self) -> E {
-        self.place.set("comment.ext has a key twice in one object; give each once");
-        E::custom("twice")
-    }
-
-    /// Notes that the nesting is too deep.
-    pub(super) fn too_deep<E: de::Error>(&self) -> E {
-        self.depth.set(true);
-        E::custom(TOO_DEEP)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A room's settings: what its owner changes while the show runs. Each change is an event of the log.
 
-use super::event::Role;
+use super::user::Role;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -3,11 +3,11 @@
 //! On the wire it is one map: the offset and the event under its kind's name, and for consoles what became of it. It is written
 //! by hand: a derived `flatten` would buffer every event, in the hottest encoder that there is.
 
-use super::event::{Comment, Style, User};
+use super::event::{Comment, Style};
 use super::ids::{ClientId, Offset};
 use super::kind::{Announcement, Custom, Delete, Enter, Gift, Kind, Pin, Poll, PollClose, Unpin};
-use super::message::Outcome;
 use super::settings::SettingsPatch;
+use super::user::User;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
@@ -24,6 +24,18 @@ pub struct FrameEvent {
     pub outcome: Option<Outcome>,
     /// Into which comment it was folded; only with [`Outcome::Merged`].
     pub into: Option<Offset>,
+}
+
+/// What viewers see of an acknowledged comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is in the frame.
+    Shown,
+    /// It was folded into an equal one.
+    Merged,
+    /// It was left out of the frame and counted there.
+    Shed,
 }
 
 /// What happened, under its name on the wire.

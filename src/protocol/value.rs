@@ -1,13 +1,45 @@
 //! Seeds for values that derived code reads too generously: keys and texts that must be strings, values
 //! to skip within the depth limit, and JSON values that both encodings can carry.
 
-use super::parse::Notes;
+use super::ids::ClientId;
 use crate::limits::MESSAGE_DEPTH_MAX;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::fmt;
+
+pub(super) const TOO_DEEP: &str = "nested too deeply; at most 32 levels";
+const _: () = assert!(MESSAGE_DEPTH_MAX == 32, "the text above names it");
+
+/// What the seeds leave for the error message: errors of serde quote the input, so only the place is
+/// taken from them.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub(super) place: Cell<&'static str>,
+    depth: Cell<bool>,
+    pub(super) id: RefCell<Option<ClientId>>,
+}
+
+impl Notes {
+    /// The text for the client: where the fault is, and what is expected there.
+    pub(super) fn fault(&self) -> String {
+        if self.depth.get() { TOO_DEEP.into() } else { self.place.get().into() }
+    }
+
+    /// Notes that an object of free JSON has a key twice.
+    pub(super) fn twice<E: de::Error>(&self) -> E {
+        self.place.set("comment.ext has a key twice in one object; give each once");
+        E::custom("twice")
+    }
+
+    /// Notes that the nesting is too deep.
+    pub(super) fn too_deep<E: de::Error>(&self) -> E {
+        self.depth.set(true);
+        E::custom(TOO_DEEP)
+    }
+}
 
 /// The next key of a map, which must be a string; borrowed when it needs no unescaping.
 pub(super) fn key<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {

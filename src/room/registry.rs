@@ -4,9 +4,9 @@
 //! without claims. Both happen under the map's entry lock, so a claimed room is never removed.
 
 use crate::log::digest::fnv1a;
-use crate::protocol::encode::{Rendition, VARIANTS, Variant};
 use crate::protocol::ids::RoomId;
 use crate::protocol::local::RoomKey;
+use crate::protocol::variant::{Rendition, VARIANTS, Variant};
 use crate::room::core::Core;
 use crossbeam::utils::CachePadded;
 use dashmap::DashMap;

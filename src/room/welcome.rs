@@ -1,15 +1,15 @@
 //! The part of the welcome that is the same for all newcomers of one moment, encoded once.
 //!
-//! Otherwise 15,000 simultaneous joins would encode the snapshot 15,000 times. The message is spliced from a small head
-//! per connection and the shared tail. This works because both encodings write a map as a header and its fields in a
-//! row. A compressed message is a row of blocks, so the head is a stored block before those of the tail, which is
-//! compressed once.
+//! Otherwise 15,000 simultaneous joins would encode the snapshot 15,000 times. The message is spliced
+//! ([`crate::protocol::splice`]) from a small head per connection and the shared tail.
 
-use crate::protocol::deflate::{self, Deflate};
-use crate::protocol::encode::{self, Encoding, Rendition, Variant};
-use crate::protocol::event::User;
+use crate::protocol::deflate::Deflate;
+use crate::protocol::encode;
 use crate::protocol::ids::{Epoch, Offset, RoomId, SessionId};
 use crate::protocol::message::{ResumeFailure, ServerMessage, Snapshot, Welcome};
+use crate::protocol::splice;
+use crate::protocol::user::User;
+use crate::protocol::variant::{Encoding, Rendition, Variant};
 use bytes::Bytes;
 use serde::Serialize;
 use std::sync::OnceLock;
@@ -111,14 +111,12 @@ impl WelcomeTail {
         you: &User,
         reason: Option<ResumeFailure>,
     ) -> Option<Bytes> {
-        let Variant { rendition, encoding, .. } = variant.into();
+        let variant = variant.into();
+        let Variant { rendition, encoding, .. } = variant;
         let blocks = self.tail(encoding).blocks.get_or_init(|| deflate.blocks(self.encoded(encoding)).map(Vec::into));
         let blocks = blocks.as_ref()?;
         let opening = opening(encoding, &HeadFields { room, session, you, recovered: false, reason, rendition });
-        let length = deflate::stored_len(opening.len()) + blocks.len();
-        let mut out = encode::websocket_header(length, encoding, true);
-        out.reserve_exact(length);
-        deflate::store(&opening, &mut out);
+        let mut out = splice::head(&opening, blocks.len(), variant, true, blocks.len());
         out.extend_from_slice(blocks);
         Some(out.into())
     }
@@ -153,44 +151,21 @@ impl WelcomeTail {
     fn encoded(&self, encoding: Encoding) -> &[u8] {
         self.tail(encoding).encoded.get_or_init(|| {
             self.encodes.fetch_add(1, Ordering::Relaxed);
-            let mut fields = encode::value(&self.fields, encoding);
-            match encoding {
-                Encoding::Json => {
-                    fields[0] = b','; // instead of its "{"
-                    fields.push(b'}');
-                }
-                Encoding::Msgpack => {
-                    let header = fields.remove(0);
-                    debug_assert_eq!(header, 0x80 | TAIL_FIELDS);
-                }
-            }
-            fields.into()
+            splice::tail(&self.fields, encoding).1.into()
         })
     }
 }
 
 /// The fields of a welcome before its tail.
 fn opening(encoding: Encoding, head: &HeadFields<'_>) -> Vec<u8> {
-    let head = encode::value(head, encoding);
-    let mut out = Vec::with_capacity(head.len() + 16);
-    match encoding {
-        Encoding::Json => {
-            out.extend_from_slice(br#"{"welcome":"#);
-            out.extend_from_slice(&head[..head.len() - 1]); // without its "}"
-        }
-        Encoding::Msgpack => {
-            // A map of up to 15 fields begins with one byte, 0x80 | fields; the two parts have 8 to 10 fields together.
-            out.extend_from_slice(b"\x81\xa7welcome");
-            out.push(0x80 | ((head[0] & 0x0f) + TAIL_FIELDS));
-            out.extend_from_slice(&head[1..]);
-        }
-    }
-    out
+    // A JSON map does not say how many fields it has; both parts together have 8 to 10.
+    splice::opening("welcome", head, TAIL_FIELDS, encoding)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::deflate;
     use crate::protocol::ids::Hex64;
     use crate::room::tests::{comment, shown};
 

@@ -4,8 +4,8 @@
 //! nobody reads. It stops where a worker stops listening. Does not know: rooms, tenants, timers.
 
 use crate::protocol::codes::Close;
-use crate::protocol::encode::Encoding;
-use crate::shard::conn::framing::{Framing, Incoming, Inflated};
+use crate::protocol::variant::Encoding;
+use crate::shard::conn::framing::{Incoming, Inflated, Transport};
 use crate::shard::conn::{Conn, Standing};
 pub use crate::shard::tenant::Caps;
 use std::fs::File;

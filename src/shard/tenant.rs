@@ -4,12 +4,12 @@
 //! the call. So the tenant needs no reference to a connection and the shard no knowledge of a room.
 
 use crate::protocol::codes::Close;
-use crate::protocol::encode::{Encoding, Rendition, Variant};
 use crate::protocol::frame::{EncodedFrame, RoomKey};
 use crate::protocol::ids::Offset;
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::{RenditionReason, ResumeFailure, ServerMessage};
 use crate::protocol::page::EncodedPage;
+use crate::protocol::variant::{Encoding, Rendition, Variant};
 use bytes::Bytes;
 use std::sync::Arc;
 

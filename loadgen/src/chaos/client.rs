@@ -11,10 +11,11 @@ use crate::history::{
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use volley::protocol::codes::ErrorCode;
-use volley::protocol::encode;
+use volley::protocol::frame::Outcome;
 use volley::protocol::frame::{FrameEvent, What};
 use volley::protocol::kind::{Kind, Poll};
-use volley::protocol::message::{Outcome, RenditionReason, ResumeFailure, ServerMessage, Welcome as Welcomed};
+use volley::protocol::message::{RenditionReason, ResumeFailure, ServerMessage, Welcome as Welcomed};
+use volley::protocol::variant;
 
 /// Unanswered comments at which the client sends no new one.
 pub const OPEN_MAX: usize = 64;
@@ -53,7 +54,7 @@ pub struct Client {
     /// The open poll, as far as the client knows.
     poll: Option<Poll>,
     /// The rendition that it asks for; none: the default.
-    rendition: Option<encode::Rendition>,
+    rendition: Option<variant::Rendition>,
 }
 
 /// What the owner of the socket has to do after a message.
@@ -157,7 +158,7 @@ impl Client {
     }
 
     /// The same client, which asks for a rendition whenever it connects.
-    pub fn asking_for(self, rendition: Option<encode::Rendition>) -> Self {
+    pub fn asking_for(self, rendition: Option<variant::Rendition>) -> Self {
         Self { rendition, ..self }
     }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use volley::protocol::encode::Rendition;
+use volley::protocol::variant::Rendition;
 
 const WAKER: Token = Token(usize::MAX);
 
@@ -157,7 +157,8 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::time::{Duration, Instant};
     use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-    use volley::protocol::encode::{Encoding, websocket_frame};
+    use volley::protocol::encode;
+    use volley::protocol::variant::Encoding;
 
     const WELCOME: &str = r#"{"welcome":{"room":"demo","session":"00000000000000a1","you":{"id":"g-1","name":"guest"},"recovered":false,
         "epoch":"00000000000000e1","last":0,"tick_ms":100,"snapshot":{"likes":0,"online":1,"events":[]}}}"#;
@@ -177,7 +178,7 @@ mod tests {
             "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: volley.v1.json\r\n\r\n"
         )
         .into_bytes();
-        answer.extend_from_slice(&websocket_frame(WELCOME.as_bytes(), Encoding::Json));
+        answer.extend_from_slice(&encode::framed(WELCOME.as_bytes(), Encoding::Json));
         stream.write_all(&answer).unwrap();
         request
     }

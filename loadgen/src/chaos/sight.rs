@@ -4,9 +4,9 @@
 
 use crate::history::{Item, Text};
 use std::borrow::Cow;
-use volley::protocol::event::Role;
+use volley::protocol::frame::Outcome;
 use volley::protocol::frame::{FrameEvent, ShedClass, ShownComment, What};
-use volley::protocol::message::Outcome;
+use volley::protocol::user::Role;
 
 /// The lane of events that are never left out.
 pub const GUARANTEED: &str = "guaranteed";

@@ -6,7 +6,7 @@ use super::machine::{Curve, Machine, Preset, SOCKET_BYTES};
 use super::show::Show;
 use crate::args::{WireArg, parse_range, parse_share};
 use clap::{Args, ValueEnum};
-use volley::protocol::encode::Encoding;
+use volley::protocol::variant::Encoding;
 
 /// Plans a show: calculates the network, CPU, memory, descriptors and nodes that it needs, and shows the formulas. The
 /// machine is a preset (--machine), this one (--calibrate: 6 seconds of two cores), or given by its cost of a send

@@ -8,7 +8,7 @@ use super::show::{Show, Traffic};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 use volley::config::capacity::{RESERVED_DESCRIPTORS, RESERVED_DESCRIPTORS_PER_SHARD};
-use volley::protocol::encode::Encoding;
+use volley::protocol::variant::Encoding;
 
 /// Columns of the table, on a terminal or not.
 const TABLE_WIDTH: u16 = 118;

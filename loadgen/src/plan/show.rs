@@ -6,11 +6,13 @@ use crate::clock::{CommentId, numbering};
 use volley::config::Config;
 use volley::limits::{IDS_MAX, ROOM_ID_BYTES_MAX};
 use volley::policy::auth::{Authenticator, Guests};
-use volley::protocol::encode::{self, Encoding};
+use volley::protocol::encode;
 use volley::protocol::event::Comment;
+use volley::protocol::frame::Outcome;
 use volley::protocol::frame::{Frame, FrameEvent};
 use volley::protocol::ids::ClientId;
-use volley::protocol::message::{Ack, Outcome, ServerMessage};
+use volley::protocol::message::{Ack, ServerMessage};
+use volley::protocol::variant::Encoding;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Show {
@@ -79,7 +81,7 @@ impl Traffic {
         let shown_per_frame = comments_per_frame.min(config.room.frame_events_max as f64);
         let (frame_bytes, comment_bytes) = sample_bytes(show);
         let ack = Ack { id: comment_id(1), offset: 123_456, outcome: Outcome::Shown, into: None };
-        let ack_bytes = encode::websocket_message(&ServerMessage::Ack(ack), show.encoding).len() as f64;
+        let ack_bytes = encode::message(&ServerMessage::Ack(ack), show.encoding).len() as f64;
         let send_bytes = (frame_bytes + shown_per_frame * comment_bytes) * show.compression_ratio;
         let deliveries_per_s = show.viewers * frames_per_s;
         let segments_per_s = deliveries_per_s * (send_bytes / SEGMENT_BYTES).ceil() + show.comments_per_s;
@@ -135,7 +137,7 @@ fn sample_bytes(show: &Show) -> (f64, f64) {
         let digest = volley::protocol::ids::Hex64(0x9f3a_9f3a_9f3a_9f3a);
         let at = 1_732_146_000_123;
         let frame = Frame { prev, last, at, digest, likes: 991_234, online: viewers, events, ..Frame::default() };
-        encode::websocket_message(&ServerMessage::Frame(frame), show.encoding).len() as f64
+        encode::message(&ServerMessage::Frame(frame), show.encoding).len() as f64
     };
     let empty = bytes(Vec::new());
     (empty, (bytes(events.collect()) - empty) / SAMPLE as f64)
@@ -188,7 +190,7 @@ pub(super) mod tests {
             let events: Vec<FrameEvent> =
                 (0..20).map(|n| FrameEvent::comment(999_000 + n, sample_comment(n, 20))).collect();
             let frame = Frame { last: 123_456, at: 1_732_146_000_123, events, ..Frame::default() };
-            let real = encode::websocket_message(&ServerMessage::Frame(frame), encoding).len() as f64;
+            let real = encode::message(&ServerMessage::Frame(frame), encoding).len() as f64;
             let planned = traffic.frame_bytes + 20.0 * traffic.comment_bytes;
             assert!((planned / real - 1.0).abs() < 0.03, "{encoding:?}: {planned} planned, {real} real");
         }

@@ -8,9 +8,9 @@ use crate::run::wording::Wording;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use volley::protocol::encode::{Encoding, Rendition};
 use volley::protocol::event::Mode;
 use volley::protocol::ids::Offset;
+use volley::protocol::variant::{Encoding, Rendition};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkerPlan {

@@ -7,7 +7,7 @@ pub use crate::run::group::{Group, Script};
 use crate::run::messages::WorkerPlan;
 use crate::secret::Secret;
 use std::net::SocketAddr;
-use volley::protocol::encode::{Encoding, Rendition};
+use volley::protocol::variant::{Encoding, Rendition};
 
 /// The most sockets of one process. The project's machines allow 20,000 descriptors, and at 10 frames/s and
 /// 3 µs each, 9,000 viewers take a third of a core.

@@ -22,8 +22,8 @@ use mio::{Events, Poll, Token};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
-use volley::protocol::encode::{Encoding, Rendition};
 use volley::protocol::ids::Offset;
+use volley::protocol::variant::{Encoding, Rendition};
 
 /// Readiness events handled in one cycle: at 2–4 µs each a cycle takes less than 2 ms, so sends leave in time.
 const EVENTS_PER_CYCLE: usize = 512;

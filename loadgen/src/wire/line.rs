@@ -270,7 +270,8 @@ mod tests {
     use mio::{Events, Poll};
     use std::net::TcpListener;
     use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-    use volley::protocol::encode::{Encoding, websocket_frame};
+    use volley::protocol::encode;
+    use volley::protocol::variant::Encoding;
 
     /// A line that has requested its upgrade, and the server's end of it.
     fn rig(unsent_bytes_max: usize) -> (Line, std::net::TcpStream, Upgrade, Poll) {
@@ -317,7 +318,7 @@ mod tests {
         let (mut line, mut server, upgrade, _poll) = rig(1_024);
         let mut sent = answer(&upgrade);
         for payload in [&b"{}"[..], &[b'x'; 300], b""] {
-            sent.extend_from_slice(&websocket_frame(payload, Encoding::Json));
+            sent.extend_from_slice(&encode::framed(payload, Encoding::Json));
         }
         server.write_all(&sent).unwrap();
         let found: Vec<_> = (0..sent.len()).flat_map(|_| frames(&mut line, &upgrade, 1).unwrap()).collect();

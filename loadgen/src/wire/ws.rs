@@ -139,13 +139,14 @@ pub fn write_masked(kind: Kind, payload: &[u8], mask: [u8; 4], out: &mut Vec<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use volley::protocol::encode::{Encoding, websocket_control, websocket_frame};
+    use volley::protocol::variant::Encoding;
+    use volley::protocol::{encode, websocket};
 
     #[test]
     fn frames_of_every_length_are_split_at_every_cut() {
         for length in [0usize, 1, 125, 126, 127, 65_535, 65_536] {
             let payload = vec![b'x'; length];
-            let mut bytes = websocket_frame(&payload, Encoding::Json).to_vec();
+            let mut bytes = encode::framed(&payload, Encoding::Json).to_vec();
             let whole = bytes.len();
             bytes.extend_from_slice(&[0x82, 0x01]); // The next frame has begun.
             for cut in (0..whole).step_by(1 + whole / 50) {
@@ -159,10 +160,10 @@ mod tests {
 
     #[test]
     fn several_frames_in_one_read_come_out_in_order() {
-        let mut bytes = websocket_frame(b"{}", Encoding::Json).to_vec();
-        bytes.extend_from_slice(&websocket_frame(b"\x80", Encoding::Msgpack));
-        bytes.extend_from_slice(&websocket_control(b"hi", Control::Ping));
-        bytes.extend_from_slice(&websocket_control(&4001u16.to_be_bytes(), Control::Close));
+        let mut bytes = encode::framed(b"{}", Encoding::Json).to_vec();
+        bytes.extend_from_slice(&encode::framed(b"\x80", Encoding::Msgpack));
+        bytes.extend_from_slice(&websocket::control(b"hi", Control::Ping));
+        bytes.extend_from_slice(&websocket::control(&4001u16.to_be_bytes(), Control::Close));
         let mut seen = Vec::new();
         let mut rest = &bytes[..];
         while let Some(frame) = split(rest).unwrap() {
@@ -195,7 +196,7 @@ mod tests {
 
     #[test]
     fn compressed_data_is_recognised_where_it_was_agreed_to() {
-        let mut bytes = websocket_frame(b"{}", Encoding::Json).to_vec();
+        let mut bytes = encode::framed(b"{}", Encoding::Json).to_vec();
         assert!(!split_agreed(&bytes, true).unwrap().unwrap().is_packed);
         bytes[0] |= 0x40;
         assert!(split_agreed(&bytes, true).unwrap().unwrap().is_packed);

@@ -11,13 +11,17 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, accept_hdr};
-use volley::protocol::encode::{self, Encoding, Rendition};
-use volley::protocol::event::{Comment, Role, User};
+use volley::protocol::encode;
+use volley::protocol::event::Comment;
+use volley::protocol::frame::Outcome;
 use volley::protocol::frame::{Frame, FrameEvent, ShedClass, What};
 use volley::protocol::ids::{Hex64, RoomId};
 use volley::protocol::message::{
-    Ack, ClientMessage, CommentRequest, ErrorMessage, Gap, GapReason, Outcome, ServerMessage, Snapshot, Welcome, parse,
+    Ack, ClientMessage, CommentRequest, ErrorMessage, Gap, GapReason, ServerMessage, Snapshot, Welcome,
 };
+use volley::protocol::parse::parse;
+use volley::protocol::user::{Role, User};
+use volley::protocol::variant::{Encoding, Rendition};
 
 /// The server's error towards its first connection or, if stated, towards all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

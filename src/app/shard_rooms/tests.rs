@@ -5,9 +5,10 @@ use crate::app::log_pool::LogQueues;
 use crate::log::Retention;
 use crate::log::memory::MemoryLog;
 use crate::policy::said::Said;
-use crate::protocol::encode::Variant;
-use crate::protocol::event::{Comment, User};
+use crate::protocol::event::Comment;
 use crate::protocol::ids::RoomId;
+use crate::protocol::user::User;
+use crate::protocol::variant::Variant;
 use crate::room::actor::ActorSettings;
 use std::collections::HashSet;
 

@@ -5,8 +5,9 @@
 //! Does not know: transactions, files.
 
 use crate::log::{Base, Head, Record, deleted};
-use crate::protocol::event::{Event, Left};
+use crate::protocol::event::Event;
 use crate::protocol::ids::{Digest, Epoch, Hex64, Offset, RoomId};
+use crate::protocol::kind::Left;
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, named_params};

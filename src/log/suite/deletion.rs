@@ -4,8 +4,9 @@ use super::rig::{
     Collector, EVERYTHING, Factory, all, comment, delete, filled, numbered, retain, retained, room, said,
 };
 use crate::log::{Limit, Retention, deleted};
-use crate::protocol::event::{Comment, Event, Left, Style};
+use crate::protocol::event::{Comment, Event, Style};
 use crate::protocol::ids::Offset;
+use crate::protocol::kind::Left;
 use crate::protocol::kind::{Delete, Kind, Post};
 use std::sync::Arc;
 

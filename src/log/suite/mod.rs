@@ -281,7 +281,7 @@ pub(crate) fn content_is_read_as_it_was_appended(make: &dyn Factory) {
     log.open(&room, sink.clone()).unwrap();
     let Event::Comment(mut full) = said("还有吗 😀 \" \\ </script>") else { unreachable!() };
     full.id = crate::protocol::ids::ClientId::new("c-1");
-    full.user.role = crate::protocol::event::Role::Host;
+    full.user.role = crate::protocol::user::Role::Host;
     full.style = Style { mode: crate::protocol::event::Mode::Top, color: 0, size: 36 };
     full.media_ms = Some(u64::MAX);
     let ext = serde_json::json!({"n": 1.5, "list": [1, null, {"deep": true}], "": "empty key"});

@@ -1,9 +1,10 @@
 //! A sink that a test empties, and short helpers for the tests of the contract.
 
 use crate::log::{AppendError, Base, Delivery, Head, Limit, Log, Record, Retention, Sink};
-use crate::protocol::event::{Comment, Event, User};
+use crate::protocol::event::{Comment, Event};
 use crate::protocol::ids::{Offset, RoomId};
 use crate::protocol::kind::{Delete, Kind, Post};
+use crate::protocol::user::User;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -19,10 +19,12 @@ use crate::policy::rate::{Gcra, Purse, RetryAfter, UserRefused, Users};
 use crate::policy::said::Said;
 use crate::policy::text::{TextError, TextLimits, normalise};
 use crate::protocol::codes::{Close, ErrorCode};
-use crate::protocol::encode::{Encoding, Rendition};
-use crate::protocol::event::{Comment, Style, User};
+use crate::protocol::event::{Comment, Style};
 use crate::protocol::ids::ClientId;
-use crate::protocol::message::{ClientMessage, CommentRequest, ErrorMessage, LikeRequest, ParseError, parse};
+use crate::protocol::message::{ClientMessage, CommentRequest, ErrorMessage, LikeRequest};
+use crate::protocol::parse::{ParseError, parse};
+use crate::protocol::user::User;
+use crate::protocol::variant::{Encoding, Rendition};
 use std::sync::Arc;
 use verdicts::{Kind, Verdicts};
 

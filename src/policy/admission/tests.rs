@@ -1,8 +1,9 @@
 //! One table per kind of message: payload in, verdict out.
 
 use super::*;
-use crate::protocol::event::{Mode, Role};
+use crate::protocol::event::Mode;
 use crate::protocol::message::VoteRequest;
+use crate::protocol::user::Role;
 use serde_json::json;
 
 fn user(id: &str) -> User {

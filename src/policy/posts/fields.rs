@@ -3,8 +3,8 @@
 use super::{Fault, FaultKind};
 use crate::limits::OFFSET_MAX;
 use crate::policy::text::{TextError, TextLimits, normalise};
-use crate::protocol::event::{Role, User};
 use crate::protocol::ids::{ClientId, ROOM_ID_ALPHABET, is_room_id};
+use crate::protocol::user::{Role, User};
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
 use std::sync::Arc;

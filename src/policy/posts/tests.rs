@@ -1,9 +1,9 @@
 //! Bodies from a program, and what each becomes.
 
 use super::*;
-use crate::protocol::event::Role;
 use crate::protocol::kind::{Kind, Level};
 use crate::protocol::settings::{Allowed, Class, Classed, Merge};
+use crate::protocol::user::Role;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

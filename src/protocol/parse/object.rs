@@ -2,8 +2,7 @@
 //!
 //! Does not know which objects and fields there are.
 
-use super::super::value::{Skip, key};
-use super::Notes;
+use super::super::value::{Notes, Skip, key};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;

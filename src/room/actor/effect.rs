@@ -3,9 +3,10 @@
 use super::guard::Forbidden;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::frame::EncodedFrame;
+use crate::protocol::frame::Outcome;
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::local::ConnRef;
-use crate::protocol::message::{Ack, ErrorMessage, Outcome, ResumeFailure, ServerMessage};
+use crate::protocol::message::{Ack, ErrorMessage, ResumeFailure, ServerMessage};
 use crate::room::core::window::Seen;
 use crate::room::request::{PostError, Posted};
 use crate::room::welcome::WelcomeTail;

@@ -7,9 +7,10 @@
 use crate::policy::rate::{Gcra, Rate};
 use crate::policy::text;
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::event::{Comment, Role, User};
+use crate::protocol::event::Comment;
 use crate::protocol::message::VoteRequest;
 use crate::protocol::settings::{Allowed, RoomSettings};
+use crate::protocol::user::{Role, User};
 use crate::room::core::board::Board;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -5,9 +5,10 @@
 
 use crate::faults::spoil;
 use crate::protocol::deflate::Deflate;
-use crate::protocol::encode::{self, Encoding, Rendition, Variant};
+use crate::protocol::encode;
 use crate::protocol::frame::EncodedFrame;
 use crate::protocol::message::{Gap, ServerMessage};
+use crate::protocol::variant::{Encoding, Rendition, Variant};
 use crate::room::registry::RoomHandle;
 use std::sync::atomic::Ordering;
 
@@ -34,9 +35,9 @@ pub(super) fn publish<'m>(
             used = true;
             room.figures.encodes[rendition.index()].fetch_add(1, Ordering::Relaxed);
             let payload = encode::payload(message, encoding);
-            let blocks = if uses_packed { deflate.frame(&payload, encoding) } else { None };
+            let blocks = if uses_packed { encode::deflated(&payload, packed, deflate) } else { None };
             if uses_plain || blocks.is_none() {
-                let bytes = spoil!(swapped_frames, encode::websocket_frame(&payload, encoding), room.key.0);
+                let bytes = spoil!(swapped_frames, encode::framed(&payload, plain), room.key.0);
                 if uses_plain {
                     frame.set(plain, bytes.clone());
                 }
@@ -60,7 +61,7 @@ pub(super) fn keep(frame: &mut EncodedFrame, missed: Gap) {
     for encoding in [Encoding::Json, Encoding::Msgpack] {
         let is_read = |variant: &Variant| variant.encoding == encoding && !frame.get(*variant).is_empty();
         if Variant::ALL.iter().any(is_read) {
-            frame.keep(encoding, encode::websocket_message(&missed, encoding), &comments);
+            frame.keep(encoding, encode::message(&missed, encoding), &comments);
         }
     }
 }
@@ -69,10 +70,10 @@ pub(super) fn keep(frame: &mut EncodedFrame, missed: Gap) {
 mod tests {
     use super::*;
     use crate::protocol::deflate::inflate;
-    use crate::protocol::encode::VARIANTS;
     use crate::protocol::frame::Frame;
     use crate::protocol::ids::RoomId;
     use crate::protocol::local::RoomKey;
+    use crate::protocol::variant::VARIANTS;
     use crate::room::tests::shown;
 
     const THRESHOLD_BYTES: usize = 1_000;
@@ -118,7 +119,7 @@ mod tests {
         for variant in Variant::ALL {
             let (bytes, payload) = (frame.get(variant), encode::payload(&message, variant.encoding));
             if !variant.compressed {
-                assert_eq!(*bytes, encode::websocket_frame(&payload, variant.encoding));
+                assert_eq!(*bytes, encode::framed(&payload, variant));
                 continue;
             }
             let opcode = if variant.encoding == Encoding::Json { 1 } else { 2 };

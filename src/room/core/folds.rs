@@ -7,8 +7,9 @@
 
 use super::select::Note;
 use crate::limits::FOLDS_MAX;
-use crate::protocol::event::{Event, Left};
+use crate::protocol::event::Event;
 use crate::protocol::ids::Offset;
+use crate::protocol::kind::Left;
 use crate::protocol::kind::{Delete, Kind};
 use std::collections::VecDeque;
 

@@ -7,9 +7,10 @@ use crate::log::AppendError;
 use crate::policy::rate::Rate;
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::Event;
+use crate::protocol::frame::Outcome;
 use crate::protocol::frame::ShedClass;
 use crate::protocol::ids::ClientId;
-use crate::protocol::message::{Outcome, ServerMessage};
+use crate::protocol::message::ServerMessage;
 use crate::room::actor::{ActorSettings, Effect};
 use std::sync::atomic::Ordering;
 

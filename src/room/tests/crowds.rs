@@ -8,15 +8,17 @@ use super::rig::{Rig, TICK_US, decode, settings};
 use super::{comment, conn};
 use crate::log::{Limit, Log, Record};
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::encode::{Encoding, Rendition, Variant};
-use crate::protocol::event::{Comment, Event, Role, User};
+use crate::protocol::event::{Comment, Event};
+use crate::protocol::frame::Outcome;
 use crate::protocol::frame::{Frame, FrameEvent, ShedClass, What};
 use crate::protocol::ids::{ClientId, Offset};
 use crate::protocol::kind::{
     Ballot, Custom, Delete, Enter, Gift, Kind, Pin, Poll, PollClose, Post, Tally, Unpin, Votes,
 };
-use crate::protocol::message::{Ack, Outcome, ServerMessage, VoteRequest};
+use crate::protocol::message::{Ack, ServerMessage, VoteRequest};
 use crate::protocol::settings::{Class, Classed, Merge, RoomSettings, SettingsPatch};
+use crate::protocol::user::{Role, User};
+use crate::protocol::variant::{Encoding, Rendition, Variant};
 use crate::room::actor::{ActorSettings, Effect};
 use crate::room::core::select::WINDOW_MS;
 use crate::room::core::{Core, CoreSettings};

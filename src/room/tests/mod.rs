@@ -15,10 +15,11 @@ mod rig;
 mod settings;
 mod shows;
 
-use crate::protocol::event::{Comment, User};
+use crate::protocol::event::Comment;
 use crate::protocol::frame::FrameEvent;
 use crate::protocol::ids::ClientId;
 use crate::protocol::local::ConnRef;
+use crate::protocol::user::User;
 
 /// A plain comment.
 pub(super) fn comment(user: &str, text: &str) -> Comment {

@@ -6,10 +6,11 @@ use super::{comment, conn};
 use crate::limits::{BALLOTS_MAX, POSTS_PER_TICK_MAX};
 use crate::log::{AppendError, Limit, Log};
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::event::{Comment, Event, Role};
+use crate::protocol::event::{Comment, Event};
 use crate::protocol::ids::{ClientId, Hex64, Offset};
 use crate::protocol::kind::{Delete, Kind, Pin, Poll, PollClose, Post, PostKey, Tally};
 use crate::protocol::message::{Snapshot, VoteRequest};
+use crate::protocol::user::Role;
 use crate::room::actor::Effect;
 use crate::room::request::{PostError, PostRequest, Posted};
 
@@ -74,7 +75,7 @@ impl Rig {
         self.actor.join(conn(8), "u8", None, None, self.now_us, &mut out);
         let Some(Effect::Joined { tail, .. }) = out.pop() else { panic!("not let in") };
         let (room, you) = (&self.handle.id, comment("u8", "").user);
-        let json = tail.compose(crate::protocol::encode::Encoding::Json, room, Hex64(1), &you, false, None);
+        let json = tail.compose(crate::protocol::variant::Encoding::Json, room, Hex64(1), &you, false, None);
         let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
         serde_json::from_value(value["welcome"]["snapshot"].clone()).unwrap()
     }

@@ -7,7 +7,7 @@ use crate::limits::APPEND_SLOW_US;
 use crate::log::{AppendError, Limit, Log, Record};
 use crate::protocol::codes::ErrorCode;
 use crate::protocol::event::Event;
-use crate::protocol::message::Outcome;
+use crate::protocol::frame::Outcome;
 use crate::room::actor::ActorSettings;
 
 impl Rig {

@@ -3,11 +3,11 @@
 use super::lagging::LaggingLog;
 use crate::log::Retention;
 use crate::protocol::deflate::Deflate;
-use crate::protocol::encode::{Encoding, Variant};
 use crate::protocol::frame::{EncodedFrame, Frame};
 use crate::protocol::ids::RoomId;
 use crate::protocol::local::RoomKey;
 use crate::protocol::message::{Ack, ErrorMessage, ServerMessage};
+use crate::protocol::variant::{Encoding, Variant};
 use crate::room::actor::{Actor, ActorSettings, Effect};
 use crate::room::registry::RoomHandle;
 use std::sync::Arc;

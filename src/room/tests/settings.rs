@@ -6,10 +6,11 @@ use super::rig::{Rig, TICK_US, settings};
 use super::{asking, comment, conn};
 use crate::log::AppendError;
 use crate::protocol::codes::ErrorCode;
-use crate::protocol::event::{Comment, Role};
+use crate::protocol::event::Comment;
 use crate::protocol::ids::ClientId;
 use crate::protocol::kind::Kind;
 use crate::protocol::settings::SettingsPatch;
+use crate::protocol::user::Role;
 use crate::room::actor::Effect;
 
 impl Rig {
@@ -71,7 +72,7 @@ fn a_new_tick_is_the_rooms_pace_and_is_told_to_newcomers() {
         rig.actor.join(conn(9), "u9", None, None, rig.now_us, &mut out);
         let Some(Effect::Joined { tail, .. }) = out.pop() else { panic!("not let in") };
         let (room, you) = (&rig.handle.id, comment("u", "").user);
-        let json = tail.compose(crate::protocol::encode::Encoding::Json, room, Default::default(), &you, false, None);
+        let json = tail.compose(crate::protocol::variant::Encoding::Json, room, Default::default(), &you, false, None);
         let welcome: serde_json::Value = serde_json::from_slice(&json).unwrap();
         welcome["welcome"]["tick_ms"].as_u64().unwrap()
     };

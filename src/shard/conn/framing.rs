@@ -1,4 +1,5 @@
-//! What a connection's framing has to do: how its bytes become messages, and what it says besides frames.
+//! What a connection keeps and does for its framing ([`crate::protocol::variant::Framing`]): how its bytes become
+//! messages, and what it sends besides messages.
 //!
 //! Does not know: sockets, the tenant, which framings there are.
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Message;
 
 /// The inbound half of one connection.
-pub(in crate::shard) trait Framing {
+pub(in crate::shard) trait Transport {
     /// Takes bytes from `input` until a message is whole or nothing is left. An answer of the framing itself (a pong,
     /// the answer to a close) is appended to `output` and belongs *before* any reply to the message.
     ///

@@ -5,8 +5,8 @@
 //! page of the past at a time, which it shares with others.
 
 use crate::limits::JOIN_FRAMES_MAX;
-use crate::protocol::encode::Variant;
 use crate::protocol::ids::Offset;
+use crate::protocol::variant::Variant;
 use crate::shard::fanout::pass::{SendTally, Wire};
 use crate::shard::fanout::ring::{Ring, Seq};
 use bytes::Bytes;

@@ -10,9 +10,9 @@ pub(super) mod peer;
 pub(super) mod table;
 pub(super) mod websocket;
 
-use crate::protocol::encode::Encoding;
+use crate::protocol::variant::Encoding;
 use crate::shard::tenant::Caps;
-use framing::Framing;
+use framing::Transport;
 use lag::Lag;
 use pace::ConnPace;
 use rustix::fd::OwnedFd;

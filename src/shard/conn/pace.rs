@@ -4,8 +4,8 @@
 //! climb doubles that while, so that a link on the edge does not flap. Who asked for a rendition is not moved.
 
 use crate::limits::{FLAP_MS, KEPT_UP_MS, KEPT_UP_MS_MAX, LITE_AFTER_MS};
-use crate::protocol::encode::{Rendition, Variant};
 use crate::protocol::message::RenditionReason;
+use crate::protocol::variant::{Rendition, Variant};
 
 /// A change that is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -90,7 +90,7 @@ impl<S> IndexMut<u32> for Conns<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::encode::Encoding;
+    use crate::protocol::variant::Encoding;
     use crate::shard::tenant::Caps;
     use std::fs::File;
 

@@ -6,16 +6,15 @@
 //!
 //! Does not know: sockets, the tenant, where output goes.
 
-use super::framing::{Framing, Incoming, Inflated};
+use super::framing::{Incoming, Inflated, Transport};
 use super::inspect::{Inspect, Packed, Piece};
 use crate::protocol::codes::Close;
 use crate::protocol::deflate::{self, InflateError};
-use crate::protocol::encode;
+use crate::protocol::websocket;
 use crate::shard::tenant::Caps;
 use bytes::Bytes;
 use std::io::{self, Read, Write};
 use tokio_tungstenite::tungstenite::protocol::frame::Utf8Bytes;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -28,7 +27,7 @@ pub(in crate::shard) struct WebSocket {
     inspect: Inspect,
 }
 
-impl Framing for WebSocket {
+impl Transport for WebSocket {
     fn receive(
         &mut self,
         input: &mut &[u8],
@@ -50,13 +49,11 @@ impl Framing for WebSocket {
     }
 
     fn close(code: Close) -> Bytes {
-        let mut payload = code.code().to_be_bytes().to_vec();
-        payload.extend_from_slice(code.reason().as_bytes());
-        encode::websocket_control(&payload, Control::Close)
+        websocket::close(code)
     }
 
     fn keep_alive() -> Bytes {
-        encode::websocket_control(b"", Control::Ping)
+        websocket::ping()
     }
 }
 

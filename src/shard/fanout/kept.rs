@@ -6,10 +6,11 @@
 //! Does not know: subscribers, sequence numbers, JSON.
 
 use crate::limits::{KEPT_BYTES_MAX, KEPT_FRAMES_MAX};
-use crate::protocol::encode::{self, Encoding};
+use crate::protocol::encode;
 use crate::protocol::frame::{EncodedFrame, Kept};
 use crate::protocol::ids::Offset;
 use crate::protocol::message::{Gap, GapReason, ServerMessage};
+use crate::protocol::variant::Encoding;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -71,8 +72,7 @@ impl GapContents {
     /// What tells somebody that it is not sent what comes after `from` up to `to`: gaps, each continuing the one before, with what is
     /// guaranteed of it. Both are ends of frames. `here`: what the ring has.
     pub fn tell(&self, (from, to): (Offset, Offset), encoding: Encoding, here: &VecDeque<Arc<EncodedFrame>>) -> Bytes {
-        let plain =
-            |from, to| encode::websocket_message(&ServerMessage::Gap(Gap::new(from, to, GapReason::Slow)), encoding);
+        let plain = |from, to| encode::message(&ServerMessage::Gap(Gap::new(from, to, GapReason::Slow)), encoding);
         let gone = self.gone.iter().map(|frame| (frame.prev, frame.last, &frame.kept));
         let here = here.iter().filter(|frame| !self.stale.contains(&frame.last));
         let here = here.filter_map(|frame| Some((frame.prev, frame.last, frame.kept()?)));

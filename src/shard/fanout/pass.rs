@@ -5,7 +5,7 @@
 
 use crate::faults::fail_point;
 use crate::limits::{JOIN_FRAMES_MAX, JOINED_BYTES_MAX, JOINED_SLOTS_MIN};
-use crate::protocol::encode::{VARIANTS, Variant};
+use crate::protocol::variant::{VARIANTS, Variant};
 use crate::shard::fanout::ring::{Ring, Seq};
 use rustix::fd::RawFd;
 use rustix::io::Errno;

@@ -3,10 +3,11 @@
 //! Positions here are *sequence numbers* of this shard's copy of the room, not offsets: they count entries, wrap at
 //! 2³² and are compared by distance, which is at most the ring's capacity for any live cursor.
 
-use crate::protocol::encode::{self, Encoding, Variant};
+use crate::protocol::encode;
 use crate::protocol::frame::{EncodedFrame, RoomKey};
 use crate::protocol::ids::Offset;
 use crate::protocol::message::{Gap, GapReason, ServerMessage};
+use crate::protocol::variant::{Encoding, Variant};
 use crate::shard::fanout::kept::GapContents;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -188,7 +189,7 @@ fn gap_frame(room: RoomKey, gap: &Gap, published_us: u64, likes: u64) -> Encoded
     let mut entry = EncodedFrame::new(room, gap.from, gap.to, published_us);
     entry.likes = likes;
     for variant in Variant::ALL {
-        entry.set(variant, encode::websocket_message(&ServerMessage::Gap(gap.clone()), variant.encoding));
+        entry.set(variant, encode::message(&ServerMessage::Gap(gap.clone()), variant));
     }
     entry
 }

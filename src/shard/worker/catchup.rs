@@ -7,11 +7,11 @@
 
 use crate::limits::CATCH_UP_TURNS;
 use crate::protocol::codes::Close;
-use crate::protocol::encode::Variant;
 use crate::protocol::ids::Offset;
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::ResumeFailure;
 use crate::protocol::page::EncodedPage;
+use crate::protocol::variant::Variant;
 use crate::shard::conn::Conn;
 use crate::shard::conn::lag::{Chase, Follow, Lag, Position};
 use crate::shard::fanout::ring::{Ring, Seq};

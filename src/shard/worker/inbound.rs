@@ -2,8 +2,8 @@
 
 use crate::limits::{MESSAGE_STALL_MS, READS_PER_TURN};
 use crate::protocol::codes::Close;
-use crate::protocol::encode::Encoding;
-use crate::shard::conn::framing::{Framing, Incoming};
+use crate::protocol::variant::Encoding;
+use crate::shard::conn::framing::{Incoming, Transport};
 use crate::shard::tenant::{Inbound, Tenant};
 use crate::shard::worker::Worker;
 use crate::shard::worker::wheel::{Hint, HintKind};

@@ -4,7 +4,7 @@ use crate::limits::LINGER_MS;
 use crate::protocol::codes::Close;
 use crate::protocol::frame::RoomKey;
 use crate::protocol::local::ConnRef;
-use crate::shard::conn::framing::Framing;
+use crate::shard::conn::framing::Transport;
 use crate::shard::conn::peer::acknowledged_us_ago;
 use crate::shard::conn::websocket::WebSocket;
 use crate::shard::conn::{Conn, Standing};

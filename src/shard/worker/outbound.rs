@@ -3,11 +3,12 @@
 use crate::faults::fail_point;
 use crate::limits::PAGE_PATIENCE_MS;
 use crate::protocol::codes::Close;
-use crate::protocol::encode::{self, Variant};
+use crate::protocol::encode;
 use crate::protocol::frame::EncodedFrame;
 use crate::protocol::ids::Offset;
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::ServerMessage;
+use crate::protocol::variant::Variant;
 use crate::shard::conn::lag::{Flushed, Follow, Lag, Position};
 use crate::shard::conn::{Conn, GapCount, Standing};
 use crate::shard::fanout::pass::{SendTally, Slot, Unfinished, Wire};
@@ -109,7 +110,7 @@ impl<T: Tenant> Worker<T> {
     pub(in crate::shard) fn say(&mut self, to: ConnRef, message: &ServerMessage) {
         let Some(index) = self.conns.find(to) else { return };
         let conn = &self.conns[index];
-        let frame = encode::websocket_message(message, conn.encoding);
+        let frame = encode::message(message, conn.encoding);
         if conn.slot().is_none() {
             return self.write(index, frame);
         }

@@ -6,10 +6,11 @@
 
 use crate::limits::PAGE_PATIENCE_MS;
 use crate::protocol::codes::Close;
-use crate::protocol::encode::{self, Encoding, Rendition, Variant};
+use crate::protocol::encode;
 use crate::protocol::frame::EncodedFrame;
 use crate::protocol::local::ConnRef;
 use crate::protocol::message::{RenditionChange, RenditionReason, ServerMessage};
+use crate::protocol::variant::{Encoding, Rendition, Variant};
 use crate::shard::conn::lag::{Lag, Position, Turn};
 use crate::shard::conn::pace::{PaceVerdict, Turning};
 use crate::shard::conn::peer;
@@ -224,5 +225,5 @@ impl<T: Tenant> Worker<T> {
 
 fn notice(turning: Turning, encoding: Encoding) -> Bytes {
     let change = RenditionChange { now: turning.to.rendition, reason: turning.reason };
-    encode::websocket_message(&ServerMessage::Rendition(change), encoding)
+    encode::message(&ServerMessage::Rendition(change), encoding)
 }

@@ -6,10 +6,10 @@ use super::{AckedComment, Evidence, FrameFacts, Stretch};
 use crate::clock::{CommentId, run_tag};
 use crate::run::poster;
 use std::collections::VecDeque;
-use volley::protocol::encode::Rendition;
 use volley::protocol::frame::{Frame, ShedClass, ShownComment, What};
 use volley::protocol::ids::Offset;
 use volley::protocol::message::{Ack, Gap, Welcome};
+use volley::protocol::variant::Rendition;
 
 /// Distinct frames whose bytes are kept, to recognise them: 25 s of a 100 ms tick, so that the frames of a viewer that
 /// catches up after 20 s are still recognised. About 256 × 1 KiB per room.

@@ -11,9 +11,9 @@
 use super::{Evidence, FrameFacts, Stretch};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use volley::protocol::encode::Rendition;
+use volley::protocol::frame::Outcome;
 use volley::protocol::ids::Offset;
-use volley::protocol::message::Outcome;
+use volley::protocol::variant::Rendition;
 
 /// The result for a room, or for all rooms together. A comment counts once for each viewer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,9 +12,9 @@ pub mod judge;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use volley::protocol::encode::Rendition;
+use volley::protocol::frame::Outcome;
 use volley::protocol::ids::Offset;
-use volley::protocol::message::Outcome;
+use volley::protocol::variant::Rendition;
 
 /// One distinct frame (by its bytes), for all viewers that received it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -9,8 +9,9 @@ use crate::run::ledger::book::Met;
 use crate::run::messages::bump;
 use crate::wire::line::{Bytes, LineError, READ_BYTES, Received, Stage};
 use crate::wire::ws::{self, Kind, Split};
-use volley::protocol::encode::Encoding;
-use volley::protocol::message::{Outcome, RenditionReason, ServerMessage, Snapshot};
+use volley::protocol::frame::Outcome;
+use volley::protocol::message::{RenditionReason, ServerMessage, Snapshot};
+use volley::protocol::variant::Encoding;
 
 /// Why a connection ends.
 enum Stop {

@@ -7,10 +7,11 @@ use crate::clock::{CommentId, numbering};
 use crate::run::messages::{Comments, GroupPlan, Times, WorkerPlan};
 use crate::run::wording::TextWriter;
 use serde::Serialize;
-use volley::protocol::encode::{self, Encoding};
+use volley::protocol::encode;
 use volley::protocol::event::{Mode, Style};
 use volley::protocol::ids::ClientId;
 use volley::protocol::message::{CommentRequest, LikeRequest, StyleRequest};
+use volley::protocol::variant::Encoding;
 
 /// A client's message on the wire.
 #[derive(Serialize)]
@@ -179,8 +180,9 @@ mod tests {
     use super::*;
     use crate::run::messages::RecordedComment;
     use crate::run::wording::Wording;
-    use volley::protocol::encode::Rendition;
-    use volley::protocol::message::{ClientMessage, parse};
+    use volley::protocol::message::ClientMessage;
+    use volley::protocol::parse::parse;
+    use volley::protocol::variant::Rendition;
 
     fn group(comments: Comments) -> GroupPlan {
         let (room_first, rooms, viewer_first, viewers) = (0, 1, 0, 1);

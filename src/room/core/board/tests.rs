@@ -243,7 +243,7 @@ proptest! {
 fn the_largest_board_fits_into_a_base() {
     let mut show = Show::new();
     let long = "长".repeat(512);
-    let user = crate::protocol::event::User {
+    let user = crate::protocol::user::User {
         id: "u".repeat(128).into(),
         name: "名".repeat(64).into(),
         role: Default::default(),

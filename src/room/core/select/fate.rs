@@ -2,8 +2,8 @@
 //!
 //! Does not know: how the fate is decided.
 
+use crate::protocol::frame::Outcome;
 use crate::protocol::ids::Offset;
-use crate::protocol::message::Outcome;
 
 /// The fate of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

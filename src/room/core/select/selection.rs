@@ -15,12 +15,13 @@ use super::fate::Fate;
 use super::groups::{GroupMatch, Groups};
 use super::lite::Lite;
 use super::telling::{self, FrameContent, Note};
-use crate::protocol::encode::Rendition;
-use crate::protocol::event::{Comment, Role};
+use crate::protocol::event::Comment;
 use crate::protocol::frame::{FrameEvent, ShedClass, What};
 use crate::protocol::ids::Offset;
 use crate::protocol::kind::{Delete, Kind};
 use crate::protocol::settings::{Class, Classed, RoomSettings};
+use crate::protocol::user::Role;
+use crate::protocol::variant::Rendition;
 use std::sync::Arc;
 
 /// The state of the choice, and the events that no frame has told yet.

@@ -7,10 +7,10 @@
 //! Does not know: why an event is shown.
 
 use super::fate::Fate;
-use crate::protocol::encode::Rendition;
 use crate::protocol::frame::{FrameEvent, Raise, ShedClass, ShownComment, What};
 use crate::protocol::ids::Offset;
 use crate::protocol::kind::Kind;
+use crate::protocol::variant::Rendition;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -4,12 +4,13 @@ use super::*;
 use crate::clock::{CommentId, numbering};
 use crate::run::ledger::AckedComment;
 use crate::run::ledger::book::{Book, Met, ViewerPlace};
-use volley::protocol::encode::Rendition;
-use volley::protocol::event::{Comment, Role, User};
+use volley::protocol::event::Comment;
 use volley::protocol::frame::{Frame, FrameEvent, Raise, ShedClass, What};
 use volley::protocol::ids::{ClientId, Hex64, RoomId};
 use volley::protocol::kind::{Gift, Kind};
 use volley::protocol::message::{Ack, Gap, GapReason, Snapshot, Welcome};
+use volley::protocol::user::{Role, User};
+use volley::protocol::variant::Rendition;
 
 const TAG: u16 = 9;
 const FRAMES: u64 = 12;
