@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn rooms_are_bounded_and_a_known_room_is_always_let_in() {
+    fn rooms_are_bounded_and_a_known_room_can_always_be_claimed() {
         let registry = Registry::new(1, 2);
         let a = registry.claim(&id("a")).unwrap();
         registry.claim(&id("b")).unwrap();
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_moves_counts_once_and_leaves_nothing_behind() {
+    fn a_subscriber_that_changes_variant_counts_once() {
         let room = RoomHandle::new(RoomKey(1), id("r"), 0, 2);
         let viewer = Variant::default();
         let lite = viewer.with(Rendition::Lite);

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_has_one_frame_also_when_the_grid_changes() {
+    fn a_slot_has_one_frame_even_when_the_grid_changes() {
         let grid = |tick_us| Grid::new(RoomKey(0), tick_us, 1);
         let mut slots = FrameSlots::new(grid(100));
         assert!(slots.is_free(0) && slots.free_from_us() == 0);

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_mode_says_when_to_come_back_and_vips_need_not_wait() {
+    fn slow_mode_tells_the_wait_and_exempts_vips() {
         let (mut guard, slow) = (Guard::default(), RoomSettings { slow_ms: 5_000, ..settings() });
         assert_eq!(told(&guard, &slow, "x", 0), [None; 5], "the first one is free");
         for role in ALL {

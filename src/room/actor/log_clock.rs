@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_made_up_for_at_five_percent_in_ticks_of_any_length() {
+    fn a_difference_is_corrected_at_five_percent_in_ticks_of_any_length() {
         for step_us in [5_000, 100_000, 2_000_000] {
             for ahead_ms in [10_000, -10_000] {
                 let mut clock = LogClock::new(0);

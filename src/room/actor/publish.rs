@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_frame_says_the_same_in_all_four_variants() {
+    fn a_large_frame_has_the_same_content_in_all_four_variants() {
         let (message, frame) = published(&Variant::ALL, 100);
         let frame = frame.unwrap();
         for variant in Variant::ALL {

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn small_numbers_are_all_but_exact() {
+    fn small_numbers_are_nearly_exact() {
         let mut unique = Unique::default();
         for n in 1..=30_u64 {
             unique.add(&format!("user-{n}"));

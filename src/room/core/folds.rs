@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_names_all_that_stood_together_and_what_does_not_go_without_saying() {
+    fn a_deletion_names_all_merged_comments_and_their_bonuses() {
         let mut folds = Folds::default();
         let all =
             [(1, None, Some(2)), (2, None, None), (3, Some(1), Some(2)), (4, Some(1), Some(0)), (5, Some(1), None)];
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_bounded_and_says_what_it_does_not_know() {
+    fn folds_are_bounded_and_report_unknown_ones() {
         let mut folds = Folds::default();
         for offset in 2..FOLDS_MAX as u64 + 12 {
             folds.add(offset, &note(Some(1), None));

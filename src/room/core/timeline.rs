@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn saved_and_restored_it_says_the_same_over_the_configuration_of_now() {
+    fn a_restored_timeline_is_the_same_over_the_present_configuration() {
         let mut timeline = begun();
         (1..=100).for_each(|at_ms| timeline.change(at_ms, &budget(at_ms as u32)));
         let json = serde_json::to_vec(&timeline.save()).unwrap();

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_gets_the_first_ones_answer() {
+    fn a_retry_gets_the_answer_of_the_first_copy() {
         let mut window = Window::new(9, 1_000);
         assert_eq!(window.seen(&mark("a", "c1", "hi")), Seen::New);
         window.insert(&mark("a", "c1", "hi"), 7, Fate::Shed, 0);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn below_what_was_let_go_is_stale_and_above_it_is_new() {
+    fn numbers_below_the_floor_are_stale_and_those_above_are_new() {
         let window = filled(3, 10); // 8, 9, 10 are remembered; 5, 6, 7 are forgotten; the floor is 7.
         assert_eq!(window.seen(&mark("a", "c8", "x")), Seen::Same { offset: 8, fate: Fate::Shown });
         for stale in ["c7", "c5", "c1", "c0", "c007"] {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_low_number_is_new_while_nothing_was_let_go() {
+    fn a_low_number_is_new_while_no_id_is_forgotten() {
         let mut window = Window::new(9, 1_000);
         window.insert(&mark("a", "c2", "x"), 1, Fate::Shown, 0);
         assert_eq!(window.seen(&mark("a", "c1", "x")), Seen::New);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_wrong_at_a_start_lets_go_of_no_id() {
+    fn a_clock_that_was_wrong_at_a_start_forgets_no_id() {
         let mut window = Window::new(100, 86_400_000);
         let year_ms = 31_536_000_000;
         for (offset, at_ms) in (1..).zip([0, 1_000, 56 * year_ms, 56 * year_ms + 1_000, 8_000 * year_ms]) {

@@ -83,7 +83,7 @@ fn a_comment_without_an_id_gets_no_ack() {
 }
 
 #[test]
-fn what_exceeds_the_frame_is_shed_counted_and_said_to_its_sender() {
+fn comments_beyond_the_frame_are_counted_and_their_senders_are_told() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     for n in 0..25 {
         rig.say(&n.to_string());
@@ -108,7 +108,7 @@ fn a_failed_append_answers_its_senders_and_keeps_the_likes() {
     ];
     for (error, code) in errors {
         for at_once in [true, false] {
-            // Likes that were counted too early would be told at once.
+            // If likes were counted too early, they would be told at once.
             let mut rig = Rig::watched(LaggingLog::new(), ActorSettings { counters_us: 0, ..settings() });
             rig.say("c1");
             rig.actor.comment(conn(2), comment("u", "no id"), rig.now_us, &mut rig.out);
@@ -121,11 +121,11 @@ fn a_failed_append_answers_its_senders_and_keeps_the_likes() {
                 rig.run();
             }
             let answers = rig.errors();
-            assert_eq!(answers.len(), 2, "also the one without an id is told");
+            assert_eq!(answers.len(), 2, "the sender without an id gets its error too");
             assert_eq!((answers[0].code, answers[1].code), (code, code));
             assert_eq!(answers[0].id.as_ref().map(ClientId::as_str), Some("c1"));
             assert!(answers[0].retry_after_ms.is_some());
-            assert!(rig.out.is_empty(), "a frame of what is not in the log");
+            assert!(rig.out.is_empty(), "no frame has an event that is not in the log");
 
             rig.log.refuse(None);
             rig.run_for(2 * TICK_US);
@@ -178,7 +178,7 @@ fn one_slot_of_the_grid_has_at_most_one_frame() {
 }
 
 #[test]
-fn a_full_tick_answers_overloaded_and_loses_nothing_it_took() {
+fn a_full_tick_answers_overloaded_and_keeps_its_comments() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     for n in 0..130 {
         rig.say(&n.to_string());
@@ -214,7 +214,7 @@ fn the_rooms_rate_limit_says_when_to_retry() {
 }
 
 #[test]
-fn a_frame_is_encoded_once_per_variant_in_use_and_for_nobody_not_at_all() {
+fn a_frame_is_encoded_once_per_variant_in_use() {
     let mut rig = Rig::new(LaggingLog::instant(), settings());
     rig.say("nobody");
     rig.run_for(TICK_US);
@@ -249,13 +249,13 @@ fn a_change_of_online_alone_makes_a_frame_at_most_once_a_second() {
     rig.arrive(JSON);
     rig.leave(JSON);
     rig.run_for(5_000_000);
-    assert!(rig.frames().is_empty(), "the count is what it was");
+    assert!(rig.frames().is_empty(), "the count has not changed");
 }
 
 #[test]
 fn counters_alone_do_not_delay_the_frame_of_a_batch_in_flight() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
-    // Somebody speaks in the tick at whose end the count of viewers is to be told.
+    // A comment comes in the tick at whose end the number of viewers is due.
     let meet = |rig: &mut Rig, text| {
         rig.arrive(JSON);
         let due_us = rig.actor.due_us().unwrap();
@@ -269,7 +269,7 @@ fn counters_alone_do_not_delay_the_frame_of_a_batch_in_flight() {
     rig.run();
     let frame = rig.frames().remove(0);
     assert_eq!((frame.last, frame.events.len(), frame.online), (1, 1, 2));
-    // A log that takes longer than a tick holds up no counters.
+    // A log that takes longer than a tick does not delay counters.
     meet(&mut rig, "d");
     assert!(rig.published().is_empty());
     rig.run_for(TICK_US);
@@ -289,7 +289,7 @@ fn an_idle_room_is_woken_only_for_its_heartbeat_and_its_end() {
 }
 
 #[test]
-fn silence_is_broken_by_a_heartbeat_at_the_last_position() {
+fn a_silent_room_sends_heartbeats_with_the_last_position() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     rig.say("c");
     rig.run_for(TICK_US);
@@ -306,7 +306,7 @@ fn silence_is_broken_by_a_heartbeat_at_the_last_position() {
 }
 
 #[test]
-fn a_room_expires_when_nobody_came_and_nothing_is_pending() {
+fn a_room_expires_without_subscribers_when_nothing_is_pending() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     rig.run_for(400_000_000);
     assert!(!rig.actor.is_expired(rig.now_us), "somebody watches");
@@ -363,7 +363,7 @@ fn likes_at_the_bound_stand_still_and_never_fall() {
 }
 
 #[test]
-fn another_nodes_comments_are_framed_and_take_nobodys_ack() {
+fn another_nodes_comments_are_framed_and_ack_no_comment_of_this_node() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     rig.say("mine");
     rig.run_for(TICK_US);

@@ -1,4 +1,4 @@
-//! The wall clock jumps, creeps and is wrong at a start: what is shown is what a clock that never did would have shown.
+//! The wall clock jumps, creeps or is wrong at a start: the room shows the same as with a correct clock.
 
 use super::lagging::LaggingLog;
 use super::rig::{Rig, TICK_US, settings};
@@ -15,13 +15,13 @@ use std::sync::Arc;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// Real wall clocks are far from zero, so that one can jump back.
+/// Far from zero like a real wall clock, so that it can jump back.
 const BEGAN_MS: i64 = 1_700_000_000_000;
 
-/// What happens before a tick.
+/// An event before a tick.
 #[derive(Clone, Copy, Debug)]
 enum Turn {
-    /// The wall clock is so many milliseconds ahead from now on.
+    /// From now on the wall clock is this many milliseconds ahead.
     Ahead(i64),
     Restart,
 }
@@ -36,7 +36,7 @@ fn started(log: Arc<LaggingLog>, settings: ActorSettings) -> Rig {
     rig
 }
 
-/// The process ends and comes back, while the clocks go on.
+/// The process ends and restarts while the clocks go on.
 fn restart(rig: Rig, settings: ActorSettings) -> Rig {
     let Rig { log, actor, now_us, ahead_ms, .. } = rig;
     actor.close();
@@ -49,7 +49,7 @@ fn records(rig: &Rig) -> Vec<Record> {
     rig.log.read(&rig.handle.id, 0, Limit::events(usize::MAX)).unwrap()
 }
 
-/// `ticks` ticks in which six people say different things; says how many of it all is shown.
+/// Runs `ticks` ticks in which six users send different comments. Returns the number of shown comments.
 fn shown(turns: &[(usize, Turn)], ticks: usize) -> (usize, Vec<Record>) {
     let mut rig = started(LaggingLog::instant(), budgeted());
     let mut shown = 0;
@@ -73,7 +73,7 @@ fn shown(turns: &[(usize, Turn)], ticks: usize) -> (usize, Vec<Record>) {
     (shown, records)
 }
 
-/// As many are shown as with a clock that is right, give or take what a window's edge and 5 % make.
+/// The number of shown comments equals that with a correct clock, within a window's edge and 5 %.
 fn assert_unnoticed(turns: &[(usize, Turn)], ticks: usize) {
     let ((plain, _), (jumped, records)) = (shown(&[], ticks), shown(turns, ticks));
     assert!(plain.abs_diff(jumped) * 12 <= plain, "{jumped} are shown, {plain} without {turns:?}");
@@ -81,7 +81,7 @@ fn assert_unnoticed(turns: &[(usize, Turn)], ticks: usize) {
 }
 
 #[test]
-fn a_clock_that_was_ahead_for_one_comment_costs_nobody_their_place() {
+fn a_clock_that_was_ahead_for_one_comment_costs_no_user_a_turn() {
     let (forth, back) = (Turn::Ahead(600_000), Turn::Ahead(0));
     assert_unnoticed(&[(50, forth), (51, back)], 400);
     assert_unnoticed(&[(50, forth), (51, Turn::Restart), (52, back)], 400);
@@ -106,7 +106,7 @@ fn clocks_of_1969_and_9999_show_as_much_as_any() {
 }
 
 #[test]
-fn after_a_day_off_the_log_tells_the_honest_time() {
+fn after_a_day_closed_the_log_has_the_right_time() {
     let mut rig = started(LaggingLog::instant(), budgeted());
     rig.actor.comment(conn(1), comment("u", "yesterday"), rig.now_us, &mut rig.out);
     rig.run_for(TICK_US);
@@ -131,7 +131,7 @@ fn a_silent_room_is_as_old_as_its_silence() {
     say(&mut rig, "ten hours later by one clock, twelve by the other");
     let times: Vec<_> = records(&rig).iter().map(|record| record.at_ms.cast_signed()).collect();
     let hours = (times[1] - times[0]) as f64 / HOUR_MS as f64;
-    assert!((10.49..=10.51).contains(&hours), "{hours} hours: what the correction may be, and no more");
+    assert!((10.49..=10.51).contains(&hours), "{hours} hours: no more than the largest correction");
 }
 
 fn post(rig: &mut Rig, kind: Kind) {
@@ -144,7 +144,7 @@ fn gift() -> Kind {
     Kind::Gift(Gift { user: comment("g", "").user, name: "rose".into(), count: 1, value: 1, combo, total: None })
 }
 
-/// Every rule that counts by log time, with a clock that is `ahead_ms` for one tick.
+/// Every rule that uses log time, with a clock that is `ahead_ms` ahead for one tick.
 fn rules_under(ahead_ms: i64) {
     let mut rig = started(LaggingLog::instant(), budgeted());
     let poll = crate::protocol::ids::ClientId::new("p").unwrap();
@@ -179,7 +179,7 @@ fn rules_under(ahead_ms: i64) {
     rig.actor.comment(conn(1), crate::room::tests::asking("c1", "once"), rig.now_us, &mut rig.out);
     rig.run_for(2 * TICK_US);
     assert_eq!(rig.acks(), first, "a retry is still known");
-    // A change of settings is in force at once, and what was said before it is shown as it was.
+    // A change of settings is in force at once; earlier comments are shown under the earlier settings.
     post(&mut rig, Kind::Settings(SettingsPatch { budget: Some(1), ..SettingsPatch::default() }));
     for who in 0..5 {
         rig.actor.comment(conn(1), comment(&format!("u{who}"), &format!("{who}")), rig.now_us, &mut rig.out);
@@ -197,10 +197,10 @@ fn every_rule_of_log_time_outlives_a_jump() {
 }
 
 #[test]
-fn what_is_alike_is_merged_across_a_jump() {
+fn equal_comments_are_merged_across_a_jump() {
     for ahead_ms in [600_000, -600_000, 10 * DAY_MS] {
         let mut rig = started(LaggingLog::instant(), budgeted());
-        // A window's beginning, so that what follows is in one.
+        // The beginning of a window, so that the following events are in one.
         rig.ahead_ms -= (rig.ahead_ms + (rig.now_us / 1_000).cast_signed() + 1_000) % 5_000;
         let (mut times, mut began) = (0, 0);
         for who in 0..6 {
@@ -244,9 +244,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn no_clock_takes_a_share_of_what_is_shown_away(turns in turns()) {
+    fn no_clock_reduces_the_number_of_shown_comments(turns in turns()) {
         let ((plain, _), (jumped, records)) = (shown(&[], 300), shown(&turns, 300));
-        // A restart begins a window at best, which may show a burst, and costs at most what one tick would have shown.
+        // A restart may begin a window, which may show a burst, and costs at most one tick's share.
         let restarts = turns.iter().filter(|(_, turn)| matches!(turn, Turn::Restart)).count();
         let jumps = turns.len();
         prop_assert!(jumped * 12 >= plain * 11 - 24 * jumps, "{jumped} are shown, {plain} without {turns:?}");

@@ -1,4 +1,4 @@
-//! The pace of counters: likes and votes alone are told once a second, and never later than what else there is to tell.
+//! The pace of counters: a frame with only likes and votes goes out once a second, and any other frame has them too.
 
 use super::conn;
 use super::lagging::LaggingLog;
@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 const SECOND_US: u64 = 1_000_000;
 
 impl Rig {
-    /// When frames went out since the last call, and the position, the likes and the votes that each told.
+    /// The frames since the last call: the time of each, and its position, likes and votes.
     fn told(&mut self) -> Vec<(u64, u64, u64, Option<u64>)> {
         let frame = |(at_us, message)| {
             let ServerMessage::Frame(frame) = message else { panic!("{message:?}") };
@@ -21,7 +21,7 @@ impl Rig {
         self.published().into_iter().map(frame).collect()
     }
 
-    /// Offsets that are applied, and those that frames told.
+    /// The applied offsets, and those in frames.
     fn applied_and_told(&mut self) -> (u64, u64) {
         let mut out = Vec::new();
         self.actor.join(conn(7), "u7", None, None, self.now_us, &mut out);
@@ -70,7 +70,7 @@ fn three_seconds_of_votes_make_one_frame_a_second_and_each_is_answered_at_once()
 }
 
 #[test]
-fn likes_are_told_every_second_also_when_the_log_is_slower_than_a_tick() {
+fn likes_are_told_every_second_even_with_a_log_slower_than_a_tick() {
     for latency_us in [30_000, 90_000, 130_000, 250_000] {
         let mut rig = Rig::watched(LaggingLog::new(), settings());
         let mut told = Vec::new();
@@ -94,7 +94,7 @@ fn likes_are_told_every_second_also_when_the_log_is_slower_than_a_tick() {
 }
 
 #[test]
-fn what_is_told_at_once_carries_the_likes_that_wait() {
+fn an_urgent_frame_carries_the_waiting_likes() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     for (n, is_post) in [(1, false), (2, true), (3, false)] {
         rig.like(5);
@@ -115,7 +115,7 @@ fn what_is_told_at_once_carries_the_likes_that_wait() {
 }
 
 #[test]
-fn a_room_that_nobody_watches_expires_with_likes_untold_and_tells_who_comes_before() {
+fn a_room_without_subscribers_expires_with_likes_untold_and_tells_an_earlier_newcomer() {
     for is_late in [false, true] {
         let mut rig = Rig::watched(LaggingLog::instant(), settings());
         rig.like(3);
@@ -126,7 +126,7 @@ fn a_room_that_nobody_watches_expires_with_likes_untold_and_tells_who_comes_befo
         if is_late {
             let runs = rig.run_for(settings().idle_us);
             assert!(rig.actor.is_expired(rig.now_us));
-            assert!(runs <= 2, "a room that nobody watches was woken {runs} times");
+            assert!(runs <= 2, "a room without subscribers was woken {runs} times");
             assert!(rig.out.is_empty());
         } else {
             rig.run_for(100 * SECOND_US);
@@ -140,7 +140,7 @@ fn a_room_that_nobody_watches_expires_with_likes_untold_and_tells_who_comes_befo
 }
 
 #[test]
-fn a_flush_tells_the_likes_that_wait_and_those_on_their_way_follow() {
+fn a_flush_tells_the_waiting_likes_and_later_those_in_flight() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     rig.like(1);
     rig.run_for(TICK_US);

@@ -1,5 +1,5 @@
-//! Crowded rooms with random people, texts, roles, kinds and settings: what each rendition says adds up, and is the same
-//! live, in pages of any cut, after a restart and in a plain replay.
+//! Crowded rooms with random users, texts, roles, kinds and settings: the counts of each rendition add up, and its
+//! content is the same live, in pages of any length, after a restart and in a replay.
 
 mod deletions;
 
@@ -29,16 +29,16 @@ const TEXTS: [&str; 9] = ["还有吗", "还有吗？", "还有吗！！😭", "6
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Comments of ours: (who, what).
+    /// Comments to this node: (user, text).
     Say(Vec<(u8, u8)>),
-    /// Another node's batch, of kinds.
+    /// A batch of another node, with posts.
     Kinds(Vec<u8>),
-    /// Ours: gifts of combos, polls and votes.
+    /// Posts to this node: gifts in combos, polls and votes.
     Own(Vec<u8>),
-    /// Another node's comments, the same as ours.
+    /// Comments of another node, in the same form.
     Foreign(Vec<(u8, u8)>),
     Change(SettingsPatch),
-    /// One of the newest comments is deleted, or two at once.
+    /// One of the newest comments is deleted, or two in one request.
     Delete(u8, Option<u8>),
     Pass(u64),
     Restart,
@@ -84,7 +84,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
-/// One of a few people of every role.
+/// One of a few users of every role.
 fn said(who: u8, what: u8, number: u64) -> Comment {
     let role = [Role::Host, Role::Moderator, Role::Vip, Role::Viewer].get(usize::from(who)).copied();
     let said = comment(&format!("u{who}"), TEXTS[usize::from(what) % TEXTS.len()]);
@@ -111,7 +111,7 @@ fn kind(n: u8) -> Event {
     Event::Post(Box::new(Post { key: None, kind }))
 }
 
-/// A gift of one of a few combos, or the beginning or end of one of two polls.
+/// A gift in one of a few combos, or the opening or closing of one of two polls.
 fn own(n: u8) -> Event {
     let id = |prefix, n: u8| ClientId::new(&format!("{prefix}{}", n % 2)).unwrap();
     let user = comment(&format!("u{}", n % 3), "").user;
@@ -149,13 +149,13 @@ impl Show {
         for effect in self.rig.out.drain(..) {
             let frame = match effect {
                 Effect::Frame { frame } => frame,
-                // More was said than one tick takes.
+                // More comments than one tick accepts.
                 Effect::Reply { message: ServerMessage::Error(error), .. }
                     if matches!(error.code, ErrorCode::Overloaded | ErrorCode::PollClosed) =>
                 {
                     continue;
                 }
-                // Polls that are open, or not, are refused.
+                // Opening an open poll or closing a closed one is refused.
                 Effect::Posted { .. } | Effect::Redacted => continue,
                 other => panic!("{other:?}"),
             };
@@ -210,7 +210,7 @@ impl Show {
                 Step::Delete(one, other) => {
                     let all = rig.log.read(&rig.handle.id, 0, Limit::events(usize::MAX)).unwrap();
                     let comments: Vec<_> = all.iter().filter(|r| matches!(r.event, Event::Comment(_))).collect();
-                    // Mostly what was just said, sometimes what was said long ago.
+                    // Mostly recent comments, sometimes older ones.
                     let among = |pick: u8| comments.len().min(if pick < 200 { 12 } else { 200 });
                     let target = |pick: u8| comments.iter().rev().nth(usize::from(pick) % among(pick).max(1));
                     let targets = std::iter::once(one).chain(other).filter_map(target);
@@ -230,7 +230,7 @@ impl Show {
                 }
                 Step::Pass(us) => drop(rig.run_for(us)),
                 Step::Restart => {
-                    rig.run_for(12 * TICK_US); // Votes alone wait a second to be told.
+                    rig.run_for(12 * TICK_US); // A frame of votes alone waits up to a second.
                     show.read();
                     let log = show.rig.log.clone();
                     let now_us = show.rig.now_us;
@@ -249,13 +249,13 @@ impl Show {
     }
 }
 
-/// The comments whose text is gone.
+/// The comments with a deleted text.
 fn gone(records: &[Record]) -> BTreeSet<Offset> {
     let is_gone = |record: &&Record| matches!(&record.event, Event::Comment(comment) if comment.deleted);
     records.iter().filter(is_gone).map(|record| record.offset).collect()
 }
 
-/// Without comments that were deleted since, whose place is still counted.
+/// Without comments deleted since; their places are still counted.
 fn without(said: Said, gone: &BTreeSet<Offset>) -> (Vec<Offset>, BTreeMap<Offset, u64>, BTreeMap<&'static str, u64>) {
     let (mut shown, mut times, _, sums) = said;
     shown.retain(|offset| !gone.contains(offset));
@@ -280,7 +280,7 @@ fn in_force(records: &[Record]) -> BTreeMap<u64, RoomSettings> {
     all
 }
 
-/// As what an event counts, and its class; `None`: frames do not have it.
+/// The class under which an event is counted, and its priority; `None` if frames do not have it.
 fn counted(event: &Event, settings: &RoomSettings) -> Option<(&'static str, Class)> {
     match event {
         Event::Comment(comment) => Some(("comment", settings.class(Classed::from(comment.user.role)))),
@@ -303,7 +303,7 @@ fn shed_as(class: ShedClass) -> &'static str {
     }
 }
 
-/// How many events of each kind a frame accounts for.
+/// The number of events of each class that a frame accounts for.
 fn accounted(frame: &Frame) -> BTreeMap<&'static str, u64> {
     let mut all = BTreeMap::<_, u64>::new();
     for event in &frame.events {
@@ -321,7 +321,7 @@ fn accounted(frame: &Frame) -> BTreeMap<&'static str, u64> {
     all
 }
 
-/// The comments and other events that frames show, how many each comment stands for at last, and what was counted.
+/// The events in frames, the final number of equal comments of each, and the counts.
 type Said = (Vec<Offset>, BTreeMap<Offset, u64>, BTreeMap<ShedClass, u64>, BTreeMap<&'static str, u64>);
 
 fn said_by(frames: &[Frame]) -> Said {
@@ -379,7 +379,7 @@ proptest! {
     }
 
     #[test]
-    fn pages_cut_anywhere_say_what_live_frames_said(steps in steps(), most in 3..40_usize, step in 1..30_usize) {
+    fn pages_of_any_cut_have_the_content_of_live_frames(steps in steps(), most in 3..40_usize, step in 1..30_usize) {
         let show = Show::play(steps, most);
         let gone = gone(&show.records());
         for rendition in Rendition::ALL {
@@ -392,7 +392,8 @@ proptest! {
                         prop_assert_eq!(&page.2, &frames.2, "{:?} from {}", rendition, live[at].prev);
                     }
                     if rendition == Rendition::Lite {
-                        // On first sight a page counts what this rendition told; a raise tells the whole.
+                        // The first frame or page that has a comment counts the equal ones of this rendition; a raise
+                        // has the whole number.
                         (page.1, frames.1) = (BTreeMap::new(), BTreeMap::new());
                     }
                     let (page, frames) = (without(page, &gone), without(frames, &gone));
@@ -412,7 +413,7 @@ proptest! {
     }
 
     #[test]
-    fn acks_frames_and_a_plain_replay_agree(steps in steps(), most in 3..40_usize) {
+    fn acks_frames_and_a_replay_agree(steps in steps(), most in 3..40_usize) {
         let show = Show::play(steps, most);
         let records = show.records();
         let room = RoomSettings::new(Some(20), 100);
@@ -448,7 +449,7 @@ proptest! {
             Event::Comment(comment) => comment.user.id.clone(),
             _ => unreachable!(),
         }).collect();
-        prop_assert_eq!(authors.len(), firsts.len(), "nobody speaks for the first time twice");
+        prop_assert_eq!(authors.len(), firsts.len(), "no user has two first comments");
     }
 
     #[test]

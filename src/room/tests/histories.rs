@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Comments by so many users.
+    /// Comments by this many users.
     Comments(Vec<u8>),
     Likes(u64),
     Append,
@@ -67,11 +67,11 @@ impl Sink for Delivered {
 struct Played {
     core: Core,
     frames: Vec<(u64, Frame)>,
-    /// After each tick: what was told, and what was applied.
+    /// After each tick: the frame, and the applied records.
     ticks: Vec<(Offset, Offset)>,
     outcomes: Vec<Outcome>,
     records: Vec<Record>,
-    /// What retention left.
+    /// The records that retention kept.
     kept: Vec<Record>,
 }
 
@@ -87,7 +87,7 @@ fn play(steps: &[Step], shape: CoreSettings) -> Played {
         kept: Vec::new(),
     };
     let (mut batch, mut now_us, mut ticket) = (Vec::new(), 0, 0);
-    // When the last tick comes, it is time for counters whatever came before.
+    // At the last tick counters are due, whatever happened before.
     let last = [Step::Append, Step::Tick { after_us: COUNTERS_US_MAX, online: 1 }];
     for step in steps.iter().chain(&last) {
         match step {
@@ -119,7 +119,7 @@ fn play(steps: &[Step], shape: CoreSettings) -> Played {
     played
 }
 
-/// Applies records as batches come: each log time whole.
+/// Applies records as batches: each log time whole.
 fn apply(core: &mut Core, records: &[Record], outcomes: &mut Vec<Outcome>) {
     for batch in records.chunk_by(|one, next| one.at_ms == next.at_ms) {
         let is_comment = |record: &&Record| core.apply(record) == Applied::Comment;
@@ -235,14 +235,14 @@ proptest! {
         for record in &played.kept {
             replayed.apply(record);
         }
-        prop_assert_eq!(format!("{replayed:?}"), unchanged, "what was applied before changes nothing");
+        prop_assert_eq!(format!("{replayed:?}"), unchanged, "records that were applied before change nothing");
     }
 
     #[test]
-    fn a_base_and_what_comes_after_it_make_the_same_state(steps in steps(), shape in shapes(), cut in 0..1_000_usize) {
+    fn a_base_and_the_records_after_it_make_the_same_state(steps in steps(), shape in shapes(), cut in 0..1_000_usize) {
         let steps: Vec<_> = steps.into_iter().filter(|step| !matches!(step, Step::Retain(_))).collect();
         let played = play(&steps, shape.clone());
-        // A base stands where a batch ends.
+        // A base covers whole batches.
         let batches: Vec<_> = played.kept.chunk_by(|one, next| one.at_ms == next.at_ms).collect();
         let cut = batches[..cut.min(batches.len())].iter().map(|batch| batch.len()).sum();
         let (before, after) = played.kept.split_at(cut);
@@ -286,14 +286,14 @@ proptest! {
     }
 
     #[test]
-    fn offsets_strictly_increase_whatever_retention_drops(steps in steps(), shape in shapes()) {
+    fn offsets_strictly_increase_with_any_retention(steps in steps(), shape in shapes()) {
         let played = play(&steps, shape.clone());
         prop_assert!(played.records.windows(2).all(|pair| pair[0].offset < pair[1].offset));
-        prop_assert!(played.records.ends_with(&played.kept), "what is kept is the newest, without a hole");
+        prop_assert!(played.records.ends_with(&played.kept), "the kept records are the newest, without a hole");
     }
 
     #[test]
-    fn counters_alone_are_told_seldom_and_nothing_is_told_of_nothing(steps in steps(), shape in shapes()) {
+    fn counters_alone_are_told_rarely_and_no_change_makes_no_frame(steps in steps(), shape in shapes()) {
         let frames = play(&steps, shape.clone()).frames;
         let mut before = (None, 0);
         for (at_us, frame) in &frames {

@@ -1,4 +1,4 @@
-//! Newcomers and those who come back.
+//! Newcomers and subscribers that resume.
 
 use super::lagging::LaggingLog;
 use super::rig::{JSON, Rig, TICK_US, settings};
@@ -55,7 +55,7 @@ impl Rig {
     /// `ticks` ticks with one comment each.
     fn show(&mut self, ticks: usize) {
         for n in 0..ticks {
-            // An id of its own: the room remembers those of earlier shows.
+            // A different id for each comment: the room remembers those of earlier shows.
             let id = self.log.head(&self.handle.id).unwrap().unwrap().last.to_string();
             self.actor.comment(conn(1), asking(&id, &format!("text {n}")), self.now_us, &mut self.out);
             self.run_for(TICK_US);
@@ -72,7 +72,7 @@ fn a_newcomer_gets_the_newest_comments_and_the_next_frame_continues() {
     let mut rig = rig();
     rig.show(8);
     rig.actor.like(conn(1), 4, rig.now_us, &mut rig.out);
-    rig.run_for(1_000_000); // Likes alone are told once a second.
+    rig.run_for(1_000_000); // A frame of likes alone goes out once a second.
     rig.out.clear();
     let joined = rig.join(None);
     assert!(joined.after.is_none() && joined.reason.is_none());
@@ -84,9 +84,9 @@ fn a_newcomer_gets_the_newest_comments_and_the_next_frame_continues() {
 }
 
 #[test]
-fn what_is_applied_but_not_framed_belongs_to_the_next_frame() {
+fn applied_events_without_a_frame_belong_to_the_next_frame() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
-    // The slot's frame is out when another batch arrives: it is applied, and waits for the next slot.
+    // The slot's frame is out when one more batch arrives: it is applied, and waits for the next slot.
     rig.log.foreign(vec![Event::Comment(asking("a", "framed"))]);
     rig.run();
     rig.log.foreign(vec![Event::Comment(asking("b", "waits")), Event::Likes { add: 5 }]);
@@ -103,7 +103,7 @@ fn what_is_applied_but_not_framed_belongs_to_the_next_frame() {
 }
 
 #[test]
-fn a_returner_is_let_in_at_its_position_and_sees_nothing_twice() {
+fn a_resuming_subscriber_joins_at_its_position_and_sees_nothing_twice() {
     let mut rig = rig();
     rig.show(8);
     let epoch = rig.epoch();
@@ -144,7 +144,7 @@ fn a_newcomer_gets_as_much_history_as_it_asks_for_and_no_more_than_is_kept() {
     let unasked = rig.join(None);
     assert_eq!(rig.offsets(&unasked).len(), 5, "as the room is set to");
     let refused = rig.join_with(Some((rig.epoch(), last + 1)), Some(9));
-    assert_eq!(rig.offsets(&refused).len(), 9, "who cannot come back is a newcomer");
+    assert_eq!(rig.offsets(&refused).len(), 9, "a subscriber that cannot resume is a newcomer");
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn each_length_of_history_is_encoded_once_a_moment() {
     assert!(first.iter().all(|joined| joined.tail.encodes() == 1));
     for count in 0..=20 {
         let joined = rig.join_with(None, Some(count));
-        assert_eq!(rig.offsets(&joined).len(), count, "also when few are remembered");
+        assert_eq!(rig.offsets(&joined).len(), count, "even when few are remembered");
     }
 }
 
@@ -233,7 +233,7 @@ fn a_reopened_room_goes_on_where_its_log_ends() {
     let mut rig = rig();
     rig.show(7);
     rig.actor.like(conn(1), 6, rig.now_us, &mut rig.out);
-    rig.run_for(1_000_000); // Likes alone are told once a second.
+    rig.run_for(1_000_000); // A frame of likes alone goes out once a second.
     let newest = rig.frames().pop().unwrap();
     let (log, epoch) = (rig.log.clone(), rig.epoch());
     rig.actor.close();

@@ -1,4 +1,4 @@
-//! A log that delivers when the test says so, as a disk or a cluster does, and that outlives its rooms' actors.
+//! A log that delivers when the test orders it, like a disk or a cluster, and that outlives the actors of its rooms.
 
 use crate::log::memory::MemoryLog;
 use crate::log::{
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One room's log. Batches are held until released, unless it is told to be instant.
+/// One room's log. Batches are held until released, unless the log is set to be instant.
 pub(super) struct LaggingLog {
     memory: MemoryLog,
     relay: Arc<Relay>,
@@ -35,7 +35,7 @@ struct Held {
     now_ms: u64,
 }
 
-/// Stands between the memory log, which stays open, and the actor of the moment.
+/// Stands between the memory log, which stays open, and the present actor.
 #[derive(Default)]
 struct Relay(Mutex<Option<Arc<dyn Sink>>>);
 
@@ -63,7 +63,7 @@ impl LaggingLog {
         log
     }
 
-    /// Every append is refused with this, until told otherwise.
+    /// Every append is refused with this error, until it is changed.
     pub(super) fn refuse(&self, error: Option<AppendError>) {
         self.state.lock().refuses = error;
     }
@@ -72,7 +72,7 @@ impl LaggingLog {
         self.state.lock().held.len()
     }
 
-    /// Delivers the oldest held batch; says whether there was one.
+    /// Delivers the oldest held batch. Returns whether there was one.
     pub(super) fn release(&self) -> bool {
         let (held, room) = self.take_held();
         let Some(Held { ticket, events, now_ms }) = held else { return false };
@@ -88,7 +88,7 @@ impl LaggingLog {
 
     /// Another node appends a batch.
     pub(super) fn foreign(&self, events: Vec<Event>) {
-        // The memory log knows no other nodes: it answers with a ticket that no actor ever drew.
+        // The memory log has no other nodes: it answers with a ticket that no actor used.
         let room = self.state.lock().room.clone().unwrap();
         self.memory.append(&room, Ticket::MAX, events, 0).unwrap();
     }
@@ -105,7 +105,7 @@ impl Log for LaggingLog {
         let mut state = self.state.lock();
         state.room = Some(room.clone());
         let Some(head) = self.memory.head(room).unwrap() else { return self.memory.open(room, self.relay.clone()) };
-        // Of what was dropped nobody has the digest any more but the base's successor.
+        // Only the base's successor has the digest of the dropped records.
         Ok(Opened { head, digest: digest::EMPTY, base: state.base.clone() })
     }
 

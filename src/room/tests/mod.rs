@@ -1,4 +1,4 @@
-//! What the tests of this folder share, and those that need more than one of its files.
+//! Helpers shared by the tests of this folder, and tests of more than one of its files.
 
 mod acting;
 mod clocks;
@@ -21,23 +21,20 @@ use crate::protocol::ids::ClientId;
 use crate::protocol::local::ConnRef;
 use crate::protocol::user::User;
 
-/// A plain comment.
 pub(super) fn comment(user: &str, text: &str) -> Comment {
     let user = User { id: user.into(), name: format!("name of {user}").into(), role: Default::default() };
     Comment::new(user, text)
 }
 
-/// A comment that wants an ack.
+/// A comment with an id, which gets an ack.
 pub(super) fn asking(id: &str, text: &str) -> Comment {
     Comment { id: ClientId::new(id), ..comment("u", text) }
 }
 
-/// A comment in a frame.
 pub(super) fn shown(offset: u64, text: &str) -> FrameEvent {
     FrameEvent::comment(offset, comment("u", text))
 }
 
-/// A connection.
 pub(super) fn conn(index: u32) -> ConnRef {
     ConnRef { shard: 0, index, generation: 1 }
 }

@@ -1,4 +1,4 @@
-//! Pages of the past say what live frames said.
+//! Pages of the past have the content of the live frames.
 
 use super::lagging::LaggingLog;
 use super::posts::open;
@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use std::sync::atomic::Ordering;
 
 impl Rig {
-    /// The page after `after`, of at most so many `events` of the log.
+    /// The page after `after`, of at most `events` records.
     pub(super) fn page(&self, after: Offset, events: usize, variant: Variant) -> Result<Frame, ResumeFailure> {
         let request = self.actor.page_request(after, variant).expect("something after it");
         let space = Space { events: events.min(Space::WHOLE.events), ..Space::WHOLE };
@@ -33,7 +33,7 @@ impl Rig {
         Ok(frame)
     }
 
-    /// All pages after `after`, each of at most so many `events` of the log.
+    /// All pages after `after`, each of at most `events` records.
     pub(super) fn pages(&self, after: Offset, events: usize, variant: impl Into<Variant>) -> Vec<Frame> {
         let mut pages = Vec::new();
         let (mut at, variant) = (after, variant.into());
@@ -47,14 +47,14 @@ impl Rig {
         pages
     }
 
-    /// Another node's comments: they have the log time of the batch before.
+    /// Comments of another node, with the log time of the batch before.
     fn foreign(&mut self, count: usize, text: &str) {
         self.log.foreign((0..count).map(|_| Event::Comment(comment("u", text))).collect());
         self.run_for(TICK_US);
     }
 }
 
-/// What frames show, leave out and prove.
+/// The shown and left-out events of frames, and their digests.
 fn told(frames: &[Frame]) -> (Vec<&FrameEvent>, u64, Option<(Offset, u64)>) {
     let shed = frames.iter().filter_map(|frame| frame.shed.get(&ShedClass::Normal)).sum();
     let end = frames.last().map(|frame| (frame.last, frame.digest.0));
@@ -63,9 +63,9 @@ fn told(frames: &[Frame]) -> (Vec<&FrameEvent>, u64, Option<(Offset, u64)>) {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Comments of ours, whose batch has a log time of its own.
+    /// Comments of this node, in a batch with its own log time.
     Ours(u8),
-    /// Comments of another node at the log time of the batch before, each with one of few ids: most are void.
+    /// Comments of another node at the log time of the batch before, each with one of few ids, so most are void.
     Foreign(Vec<u8>),
     Likes,
     Tick,
@@ -83,7 +83,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn pages_of_any_length_from_any_frame_say_what_live_frames_said(steps in steps(), step in 1..12_usize, all in 1..7_usize) {
+    fn pages_of_any_length_from_any_frame_have_the_content_of_live_frames(steps in steps(), step in 1..12_usize, all in 1..7_usize) {
         let mut rig = Rig::watched(LaggingLog::instant(), ActorSettings { frame_events_max: all, ..settings() });
         let mut said = 0;
         for one in steps.into_iter().chain([Step::Ours(1), Step::Tick]) {
@@ -130,7 +130,7 @@ fn a_page_is_bounded_by_events_and_ends_with_a_log_time() {
 }
 
 #[test]
-fn a_page_is_bounded_by_bytes_of_what_it_shows() {
+fn a_page_is_bounded_by_bytes_of_its_events() {
     let long = "字".repeat(512);
     let mut rig = Rig::watched(LaggingLog::instant(), ActorSettings { frame_events_max: usize::MAX, ..settings() });
     rig.foreign(1_000, &long);
@@ -147,7 +147,7 @@ fn a_page_is_bounded_by_bytes_of_what_it_shows() {
     let pages = rig.pages(0, usize::MAX, Encoding::Json);
     let (shown, shed, _) = told(&pages);
     assert_eq!((shown.len(), shed), (10, 990));
-    assert!(pages.len() <= 2, "what is left out takes no room in them");
+    assert!(pages.len() <= 2, "events left out take no space in pages");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_page_is_one_read_of_the_log() {
 }
 
 #[test]
-fn what_retention_dropped_is_too_old_and_the_oldest_position_is_whole() {
+fn positions_before_retention_are_too_old_and_the_oldest_page_is_whole() {
     let retention = Retention { age_ms: u64::MAX, events: 5, bytes: usize::MAX };
     let mut rig = Rig::watched(LaggingLog::instant(), ActorSettings { retention, ..settings() });
     for _ in 0..10 {
@@ -211,7 +211,7 @@ fn a_log_that_cannot_be_read_is_unavailable_not_empty() {
 }
 
 #[test]
-fn a_page_has_the_last_tallies_of_polls_that_moved_or_were_over_in_it_and_no_others() {
+fn a_page_has_the_last_tallies_of_polls_with_votes_or_an_end_in_it_and_no_others() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     rig.post(0, vec![open("first")]); // 1
     rig.run_for(TICK_US);
@@ -234,6 +234,6 @@ fn a_page_has_the_last_tallies_of_polls_that_moved_or_were_over_in_it_and_no_oth
         rig.post(0, vec![open(&format!("p{n}"))]);
         rig.run_for(TICK_US);
     }
-    assert_eq!(tallies(&rig, 0, 1), [], "forgotten: so many are known");
+    assert_eq!(tallies(&rig, 0, 1), [], "forgotten, because the limit is reached");
     assert_eq!(tallies(&rig, 3, 1), [("second".to_owned(), vec![0, 0], false)]);
 }

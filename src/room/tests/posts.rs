@@ -1,4 +1,4 @@
-//! Posts and votes through the actor: who is answered what, and what a restart keeps.
+//! Posts and votes through the actor: their answers, and the state that a restart keeps.
 
 use super::lagging::LaggingLog;
 use super::rig::{Rig, TICK_US, settings};
@@ -41,7 +41,7 @@ impl Rig {
         self.actor.post(ticket, PostRequest::of(events), self.now_us, &mut self.out);
     }
 
-    /// What became of requests since the last call.
+    /// The answers to requests since the last call.
     pub(super) fn posted(&mut self) -> Vec<(u64, Result<Vec<Offset>, PostError>)> {
         let epoch = self.log.head(&self.handle.id).unwrap().unwrap().epoch;
         let taken = self.out.extract_if(.., |effect| matches!(effect, Effect::Posted { .. }));
@@ -63,7 +63,7 @@ impl Rig {
         self.actor.vote(conn(n), &user, vote, self.now_us, &mut self.out);
     }
 
-    /// Everything in the log.
+    /// All records in the log.
     fn logged(&self) -> Vec<Event> {
         let head = self.log.head(&self.handle.id).unwrap().unwrap();
         let all = self.log.read(&self.handle.id, head.first - 1, Limit::events(usize::MAX)).unwrap();
@@ -84,7 +84,7 @@ impl Rig {
         self.snapshot().tally.map(|tally: Tally| tally.votes).unwrap_or_default()
     }
 
-    /// The same room in the next process.
+    /// The same room after a restart of the process.
     pub(super) fn restarted(self, settings: crate::room::actor::ActorSettings) -> Self {
         let log = self.log.clone();
         self.actor.close();
@@ -112,7 +112,7 @@ fn posts_are_answered_with_their_offsets_once_the_log_has_them() {
 }
 
 #[test]
-fn a_retry_is_stored_once_and_gets_the_first_ones_answer_wherever_that_is() {
+fn a_retry_is_stored_once_and_gets_the_answer_of_the_first_copy() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     let both = || vec![pin("k.0", 1), pin("k.1", 2)];
     rig.post(1, both());
@@ -134,7 +134,7 @@ fn a_retry_is_stored_once_and_gets_the_first_ones_answer_wherever_that_is() {
 }
 
 #[test]
-fn a_key_with_another_content_is_a_conflict_and_nothing_of_the_request_is_stored() {
+fn a_used_key_with_different_content_is_a_conflict_and_no_event_is_stored() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     let conflict = |rig: &mut Rig, ticket| {
         rig.post(ticket, vec![pin("", 0), pin("k", 2)]);
@@ -166,7 +166,7 @@ fn a_key_survives_a_restart() {
 }
 
 #[test]
-fn another_nodes_copy_of_a_post_is_void_and_the_answer_is_the_first_ones() {
+fn a_second_nodes_copy_of_a_post_is_void_and_gets_the_answer_of_the_first() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     rig.post(1, vec![pin("k", 1)]);
     rig.run_for(TICK_US);
@@ -177,7 +177,7 @@ fn another_nodes_copy_of_a_post_is_void_and_the_answer_is_the_first_ones() {
 }
 
 #[test]
-fn a_failed_append_is_told_to_all_who_wait() {
+fn a_failed_append_is_answered_to_every_waiting_sender() {
     for (error, told, code) in [
         (AppendError::Unavailable, PostError::Unavailable, ErrorCode::StorageUnavailable),
         (AppendError::Overloaded, PostError::Overloaded { retry_ms: 100 }, ErrorCode::Overloaded),
@@ -207,7 +207,7 @@ fn a_failed_append_is_told_to_all_who_wait() {
 }
 
 #[test]
-fn the_owners_lane_has_a_bound_of_its_own() {
+fn the_owners_posts_have_a_separate_bound() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     for n in 0..130 {
         rig.actor.comment(conn(1), comment(&format!("u{n}"), "x"), rig.now_us, &mut rig.out);
@@ -245,7 +245,7 @@ fn a_poll_is_opened_once_and_only_an_open_one_is_closed() {
     let (open_again, no_poll) = (|index| Err(PostError::PollOpen { index }), |index| Err(PostError::NoPoll { index }));
     rig.post(1, vec![close("p")]);
     assert_eq!(rig.posted(), [(1, no_poll(0))]);
-    // Whether the one before is in the log, in the open tick or in the same request.
+    // The earlier poll may be in the log, in the open tick or in the same request.
     rig.post(2, vec![open("p"), open("p")]);
     assert_eq!(rig.posted(), [(2, open_again(1))]);
     rig.post(3, vec![open("p")]);
@@ -257,7 +257,7 @@ fn a_poll_is_opened_once_and_only_an_open_one_is_closed() {
     rig.vote(1, "a", "p", 0);
     rig.post(6, vec![open("p")]);
     assert_eq!(rig.posted(), [(6, open_again(0))]);
-    // The next poll closes it, and no third one gets an id that was used: a late vote would count in the wrong poll.
+    // The next poll closes it, and no later poll may have a used id: a late vote would count in the wrong poll.
     let used = |index| Err(PostError::PollUsed { index });
     rig.post(7, vec![open("q"), close("q")]);
     for (request, index) in [(vec![open("p")], 0), (vec![open("q")], 0), (vec![open("s"), close("s"), open("s")], 2)] {
@@ -272,7 +272,7 @@ fn a_poll_is_opened_once_and_only_an_open_one_is_closed() {
         rig.post(13, vec![open(poll)]);
         assert_eq!(rig.posted(), [(13, used(0))]);
     }
-    // A retry is no second opening.
+    // A retry does not open the poll again.
     let keyed = || vec![post(Some(("k", 1)), kind_of(open("r")))];
     rig.post(9, keyed());
     rig.post(10, keyed());
@@ -318,7 +318,7 @@ fn votes_of_a_tick_are_one_record_and_each_voter_is_answered() {
 }
 
 #[test]
-fn a_vote_that_comes_with_the_close_is_not_counted_and_is_told_so() {
+fn a_vote_in_the_batch_of_the_close_is_not_counted_and_gets_an_error() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     rig.post(1, vec![open("p")]);
     rig.run_for(TICK_US);
@@ -390,7 +390,7 @@ fn a_restart_in_the_midst_of_a_poll_keeps_its_tally_and_refuses_second_votes() {
 }
 
 #[test]
-fn a_deleted_comment_is_not_in_the_log_any_more() {
+fn a_deleted_comment_is_removed_from_the_log() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     let said = Comment { media_ms: Some(1), id: Some(id("c1")), ..comment("u", "secret") };
     rig.actor.comment(conn(1), said, rig.now_us, &mut rig.out);

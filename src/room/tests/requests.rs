@@ -1,4 +1,4 @@
-//! What a whole request must agree with: its key, its log, the clock, what it deletes.
+//! The conditions of a whole request: its key, its log, the clock, the comments it deletes.
 
 use super::lagging::LaggingLog;
 use super::posts::{id, pin, post};
@@ -11,7 +11,7 @@ use crate::protocol::kind::{Announcement, Delete, Kind, Level};
 use crate::room::request::{PostError, PostRequest, Targets};
 
 #[test]
-fn a_request_that_means_another_log_or_deletes_twice_is_refused_and_its_repetition_is_not() {
+fn a_request_for_a_different_log_or_a_deleted_comment_is_refused_and_a_repetition_is_not() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     let epoch = rig.log.head(&rig.handle.id).unwrap().unwrap().epoch;
     rig.actor.comment(conn(1), comment("u", "x"), rig.now_us, &mut rig.out);
@@ -41,13 +41,13 @@ fn a_request_that_means_another_log_or_deletes_twice_is_refused_and_its_repetiti
     }
     rig.log.release();
     rig.run();
-    // By now nothing is there to delete, and the repetition is told what became of the first.
+    // Now there is nothing to delete, and the repetition gets the answer of the first request.
     send(&mut rig, 6, Some(epoch), vec![delete("a")], found(vec![0]));
     assert_eq!(rig.posted(), [(4, Ok(vec![2])), (6, Ok(vec![2]))]);
 }
 
 #[test]
-fn an_announcement_stands_until_a_moment_that_can_be_meant_and_a_repetition_that_comes_after_it_is_answered() {
+fn an_announcement_needs_a_plausible_end_and_a_repetition_after_it_is_answered() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     let mut send = |ticket, now_ms, key, until| {
         let events = vec![pin("", 0), post(Some((key, 1)), Kind::Announcement(announcement_until(until)))];
@@ -99,7 +99,7 @@ fn one_key_is_one_request_of_one_shape() {
 }
 
 #[test]
-fn a_posted_comment_is_compared_by_everything_that_it_says_also_after_a_restart_and_its_deletion() {
+fn a_posted_comment_is_compared_by_its_whole_content_even_after_a_restart_or_deletion() {
     let mut rig = Rig::new(LaggingLog::instant(), settings());
     let said = |author: &str, text: &str, sum| {
         Event::Comment(Comment { id: Some(id("k")), posted: Some(Hex64(sum)), ..comment(author, text) })
@@ -107,7 +107,7 @@ fn a_posted_comment_is_compared_by_everything_that_it_says_also_after_a_restart_
     rig.post(1, vec![said("host", "hello", 1)]);
     rig.run_for(TICK_US);
     for life in 0..2 {
-        // The second answer of the first life came with the first append.
+        // The second answer of the first actor came with the first append.
         rig.posted();
         rig.post(2, vec![said("host", "hello", 1)]);
         rig.post(3, vec![said("somebody-else", "hello", 2)]);
@@ -118,7 +118,7 @@ fn a_posted_comment_is_compared_by_everything_that_it_says_also_after_a_restart_
         rig.run_for(TICK_US);
         rig = rig.restarted(settings());
     }
-    // A viewer's id is a name of its own.
+    // The ids of viewers and of the owner are separate.
     rig.actor.comment(conn(1), Comment { id: Some(id("k")), ..comment("host", "mine") }, rig.now_us, &mut rig.out);
     rig.run_for(TICK_US);
     assert_eq!(rig.acks().len(), 1);

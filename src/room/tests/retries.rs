@@ -21,7 +21,7 @@ impl Rig {
 }
 
 #[test]
-fn a_retry_of_what_is_in_the_log_is_acknowledged_at_once_with_the_first_offset() {
+fn a_retry_of_a_stored_comment_is_acknowledged_at_once_with_the_first_offset() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     rig.send(1, "c1", "hello");
     rig.run_for(TICK_US);
@@ -33,7 +33,7 @@ fn a_retry_of_what_is_in_the_log_is_acknowledged_at_once_with_the_first_offset()
 }
 
 #[test]
-fn a_retry_of_what_is_on_its_way_is_answered_with_it() {
+fn a_retry_of_a_comment_on_its_way_is_answered_with_it() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     rig.send(1, "c1", "hello");
     rig.send(2, "c1", "hello"); // While the tick is open.
@@ -73,7 +73,7 @@ fn a_retry_after_a_failed_append_is_stored_once() {
 }
 
 #[test]
-fn one_id_for_two_texts_is_a_conflict_wherever_the_first_is() {
+fn one_id_for_two_texts_is_a_conflict_before_and_after_the_log_has_it() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     rig.send(1, "c1", "hello");
     rig.send(1, "c1", "open tick");
@@ -132,7 +132,7 @@ fn another_nodes_copy_of_a_comment_is_void() {
 }
 
 #[test]
-fn a_log_that_does_not_answer_makes_the_room_refuse_before_it_fills() {
+fn a_room_with_a_silent_log_refuses_comments_before_it_fills() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     rig.send(1, "c1", "hello");
     rig.run_for(TICK_US);
@@ -144,7 +144,7 @@ fn a_log_that_does_not_answer_makes_the_room_refuse_before_it_fills() {
     let error = rig.errors().remove(0);
     assert_eq!((error.code, error.retry_after_ms), (ErrorCode::Overloaded, Some(1_000)));
     rig.send(1, "c1", "hello");
-    assert!(rig.out.is_empty(), "a retry of what is in flight still waits for it");
+    assert!(rig.out.is_empty(), "a retry of a comment in flight still waits for it");
     rig.log.release();
     rig.run_for(TICK_US);
     rig.log.release();

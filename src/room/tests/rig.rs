@@ -1,4 +1,4 @@
-//! An actor on a bench: the test is its home shard.
+//! An actor under test: the test is its home shard.
 
 use super::lagging::LaggingLog;
 use crate::log::Retention;
@@ -40,7 +40,7 @@ pub(super) struct Rig {
     pub(super) log: Arc<LaggingLog>,
     pub(super) actor: Actor,
     pub(super) now_us: u64,
-    /// How far the wall clock is before the monotonic one.
+    /// How far the wall clock is ahead of the monotonic clock.
     pub(super) ahead_ms: i64,
     pub(super) out: Vec<Effect>,
     pub(super) wakes: Arc<AtomicUsize>,
@@ -55,13 +55,13 @@ impl Rig {
             assert_eq!(key, RoomKey(3));
             counter.fetch_add(1, Ordering::Relaxed);
         });
-        // Between two points of the grid, as is everything that people do.
+        // Between two grid points, like all operations of users.
         let now_us = 1_030_000;
         let actor = Actor::open(handle.clone(), log.clone(), settings, waker, now_us).unwrap();
         Self { handle, log, actor, now_us, ahead_ms: 1_000, out: Vec::new(), wakes }
     }
 
-    /// One viewer of the JSON variant is there, and has its first frame of counters.
+    /// A rig with one viewer of the JSON variant, which has its first frame of counters.
     pub(super) fn watched(log: Arc<LaggingLog>, settings: ActorSettings) -> Self {
         let mut rig = Self::new(log, settings);
         rig.arrive(JSON);
@@ -81,12 +81,12 @@ impl Rig {
     }
 
     pub(super) fn run(&mut self) {
-        // The clock module reads no time before 1970.
+        // The clock module has no times before 1970.
         let wall_ms = (self.now_us / 1_000).saturating_add_signed(self.ahead_ms);
         self.actor.run(self.now_us, wall_ms, &mut self.out);
     }
 
-    /// Lets `us` pass; runs the actor exactly when it asks for it. Says how often it did.
+    /// Lets `us` pass and runs the actor exactly when it asks for it. Returns the number of runs.
     pub(super) fn run_for(&mut self, us: u64) -> usize {
         let end_us = self.now_us + us;
         let mut runs = 0;
@@ -102,7 +102,7 @@ impl Rig {
         runs
     }
 
-    /// The messages published since the last call (JSON), with when they were.
+    /// The messages (JSON) published since the last call, with their times.
     pub(super) fn published(&mut self) -> Vec<(u64, ServerMessage)> {
         let take = self.out.extract_if(.., |effect| matches!(effect, Effect::Frame { .. }));
         take.map(|effect| {

@@ -1,4 +1,4 @@
-//! A room's settings in force: what the actor refuses, and its pace.
+//! The room's settings in force: the operations that the actor refuses, and its tick.
 
 use super::lagging::LaggingLog;
 use super::posts::post;
@@ -29,7 +29,7 @@ impl Rig {
 }
 
 #[test]
-fn a_muted_room_takes_moderators_and_hosts_and_says_so_to_others() {
+fn a_muted_room_accepts_moderators_and_hosts_and_tells_others() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     rig.set(SettingsPatch { mute_all: Some(true), ..SettingsPatch::default() });
     assert_eq!(rig.says("a", "u", Role::Viewer), Some((ErrorCode::Muted, None)));
@@ -41,7 +41,7 @@ fn a_muted_room_takes_moderators_and_hosts_and_says_so_to_others() {
 }
 
 #[test]
-fn slow_mode_holds_whoever_was_taken_and_nobody_whose_comment_was_lost() {
+fn slow_mode_starts_with_a_stored_comment_and_not_with_a_lost_one() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     rig.post(1, vec![post(None, Kind::Settings(SettingsPatch { slow_ms: Some(5_000), ..SettingsPatch::default() }))]);
     rig.run_for(TICK_US);
@@ -65,7 +65,7 @@ fn slow_mode_holds_whoever_was_taken_and_nobody_whose_comment_was_lost() {
 }
 
 #[test]
-fn a_new_tick_is_the_rooms_pace_and_is_told_to_newcomers() {
+fn a_new_tick_takes_effect_and_is_told_to_newcomers() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     let tick_of = |rig: &mut Rig| {
         let mut out = Vec::new();

@@ -43,20 +43,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..120)
 }
 
-/// A subscriber as the wire sees it: whole up to its cursor.
+/// A subscriber's view of the wire: complete up to its cursor.
 struct Viewer {
     cursor: u64,
     encoding: Encoding,
 }
 
-/// Acknowledged, or refused.
+/// The answer: an ack or an error.
 #[derive(Debug)]
 enum Answer {
     Ack(u64, Outcome),
     Refused,
 }
 
-/// What became of each comment with an id, and of the likes.
+/// The answers to each comment with an id, and to the likes.
 #[derive(Default)]
 struct Ledger {
     viewers: Vec<Viewer>,
@@ -142,7 +142,7 @@ proptest! {
                 Step::Foreign(count) => {
                     rig.log.foreign((0..count).map(|_| Event::Comment(comment("foreign", "x"))).collect());
                     foreign += u64::from(count);
-                    rig.run(); // As the wake would: the queue of deliveries is bounded.
+                    rig.run(); // As the waker would, because the queue of deliveries is bounded.
                 }
                 Step::Flush => rig.actor.flush(rig.now_us, 0, &mut rig.out),
                 Step::Pass { us } => {
@@ -152,7 +152,7 @@ proptest! {
             }
             ledger.read(&mut rig.out);
         }
-        // The storm is over: the log answers, and time passes.
+        // The faults are over: the log answers, and time passes.
         rig.log.refuse(None);
         for _ in 0..6 {
             while rig.log.release() {

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn people_beyond_the_bound_are_refused_and_counted() {
+    fn voters_beyond_the_bound_are_refused_and_counted() {
         let mut poll = OpenPoll { voters_max: 2, ..poll() };
         assert!(poll.count(&votes(&[(1, 0), (2, 1), (3, 1), (1, 2)]), 5));
         assert_eq!((poll.votes.clone(), poll.refused()), (vec![1, 1, 0], 1));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_over_in_time_and_after_so_many_records() {
+    fn a_poll_ends_after_its_time_and_after_its_number_of_records() {
         assert!(!poll().is_over(OPEN_MS_MAX - 1));
         assert!(poll().is_over(OPEN_MS_MAX));
         let mut long = OpenPoll { records: OPEN_RECORDS_MAX - 1, ..poll() };

@@ -1,4 +1,4 @@
-//! What a newcomer sees of a room, from its log alone.
+//! The board that a newcomer sees, built from the log alone.
 
 use super::*;
 use crate::protocol::ids::{Hex64, Offset};
@@ -6,7 +6,7 @@ use crate::protocol::kind::{Ballot, Level, PollClose, Post, Unpin, Votes};
 use crate::protocol::settings::SettingsPatch;
 use proptest::prelude::*;
 
-/// A board and the log that it follows.
+/// A board and its log.
 struct Show {
     board: Board,
     last: Offset,
@@ -136,7 +136,7 @@ fn a_poll_counts_each_users_first_vote_while_it_is_open() {
     assert_eq!(snapshot.tally.unwrap(), Tally { id: id("p1"), votes: vec![1, 2], open: true });
     assert_eq!((show.board.voted("a"), show.board.voted("early")), (Voted::At(3), Voted::New));
     show.close("p2");
-    assert!(show.board.has_open_poll(), "another one's close");
+    assert!(show.board.has_open_poll(), "the close of a different poll");
     show.close("p1");
     assert!(show.board.open_poll(&id("p1")).is_none());
     show.vote("p1", "late", 0);
@@ -200,7 +200,7 @@ fn a_forgotten_poll_ends_by_itself_before_what_comes_then() {
     assert_eq!(show.told(), [("p".to_owned(), vec![1, 0], false)]);
 }
 
-/// Anything that can happen to a board, from a number and a time.
+/// Any event for a board, from a number and a time.
 fn happen(show: &mut Show, what: u8, n: u64) {
     match what {
         0 => show.post(pin(&n.to_string())),
@@ -215,9 +215,9 @@ fn happen(show: &mut Show, what: u8, n: u64) {
 }
 
 proptest! {
-    /// A base may be taken wherever no poll is open; going on from it is as if there had been none.
+    /// A base may be taken wherever no poll is open. A board restored from it is equal to one that read everything.
     #[test]
-    fn going_on_from_any_base_is_the_same_as_having_read_everything(
+    fn a_board_restored_from_any_base_equals_one_that_read_everything(
         events in prop::collection::vec((0_u8..10, 0_u64..60, 0_u64..50), 1..80)
     ) {
         let mut whole = Show::new();
@@ -272,5 +272,5 @@ fn the_largest_board_fits_into_a_base() {
     assert_eq!(show.board.take_dropped(), Dropped::default());
     let bytes = serde_json::to_vec(&show.board.save()).unwrap().len();
     assert!(bytes + 1_024 <= crate::limits::BASE_BYTES_MAX, "{bytes} bytes");
-    assert!(bytes * 2 > crate::limits::BASE_BYTES_MAX, "the bound is far from what is needed: {bytes} bytes");
+    assert!(bytes * 2 > crate::limits::BASE_BYTES_MAX, "the bound is much larger than needed: {bytes} bytes");
 }

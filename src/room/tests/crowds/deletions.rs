@@ -1,9 +1,10 @@
-//! What is deleted is gone everywhere, with all that it stood for, and a room that is rebuilt from its log shows what the live one did.
+//! Deleted comments are gone everywhere, together with the equal comments folded into them, and a room rebuilt from its
+//! log shows the same as the live one.
 
 use super::*;
 use crate::protocol::message::Snapshot;
 
-/// What a newcomer is told who asks for as much history as there is.
+/// The welcome of a newcomer that requests the longest history.
 fn welcome(rig: &mut Rig) -> Snapshot {
     let mut out = Vec::new();
     rig.actor.join(conn(8), "u8", None, Some(200), rig.now_us, &mut out);
@@ -12,11 +13,11 @@ fn welcome(rig: &mut Rig) -> Snapshot {
     let json = tail.compose(Encoding::Json, &rig.handle.id, crate::protocol::ids::Hex64(1), &you, false, None);
     let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
     let snapshot: Snapshot = serde_json::from_value(value["welcome"]["snapshot"].clone()).unwrap();
-    // Who is there is of this moment, and nobody else of the room that was rebuilt is there.
+    // The number of subscribers belongs to the moment, and the rebuilt room has none.
     Snapshot { online: 0, unique: 0, ..snapshot }
 }
 
-/// The comments of a welcome and of every page: (offset, how many it stands for).
+/// The comments of a welcome and of every page: (offset, number of equal comments).
 fn seen(rig: &mut Rig) -> Vec<Vec<(Offset, u64)>> {
     let comments = |events: &[FrameEvent]| {
         events.iter().filter_map(|event| Some((event.offset, event.as_comment()?.times))).collect::<Vec<_>>()
@@ -28,19 +29,19 @@ fn seen(rig: &mut Rig) -> Vec<Vec<(Offset, u64)>> {
 }
 
 #[test]
-fn six_who_say_the_same_are_deleted_as_one_and_nobody_sees_a_copy() {
+fn six_equal_comments_are_deleted_as_one_and_no_copy_is_shown() {
     let mut rig = open(LaggingLog::instant(), 100);
     let say = |rig: &mut Rig, who: u8| {
         rig.actor.comment(conn(1), said(5 + who, 0, u64::from(who)), rig.now_us, &mut rig.out);
         rig.run_for(TICK_US);
     };
-    // In one window, whose beginning is at 5 s.
+    // In one window, which begins at 5 s.
     rig.run_for(5_000_000 - rig.now_us);
     (0..6).for_each(|who| say(&mut rig, who));
     let first = seen(&mut rig)[0][0].0;
     assert_eq!(seen(&mut rig)[0], [(first, 6)]);
     let kind = Kind::Delete(Delete::new(first));
-    // One more comes in the tick of the deletion: it begins anew.
+    // One more equal comment comes in the tick of the deletion, and is not merged with the deleted ones.
     rig.post(0, vec![Event::Post(Box::new(Post { key: None, kind }))]);
     say(&mut rig, 6);
     say(&mut rig, 7);
@@ -60,7 +61,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn a_deletion_takes_all_that_was_said_as_one(steps in steps(), most in 3..40_usize) {
+    fn a_deletion_removes_all_merged_comments(steps in steps(), most in 3..40_usize) {
         let show = Show::play(steps, most);
         let records = show.records();
         let gone = gone(&records);
@@ -77,7 +78,7 @@ proptest! {
             }
             prop_assert!(delete.also.iter().all(|offset| gone.contains(offset) && *offset < at));
             for event in told.iter().filter(|event| event.offset > at) {
-                prop_assert!(event.into != Some(delete.offset), "{} joins what is gone", event.offset);
+                prop_assert!(event.into != Some(delete.offset), "{} joins a deleted comment", event.offset);
             }
         }
         let secret = |record: &&Record| gone.contains(&record.offset);

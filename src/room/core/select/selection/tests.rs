@@ -6,7 +6,7 @@ fn settings(budget: Option<u32>, merge: Merge) -> Arc<RoomSettings> {
     Arc::new(RoomSettings { merge, ..RoomSettings::new(budget, 100) })
 }
 
-/// One log time of comments, by (who, what), and what became of them.
+/// Applies one log time of comments (user, text). Returns their fates.
 fn say(selection: &mut Selection, at_ms: u64, settings: &Arc<RoomSettings>, said: &[(&str, &str)]) -> Vec<Fate> {
     selection.open(at_ms, settings);
     for (place, (who, what)) in said.iter().enumerate() {
@@ -115,7 +115,7 @@ fn the_hosts_words_are_joined_but_never_swallowed() {
 }
 
 #[test]
-fn what_was_taken_away_is_counted_and_stands_for_nobody() {
+fn a_deleted_comment_is_counted_and_gets_no_equal_ones() {
     let (mut selection, settings) = (Selection::new(99), settings(Some(60), Merge::Near));
     selection.open(1, &settings);
     selection.comment(1, &Comment { deleted: true, ..comment("a", "") });
