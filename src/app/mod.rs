@@ -7,6 +7,8 @@
 
 mod admin;
 mod descriptors;
+#[cfg(feature = "echo")]
+mod echo;
 mod log_command;
 mod log_pool;
 pub mod logging;

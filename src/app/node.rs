@@ -2,6 +2,8 @@
 
 use super::admin::AdminThread;
 use super::descriptors;
+#[cfg(feature = "echo")]
+use super::echo::EchoHandOver;
 use super::log_pool::{LogPool, LogThreads, Tools};
 use super::mail::Mail;
 use super::post_router::PostRouter;
@@ -9,7 +11,7 @@ use super::tenant::{Hello, RoomTenant, TenantServices};
 use crate::api;
 use crate::clock;
 use crate::config::{Config, Data, Merge, Rate, capacity};
-use crate::gateway::{BindError, Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
+use crate::gateway::{BindError, Gateway, HandOver, Permits, Purpose, Rooms, RoomsFull, State, Upgraded};
 use crate::health::thread::vital_task;
 use crate::health::{Health, Pulse};
 use crate::limits::{CONTROL_BACKLOG_BYTES_MAX, FRAGMENTS_MAX};
@@ -126,6 +128,8 @@ impl Node {
         let log = store.log();
         let (log_pool, queues) = LogPool::new();
         let deflate = Arc::new(Deflate::new(config.compression.threshold_bytes, clock::now_us));
+        #[cfg(feature = "echo")]
+        let echo_deflate = deflate.clone();
         let shared = TenantServices {
             registry: registry.clone(),
             log_pool,
@@ -143,9 +147,12 @@ impl Node {
             queues.serve(Tools { log: log.clone(), rooms: room_settings(&config, deflate), deliver }, &health)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(HTTP_THREADS).enable_all().build()?;
         let shutdown = Shutdown::default();
+        let hand_over: Arc<dyn HandOver> = Arc::new(ToShards { shards: shards.clone(), caps: caps(&config) });
+        #[cfg(feature = "echo")]
+        let hand_over = Arc::new(EchoHandOver::start(hand_over, shard_settings(&config), &health, echo_deflate)?);
         let state = State {
             rooms: Arc::new(NodeRooms(registry.clone())),
-            hand_over: Arc::new(ToShards { shards: shards.clone(), caps: caps(&config) }),
+            hand_over,
             shutdown: shutdown.clone(),
             permits: Permits::configured(&config, config.admission.connections_max),
             health: health.clone(),
@@ -432,7 +439,7 @@ impl Rooms for NodeRooms {
     }
 }
 
-/// Upgraded sockets go to their room's shard, or to the one with the fewest.
+/// Takes an upgraded socket to its room's shard, or to the one with the fewest connections.
 struct ToShards {
     shards: Shards<RoomTenant>,
     caps: Caps,
@@ -441,23 +448,12 @@ struct ToShards {
 impl HandOver for ToShards {
     fn hand_over(&self, upgraded: Upgraded) -> Result<(), Upgraded> {
         let Upgraded { stream, answer, leftover, purpose, encoding, compressed, peer, permit } = upgraded;
-        let caps = match &purpose {
-            // Autobahn's messages are larger than any comment, and of both types.
+        let home = match &purpose {
+            Purpose::Watch { room, .. } => room.room().home,
             #[cfg(feature = "echo")]
-            crate::gateway::Purpose::Echo => Caps {
-                message_bytes_max: 1 << 24,
-                fragments_max: 1 << 16,
-                backlog_bytes_max: 1 << 24,
-                any_type: true,
-                compressed,
-            },
-            crate::gateway::Purpose::Watch { .. } => Caps { compressed, ..self.caps },
+            Purpose::Echo => unreachable!("echo connections have a shard of their own"),
         };
-        let near = match &purpose {
-            #[cfg(feature = "echo")]
-            crate::gateway::Purpose::Echo => None,
-            crate::gateway::Purpose::Watch { room, .. } => Some(room.room().home),
-        };
+        let caps = Caps { compressed, ..self.caps };
         let conn = Box::new(NewConn {
             stream,
             answer,
@@ -466,11 +462,7 @@ impl HandOver for ToShards {
             caps,
             hello: Hello { purpose, permit, compressed },
         });
-        let accepted = match near {
-            Some(home) => self.shards.accept_near(home, conn),
-            None => self.shards.accept(conn),
-        };
-        accepted.map_err(|conn| {
+        self.shards.accept_near(home, conn).map_err(|conn| {
             let NewConn { stream, answer, leftover, encoding, hello, .. } = *conn;
             let Hello { purpose, permit, compressed } = hello;
             Upgraded { stream, answer, leftover, purpose, encoding, compressed, peer, permit }

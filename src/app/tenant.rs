@@ -56,19 +56,6 @@ struct Wish {
     history: Option<usize>,
 }
 
-/// The tenant's state of one connection.
-pub enum Session {
-    Watch(Watch),
-    /// Gets its own messages back: the endpoint of the conformance tests.
-    #[cfg(feature = "echo")]
-    Echo {
-        /// Counts the connection while it exists.
-        _permit: Permit,
-        /// Whether its messages may be compressed.
-        compressed: bool,
-    },
-}
-
 /// The session of a connection that follows a room.
 pub struct Watch {
     claim: Claim,
@@ -110,7 +97,7 @@ impl RoomTenant {
         Self { shared, homes, returning, metrics, renditions, lost_wake, draining: false }
     }
 
-    fn watch(&mut self, cx: &mut Cx<'_, Mail>, to: ConnRef, watch: Watch, wish: Wish) -> Session {
+    fn watch(&mut self, cx: &mut Cx<'_, Mail>, to: ConnRef, watch: Watch, wish: Wish) -> Watch {
         let room = watch.claim.room().clone();
         let (key, home) = (room.key, room.home);
         // Before the home gets the join: from then on it sends frames to this shard.
@@ -128,7 +115,7 @@ impl RoomTenant {
         };
         cx.commands.push(ShardCommand::Watch { conn: to, room: key });
         cx.commands.push(ShardCommand::Mail { shard: home, mail: Mail::Join(Box::new(who)) });
-        Session::Watch(watch)
+        watch
     }
 
     fn joined(&mut self, cx: &mut Cx<'_, Mail>, joined: Box<Joined>) {
@@ -177,20 +164,14 @@ impl RoomTenant {
 
 impl Tenant for RoomTenant {
     type Hello = Hello;
-    type Session = Session;
+    type Session = Watch;
     type Mail = Mail;
 
-    fn open(
-        &mut self,
-        cx: &mut Cx<'_, Mail>,
-        conn: ConnRef,
-        encoding: Encoding,
-        hello: Hello,
-    ) -> Result<Session, Close> {
+    fn open(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, encoding: Encoding, hello: Hello) -> Result<Watch, Close> {
         let Hello { purpose, permit, compressed } = hello;
         match purpose {
             #[cfg(feature = "echo")]
-            Purpose::Echo => Ok(Session::Echo { _permit: permit, compressed }),
+            Purpose::Echo => unreachable!("echo connections have a shard of their own"),
             Purpose::Watch { room: claim, rendition, resume, history, guest } => {
                 if self.draining {
                     return Err(Close::Drain);
@@ -204,18 +185,8 @@ impl Tenant for RoomTenant {
         }
     }
 
-    fn message(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: &mut Session, message: Inbound<'_>) {
+    fn message(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, watch: &mut Watch, message: Inbound<'_>) {
         fail_point!("received");
-        #[cfg(feature = "echo")]
-        if let Session::Echo { compressed, .. } = session {
-            let encoding = if message.is_text { Encoding::Json } else { Encoding::Msgpack };
-            let packed =
-                compressed.then(|| encode::deflated(message.payload, encoding, &self.shared.deflate)).flatten();
-            let frame = packed.unwrap_or_else(|| encode::framed(message.payload, encoding));
-            cx.commands.push(ShardCommand::Reply { to: conn, frame });
-        }
-        #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
-        let Session::Watch(watch) = session else { return };
         let encoding = watch.variant.encoding;
         let admitted = self.shared.admission.admit(message.payload, encoding, &watch.user, &mut watch.meter, cx.now_us);
         let room = watch.claim.room();
@@ -238,10 +209,8 @@ impl Tenant for RoomTenant {
         cx.commands.push(ShardCommand::Mail { shard: home, mail: Mail::Said { from: conn, room: key, said } });
     }
 
-    fn closed(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: Session) {
+    fn closed(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, watch: Watch) {
         self.forget(conn);
-        #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
-        let Session::Watch(watch) = session else { return };
         let room = watch.claim.room();
         room.leave(cx.shard, watch.variant);
         watch.stands_by.inspect(|variant| room.unwant(*variant));
@@ -345,40 +314,28 @@ impl Tenant for RoomTenant {
         self.returning.remove(&conn);
     }
 
-    fn page(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: &Session, after: Offset) {
-        #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
-        let Session::Watch(watch) = session else { return };
+    fn page(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, watch: &Watch, after: Offset) {
         let (room, variant) = (watch.claim.room(), watch.variant);
         let mail = Mail::Read { to: conn, room: room.key, after, variant };
         cx.commands.push(ShardCommand::Mail { shard: room.home, mail });
     }
 
-    fn variant(&self, session: &Session) -> Variant {
-        match session {
-            Session::Watch(watch) => watch.variant,
-            #[cfg(feature = "echo")]
-            Session::Echo { .. } => Variant::default(),
-        }
+    fn variant(&self, watch: &Watch) -> Variant {
+        watch.variant
     }
 
-    fn stand_by(&mut self, session: &mut Session, variant: Option<Variant>) {
-        #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
-        let Session::Watch(watch) = session else { return };
+    fn stand_by(&mut self, watch: &mut Watch, variant: Option<Variant>) {
         let room = watch.claim.room();
         // In this order, so that a variant wanted before and after is wanted all the time.
         variant.inspect(|variant| room.want(*variant));
         std::mem::replace(&mut watch.stands_by, variant).inspect(|variant| room.unwant(*variant));
     }
 
-    fn turn(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, session: &Session) {
-        #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
-        let Session::Watch(watch) = session else { return };
+    fn turn(&mut self, cx: &mut Cx<'_, Mail>, conn: ConnRef, watch: &Watch) {
         cx.commands.push(ShardCommand::Mail { shard: watch.claim.room().home, mail: Mail::Turn { to: conn } });
     }
 
-    fn turned(&mut self, cx: &mut Cx<'_, Mail>, session: &mut Session, to: Variant, why: RenditionReason) {
-        #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
-        let Session::Watch(watch) = session else { return };
+    fn turned(&mut self, cx: &mut Cx<'_, Mail>, watch: &mut Watch, to: Variant, why: RenditionReason) {
         let from = std::mem::replace(&mut watch.variant, to);
         watch.claim.room().move_to(cx.shard, from, to);
         let why = match why {
@@ -387,7 +344,7 @@ impl Tenant for RoomTenant {
             RenditionReason::KeptUp => ChangeReason::KeptUp,
         };
         self.renditions.moved(from.rendition.index(), to.rendition.index(), why);
-        self.stand_by(session, None);
+        self.stand_by(watch, None);
     }
 
     fn flush(&mut self, cx: &mut Cx<'_, Mail>) {
@@ -395,7 +352,7 @@ impl Tenant for RoomTenant {
         self.homes.flush(cx);
     }
 
-    fn bye(&mut self, _: &Session, encoding: Encoding, after_ms: u64) -> Bytes {
+    fn bye(&mut self, _: &Watch, encoding: Encoding, after_ms: u64) -> Bytes {
         encode::message(&ServerMessage::Bye(Bye { code: Close::Drain.code(), after_ms }), encoding)
     }
 }
