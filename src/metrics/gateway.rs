@@ -36,7 +36,7 @@ refusals! {
     BadRequest = "bad_request";
     /// The limit of open rooms is reached.
     RoomsFull = "rooms_full";
-    /// The server is stopping.
+    /// The server drains.
     Draining = "draining";
     /// The shard's inbox is full.
     InboxFull = "inbox_full";
@@ -47,7 +47,6 @@ refusals! {
 }
 
 metrics! {
-    /// Counted by the gateway.
     pub struct GatewayMetrics {
         counter "volley_accepts_total", "Sockets accepted." => accepts;
         counter "volley_accept_errors_total", "Failed accept calls, for example because descriptors ran out." => accept_errors;
@@ -59,7 +58,6 @@ metrics! {
 unlabelled!(GatewayMetrics);
 
 impl GatewayMetrics {
-    /// Counts one refusal.
     pub fn refused(&self, why: Refusal) {
         self.refusals[why as usize].increment(1);
     }

@@ -1,11 +1,10 @@
-//! What Volley tells Prometheus: every metric's name, its handle, and the text of a scrape.
+//! Volley's metrics for Prometheus: names, handles, and the text of a scrape.
 //!
-//! The only module that holds metric names; elsewhere a metric is a field of one of the structs here.
-//! Handles are cached for the life of their owner, so the exporter has no idle timeout (it would turn
-//! a cached handle dead without a word). No counter or histogram has a room label: the top rooms are
-//! gauges that [`scrape`] renders when asked.
+//! The only module that holds metric names; elsewhere a metric is a field of one of the structs here. Handles are
+//! cached for the life of their owner, so the exporter has no idle timeout, which would silently disconnect a cached
+//! handle. No counter or histogram has a room label: the top rooms are gauges that [`scrape`] renders on request.
 //!
-//! Does not know: what is being counted, or who asks.
+//! Does not know: the events that are counted, or the reader of a scrape.
 
 #![allow(clippy::disallowed_macros, reason = "the one module that names metrics")]
 
@@ -40,7 +39,7 @@ use renditions::{ChangeMetrics, SubscriberMetrics};
 use shard::{DutyMetrics, GapMetrics};
 use std::sync::OnceLock;
 
-/// Renders what was counted. Cheap to clone.
+/// Renders the metrics. Cheap to clone.
 #[derive(Clone)]
 pub struct Exporter {
     handle: PrometheusHandle,
@@ -52,13 +51,13 @@ impl std::fmt::Debug for Exporter {
     }
 }
 
-/// Another recorder was installed in this process before ours.
+/// A different recorder was installed in this process before ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("another metrics recorder is already installed in this process")]
 pub struct AlreadyTaken;
 
 impl Exporter {
-    /// Everything counted so far, in Prometheus' text format.
+    /// All metrics, in Prometheus' text format.
     pub fn render(&self) -> String {
         let mut text = self.handle.render();
         seconds::render(&mut text);
@@ -97,11 +96,11 @@ macro_rules! for_all_tables {
     };
 }
 
-/// Makes this process count. Handles made earlier count nothing. Safe to call again: everybody gets
-/// the same exporter.
+/// Installs the recorder of this process. Handles made earlier count nothing. Safe to call again: every caller gets the
+/// same exporter.
 ///
 /// # Errors
-/// [`AlreadyTaken`] when a recorder of somebody else is there.
+/// [`AlreadyTaken`] when the process has a different recorder.
 pub fn install() -> Result<Exporter, AlreadyTaken> {
     static EXPORTER: OnceLock<Result<Exporter, AlreadyTaken>> = OnceLock::new();
     EXPORTER

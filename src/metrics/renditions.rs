@@ -14,13 +14,11 @@ pub enum ChangeReason {
 }
 
 metrics! {
-    /// Changes to one rendition.
     pub struct ChangeMetrics {
         counter "volley_rendition_changes_total", "Changes of a subscriber's rendition, by the new rendition and the reason."
             => by_reason ["reason" each ["asked", "slow", "kept_up"]];
     }
 
-    /// Subscribers of all shards.
     pub struct SubscriberMetrics {
         gauge "volley_subscribers", "Subscribers now, by rendition." => by_rendition ["rendition" each RENDITIONS];
     }
@@ -57,7 +55,7 @@ impl RenditionMetrics {
         self.subscribers.by_rendition[rendition].decrement(1.0);
     }
 
-    /// A subscriber's rendition changed.
+    /// Counts a change from one rendition to another, by index.
     pub fn moved(&mut self, from: usize, now: usize, why: ChangeReason) {
         self.left(from);
         self.arrived(now);

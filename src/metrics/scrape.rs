@@ -15,17 +15,14 @@ const DROPPED_LINES: &str = "volley_console_lines_dropped_total";
 /// One room's figures at the time of the scrape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomFigure {
-    /// Its id.
     pub room: String,
-    /// Connections that watch it.
     pub online: u64,
-    /// Likes since it opened.
+    /// Since the room was opened, like all totals here.
     pub likes: u64,
-    /// Comments since it opened.
     pub comments: u64,
     /// Events left out of its frames.
     pub shed: u64,
-    /// Comments folded into others.
+    /// Comments merged into equal ones.
     pub merged: u64,
 }
 

@@ -19,7 +19,6 @@ struct ShardSeconds {
     micros: Arc<AtomicU64>,
 }
 
-/// One entry per shard.
 static SHARDS: Mutex<Vec<ShardSeconds>> = Mutex::new(Vec::new());
 
 impl Seconds {
@@ -33,7 +32,6 @@ impl Seconds {
         Self { micros }
     }
 
-    /// Adds microseconds.
     pub fn add_us(&self, us: u64) {
         self.micros.fetch_add(us, Ordering::Relaxed);
     }

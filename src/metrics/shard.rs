@@ -40,7 +40,6 @@ metrics! {
         counter "volley_gaps_lacking_total", "Gap messages that may omit guaranteed events because more arrived than are retained, or because of a deletion." => lacking;
     }
 
-    /// Connections and their messages.
     pub struct ConnectionMetrics {
         gauge "volley_connections", "WebSocket connections now." => connections;
         gauge "volley_laggards", "Subscribers that are behind now." => laggards;

@@ -10,7 +10,7 @@
 //! histogram "volley_pass_seconds" in SECONDS, "Duration of a pass." => pass_seconds;
 //! ```
 //!
-//! Does not know: what any metric means.
+//! Does not know: the meaning of any metric.
 
 use ::metrics::{Counter, Label};
 
@@ -114,12 +114,12 @@ macro_rules! describe {
 
 pub(super) use {describe, handle, handle_type, metrics, unlabelled};
 
-/// `labels`, and one more.
+/// `labels` with one more label.
 pub(super) fn with(labels: &[Label], name: &'static str, value: &'static str) -> Vec<Label> {
     labels.iter().cloned().chain([Label::from_static_parts(name, value)]).collect()
 }
 
-/// Adds to each counter of an array its own amount.
+/// Adds each amount to the counter at its place.
 pub fn add_each<const N: usize>(counters: &[Counter; N], amounts: [u64; N]) {
     for (counter, amount) in counters.iter().zip(amounts).filter(|(_, amount)| *amount > 0) {
         counter.increment(amount);

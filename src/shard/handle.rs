@@ -1,4 +1,4 @@
-//! From outside: how many shards there are, and how to reach them.
+//! The shards as other threads see them: how many there are, and how to reach them.
 
 use crate::health::{Health, thread};
 use crate::limits::INBOX_ENTRIES;
@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-/// A shard may have one connection in so many more than the emptiest, and still be given those that belong near it. Of 10,000
-/// rooms of two over four shards nine viewers in ten then sit near their room; half of it would leave more of them elsewhere,
-/// twice as much would make a large room's pass on its own shard that much longer than on the others.
+/// A shard that has up to 1/16 more connections than the emptiest shard is still given the connections of its own
+/// rooms. With 10,000 rooms of two over four shards, nine viewers in ten then sit on their room's shard. Half of this
+/// share would leave more of them on other shards; twice the share would make a large room's pass on its own shard that
+/// much longer than on the others.
 const NEAR_SHARE: usize = 16;
 
 /// All shards. Cheap to clone.
@@ -25,7 +26,7 @@ pub struct Shards<T: Tenant> {
     inner: Arc<[ShardEnd<T>]>,
 }
 
-/// One shard from outside: its inbox, and what it says of itself.
+/// One shard as other threads see it: its inbox, and the load that it reports.
 type ShardEnd<T> = (Arc<Inbox<Message<T>>>, Arc<CachePadded<Load>>);
 
 impl<T: Tenant> Clone for Shards<T> {
@@ -35,7 +36,7 @@ impl<T: Tenant> Clone for Shards<T> {
 }
 
 impl<T: Tenant + 'static> Shards<T> {
-    /// Starts `count` shard threads; each makes its own tenant from its number and a way to wake the shard.
+    /// Starts `count` shard threads. Each makes its own tenant from its number and a handle to all shards.
     ///
     /// # Errors
     /// When the system has no more descriptors or threads.
@@ -71,11 +72,11 @@ impl<T: Tenant + 'static> Shards<T> {
                     let inboxes = shards.inner.iter().map(|(inbox, _)| inbox.clone()).collect();
                     let mail = Mailboxes::new(number, inboxes);
                     let seat = WorkerSeat { poll, mail, load, metrics: ShardMetrics::new(index) };
-                    // The worker must not keep the handle that keeps its inbox alive: it has what it needs.
+                    // The worker has its inbox; a handle of its own would keep all inboxes alive.
                     drop(shards);
                     let load = seat.load.clone();
                     Worker::new(seat, settings, tenant).run();
-                    // One that said goodbye to everybody is not stuck.
+                    // A shard that has closed all its connections is not stuck.
                     load.cycle_began_us.store(u64::MAX, Ordering::Relaxed);
                 })
             })
@@ -83,12 +84,11 @@ impl<T: Tenant + 'static> Shards<T> {
         Ok((shards, threads))
     }
 
-    /// How many.
     pub fn len(&self) -> usize {
         self.inner.len()
     }
 
-    /// Never: at least one was started.
+    /// Never true: at least one shard was started.
     pub fn is_empty(&self) -> bool {
         self.inner.is_empty()
     }
@@ -96,17 +96,17 @@ impl<T: Tenant + 'static> Shards<T> {
     /// Sends `message` to shard `number`.
     ///
     /// # Errors
-    /// Gives it back when the inbox is full.
+    /// Returns the message when the inbox is full.
     pub fn send(&self, number: u16, message: Message<T>) -> Result<(), Message<T>> {
         self.inner[usize::from(number)].0.push(message)
     }
 
-    /// Wakes shard `number`, so that it asks its tenant what is due.
+    /// Wakes shard `number`, so that it does its tenant's due work.
     pub fn nudge(&self, number: u16) {
         self.inner[usize::from(number)].0.nudge();
     }
 
-    /// Gives a connection to the shard with the fewest.
+    /// Gives a connection to the shard with the fewest connections.
     ///
     /// # Errors
     /// Gives it back when that shard's inbox is full.
@@ -114,12 +114,12 @@ impl<T: Tenant + 'static> Shards<T> {
         self.seat(emptiest(self.counts()), conn)
     }
 
-    /// Gives a connection to shard `near`, where what it follows lives, unless that has clearly more than the one with
-    /// the fewest: then to that one. So the viewers of small rooms mostly sit where their rooms are, and what is said there
-    /// need not pass between shards; a large room's viewers are spread.
+    /// Gives a connection to shard `near`, the home of its room, unless that shard has clearly more connections than
+    /// the emptiest one, which then gets it. So viewers of small rooms mostly sit on their room's shard, and comments
+    /// there need not pass between shards; viewers of a large room are spread.
     ///
     /// # Errors
-    /// Gives it back when the shard's inbox is full.
+    /// Returns the connection when the shard's inbox is full.
     pub fn accept_near(&self, near: u16, conn: Box<NewConn<T::Hello>>) -> Result<(), Box<NewConn<T::Hello>>> {
         self.seat(nearest(self.counts(), usize::from(near)), conn)
     }
@@ -130,7 +130,7 @@ impl<T: Tenant + 'static> Shards<T> {
 
     fn seat(&self, shard: usize, conn: Box<NewConn<T::Hello>>) -> Result<(), Box<NewConn<T::Hello>>> {
         let (inbox, load) = &self.inner[shard];
-        // Counted now, not when the shard gets to it: a burst must not all go to one shard.
+        // Counted now, not when the shard takes it: otherwise a burst would all go to one shard.
         load.connections.fetch_add(1, Ordering::Relaxed);
         inbox.push(Message::Accept(conn)).map_err(|message| {
             load.connections.fetch_sub(1, Ordering::Relaxed);
@@ -139,17 +139,17 @@ impl<T: Tenant + 'static> Shards<T> {
         })
     }
 
-    /// What shard `number` says of itself.
+    /// The load that shard `number` reports.
     pub fn load(&self, number: u16) -> &Load {
         &self.inner[usize::from(number)].1
     }
 
-    /// Connections in all.
+    /// Connections of all shards together.
     pub fn connections(&self) -> usize {
         self.inner.iter().map(|(_, load)| load.connections.load(Ordering::Relaxed)).sum()
     }
 
-    /// When the shard that is longest in one duty cycle began it; monotonic microseconds.
+    /// When the shard with the longest current duty cycle began it, in monotonic microseconds.
     pub fn oldest_cycle_us(&self) -> u64 {
         self.inner.iter().map(|(_, load)| load.cycle_began_us.load(Ordering::Relaxed)).min().unwrap_or(0)
     }
@@ -160,7 +160,7 @@ fn emptiest(counts: impl Iterator<Item = usize>) -> usize {
     counts.enumerate().min_by_key(|(_, count)| *count).map_or(0, |(shard, _)| shard)
 }
 
-/// Shard `near`, or the one with the fewest if it has clearly more.
+/// Shard `near`, or the one with the fewest connections if `near` has clearly more.
 fn nearest(counts: impl Iterator<Item = usize> + Clone, near: usize) -> usize {
     let fewest = counts.clone().min().unwrap_or(0);
     let is_full = counts.clone().nth(near).is_none_or(|count| count > fewest + fewest / NEAR_SHARE);

@@ -4,7 +4,7 @@ use crate::bell::Bell;
 use crossbeam::queue::ArrayQueue;
 use std::sync::Arc;
 
-/// The many ends that push.
+/// The queue, and the waker of the shard that empties it.
 pub struct Inbox<T> {
     queue: ArrayQueue<T>,
     bell: Bell,
@@ -12,15 +12,15 @@ pub struct Inbox<T> {
 }
 
 impl<T> Inbox<T> {
-    /// An empty inbox of `entries` places that wakes `waker`'s poll.
+    /// An empty inbox with space for `entries` items, which wakes the poll of `waker`.
     pub fn new(entries: usize, waker: mio::Waker) -> Arc<Self> {
         Arc::new(Self { queue: ArrayQueue::new(entries), bell: Bell::new(false), waker })
     }
 
-    /// Puts `item` in, in order with this thread's earlier pushes, and wakes the shard if it sleeps.
+    /// Adds `item`, in order with this thread's earlier pushes, and wakes the shard if it sleeps.
     ///
     /// # Errors
-    /// Gives `item` back when the inbox is full.
+    /// Returns `item` when the inbox is full.
     pub fn push(&self, item: T) -> Result<(), T> {
         self.queue.push(item)?;
         self.nudge();
@@ -30,27 +30,24 @@ impl<T> Inbox<T> {
     /// Wakes the shard if it sleeps, without a message.
     pub fn nudge(&self) {
         if self.bell.rings() {
-            // It fails only when the poll is gone, and then nobody sleeps there.
+            // It fails only if the poll is gone, and then no shard sleeps there.
             let _ = self.waker.wake();
         }
     }
 
-    /// The next item.
     pub fn pop(&self) -> Option<T> {
         self.queue.pop()
     }
 
-    /// Items that wait.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// The shard wants to sleep: true if it may; then every push wakes it until [`Inbox::wake_up`].
+    /// Whether the shard may sleep now. If so, every push wakes it until [`Inbox::wake_up`].
     pub fn fall_asleep(&self) -> bool {
         self.bell.lie_down();
         if self.queue.is_empty() {
@@ -60,7 +57,7 @@ impl<T> Inbox<T> {
         false
     }
 
-    /// The shard is awake: pushes cost no system call again.
+    /// The shard is awake, so pushes cost no system call.
     pub fn wake_up(&self) {
         self.bell.get_up();
     }

@@ -1,7 +1,7 @@
-//! The inbound half of a connection without its worker: bytes in, what a worker would see out.
+//! The inbound half of a connection without its worker: takes bytes, and returns what a worker would see.
 //!
-//! For tests outside of the crate (the fuzz targets): the same `Conn::receive` that a shard calls, on a descriptor that
-//! nobody reads. It stops where a worker stops listening. Does not know: rooms, tenants, timers.
+//! For tests outside of the crate (the fuzz targets): the same `Transport::receive` that a shard calls, on a descriptor
+//! that is never read. It stops at the first error or close, as a worker does. Does not know: rooms, tenants, timers.
 
 use crate::protocol::codes::Close;
 use crate::protocol::variant::Encoding;
@@ -12,35 +12,33 @@ use std::fs::File;
 use std::io;
 use tokio_tungstenite::tungstenite::Message;
 
-/// What a worker would see or do.
+/// One thing that a worker would see or send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observed {
-    /// These bytes are to be sent (a pong, the answer to a close frame).
+    /// Bytes for the peer: a pong, or the answer to a close frame.
     Wrote(Vec<u8>),
-    /// A whole text message.
     Text(String),
-    /// A whole binary message.
     Binary(Vec<u8>),
-    /// The peer closes.
+    /// The peer sent a close frame.
     PeerClosed,
-    /// The peer has earned this close code.
+    /// The connection is closed with this code.
     Refused(Close),
 }
 
-/// A connection's inbound state.
+/// The inbound state of one connection without a socket.
 pub struct Probe(Conn<()>);
 
 impl Probe {
     /// A new connection.
     ///
     /// # Errors
-    /// When there is no descriptor for it.
+    /// When the system has no more descriptors.
     pub fn new(caps: Caps) -> io::Result<Self> {
         let conn = Conn::new(File::open("/dev/null")?.into(), 0, Encoding::Json, caps, 0);
         Ok(Self(conn))
     }
 
-    /// Takes bytes that came at `now_us`, and appends what follows from them.
+    /// Takes bytes that arrived at `now_us`, and appends the observations to `seen`.
     pub fn feed(&mut self, mut input: &[u8], now_us: u64, seen: &mut Vec<Observed>) {
         let mut output = Vec::new();
         while !self.0.is_closing() {
@@ -69,7 +67,8 @@ impl Probe {
         }
     }
 
-    /// When the frame or message that is begun and not finished was begun: the stall timer runs from then on. 0: none is.
+    /// When the open frame or message began, in monotonic microseconds: the stall timer runs from then on. 0 if none is
+    /// open.
     pub fn open_since_us(&self) -> u64 {
         self.0.open_since_us
     }

@@ -1,4 +1,4 @@
-//! What runs on a shard beside its connections, as the shard sees it.
+//! The part of a shard that knows rooms and users, as the shard sees it.
 //!
 //! The tenant reads messages, knows rooms and users, and answers with [`ShardCommand`]s; the shard carries them out after
 //! the call. So the tenant needs no reference to a connection and the shard no knowledge of a room.
@@ -13,175 +13,151 @@ use crate::protocol::variant::{Encoding, Rendition, Variant};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// A connection's bounds.
+/// Limits of one connection's inbound messages and waiting answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
     /// Largest inbound message in bytes, over all its fragments.
     pub message_bytes_max: u32,
     /// Most fragments of one inbound message.
     pub fragments_max: u32,
-    /// Bytes of control answers that may wait while the socket is blocked; beyond it 4001.
+    /// Bytes of control answers that may wait while the socket is blocked; above that the connection is closed with
+    /// 4001.
     pub backlog_bytes_max: u32,
-    /// Whether text and binary are both welcome, whatever the subprotocol.
+    /// Whether text and binary messages are both accepted, whatever the subprotocol.
     pub any_type: bool,
-    /// Whether messages may come compressed: `permessage-deflate` was agreed to.
+    /// Whether `permessage-deflate` was agreed on, so that messages may arrive compressed.
     pub compressed: bool,
 }
 
 /// A socket that the gateway upgraded.
 pub struct NewConn<H> {
-    /// Non-blocking, with its options set.
+    /// In non-blocking mode, with its options set.
     pub stream: std::net::TcpStream,
-    /// What the peer waits for and was not sent yet: goes out in one write with the first thing that is written to
-    /// it in the same duty cycle, or else alone at the cycle's end.
+    /// Bytes that the peer waits for and was not sent yet, such as the 101. They leave in one write with the first
+    /// other bytes of the same duty cycle, or alone at the end of the cycle.
     pub answer: Bytes,
-    /// Bytes that came behind the upgrade request.
+    /// Bytes that arrived behind the upgrade request: the beginning of the first frames.
     pub leftover: Bytes,
-    /// Text or binary.
     pub encoding: Encoding,
-    /// Inbound limits.
     pub caps: Caps,
-    /// What the tenant needs to know.
+    /// The gateway's data for the tenant.
     pub hello: H,
 }
 
-/// What the tenant wants done.
+/// A command of the tenant, carried out after the call that pushed it.
 pub enum ShardCommand<M> {
-    /// One whole WebSocket frame to one connection, never dropped because of data (see `CONTROL_BACKLOG_BYTES_MAX`).
+    /// Sends one whole WebSocket frame to a connection. It is never dropped in favour of room frames (see
+    /// `CONTROL_BACKLOG_BYTES_MAX`).
     Reply {
-        /// To whom.
         to: ConnRef,
-        /// The frame.
         frame: Bytes,
     },
-    /// The same for a message, in the connection's encoding.
+    /// Sends a message in the connection's encoding, as [`ShardCommand::Reply`] does.
     Say {
-        /// To whom.
         to: ConnRef,
-        /// What.
         message: Box<ServerMessage>,
     },
-    /// From now on the connection belongs to the room here: frames of the room are kept for it.
+    /// Binds the connection to the room: this shard keeps the room's frames for it from now on.
     Watch {
-        /// Who.
         conn: ConnRef,
-        /// What.
         room: RoomKey,
     },
-    /// Sends `welcome` and makes the connection a subscriber that stands at `last`.
+    /// Sends `welcome` and makes the connection a subscriber at position `last`.
     Subscribe {
-        /// Who.
         conn: ConnRef,
-        /// What it gets.
         variant: Variant,
-        /// Whole WebSocket frames that come first.
+        /// One or more whole WebSocket frames, sent before the room's frames.
         welcome: Bytes,
-        /// The position that they bring it to.
+        /// The client's position after the welcome.
         last: Offset,
-        /// The room's likes there.
         likes: u64,
     },
-    /// The same for somebody who comes back to `after`: sends the tenant's welcome and everything after that position,
-    /// from the room's ring where it reaches back, else in pages that the tenant brings ([`Tenant::page`]).
+    /// Makes the connection a subscriber that continues from `after`: sends the tenant's welcome and all events after
+    /// that position. They come from the room's ring if it reaches back that far, and otherwise in pages that the
+    /// tenant brings ([`Tenant::page`]).
     Resume {
-        /// Who.
         conn: ConnRef,
-        /// What it gets.
         variant: Variant,
-        /// The position that it has.
+        /// The client's position.
         after: Offset,
-        /// The room's position when it was let in: up to here it is promised everything.
+        /// The room's position at the join. Everything up to it is promised to the client.
         last: Offset,
-        /// The room's likes there.
         likes: u64,
     },
-    /// The page that [`Tenant::page`] was asked for.
+    /// Answers [`Tenant::page`].
     Page {
-        /// For whom.
         conn: ConnRef,
-        /// It, `None` when there is nothing after that position yet, or why there is none.
+        /// `None` when there are no events after that position yet.
         page: Result<Option<Arc<EncodedPage>>, ResumeFailure>,
-        /// The count of viewers to tell with it.
+        /// The room's viewer count, which the page carries.
         online: u64,
     },
-    /// The connection asks for another rendition, or for the one that it has.
+    /// The client asks for a rendition, perhaps for its current one.
     Rendition {
-        /// Who.
         conn: ConnRef,
-        /// What it wants.
         rendition: Rendition,
     },
-    /// What [`Tenant::turn`] was asked for is so.
+    /// Answers [`Tenant::turn`].
     Turned {
-        /// Who turns.
         conn: ConnRef,
     },
-    /// Closes with a code.
     Close {
-        /// Whom.
         conn: ConnRef,
-        /// Why.
         close: Close,
     },
-    /// A message to the tenant of a shard (perhaps this one).
+    /// Sends a message to the tenant of a shard, perhaps of this one.
     Mail {
-        /// Which shard.
         shard: u16,
-        /// The message.
         mail: M,
     },
-    /// A frame to a shard (perhaps this one).
+    /// Sends a frame to a shard, perhaps to this one.
     Frame {
-        /// Which shard.
         shard: u16,
-        /// The frame.
         frame: Arc<EncodedFrame>,
     },
 }
 
-/// The tenant's view of a call.
+/// The shard's side of one call of the tenant.
 pub struct Cx<'a, M> {
     /// Monotonic microseconds.
     pub now_us: u64,
-    /// This shard's number.
     pub shard: u16,
-    /// What to do after the call, in order.
+    /// Carried out after the call, in order.
     pub commands: &'a mut Vec<ShardCommand<M>>,
-    /// Shards whose inbox is so full that new work for them is to be refused.
+    /// By shard: whether its inbox is so full that new operations for it must be refused.
     pub congested: &'a [bool],
 }
 
-/// Where what a returner missed comes from.
+/// The source of the events that a resuming client missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResumeSource {
-    /// The shard's ring has all of it.
+    /// The ring of the room on this shard.
     Ring,
-    /// The log, in pages.
+    /// Pages made from the log.
     Pages,
 }
 
-/// One inbound message.
+/// One whole message of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Inbound<'a> {
-    /// Text (true) or binary.
     pub is_text: bool,
-    /// Its bytes; text is valid UTF-8.
+    /// Valid UTF-8 if it is text.
     pub payload: &'a [u8],
 }
 
-/// What runs on a shard.
+/// Owns the sessions of a shard's connections, and the rooms whose home is the shard.
 pub trait Tenant: Sized {
-    /// What the gateway hands over beside the socket.
+    /// Data that the gateway hands over with a socket.
     type Hello: Send + 'static;
-    /// What is kept per connection. Small: it is most of an idle viewer's memory.
+    /// Per connection. Keep it small: it is most of an idle viewer's memory.
     type Session;
-    /// Messages between tenants.
+    /// A message from the tenant of one shard to another.
     type Mail: Send + 'static;
 
-    /// A connection arrived.
+    /// Begins the session of a new connection.
     ///
     /// # Errors
-    /// The code to close it with.
+    /// The code to close the connection with.
     fn open(
         &mut self,
         cx: &mut Cx<'_, Self::Mail>,
@@ -190,7 +166,7 @@ pub trait Tenant: Sized {
         hello: Self::Hello,
     ) -> Result<Self::Session, Close>;
 
-    /// A connection said something.
+    /// Handles one message of the client.
     fn message(
         &mut self,
         cx: &mut Cx<'_, Self::Mail>,
@@ -199,54 +175,56 @@ pub trait Tenant: Sized {
         message: Inbound<'_>,
     );
 
-    /// A connection is gone (for us: its socket may linger).
+    /// Ends the session. The socket may linger until the peer has read the close frame.
     fn closed(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, session: Self::Session);
 
-    /// A message came.
+    /// Handles a message of a tenant, perhaps of this one.
     fn mail(&mut self, cx: &mut Cx<'_, Self::Mail>, mail: Self::Mail);
 
-    /// Whether a mail answers something that was admitted: such mails are bounded by what was admitted, and always wait
-    /// for room instead of being given back.
+    /// Whether the mail answers an operation that was admitted. Such mails are bounded by the admitted operations; they
+    /// always wait for space instead of being returned.
     fn is_answer(mail: &Self::Mail) -> bool;
 
-    /// A mail that is no answer could not be delivered: the other shard's inbox and the spill before it are full.
+    /// Takes back a mail, not an answer, that could not be delivered: the inbox of the other shard and the spill for it
+    /// are full.
     fn undelivered(&mut self, cx: &mut Cx<'_, Self::Mail>, mail: Self::Mail);
 
-    /// Does what is due.
+    /// Does the work that is due by [`Tenant::due_us`].
     fn wake(&mut self, cx: &mut Cx<'_, Self::Mail>);
 
-    /// When [`Tenant::wake`] wants to be called next, in monotonic microseconds.
+    /// When to call [`Tenant::wake`] next, in monotonic microseconds.
     fn due_us(&self) -> Option<u64>;
 
-    /// The resume of `conn` is whole: its welcome, as one WebSocket frame, with the `likes` of where it stands. Called
-    /// once per [`ShardCommand::Resume`], unless [`Tenant::not_resumed`] is, or the connection is gone.
+    /// Returns the welcome of a client whose missed events can all be sent, as one WebSocket frame; `likes` is the
+    /// room's total at the client's position. Called once per [`ShardCommand::Resume`], unless [`Tenant::not_resumed`]
+    /// is called or the connection ends first.
     fn welcome(&mut self, conn: ConnRef, likes: u64, from: ResumeSource) -> Bytes;
 
-    /// The resume of `conn` cannot be whole. It has been sent nothing.
+    /// The missed events of `conn` cannot all be sent. The client has been sent no bytes yet.
     fn not_resumed(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, why: ResumeFailure);
 
-    /// A [`ShardCommand::Resume`] came for a connection that is gone.
+    /// A [`ShardCommand::Resume`] named a connection that has ended.
     fn forget(&mut self, conn: ConnRef);
 
-    /// `conn` needs the page after `after`; answered by one [`ShardCommand::Page`], however late.
+    /// Asks for the page after `after`. One [`ShardCommand::Page`] answers it, however late.
     fn page(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, session: &Self::Session, after: Offset);
 
-    /// What a subscriber reads.
+    /// The variant that the subscriber reads now.
     fn variant(&self, session: &Self::Session) -> Variant;
 
-    /// The subscriber may soon read this one too, or none but its own: frames have to be made in it as well.
+    /// Has frames encoded in `variant` as well, because the subscriber may soon read it; `None` ends that.
     fn stand_by(&mut self, session: &mut Self::Session, variant: Option<Variant>);
 
-    /// Answered by one [`ShardCommand::Turned`] when every frame that comes here after that has bytes of what the subscriber was
-    /// last said to stand by for.
+    /// Asks for one [`ShardCommand::Turned`], sent once every later frame on this shard has bytes of the variant that
+    /// the subscriber last stood by for.
     fn turn(&mut self, cx: &mut Cx<'_, Self::Mail>, conn: ConnRef, session: &Self::Session);
 
-    /// From now on the subscriber reads `to`: no frame need be made in its old variant for it.
+    /// The subscriber reads `to` from now on; its old variant is no longer encoded for it.
     fn turned(&mut self, cx: &mut Cx<'_, Self::Mail>, session: &mut Self::Session, to: Variant, why: RenditionReason);
 
-    /// Finishes what was gathered: the process stops, nothing new is taken from now on.
+    /// The process stops: ends all open ticks, and takes no new operations from now on.
     fn flush(&mut self, cx: &mut Cx<'_, Self::Mail>);
 
-    /// The last words to a connection before it is closed with 1012: one whole WebSocket frame.
+    /// The last message before a connection is closed with 1012, as one whole WebSocket frame.
     fn bye(&mut self, session: &Self::Session, encoding: Encoding, after_ms: u64) -> Bytes;
 }

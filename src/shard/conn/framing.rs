@@ -1,5 +1,5 @@
-//! What a connection keeps and does for its framing ([`crate::protocol::variant::Framing`]): how its bytes become
-//! messages, and what it sends besides messages.
+//! The inbound state of a connection for its framing ([`crate::protocol::variant::Framing`]): it makes messages of bytes,
+//! and writes the framing's own control frames.
 //!
 //! Does not know: sockets, the tenant, which framings there are.
 
@@ -10,8 +10,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// The inbound half of one connection.
 pub(in crate::shard) trait Transport {
-    /// Takes bytes from `input` until a message is whole or nothing is left. An answer of the framing itself (a pong,
-    /// the answer to a close) is appended to `output` and belongs *before* any reply to the message.
+    /// Takes bytes from `input` until a message is whole or `input` is empty. An answer of the framing itself (a pong,
+    /// the answer to a close) is appended to `output` and must be sent *before* any reply to the message.
     ///
     /// # Errors
     /// The code to close with.
@@ -24,25 +24,24 @@ pub(in crate::shard) trait Transport {
         now_us: u64,
     ) -> Result<Option<Incoming>, Close>;
 
-    /// Whether a message or a part of one was begun and not finished.
+    /// Whether a message or a part of one is open.
     fn is_open(&self) -> bool;
 
     /// The last bytes to a peer before its socket is closed.
     fn close(code: Close) -> Bytes;
 
-    /// What makes a silent peer show that it is there.
+    /// A frame that makes a silent peer answer.
     fn keep_alive() -> Bytes;
 }
 
-/// What came in.
 pub(in crate::shard) enum Incoming {
-    /// A whole text or binary message, or a ping (already answered into the output) or pong.
+    /// A whole text or binary message, a ping (already answered in the output) or a pong.
     Message(Message),
-    /// The peer closes; the answer is in the output.
+    /// The peer sent a close frame; the answer is in the output.
     PeerClosed,
 }
 
-/// Compressed messages that came in.
+/// Counts of compressed inbound messages.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::shard) struct Inflated {
     pub messages: u64,

@@ -1,6 +1,6 @@
-//! Looks at inbound frame headers before the WebSocket library buffers a payload: sizes, fragments and the
-//! pace of control frames are refused at the header. Frames of compressed messages, of which the library knows nothing, are
-//! told apart here and taken past it.
+//! Judges inbound frames by their headers, before the WebSocket library buffers a payload: it refuses wrong sizes, too
+//! many fragments and too many control frames. It also finds the frames of compressed messages, which bypass the
+//! library because the library does not know the extension.
 //!
 //! Costs 40 bytes per connection; parsing is tungstenite's own `FrameHeader::parse`.
 
@@ -35,19 +35,19 @@ pub(in crate::shard) struct Inspect {
     message_bytes: u32,
     /// Fragments of the current message so far; 0: none is open.
     fragments: u32,
-    /// The current frame's header, as far as it came; its first byte stays until the next one's.
+    /// The current frame's header, as far as it has arrived. Its first byte stays until the next header.
     header: [u8; HEADER_BYTES_MAX],
     header_len: u8,
-    /// Whether the message that is open, or the last one, came compressed.
+    /// Whether the open message, or the last one, is compressed.
     packed: bool,
     /// GCRA: when the control-frame bucket is full again, in monotonic microseconds.
     control_full_us: u64,
 }
 
-/// What the next bytes are.
+/// The kind of the next bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum Piece {
-    /// So many bytes of a frame for the WebSocket library.
+    /// This many bytes of a frame, for the WebSocket library.
     Plain(usize),
     /// Bytes of a frame of a compressed message.
     Packed(Packed),
@@ -56,36 +56,36 @@ pub(in crate::shard) enum Piece {
 /// A piece of a frame of a compressed message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Packed {
-    /// Its bytes.
+    /// Bytes of this piece, header included.
     pub taken: usize,
-    /// How many of them are header; the rest is payload.
+    /// How many of these bytes are header; the rest is payload.
     pub header: usize,
     /// Set when the header ends here.
     pub begun: Option<Begun>,
-    /// Whether the message ends with it.
+    /// Whether this piece ends the message.
     pub is_last: bool,
 }
 
 /// A frame of a compressed message, by its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Begun {
-    /// Of its payload.
+    /// Masks the payload.
     pub mask: [u8; 4],
     /// Text or binary, if it is the message's first.
     pub is_text: Option<bool>,
 }
 
 impl Inspect {
-    /// Whether a frame or message was begun and not finished.
+    /// Whether a frame or message is open.
     pub(in crate::shard) fn is_open(&self) -> bool {
         self.remaining > 0 || self.header_len > 0 || self.fragments > 0
     }
 
-    /// Looks at `bytes`, which follow what was given before, and returns how many of them belong to the current frame, and what
-    /// that is: use those, then call again with the rest.
+    /// Returns the next piece of `bytes`, which continue the bytes of the call before. Use the piece, then call again
+    /// with the rest.
     ///
     /// # Errors
-    /// The close code that the peer has earned.
+    /// The close code for a frame that is refused.
     pub(in crate::shard) fn next(&mut self, bytes: &[u8], caps: &Caps, now_us: u64) -> Result<Piece, Close> {
         if self.remaining > 0 {
             let taken = self.consume(bytes.len());
@@ -98,7 +98,8 @@ impl Inspect {
         match FrameHeader::parse(&mut cursor).map_err(|_| Close::Protocol)? {
             None => {
                 self.header_len = (had + more) as u8;
-                // The first byte tells whose it is; nobody takes the begin of a header for a frame's end.
+                // The first byte tells whether the frame is compressed. A part of a header is never the end of a
+                // message.
                 let is_packed = if self.is_first() { self.header[0] & RSV1 != 0 } else { self.is_packed() };
                 let packed = Packed { taken: more, header: more, begun: None, is_last: false };
                 Ok(if is_packed { Piece::Packed(packed) } else { Piece::Plain(more) })
@@ -136,7 +137,7 @@ impl Inspect {
         self.packed && self.header[0] & OPCODE <= BINARY
     }
 
-    /// Whether the header that is whole has the shortest form of its length (RFC 6455, 5.2).
+    /// Whether the whole header has the shortest form of its length (RFC 6455, 5.2).
     fn is_minimal(&self, length: u64) -> bool {
         match self.header[1] & LENGTH {
             LENGTH_OF_16_BITS => length >= u64::from(LENGTH_OF_16_BITS),
@@ -155,7 +156,7 @@ impl Inspect {
         if header.mask.is_none() || header.rsv2 || header.rsv3 || length >> 63 == 1 || !self.is_minimal(length) {
             return Err(Close::Protocol);
         }
-        // RFC 7692, 6.1: on the first frame of a message alone, and never on a control frame.
+        // RFC 7692, 6.1: only on the first frame of a message, and never on a control frame.
         if header.rsv1 && !(caps.compressed && self.is_first()) {
             return Err(Close::Protocol);
         }
@@ -172,7 +173,7 @@ impl Inspect {
                 if !continues {
                     self.packed = header.rsv1;
                 }
-                // What a compressed message becomes is looked at when it is inflated.
+                // The inflated size is checked when the message is inflated.
                 let max = caps.message_bytes_max;
                 let max = if self.packed { packed_bytes_max(max) } else { max };
                 if length > u64::from(max - self.message_bytes) {

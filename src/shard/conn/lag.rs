@@ -1,8 +1,8 @@
-//! A laggard's backlog: what waits for one blocked socket, and its way back to the dense slots.
+//! A laggard's backlog: the bytes that wait for one blocked socket, and its way back to the dense slots.
 //!
-//! Only the cut rest of one write and a bounded run of control answers are held here; frames stay in the room's
-//! ring, and the laggard is a cursor into it. One who comes back from further behind than the ring reaches holds one
-//! page of the past at a time, which it shares with others.
+//! Only the cut rest of one write and a bounded run of control answers are held here. Frames stay in the room's ring,
+//! and the laggard is a cursor into it. A client that resumes from a position before the ring holds one page of the
+//! past at a time, which it shares with others.
 
 use crate::limits::JOIN_FRAMES_MAX;
 use crate::protocol::ids::Offset;
@@ -15,43 +15,39 @@ use rustix::io::Errno;
 use smallvec::{SmallVec, smallvec};
 use std::io::IoSlice;
 
-/// Where a subscriber that is not caught up stands.
+/// The position of a laggard that the ring reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Follow {
-    /// What it gets.
     pub variant: Variant,
-    /// Next entry of the ring.
+    /// The next entry of the ring to send.
     pub cursor: Seq,
-    /// The offset up to which it was sent (counting the cut rest as sent: it goes first).
+    /// The offset up to which it was sent, counting the cut rest as sent: that goes first.
     pub position: Offset,
-    /// What it resumed is promised whole up to here: until then it gets pages instead of a gap.
+    /// The client was promised all events up to this offset: up to there it gets pages instead of a gap.
     pub whole_until: Offset,
 }
 
-/// Where a subscriber stands that the ring does not reach (yet): it is brought pages.
+/// The position of a subscriber that the ring does not reach, or not yet: it gets pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Chase {
-    /// What it gets.
     pub variant: Variant,
-    /// The offset up to which it was sent, counting what waits.
+    /// The offset up to which it was sent, counting the waiting bytes.
     pub position: Offset,
     /// See [`Follow::whole_until`].
     pub whole_until: Offset,
-    /// Whether its welcome was sent: not before the first page is here, which proves that the promise can be kept.
+    /// Whether its welcome was sent. That waits for the first page, which proves that the promise can be kept.
     pub is_welcomed: bool,
-    /// Whether a page is on the way, or else a frame is waited for.
+    /// Whether it waits for a page, or for the next frame.
     pub is_waiting: bool,
 }
 
-/// Where a connection with something to be written stands in its room's frames.
+/// The position of a connection with a backlog in its room's frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::shard) enum Position {
-    /// It was sent no welcome, or it closes: frames are not for it.
+    /// It was sent no welcome or is closing, so it gets no frames.
     #[default]
     Nowhere,
-    /// The ring reaches it.
     Follow(Follow),
-    /// The ring does not reach it.
     Chase(Chase),
 }
 
@@ -75,51 +71,50 @@ impl From<Option<Follow>> for Position {
     }
 }
 
-/// Where a subscriber's variant changes.
+/// A change of variant at an entry of the ring.
 #[derive(Clone, Debug)]
 pub(in crate::shard) struct Turn {
-    /// The first entry of the ring that goes out in the new one.
+    /// The first entry that goes out in the new variant.
     pub at: Seq,
-    /// The new one.
     pub variant: Variant,
-    /// What is said right before.
+    /// The message to the client right before that entry.
     pub notice: Bytes,
 }
 
-/// What waits for a blocked socket.
+/// The backlog of a connection.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Lag {
-    /// The rest of a message that was cut, or a welcome and a page: goes before everything else.
+    /// The rest of a cut message, or a welcome and a page. Sent before everything else.
     rest: SmallVec<[Bytes; 3]>,
     /// Whether `rest` ends with a room's frame.
     rest_is_delivery: bool,
     /// Whole control answers; the first may be cut.
     control: Vec<u8>,
-    /// The newest pong; older ones answer nothing that is still of interest.
+    /// The newest pong; older ones are dropped unsent.
     pong: Bytes,
     pub position: Position,
-    /// Set for a connection that follows the ring and is to read another variant.
+    /// Set for a connection that follows the ring and is about to change its variant.
     pub turn: Option<Turn>,
-    /// When the newest page came.
+    /// When the newest page arrived, in monotonic microseconds.
     page_us: u64,
-    /// Whether it stands in the queue of those who catch up.
+    /// Whether it stands in the queue of connections that catch up.
     pub is_queued: bool,
-    /// When the socket last took something.
+    /// When the socket last took bytes, in monotonic microseconds.
     pub moved_us: u64,
-    /// Where a gap begins that is not told yet: it grows until the socket takes something, so that one stall is one gap.
+    /// The begin of a gap that is not announced yet. The gap grows until the socket takes bytes, so that one stall is
+    /// one gap.
     gap_from: Option<Offset>,
-    /// Gaps told during this lag that the connection has not counted yet.
+    /// Gaps announced during this lag that the connection has not counted yet.
     pub gaps: u32,
     /// Frames that those gaps skipped.
     pub gap_frames: u64,
-    /// Gaps that may have lacked something guaranteed.
+    /// Gaps that may omit guaranteed events.
     pub gaps_lacking: u64,
 }
 
-/// How a flush ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum Flushed {
-    /// Nothing waits any more.
+    /// The backlog is empty.
     CaughtUp,
     /// The socket is full again.
     Blocked,
@@ -128,17 +123,17 @@ pub(in crate::shard) enum Flushed {
 }
 
 impl Lag {
-    /// A backlog to which something is about to be added.
+    /// An empty backlog; the caller adds to it.
     pub(in crate::shard) fn with_nothing(now_us: u64) -> Box<Self> {
         Box::new(Self { moved_us: now_us, ..Self::default() })
     }
 
-    /// A backlog that begins with the rest of a write of one frame or control answer.
+    /// A backlog that begins with the rest of a cut frame or control answer.
     pub(in crate::shard) fn with_rest(rest: Bytes, now_us: u64) -> Box<Self> {
         Box::new(Self { rest: smallvec![rest], moved_us: now_us, ..Self::default() })
     }
 
-    /// A backlog of a subscriber whose last write took `sent` bytes of what waited from `cursor` on.
+    /// The backlog of a subscriber whose last write took `sent` bytes of the frames from `cursor` on.
     pub(in crate::shard) fn after_cut(
         ring: &Ring,
         variant: Variant,
@@ -146,7 +141,7 @@ impl Lag {
         sent: usize,
         now_us: u64,
     ) -> Box<Self> {
-        // A cursor that the ring no longer reaches gets its position from the gap that follows.
+        // If the ring no longer reaches the cursor, the gap that follows sets the position.
         let position = ring.position(cursor).unwrap_or(0);
         let mut lag = Self { moved_us: now_us, ..Self::default() };
         let mut follow = Follow { variant, cursor, position, whole_until: 0 };
@@ -155,7 +150,7 @@ impl Lag {
         Box::new(lag)
     }
 
-    /// Whether the room has something for it that it was not sent.
+    /// Whether it lacks frames of its room.
     pub(in crate::shard) fn is_behind(&self) -> bool {
         self.position != Position::Nowhere
     }
@@ -169,12 +164,12 @@ impl Lag {
         }
     }
 
-    /// Whether the socket is asked to take anything.
+    /// Whether bytes wait for the socket.
     pub(in crate::shard) fn is_waiting_for_socket(&self) -> bool {
         !self.rest.is_empty() || !self.control.is_empty() || !self.pong.is_empty() || self.position.follow().is_some()
     }
 
-    /// How many frames it is behind; one whose page the socket has not taken for `patience_us`, more than the ring tells.
+    /// How many frames it is behind; `usize::MAX` if the socket has not taken its page for `patience_us`.
     pub(in crate::shard) fn frames_behind(&self, ring: &Ring, now_us: u64, patience_us: u64) -> usize {
         match self.position {
             Position::Follow(follow) => ring.lag(follow.cursor),
@@ -191,14 +186,14 @@ impl Lag {
     /// Adds whole frames in pieces, which end with a page.
     pub(in crate::shard) fn add_page(&mut self, pieces: impl IntoIterator<Item = Bytes>, now_us: u64) {
         if !self.is_waiting_for_socket() {
-            self.moved_us = now_us; // Until now it waited for us.
+            self.moved_us = now_us; // Until now it waited for a page, not for its socket.
         }
         self.page_us = now_us;
         self.rest.extend(pieces);
         self.rest_is_delivery = true;
     }
 
-    /// Adds a whole control frame; false when there is no room for it.
+    /// Adds a whole control frame; false if it does not fit.
     pub(in crate::shard) fn add_control(&mut self, frame: &[u8], bytes_max: usize) -> bool {
         let fits = self.control.len() + frame.len() <= bytes_max;
         if fits {
@@ -207,13 +202,11 @@ impl Lag {
         fits
     }
 
-    /// Replaces the waiting pong.
     pub(in crate::shard) fn set_pong(&mut self, frame: Bytes) {
         self.pong = frame;
     }
 
-    /// Writes what waits, then the ring's frames, until nothing waits or the socket is full.
-    /// `ring` is the room's.
+    /// Writes the backlog, then the frames of the room's `ring`, until both are sent or the socket is full.
     pub(in crate::shard) fn flush<W: Wire>(
         &mut self,
         fd: RawFd,
@@ -262,13 +255,13 @@ impl Lag {
         }
     }
 
-    /// Announces and skips what the ring no longer has, and turns where the next frame is that of a turn. It goes on near the
-    /// newest frame, so that it is not overrun at once.
+    /// Skips frames that the ring no longer has, as a gap, and changes the variant where the next frame is that of a
+    /// change. After a gap it continues near the newest frame, so that the ring does not outrun it at once.
     fn skip_what_is_gone(&mut self, ring: &Ring, mut follow: Follow) -> Position {
         let lag = ring.lag(follow.cursor);
         let is_gone = lag > ring.len();
         if is_gone && follow.position < follow.whole_until {
-            // Pages can turn wherever they begin.
+            // Between pages the variant can change anywhere.
             follow.cursor = self.turn.as_ref().map_or(follow.cursor, |turn| turn.at);
             self.turn_if_there(&mut follow);
             let Follow { variant, position, whole_until, .. } = follow;
@@ -285,16 +278,16 @@ impl Lag {
         Position::Follow(follow)
     }
 
-    /// At its turn, the notice goes out behind the last frame of the old variant.
+    /// At the entry of its change, the notice goes out behind the last frame of the old variant.
     fn turn_if_there(&mut self, follow: &mut Follow) {
-        // By distance: a gap may have led past the turn. No cursor is half the numbers away.
+        // Compared by distance, because a gap may have skipped the entry. No cursor is 2³¹ entries away.
         if let Some(turn) = self.turn.take_if(|turn| turn.at.wrapping_sub(follow.cursor) as i32 <= 0) {
             follow.variant = turn.variant;
             self.rest.push(turn.notice);
         }
     }
 
-    /// The gap as it stands now, with what is guaranteed of it; empty: there is none.
+    /// The gap that is not announced yet, with its guaranteed events; empty if there is none.
     fn untold_gap(&self, ring: Option<&Ring>) -> Bytes {
         match (self.gap_from, self.position, ring) {
             (Some(from), Position::Follow(follow), Some(ring)) => {
@@ -304,7 +297,7 @@ impl Lag {
         }
     }
 
-    /// `sent` bytes are gone, of what waited and then of `gap`; returns how many frames of the room are whole with that.
+    /// Removes `sent` bytes from the backlog, then from `gap`; returns how many frames of the room are whole with that.
     fn advance(&mut self, ring: Option<&Ring>, mut sent: usize, mut gap: Bytes) -> u64 {
         let mut deliveries = 0;
         while let Some(piece) = self.rest.first_mut() {
@@ -359,7 +352,7 @@ impl Lag {
         deliveries
     }
 
-    /// The connection closes: frames no longer matter, but a cut frame must end before the close frame.
+    /// The connection closes: it gets no more frames, but a cut frame must end before the close frame.
     pub(in crate::shard) fn stop_following(&mut self) {
         (self.position, self.turn, self.gap_from) = (Position::Nowhere, None, None);
     }

@@ -1,6 +1,6 @@
-//! One connection: its socket, its inbound state, and where its output stands.
+//! One connection: its socket, its inbound state, and the standing of its output.
 //!
-//! Does not know: the duty cycle, what its tenant makes of its messages.
+//! Does not know: the duty cycle, the content of messages.
 
 pub(super) mod framing;
 mod inspect;
@@ -25,43 +25,43 @@ pub(in crate::shard) struct Conn<S> {
     pub encoding: Encoding,
     pub caps: Caps,
     pub framing: WebSocket,
-    /// The tenant's; `None` once it closes.
+    /// The tenant's state. `None` once the connection is closing.
     pub session: Option<S>,
     /// Index of its room on this shard.
     pub room: Option<u32>,
     pub standing: Standing,
     /// Set for a subscriber that lagged, slid or asked for another rendition.
     pub pace: Option<Box<ConnPace>>,
-    /// When anything was last read from it.
+    /// When bytes were last read from it, in monotonic microseconds.
     pub heard_us: u64,
-    /// When the message that is open was begun; 0: none is.
+    /// When the open message began, in monotonic microseconds; 0 if none is open.
     pub open_since_us: u64,
     pub gaps: GapCount,
-    /// What the wheel already holds for it.
+    /// The kinds of hints that the wheel holds for it.
     pub hints: Hints,
 }
 
-/// Where a connection's output stands.
+/// The state of a connection's output.
 #[derive(Debug)]
 pub(in crate::shard) enum Standing {
-    /// Nothing waits, and its room has sent it no welcome yet.
+    /// Its room has sent it no welcome yet, and no bytes wait.
     Alone,
-    /// Nothing waits: its place among the room's dense slots.
+    /// It has all frames: its place among the room's dense slots.
     CaughtUp(u32),
-    /// Something waits for its socket, or for a page.
+    /// Bytes wait for its socket, or it waits for a page.
     Behind(Box<Lag>),
-    /// No message is taken from it any more. What waits, its close frame too, is still written.
+    /// Its messages are ignored from now on. Waiting bytes and its close frame are still written.
     Closing(Option<Box<Lag>>),
 }
 
-/// Gaps announced to a connection since `since_us`.
+/// Gaps announced to a connection since `since_us`, in monotonic microseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::shard) struct GapCount {
     pub count: u32,
     pub since_us: u64,
 }
 
-/// One bit per kind of hint that is in the wheel.
+/// One flag per kind of hint in the wheel.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::shard) struct Hints {
     pub stall: bool,
@@ -88,8 +88,8 @@ impl<S> Conn<S> {
         }
     }
 
-    /// Brings `open_since_us` up to date, after each message and at the end of what was read: the next message may
-    /// begin in the read that ends one, and has its own time.
+    /// Updates `open_since_us`. Called after each message and at the end of each read, because the next message may
+    /// begin in the read that ends one, and has a deadline of its own.
     pub(in crate::shard) fn date_what_is_open(&mut self, now_us: u64) {
         if !self.framing.is_open() {
             self.open_since_us = 0;
@@ -102,12 +102,11 @@ impl<S> Conn<S> {
         matches!(self.standing, Standing::Closing(_))
     }
 
-    /// Its place among the room's dense slots, while it has everything.
+    /// Its place among the room's dense slots, while it has all frames.
     pub(in crate::shard) const fn slot(&self) -> Option<u32> {
         if let Standing::CaughtUp(place) = self.standing { Some(place) } else { None }
     }
 
-    /// What waits for it.
     pub(in crate::shard) const fn lag(&self) -> Option<&Lag> {
         match &self.standing {
             Standing::Behind(lag) | Standing::Closing(Some(lag)) => Some(lag),
@@ -115,7 +114,6 @@ impl<S> Conn<S> {
         }
     }
 
-    /// What waits for it, to change it.
     pub(in crate::shard) const fn lag_mut(&mut self) -> Option<&mut Lag> {
         match &mut self.standing {
             Standing::Behind(lag) | Standing::Closing(Some(lag)) => Some(lag),
@@ -123,7 +121,7 @@ impl<S> Conn<S> {
         }
     }
 
-    /// Takes what waits for it: nothing does any more.
+    /// Takes its backlog out.
     pub(in crate::shard) fn take_lag(&mut self) -> Option<Box<Lag>> {
         match &mut self.standing {
             Standing::Behind(_) => match std::mem::replace(&mut self.standing, Standing::Alone) {
@@ -135,7 +133,7 @@ impl<S> Conn<S> {
         }
     }
 
-    /// From now on `lag` waits for it. A connection that was caught up has left its slot before.
+    /// Makes `lag` its backlog. A connection with a slot must leave the slot first.
     pub(in crate::shard) fn put_lag(&mut self, lag: Box<Lag>) {
         debug_assert!(self.slot().is_none(), "a connection in a slot would be sent frames before what waits");
         self.standing = if self.is_closing() { Standing::Closing(Some(lag)) } else { Standing::Behind(lag) };

@@ -1,56 +1,55 @@
-//! When a subscriber moves between renditions, and what came of that: the rules, without a socket.
+//! The rules by which a subscriber moves between renditions, without a socket.
 //!
-//! Who does not keep up slides to the lite rendition and climbs back after it kept up for a while. Each slide soon after a
-//! climb doubles that while, so that a link on the edge does not flap. Who asked for a rendition is not moved.
+//! A subscriber that does not keep up slides to the lite rendition, and climbs back after it has kept up for a while.
+//! Each slide soon after a climb doubles that while, so that a link on the edge does not flap. A subscriber that asked
+//! for its rendition is not moved.
 
 use crate::limits::{FLAP_MS, KEPT_UP_MS, KEPT_UP_MS_MAX, LITE_AFTER_MS};
 use crate::protocol::message::RenditionReason;
 use crate::protocol::variant::{Rendition, Variant};
 
-/// A change that is on its way.
+/// A change of variant that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Turning {
-    /// To this.
     pub to: Variant,
-    /// Why.
     pub reason: RenditionReason,
-    /// Whether every frame that comes from now on has bytes of it.
+    /// Whether every later frame has bytes of `to`.
     pub is_ready: bool,
 }
 
-/// What is remembered of a connection that lagged, slid or asked. Others have none.
+/// The history of a connection that lagged, slid or asked. Other connections have none.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct ConnPace {
     pub turning: Option<Turning>,
-    /// Asked for meanwhile; the newest wish counts.
+    /// Asked for while it could not be served; only the newest request counts.
     pub asked: Option<Rendition>,
-    /// Whether it is on lite because it was slow.
+    /// Whether it is on lite for being slow.
     slid: bool,
-    /// Whether frames are made in lite because it may need them soon.
+    /// Whether frames are encoded in lite because it may need them soon.
     stands_by: bool,
     over_since_us: Option<u64>,
     kept_since_us: u64,
-    /// How long it has to keep up before it climbs.
+    /// How long it must keep up before it climbs.
     wait_us: u64,
     climbed_us: Option<u64>,
-    /// What the kernel held for one that slid, when it was last looked at, and since when that never became less.
+    /// For a connection that slid: the bytes that the kernel held at the last look, and since when they have not become
+    /// fewer.
     held: usize,
     held_since_us: u64,
 }
 
-/// What to do now.
+/// The action that follows from a look at a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum PaceVerdict {
-    /// Nothing.
     Stay,
-    /// Have frames made in lite (or no longer), in case it slides: then it need not be sent all that it lags behind first.
+    /// Begin or end encoding frames in lite, in case it slides: it then need not be sent its whole lag first.
     StandBy(bool),
-    /// Begin to turn.
     Turn(Rendition, RenditionReason),
 }
 
 impl ConnPace {
-    /// Looks at a subscriber of `rendition` that is `lag` frames behind, where more than `limit` for a while is too much.
+    /// Judges a subscriber of `rendition` that is `lag` frames behind. More than `limit` frames for some time is too
+    /// slow.
     pub(in crate::shard) fn judge(
         &mut self,
         now_us: u64,
@@ -84,7 +83,7 @@ impl ConnPace {
         }
     }
 
-    /// How long one that slid has taken nothing of what the kernel holds for it, `held` bytes now.
+    /// How long, in microseconds, a connection that slid has taken none of the `held` bytes in its kernel buffer.
     pub(in crate::shard) fn stalls_for(&mut self, now_us: u64, held: usize) -> u64 {
         let before = std::mem::replace(&mut self.held, held);
         if !self.slid || held == 0 || held < before {
@@ -93,14 +92,14 @@ impl ConnPace {
         now_us - self.held_since_us
     }
 
-    /// It is, or was a moment ago, so many frames behind: one is no lag.
+    /// Notes that it is, or was just now, `lag` frames behind. One frame is no lag.
     pub(in crate::shard) fn saw_lag(&mut self, now_us: u64, lag: usize) {
         if lag > 1 {
             self.kept_since_us = now_us;
         }
     }
 
-    /// It reads another rendition from now on.
+    /// It reads a different rendition from now on.
     pub(in crate::shard) fn turned(&mut self, now_us: u64, turning: Turning) {
         let was_slid = std::mem::replace(&mut self.slid, turning.reason == RenditionReason::Slow);
         (self.turning, self.stands_by, self.over_since_us) = (None, false, None);
@@ -114,22 +113,20 @@ impl ConnPace {
         }
     }
 
-    /// It asked for the rendition that it reads: from now on by its own choice.
+    /// It asked for the rendition that it reads already: from now on it reads that one by its own choice.
     pub(in crate::shard) fn chose(&mut self) {
         self.slid = false;
     }
 
-    /// Whether there is anything to remember.
+    /// Whether this differs from the state of a connection that never lagged.
     pub(in crate::shard) fn is_to_be_kept(&self) -> bool {
         self.slid || self.stands_by || self.turning.is_some() || self.asked.is_some() || self.climbed_us.is_some()
     }
 
-    /// Whether frames are made in lite for it.
     pub(in crate::shard) fn is_standing_by(&self) -> bool {
         self.stands_by
     }
 
-    /// Whether it waits to climb.
     pub(in crate::shard) fn is_slid(&self) -> bool {
         self.slid
     }
@@ -152,7 +149,7 @@ mod tests {
     }
 
     impl Rig {
-        /// `ms` with the lag that `lag` says of each rendition.
+        /// Passes `ms`, in which the subscriber of each rendition has the lag of `lag`.
         fn pass(&mut self, ms: u64, lag: impl Fn(Rendition) -> usize) {
             for _ in 0..ms / 250 {
                 self.now_us += 250_000;

@@ -1,15 +1,15 @@
-//! What the kernel knows of a peer. Unsafe for two system calls that no library of ours wraps.
+//! Facts that the kernel knows about a peer. Unsafe for two system calls that none of our libraries wraps.
 
 use rustix::fd::{AsRawFd, BorrowedFd};
 use std::mem::{MaybeUninit, size_of};
 
-/// How long ago the peer's kernel last acknowledged anything, in microseconds. One whose program does not read still answers its
-/// peer's questions whether it may send; one that is gone does not. `None` for what is no TCP socket.
+/// How long ago the peer's kernel last acknowledged bytes, in microseconds. The kernel of a program that does not read
+/// still answers window probes; a machine that is gone does not. `None` if the descriptor is no TCP socket.
 pub(in crate::shard) fn acknowledged_us_ago(fd: BorrowedFd<'_>) -> Option<u64> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
-    // SAFETY: the descriptor is borrowed for the call; the kernel writes at most `length` bytes into `info`, which has as
-    // many, and what it does not write stays zero: every field is an integer, so all of it is initialised.
+    // SAFETY: the descriptor is borrowed for the call. The kernel writes at most `length` bytes into `info`, which has
+    // that many. Bytes that it does not write stay zero, and every field is an integer, so `info` is initialised.
     let info = unsafe {
         let got =
             libc::getsockopt(fd.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &mut length);
@@ -21,7 +21,8 @@ pub(in crate::shard) fn acknowledged_us_ago(fd: BorrowedFd<'_>) -> Option<u64> {
     Some(u64::from(info.tcpi_last_ack_recv) * 1_000)
 }
 
-/// How many sent bytes the peer has not acknowledged, those included that the kernel has not sent yet. `None` for what is no socket.
+/// How many sent bytes the peer has not acknowledged, including bytes that the kernel has not sent yet. `None` if the
+/// descriptor is no socket.
 pub(in crate::shard) fn unacknowledged_bytes(fd: BorrowedFd<'_>) -> Option<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is borrowed for the call; this request (SIOCOUTQ by its other name) writes one `int`.

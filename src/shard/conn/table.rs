@@ -1,13 +1,13 @@
-//! The connections of one shard, and the names by which others know them.
+//! The connections of one shard, and the names that other shards use for them.
 //!
-//! Does not know: what a connection does.
+//! Does not know: a connection's state.
 
 use crate::protocol::local::ConnRef;
 use crate::shard::conn::Conn;
 use slab::Slab;
 use std::ops::{Index, IndexMut};
 
-/// All connections of a shard. An index is used again; a name ([`ConnRef`]) is not.
+/// All connections of a shard. An index is used again; a name ([`ConnRef`]) never is.
 pub(in crate::shard) struct Conns<S> {
     shard: u16,
     slab: Slab<Conn<S>>,
@@ -15,7 +15,7 @@ pub(in crate::shard) struct Conns<S> {
 }
 
 impl<S> Conns<S> {
-    /// None yet, of shard number `shard`.
+    /// An empty table for shard number `shard`.
     pub(in crate::shard) fn new(shard: u16) -> Self {
         Self { shard, slab: Slab::new(), generation: 0 }
     }
@@ -32,17 +32,14 @@ impl<S> Conns<S> {
         self.slab.insert(conn);
     }
 
-    /// Takes out the connection at `index`.
     pub(in crate::shard) fn remove(&mut self, index: u32) -> Conn<S> {
         self.slab.remove(index as usize)
     }
 
-    /// The connection at `index`, if there is one.
     pub(in crate::shard) fn get(&self, index: u32) -> Option<&Conn<S>> {
         self.slab.get(index as usize)
     }
 
-    /// The same, to change it.
     pub(in crate::shard) fn get_mut(&mut self, index: u32) -> Option<&mut Conn<S>> {
         self.slab.get_mut(index as usize)
     }
@@ -52,22 +49,20 @@ impl<S> Conns<S> {
         self.get(conn.index).filter(|c| c.generation == conn.generation).map(|_| conn.index)
     }
 
-    /// The connection at `index`, if it is still of `generation`.
+    /// The connection at `index`, if its generation is still `generation`.
     pub(in crate::shard) fn live(&mut self, index: u32, generation: u32) -> Option<&mut Conn<S>> {
         self.get_mut(index).filter(|conn| conn.generation == generation)
     }
 
-    /// The name of the connection at `index`, which has to be there.
+    /// The name of the connection at `index`, which must exist.
     pub(in crate::shard) fn name(&self, index: u32) -> ConnRef {
         ConnRef { shard: self.shard, index, generation: self[index].generation }
     }
 
-    /// How many there are.
     pub(in crate::shard) fn len(&self) -> usize {
         self.slab.len()
     }
 
-    /// Their indexes.
     pub(in crate::shard) fn indexes(&self) -> Vec<u32> {
         self.slab.iter().map(|(index, _)| index as u32).collect()
     }

@@ -1,10 +1,10 @@
-//! Inbound WebSocket: bytes become messages.
+//! Inbound WebSocket: makes messages of bytes.
 //!
-//! The library's sans-io context reads what came as it is; a message that came compressed is gathered here and inflated
-//! within the message limit once it is whole. Sizes, fragments and the pace of control frames are judged before both, by
-//! [`Inspect`].
+//! The library's sans-io context reads uncompressed messages. A compressed message is gathered here, and inflated
+//! within the message limit once it is whole. [`Inspect`] judges sizes, fragments and the rate of control frames before
+//! both.
 //!
-//! Does not know: sockets, the tenant, where output goes.
+//! Does not know: sockets, the tenant, the destination of its output.
 
 use super::framing::{Incoming, Inflated, Transport};
 use super::inspect::{Inspect, Packed, Piece};
@@ -21,8 +21,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 /// The inbound state of one WebSocket connection. No buffer between messages.
 #[derive(Default)]
 pub(in crate::shard) struct WebSocket {
-    /// What reads a message while one is open. Between messages it would be as good as new, so a silent viewer does
-    /// without its 300 bytes, and a viewer that spoke without the buffer of its message.
+    /// Reads a message while one is open. Between messages a reader has no state worth keeping, so a silent viewer does
+    /// without its 300 bytes, and an active viewer without the buffer of its last message.
     reader: Option<Box<MessageReader>>,
     inspect: Inspect,
 }
@@ -84,9 +84,9 @@ impl WebSocket {
             let mut shim = Shim { input: piece, output };
             match reader.ws.read(&mut shim) {
                 Ok(message) => {
-                    // Without this the pong would leave with the next read, after the reply to a later message.
+                    // Without this the pong would leave with the next read, behind the reply to a later message.
                     match reader.ws.flush(&mut shim) {
-                        // The answer to a close frame is written, and with it the connection is over.
+                        // The answer to a close frame is written, and the connection is over.
                         Ok(()) | Err(Error::ConnectionClosed) => {}
                         Err(error) => return Err(verdict(&error)),
                     }
@@ -104,20 +104,21 @@ impl WebSocket {
     }
 }
 
-/// Reads one message: the WebSocket library one that came as it is, we one that came compressed.
+/// Reads one message: an uncompressed one with the WebSocket library, a compressed one with its own buffer.
 struct MessageReader {
     ws: WebSocketContext,
     packed: Option<Parcel>,
 }
 
-/// A compressed message on its way in: inflated only when it is whole, by the shard's one inflater.
+/// The payload of a compressed message that is not whole yet. The whole message is inflated by the shard's one
+/// inflater.
 #[derive(Debug, Default)]
 struct Parcel {
-    /// Without masks; bounded by what [`Inspect`] lets through.
+    /// Unmasked; bounded by the sizes that [`Inspect`] accepts.
     payload: Vec<u8>,
     is_text: bool,
     mask: [u8; 4],
-    /// Bytes of the current frame so far.
+    /// Payload bytes of the current frame so far.
     at: usize,
 }
 
@@ -133,7 +134,7 @@ impl Parcel {
 }
 
 impl MessageReader {
-    /// At the beginning of a message, without buffers.
+    /// A reader at the beginning of a message, without buffers.
     fn new(caps: &Caps) -> Box<Self> {
         let size = Some(caps.message_bytes_max as usize);
         let config = WebSocketConfig::default()
@@ -145,7 +146,7 @@ impl MessageReader {
         Box::new(Self { ws: WebSocketContext::new(Role::Server, Some(config)), packed: None })
     }
 
-    /// A piece of a compressed message; returns that when it is whole.
+    /// Adds a piece of a compressed message; returns the message when it is whole.
     fn take_packed(
         &mut self,
         packed: &Packed,
@@ -181,7 +182,7 @@ impl MessageReader {
     }
 }
 
-/// The close code for what the WebSocket library found.
+/// The close code for an error of the WebSocket library.
 fn verdict(error: &Error) -> Close {
     match error {
         Error::Capacity(_) => Close::TooBig,
@@ -190,7 +191,7 @@ fn verdict(error: &Error) -> Close {
     }
 }
 
-/// The socket as the WebSocket library sees it: what was read already, and a place for what it wants to write.
+/// A socket for the WebSocket library: bytes that were read already, and a buffer for its answers.
 struct Shim<'a> {
     input: &'a [u8],
     output: &'a mut Vec<u8>,

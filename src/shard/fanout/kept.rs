@@ -1,7 +1,8 @@
-//! What is guaranteed of frames that somebody was not sent, for the gaps that tell so.
+//! The guaranteed events of frames that a subscriber was not sent, for gap messages.
 //!
-//! A frame that has some of it carries it beside its bytes ([`EncodedFrame::kept`]). While the ring has the frame it is taken from
-//! there; when the frame goes it is kept here, within bounds. What was taken back since is in no gap.
+//! A frame with guaranteed events carries them beside its bytes ([`EncodedFrame::kept`]). While the ring has the frame,
+//! they are taken from there; when the frame leaves the ring, they are kept here, within bounds. No gap message has a
+//! comment that was deleted since.
 //!
 //! Does not know: subscribers, sequence numbers, JSON.
 
@@ -15,15 +16,15 @@ use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// See the module's page.
+/// The guaranteed events of frames that have left one ring.
 #[derive(Debug, Default)]
 pub struct GapContents {
-    /// Of frames that are gone from the ring, oldest first.
+    /// Of frames that have left the ring, oldest first.
     gone: VecDeque<Gone>,
     bytes: usize,
-    /// The ends of frames in the ring whose kept part shows what was taken back since.
+    /// The ends of frames in the ring whose guaranteed events show a comment that was deleted since.
     stale: Vec<Offset>,
-    /// Up to here something may be missing.
+    /// Gaps that begin before this offset may omit guaranteed events.
     lost_to: Offset,
 }
 
@@ -35,7 +36,7 @@ struct Gone {
 }
 
 impl GapContents {
-    /// A frame leaves the ring.
+    /// Keeps the guaranteed events of a frame that leaves the ring.
     pub fn keep(&mut self, frame: &EncodedFrame) {
         let Some(kept) = frame.kept() else { return };
         if let Some(at) = self.stale.iter().position(|last| *last == frame.last) {
@@ -51,7 +52,7 @@ impl GapContents {
         }
     }
 
-    /// These comments are taken back: what shows one is in no gap any more. `here`: what the ring has.
+    /// Removes deleted comments: no gap message shows them any more. `here` is the ring's frames.
     pub fn take_back(&mut self, comments: &[Offset], here: &VecDeque<Arc<EncodedFrame>>) {
         let Self { gone, bytes, stale, lost_to } = self;
         gone.retain(|frame| {
@@ -69,8 +70,8 @@ impl GapContents {
         }
     }
 
-    /// What tells somebody that it is not sent what comes after `from` up to `to`: gaps, each continuing the one before, with what is
-    /// guaranteed of it. Both are ends of frames. `here`: what the ring has.
+    /// Gap messages for the stretch after `from` up to `to`, each continuing the one before, with the guaranteed events
+    /// of that stretch. Both offsets are ends of frames. `here` is the ring's frames.
     pub fn tell(&self, (from, to): (Offset, Offset), encoding: Encoding, here: &VecDeque<Arc<EncodedFrame>>) -> Bytes {
         let plain = |from, to| encode::message(&ServerMessage::Gap(Gap::new(from, to, GapReason::Slow)), encoding);
         let gone = self.gone.iter().map(|frame| (frame.prev, frame.last, &frame.kept));
@@ -93,7 +94,8 @@ impl GapContents {
         all.freeze()
     }
 
-    /// Whether a gap that begins at `from` may lack something guaranteed: too much of that came, or it was beside what was taken back.
+    /// Whether a gap that begins at `from` may omit guaranteed events: too many of them arrived, or they stood beside a
+    /// deleted comment.
     pub fn lack(&self, from: Offset) -> bool {
         from < self.lost_to
     }

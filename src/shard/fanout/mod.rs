@@ -1,6 +1,6 @@
 //! One frame to many subscribers: a room's ring of frames, its dense slots, and the pass over them.
 //!
-//! Does not know: the tenant, the duty cycle, what a connection says.
+//! Does not know: the tenant, the duty cycle, clients' messages.
 
 pub mod pass;
 pub mod ring;

@@ -1,7 +1,7 @@
-//! The pass: one branch-poor loop over a room's dense subscriber slots. The product.
+//! The pass: one branch-poor loop over a room's dense subscriber slots. It is the heart of the product.
 //!
-//! Visits socket by socket, never message by message: the kernel's per-socket state is cold on each visit, so what
-//! waits for a subscriber goes in one write. Where a pass starts rotates, so that nobody is always last.
+//! Visits socket by socket, never message by message: the kernel's per-socket state is cold on each visit, so all
+//! frames that a subscriber lacks go in one write. The start of a pass rotates, so that no subscriber is always last.
 
 use crate::faults::fail_point;
 use crate::limits::{JOIN_FRAMES_MAX, JOINED_BYTES_MAX, JOINED_SLOTS_MIN};
@@ -12,26 +12,25 @@ use rustix::io::Errno;
 use smallvec::SmallVec;
 use std::io::IoSlice;
 
-/// Where bytes go: sockets, or a counting sink in benchmarks and tests.
+/// Takes the bytes: sockets, or a counting sink in benchmarks and tests.
 pub trait Wire {
-    /// One non-blocking send; returns the bytes taken.
+    /// Sends without blocking; returns the number of bytes taken.
     ///
     /// # Errors
     /// `AGAIN` when the socket is full, anything else when it is broken.
     fn send(&mut self, fd: RawFd, bytes: &[u8]) -> Result<usize, Errno>;
 
-    /// The same for several pieces in one call.
+    /// Sends several pieces in one call, as [`Wire::send`] does.
     ///
     /// # Errors
     /// As [`Wire::send`].
     fn send_joined(&mut self, fd: RawFd, parts: &[IoSlice<'_>]) -> Result<usize, Errno>;
 }
 
-/// A subscriber that keeps up: 16 bytes, four to a cache line. Always at a frame boundary.
+/// A subscriber that keeps up: 16 bytes, four to a cache line. It is always at a frame boundary.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Slot {
-    /// The socket.
     pub fd: RawFd,
     /// Index of the connection in the shard's table.
     pub conn: u32,
@@ -44,94 +43,89 @@ pub struct Slot {
 const _: () = assert!(size_of::<Slot>() == 16);
 
 impl Slot {
-    /// What the subscriber gets.
     pub fn variant(&self) -> Variant {
         Variant::ALL[usize::from(self.variant)]
     }
 }
 
-/// What a slice of the pass could not finish by itself.
+/// A slot that a slice of the pass could not finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfinished {
-    /// The socket took only `sent` bytes of what waited (perhaps 0): now a laggard at `cursor`.
+    /// The socket took only `sent` bytes (perhaps 0) of the frames that the subscriber lacked: it is now a laggard at
+    /// `cursor`.
     Blocked {
-        /// The connection.
         conn: u32,
-        /// Where it stood before this visit.
+        /// The slot's cursor before this visit.
         cursor: Seq,
-        /// Bytes taken from there on.
+        /// Bytes taken of the frames from `cursor` on.
         sent: usize,
     },
-    /// The socket is broken.
     Broken {
-        /// The connection.
         conn: u32,
     },
 }
 
-/// What a slice did; accumulated by the caller, published once a cycle.
+/// Counts of one slice; added up by the caller, and published once per cycle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendTally {
-    /// Sends (system calls).
+    /// System calls.
     pub sends: u64,
-    /// Frames handed to sockets, whole.
+    /// Whole frames that sockets took.
     pub deliveries: u64,
-    /// Bytes handed to sockets.
+    /// Bytes that sockets took.
     pub bytes: u64,
 }
 
-/// The caught-up subscribers of one room on one shard, and how far the pass over them is.
+/// The caught-up subscribers of one room on one shard, and the progress of the pass over them.
 #[derive(Debug, Default)]
 pub struct Slots {
     slots: Vec<Slot>,
-    /// How many of them read each variant.
+    /// Number of slots that read each variant.
     readers: [u32; VARIANTS],
     /// Next slot to visit.
     at: usize,
-    /// Slots still to visit until everybody has everything; 0: no pass is under way.
+    /// Slots still to visit until all have every frame; 0 if no pass is under way.
     todo: usize,
     /// No slot is further behind than this many frames.
     behind: usize,
-    /// Slots still to visit until everybody was visited since the lap began; frames keep a pass going, laps end.
+    /// Slots still to visit until all were visited since the lap began. New frames prolong a pass; a lap ends after one
+    /// visit of each slot.
     lap_todo: usize,
-    /// Frames that came since the lap began.
+    /// Frames that arrived since the lap began.
     lap_frames: usize,
     /// Where the next sample begins.
     sample_at: usize,
 }
 
-/// One in so many slots is in a sample.
+/// One of this many slots is in a sample.
 const SAMPLE_OF: usize = 6;
 
 impl Slots {
-    /// Number of caught-up subscribers.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Whether nobody is here.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// The slot at `place`.
     pub fn get(&self, place: usize) -> &Slot {
         &self.slots[place]
     }
 
-    /// Some of the slots: each is in one of as many samples as a sample leaves out.
+    /// One in six of the slots: six samples in a row cover all slots.
     pub fn sample(&mut self) -> impl Iterator<Item = &Slot> {
         let from = self.sample_at;
         self.sample_at = (from + 1) % SAMPLE_OF;
         self.slots.iter().skip(from).step_by(SAMPLE_OF)
     }
 
-    /// The slot at `place` was sent everything up to `cursor` outside of the pass, which then skips it.
+    /// Notes that the slot at `place` was sent all frames up to `cursor` outside of the pass, which then skips it.
     pub fn was_sent(&mut self, place: usize, cursor: Seq) {
         self.slots[place].cursor = cursor;
     }
 
-    /// The slot at `place` reads `variant` from its cursor on: all that it lacks must have bytes of it.
+    /// Changes the variant of the slot at `place`. All frames that the slot lacks must have bytes of `variant`.
     pub fn turn(&mut self, place: usize, variant: Variant) {
         let slot = &mut self.slots[place];
         self.readers[usize::from(slot.variant)] -= 1;
@@ -144,8 +138,8 @@ impl Slots {
         self.todo > 0
     }
 
-    /// How many frames a slot may be behind at most. The caller finishes the pass before the ring forgets what an
-    /// unvisited slot has not been sent: a slot has no position of its own from which to announce a gap.
+    /// The most frames that a slot may be behind. The caller must finish the pass before the ring drops a frame that an
+    /// unvisited slot lacks: a slot has no position of its own from which to announce a gap.
     pub fn behind(&self) -> usize {
         self.behind
     }
@@ -161,8 +155,8 @@ impl Slots {
         self.slots.len() - 1
     }
 
-    /// Removes the slot at `place`. The last slot moves there: returns its connection so that the caller can tell it.
-    /// Returns the removed slot first.
+    /// Removes the slot at `place` and returns it. The last slot moves to `place`: the second value is that slot's
+    /// connection, which the caller has to tell.
     pub fn remove(&mut self, place: usize) -> (Slot, Option<u32>) {
         let slot = self.slots.swap_remove(place);
         self.readers[usize::from(slot.variant)] -= 1;
@@ -170,19 +164,20 @@ impl Slots {
             self.at = 0;
         }
         if self.todo > 0 {
-            // The moved slot may have left the stretch that was still to visit: look at all again. Slots that
-            // have everything are skipped without a send.
+            // The moved slot may have left the stretch that was still to visit, so all slots are visited again. Slots
+            // that have every frame are skipped without a send.
             self.todo = self.slots.len();
             self.lap_todo = self.slots.len();
         }
         (slot, self.slots.get(place).map(|moved| moved.conn))
     }
 
-    /// An entry came into the ring: everybody has something to get. A pass under way simply goes on, so that the slots not yet
-    /// visited get both frames in one write.
+    /// The ring has a new entry that every slot lacks. A pass under way goes on, so that the slots not yet visited get
+    /// both frames in one write.
     pub fn frame_came(&mut self) {
         if self.todo == 0 && !self.slots.is_empty() {
-            // A new pass starts elsewhere than the one before: about 0.618 of the way round is never twice near.
+            // A new pass starts at a different slot than the one before: steps of about 0.618 of the way round never
+            // bring two starts near each other.
             self.at = (self.at + self.slots.len() * 5 / 8 + 1) % self.slots.len();
             (self.lap_todo, self.lap_frames) = (self.slots.len(), 0);
         } else {
@@ -192,8 +187,8 @@ impl Slots {
         self.behind = if self.todo == 0 { 0 } else { self.behind + 1 };
     }
 
-    /// Visits slots until `budget` sends are done or everybody has everything. Those that could not be finished are
-    /// put into `left`; [`Unfinished::Blocked`] and [`Unfinished::Broken`] slots are still in place: the caller removes them.
+    /// Visits slots until `budget` sends are done or all slots have every frame. Slots that could not be finished are
+    /// put into `left`. They are still in place: the caller removes them.
     pub fn slice<W: Wire>(
         &mut self,
         ring: &Ring,
@@ -203,8 +198,9 @@ impl Slots {
     ) -> SendTally {
         let mut tally = SendTally::default();
         let head = ring.head();
-        // What any slot may lack, per variant that somebody reads, as arguments for vectored writes; a slot takes the tail that
-        // it lacks. Not all that the ring holds: in a room of two, looking at 64 frames would cost as much as the sends.
+        // The frames that any slot may lack, per variant in use, as arguments for vectored writes; each slot uses the
+        // tail that it lacks. Not the whole ring: in a room of two, looking at 64 frames would cost as much as the
+        // sends.
         let reach = self.behind.min(JOIN_FRAMES_MAX).min(ring.len());
         let mut parts: SmallVec<[IoSlice<'_>; JOIN_FRAMES_MAX * VARIANTS]> = SmallVec::new();
         let mut ends = [0; VARIANTS];
@@ -226,7 +222,7 @@ impl Slots {
                 continue;
             }
             if lag > reach {
-                // Further behind than one write joins: the laggards' way knows what to do.
+                // Further behind than one write can join: handled as a laggard.
                 left.push(Unfinished::Blocked { conn: slot.conn, cursor: slot.cursor, sent: 0 });
                 slot.cursor = head;
                 continue;
@@ -272,34 +268,34 @@ impl Slots {
         tally
     }
 
-    /// So many slots more were given all that is here. When that ends a lap, what came before it is with everybody.
+    /// Notes that this many more slots were visited. When that ends a lap, every slot has the frames from before the
+    /// lap.
     fn visited(&mut self, slots: usize) {
         match self.lap_todo.checked_sub(slots) {
             Some(left @ 1..) => self.lap_todo = left,
             _ => {
                 self.behind = self.lap_frames;
                 self.lap_frames = 0;
-                // Those who were visited twice count for the lap that begins.
+                // Slots that were visited twice count for the lap that begins.
                 self.lap_todo += self.slots.len() - slots;
             }
         }
     }
 }
 
-/// What waits for many slots, one frame behind the other in one piece of memory per variant: a `send` of that costs less
-/// than a vectored write of the frames, and copying it once is nothing beside a slice of sends.
+/// The frames that many slots lack, joined in one piece of memory per variant: one `send` of that costs less than a
+/// vectored write of the frames, and copying the frames once costs little compared with a slice of sends.
 struct JoinedFrames {
     pieces: [JoinedBytes; VARIANTS],
-    /// Whether enough slots are left to visit.
+    /// Whether enough slots are left to visit to be worth the copy.
     is_worth_it: bool,
 }
 
-/// One variant's.
 #[derive(Default)]
 struct JoinedBytes {
-    /// The newest frames, as many as the slot lacked that lacked most.
+    /// The newest frames: as many as the furthest slot so far lacked.
     bytes: Vec<u8>,
-    /// How many the slot before lacked, and their bytes: most often the next one lacks the same.
+    /// How many frames the slot before lacked, and their bytes: most often the next slot lacks the same.
     frames: usize,
     wanted: usize,
 }
@@ -309,7 +305,7 @@ impl JoinedFrames {
         Self { pieces: Default::default(), is_worth_it: todo >= JOINED_SLOTS_MIN }
     }
 
-    /// `waiting`, the newest frames of a variant, in one piece; `None` where a vectored write is better.
+    /// `waiting`, the newest frames of a variant, in one piece; `None` if a vectored write is better.
     fn get(&mut self, variant: u8, waiting: &[IoSlice<'_>]) -> Option<&[u8]> {
         let JoinedBytes { bytes, frames, wanted } = &mut self.pieces[usize::from(variant)];
         if *frames != waiting.len() {
@@ -323,7 +319,7 @@ impl JoinedFrames {
             bytes.reserve_exact(*wanted);
             waiting.iter().for_each(|part| bytes.extend_from_slice(part));
         }
-        // The head does not move within a slice: every slot lacks an end of the same frames.
+        // The head does not move within a slice, so every slot lacks a tail of the same frames.
         Some(&bytes[bytes.len() - *wanted..])
     }
 }

@@ -1,4 +1,4 @@
-//! Raw non-blocking sends. Unsafe because descriptors come as numbers.
+//! Raw non-blocking sends. Unsafe because slots hold descriptors as numbers.
 
 use crate::shard::conn::peer::unacknowledged_bytes;
 use crate::shard::fanout::pass::Wire;
@@ -7,14 +7,13 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use std::io::IoSlice;
 
-/// Real sockets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::shard) struct Sockets;
 
 const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
 impl Sockets {
-    /// See [`unacknowledged_bytes`]; 0 for what is no socket.
+    /// See [`unacknowledged_bytes`]; 0 if the descriptor is no socket.
     pub(in crate::shard) fn unacknowledged(self, fd: RawFd) -> usize {
         // SAFETY: as in `send`.
         unacknowledged_bytes(unsafe { BorrowedFd::borrow_raw(fd) }).unwrap_or(0)

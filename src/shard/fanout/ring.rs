@@ -1,4 +1,4 @@
-//! A room's last frames on one shard: where the pass and the laggards read from.
+//! A room's last frames on one shard, which the pass and the laggards read.
 //!
 //! Positions here are *sequence numbers* of this shard's copy of the room, not offsets: they count entries, wrap at
 //! 2³² and are compared by distance, which is at most the ring's capacity for any live cursor.
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// A cursor: the sequence number of the next entry to send.
 pub type Seq = u32;
 
-/// The last frames, bounded; the oldest goes when it is full.
+/// The last frames, bounded: a new one replaces the oldest.
 #[derive(Debug)]
 pub struct Ring {
     entries: VecDeque<Arc<EncodedFrame>>,
@@ -25,11 +25,11 @@ pub struct Ring {
     last: Option<Offset>,
     /// The room's likes up to `last`.
     likes: u64,
-    /// The newest announced gap, while it is here.
+    /// The newest announced gap, while it is in the ring.
     gap: Option<Seq>,
-    /// Nobody resumes from here at a position before this: something was taken back since.
+    /// No client resumes from the ring at a position before this one: a later deletion changed frames after it.
     floor: Offset,
-    /// For those who are not sent what is or was here.
+    /// The guaranteed events of frames, for gap messages.
     gaps: GapContents,
 }
 
@@ -48,8 +48,8 @@ impl Ring {
         }
     }
 
-    /// Adds a frame. When its `prev` is not the ring's `last`, frames were lost on the way here (a full inbox):
-    /// an announced gap is put in between, so that every subscriber is told. Returns whether that happened.
+    /// Adds a frame. If its `prev` is not the ring's `last`, frames were lost on the way here (a full inbox): an
+    /// announced gap is put before it, so that every subscriber learns of the loss. Returns whether that happened.
     pub fn push(&mut self, frame: Arc<EncodedFrame>) -> bool {
         let hole = self.last.filter(|last| frame.prev > *last);
         if let Some(from) = hole {
@@ -78,12 +78,12 @@ impl Ring {
         self.gap = self.gap.filter(|gap| self.lag(*gap) <= self.entries.len());
     }
 
-    /// See [`GapContents::tell`].
+    /// Gap messages for the stretch between two frames' ends; see [`GapContents::tell`].
     pub fn gaps(&self, from: Offset, to: Offset, encoding: Encoding) -> Bytes {
         self.gaps.tell((from, to), encoding, &self.entries)
     }
 
-    /// See [`GapContents::lack`].
+    /// Whether a gap from `from` on may omit guaranteed events; see [`GapContents::lack`].
     pub fn lacks(&self, from: Offset) -> bool {
         self.gaps.lack(from)
     }
@@ -101,8 +101,8 @@ impl Ring {
         self.last.unwrap_or(0)
     }
 
-    /// The cursor of somebody who stands exactly at `position` and reads `variant`, if everything after it is here:
-    /// no frame is gone, lost on the way, shows what was taken back since, or was made while nobody read that variant.
+    /// The cursor of a subscriber at `position` that reads `variant`, if the ring has all frames after it: none is
+    /// gone, was lost on the way, shows a comment that was deleted since, or was made while the variant was not in use.
     pub fn cursor(&self, position: Offset, variant: Variant) -> Option<Seq> {
         let begin = self.entries.partition_point(|entry| entry.last <= position);
         let cursor = self.head.wrapping_sub((self.entries.len() - begin) as Seq);
@@ -115,52 +115,50 @@ impl Ring {
         is_whole.then_some(cursor)
     }
 
-    /// The first place from `cursor` on from which every entry here has bytes of `variant`.
+    /// The first cursor, from `cursor` on, after which every entry has bytes of `variant`.
     pub fn whole_from(&self, cursor: Seq, variant: Variant) -> Seq {
         let begin = self.entries.len() - self.lag(cursor).min(self.entries.len());
         let whole = self.entries.range(begin..).rev().take_while(|entry| !entry.get(variant).is_empty()).count();
         self.head.wrapping_sub(whole as Seq)
     }
 
-    /// The most likes that may be told to somebody at `position` so that no frame after it tells less: those of the
-    /// first frame that ends after it, and the exact total where the newest ends.
+    /// The highest total of likes that a client at `position` may be told, so that no later frame has a lower one: the
+    /// total of the first frame that ends after `position`, or the exact total at the ring's end.
     pub fn likes(&self, position: Offset) -> u64 {
         let next = self.entries.partition_point(|entry| entry.last <= position);
         self.entries.get(next).map_or(self.likes, |entry| entry.likes)
     }
 
-    /// The cursor of somebody who has everything.
+    /// The cursor of a subscriber that has every frame.
     pub fn head(&self) -> Seq {
         self.head
     }
 
-    /// Entries in the ring.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether nothing came yet.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// How many entries `cursor` has not been sent; more than [`Ring::len`] means that some are gone.
+    /// How many entries a subscriber at `cursor` lacks; more than [`Ring::len`] means that some are gone.
     pub fn lag(&self, cursor: Seq) -> usize {
         self.head.wrapping_sub(cursor) as usize
     }
 
-    /// The entries that the last `lag` pushes left, oldest first; `lag` at most [`Ring::len`].
+    /// The newest `lag` entries, oldest first; `lag` is at most [`Ring::len`].
     pub fn newest(&self, lag: usize) -> impl DoubleEndedIterator<Item = &Arc<EncodedFrame>> {
         self.entries.range(self.entries.len() - lag.min(self.entries.len())..)
     }
 
-    /// The entry at `cursor`, if it is still here.
+    /// The entry at `cursor`, if the ring still has it.
     pub fn get(&self, cursor: Seq) -> Option<&Arc<EncodedFrame>> {
         let lag = self.lag(cursor);
         if lag == 0 || lag > self.entries.len() { None } else { self.entries.get(self.entries.len() - lag) }
     }
 
-    /// How many whole frames the last `bytes` are that a subscriber at `cursor` was sent.
+    /// How many whole frames are in the last `bytes` that a subscriber at `cursor` was sent.
     pub fn frames_in(&self, bytes: usize, cursor: Seq, variant: Variant) -> usize {
         let sent = self.entries.len().saturating_sub(self.lag(cursor));
         let mut left = bytes;
@@ -174,8 +172,8 @@ impl Ring {
         self.entries.range(..sent).rev().filter(|entry| !entry.get(variant).is_empty()).take_while(fits).count()
     }
 
-    /// Where a subscriber at `cursor` stands in the log: what it has been sent ends here. For a cursor that the
-    /// ring no longer reaches: `None`.
+    /// The offset up to which a subscriber at `cursor` was sent the log. `None` if the ring no longer reaches the
+    /// cursor.
     pub fn position(&self, cursor: Seq) -> Option<Offset> {
         match self.lag(cursor) {
             0 => Some(self.last.unwrap_or(0)),

@@ -1,4 +1,4 @@
-//! The rooms that somebody on this shard watches: ring, slots, and whose turn the pass is.
+//! The rooms that have subscribers on this shard: rings, slots, and the order in which the pass serves them.
 
 use crate::protocol::frame::RoomKey;
 use crate::shard::fanout::pass::Slots;
@@ -12,21 +12,20 @@ pub(in crate::shard) struct LocalRoom {
     pub key: RoomKey,
     pub ring: Ring,
     pub slots: Slots,
-    /// Connections that hold it: joining, caught up or lagging.
+    /// Connections in the room: joining, caught up or lagging.
     pub watchers: u32,
-    /// Its laggards.
     pub laggards: u32,
-    /// Connections (index, generation) that catch up and can go on with the next frame.
+    /// Connections (index, generation) that catch up and wait for the next frame.
     pub parked: Vec<(u32, u32)>,
-    /// Whether it stands in the queue of due rooms.
+    /// Whether it is in the queue of due rooms.
     queued: bool,
-    /// When the pass under way began; monotonic microseconds.
+    /// When the pass under way began, in monotonic microseconds.
     pub pass_began_us: u64,
-    /// When some of its subscribers were last asked how they keep up.
+    /// When its subscribers were last sampled, in monotonic microseconds.
     pub sampled_us: u64,
 }
 
-/// All of them. Bounded by the shard's connections: a room without watchers goes.
+/// All rooms of a shard. Bounded by the shard's connections: a room without connections is removed.
 #[derive(Debug)]
 pub(in crate::shard) struct LocalRooms {
     rooms: Slab<LocalRoom>,
@@ -41,7 +40,7 @@ impl LocalRooms {
         Self { rooms: Slab::new(), by_key: HashMap::new(), due: VecDeque::new(), ring_frames, laggards: 0 }
     }
 
-    /// One more connection holds the room; returns the room's index.
+    /// Adds a connection to the room; returns the room's index.
     pub(in crate::shard) fn hold(&mut self, key: RoomKey) -> u32 {
         let ring_frames = self.ring_frames;
         let rooms = &mut self.rooms;
@@ -62,11 +61,11 @@ impl LocalRooms {
         index
     }
 
-    /// One connection let go of the room. It must have left slots and laggards before.
+    /// Removes a connection from the room. It must have left slots and laggards before.
     pub(in crate::shard) fn release(&mut self, index: u32) {
         let room = &mut self.rooms[index as usize];
         room.watchers -= 1;
-        // The caller may be in the midst of a pass over it: `next_due` removes it.
+        // The caller may be in a pass over the room; `next_due` removes it.
         if room.watchers == 0 && !room.queued {
             room.queued = true;
             self.due.push_back(index);
@@ -86,12 +85,12 @@ impl LocalRooms {
         &mut self.rooms[index as usize]
     }
 
-    /// The ring that a connection of this room reads from.
+    /// The ring of the room, for a connection of it.
     pub(in crate::shard) fn ring(&self, index: u32) -> Option<&Ring> {
         self.rooms.get(index as usize).map(|room| &room.ring)
     }
 
-    /// The room has something to send.
+    /// Queues the room: it has frames to send.
     pub(in crate::shard) fn make_due(&mut self, index: u32) {
         let room = &mut self.rooms[index as usize];
         if !room.queued && room.slots.is_due() {
@@ -100,7 +99,7 @@ impl LocalRooms {
         }
     }
 
-    /// The room whose turn it is; it leaves the queue, and returns with [`LocalRooms::make_due`].
+    /// Takes the next room out of the queue; [`LocalRooms::make_due`] puts it back.
     pub(in crate::shard) fn next_due(&mut self) -> Option<u32> {
         while let Some(index) = self.due.pop_front() {
             let room = &mut self.rooms[index as usize];
@@ -129,7 +128,6 @@ impl LocalRooms {
         }
     }
 
-    /// Laggards of all rooms.
     pub(in crate::shard) fn laggards(&self) -> usize {
         self.laggards
     }

@@ -1,7 +1,7 @@
-//! What connections are to be told in this duty cycle and were not sent yet.
+//! Answers to connections that are not sent yet in this duty cycle.
 //!
-//! Every peer that waits makes the peers' core wake once per write, so a newcomer's 101 goes with the
-//! welcome, and a subscriber's ack with the frame that shows the comment.
+//! Each write wakes a waiting peer, so writes are joined: a newcomer's 101 goes with the welcome, and a subscriber's
+//! ack goes with the frame that shows the comment.
 //!
 //! Does not know: sockets, frames.
 
@@ -11,12 +11,12 @@ use std::collections::HashMap;
 #[derive(Debug, Default)]
 pub(in crate::shard) struct Answers {
     waiting: HashMap<u32, Vec<u8>>,
-    /// The subscribers among them, in order; perhaps more than once, perhaps sent already.
+    /// The subscribers among them, in order. One may stand here twice, or after its answer was sent.
     subscribers: Vec<u32>,
 }
 
 impl Answers {
-    /// Keeps what a new connection waits for.
+    /// Keeps the first bytes for a new connection.
     pub(in crate::shard) fn begin(&mut self, conn: u32, bytes: Vec<u8>) {
         self.waiting.insert(conn, bytes);
     }
@@ -29,28 +29,28 @@ impl Answers {
         waiting.len()
     }
 
-    /// What waits for the connection; it is the caller's to send.
+    /// Takes the bytes that wait for the connection; the caller sends them.
     pub(in crate::shard) fn take(&mut self, conn: u32) -> Option<Vec<u8>> {
         if self.waiting.is_empty() { None } else { self.waiting.remove(&conn) }
     }
 
-    /// The subscribers for which something may wait.
+    /// Takes the list of subscribers for which answers may wait.
     pub(in crate::shard) fn take_subscribers(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.subscribers)
     }
 
-    /// Gives back the list of [`Answers::take_subscribers`], for its memory.
+    /// Returns the list of [`Answers::take_subscribers`], to reuse its memory.
     pub(in crate::shard) fn reuse_subscribers(&mut self, list: Vec<u32>) {
         self.subscribers = list;
     }
 
-    /// Everything that still waits at the end of a cycle.
+    /// Takes all answers that still wait at the end of a cycle.
     pub(in crate::shard) fn take_all(&mut self) -> HashMap<u32, Vec<u8>> {
         self.subscribers.clear();
         std::mem::take(&mut self.waiting)
     }
 
-    /// Gives back the emptied map of [`Answers::take_all`], for its memory.
+    /// Returns the emptied map of [`Answers::take_all`], to reuse its memory.
     pub(in crate::shard) fn reuse(&mut self, emptied: HashMap<u32, Vec<u8>>) {
         self.waiting = emptied;
     }

@@ -1,9 +1,10 @@
-//! Those who come back: from the room's ring where it reaches, else page by page until it does.
+//! Clients that resume: from the room's ring if it reaches back far enough, and otherwise page by page until it does.
 //!
-//! A page is asked for when the socket has taken the one before, so a connection that catches up holds one page, shared
-//! with whoever reads the same. Catching up is served in turns between the passes, so that live frames never wait for it.
+//! A page is requested when the socket has taken the one before, so a connection that catches up holds one page, which
+//! all connections at that position share. Catching up is served in turns between passes, so live frames never wait for
+//! it.
 //!
-//! Does not know: where pages come from, or what is in them.
+//! Does not know: the origin and the content of pages.
 
 use crate::limits::CATCH_UP_TURNS;
 use crate::protocol::codes::Close;
@@ -22,7 +23,7 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 impl<T: Tenant> Worker<T> {
-    /// Brings a connection everything after `after`, of which `last` is promised.
+    /// Sends a connection all events after `after`; the events up to `last` are promised.
     pub(in crate::shard) fn resume(&mut self, to: ConnRef, variant: Variant, after: Offset, last: Offset, likes: u64) {
         let conn = self.conns.live(to.index, to.generation);
         let conn = conn.filter(|conn| !conn.is_closing() && conn.slot().is_none());
@@ -51,7 +52,7 @@ impl<T: Tenant> Worker<T> {
         self.serve_the_asked(to.index);
     }
 
-    /// The page that a connection asked for; `None`: there is nothing to read there yet.
+    /// Handles the page that a connection asked for; `None` if there are no events at that position yet.
     pub(in crate::shard) fn page(
         &mut self,
         to: ConnRef,
@@ -75,7 +76,7 @@ impl<T: Tenant> Worker<T> {
                 tenant.not_resumed(&mut cx, to, why);
                 self.writable(to.index);
             }
-            // What it was promised is gone: it has to begin anew, and is told so.
+            // Promised events are gone; the close code tells the client so.
             Err(ResumeFailure::TooOld) => self.close(to.index, Close::Resync),
             Err(_) => self.close(to.index, Close::Overload),
             Ok(page) => {
@@ -102,7 +103,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// The socket has taken everything that was here: on to the ring, or to the next page.
+    /// The socket has taken the last page: continues with the ring, or asks for the next page.
     pub(in crate::shard) fn chase(&mut self, index: u32, mut lag: Box<Lag>) {
         let conn = &mut self.conns[index];
         let waits = lag.position.chase().filter(|chase| !chase.is_waiting);
@@ -132,7 +133,7 @@ impl<T: Tenant> Worker<T> {
         conn.put_lag(lag);
         let to = self.conns.name(index);
         if is_welcomed && position > room.ring.last() {
-            // Frames on the way here were lost: the next one shows where the ring goes on.
+            // Frames were lost on their way to this shard; the next frame shows where the ring continues.
             return room.parked.push((index, to.generation));
         }
         let (tenant, conns, mut cx) = self.split();
@@ -141,7 +142,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// A frame came for those who waited for one.
+    /// A frame arrived: the connections that waited for one go on.
     pub(in crate::shard) fn unpark(&mut self, room: u32) {
         for (index, generation) in std::mem::take(&mut self.rooms.get(room).parked) {
             let conn = self.conns.live(index, generation);
@@ -152,7 +153,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// The connection has its turn among those who catch up.
+    /// Puts the connection into the queue of those that catch up.
     pub(in crate::shard) fn catch_up_later(&mut self, index: u32) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         let generation = conn.generation;
@@ -162,7 +163,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Serves some of those who catch up.
+    /// Serves some of the connections that catch up.
     pub(in crate::shard) fn serve_catch_ups(&mut self) {
         for _ in 0..CATCH_UP_TURNS {
             let Some((index, generation)) = self.catching.pop_front() else { return };
@@ -175,7 +176,7 @@ impl<T: Tenant> Worker<T> {
     }
 }
 
-/// Where the ring continues `position`, if it does, and reaches the end of what is promised.
+/// The cursor from which the ring continues `position`, if the ring does and has all promised events.
 fn cursor(ring: &Ring, variant: Variant, position: Offset, whole_until: Offset) -> Option<Seq> {
     if ring.last() < whole_until { None } else { ring.cursor(position, variant) }
 }

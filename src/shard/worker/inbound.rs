@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio_tungstenite::tungstenite::Message;
 
 impl<T: Tenant> Worker<T> {
-    /// The socket may have bytes: reads until it has none or its turn is over.
+    /// Reads until the socket has no more bytes or the connection's turn is over.
     pub(in crate::shard) fn readable(&mut self, index: u32) {
         let mut buffer = std::mem::take(&mut self.reading.buffer);
         for _ in 0..READS_PER_TURN {
@@ -27,7 +27,7 @@ impl<T: Tenant> Worker<T> {
                 Ok((n, _)) => {
                     self.feed(index, &buffer[..n]);
                     if n < buffer.len() {
-                        // Drained: more bytes raise a new edge.
+                        // The socket is drained: more bytes raise a new edge.
                         self.reading.buffer = buffer;
                         return;
                     }
@@ -49,7 +49,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Those whose turn ended before their bytes did.
+    /// Reads again from connections whose turn ended before their bytes did.
     pub(in crate::shard) fn read_the_unread(&mut self) {
         for _ in 0..self.reading.unread.len() {
             let Some((index, generation)) = self.reading.unread.pop_front() else { break };
@@ -59,14 +59,14 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Gives bytes to the connection's WebSocket state and whole messages to the tenant.
+    /// Passes bytes to the connection's framing, and whole messages to the tenant.
     pub(in crate::shard) fn feed(&mut self, index: u32, mut input: &[u8]) {
         let now_us = self.now_us;
         let mut output = std::mem::take(&mut self.reading.output);
         while let Some(conn) = self.conns.get_mut(index) {
             conn.heard_us = now_us;
             if conn.is_closing() {
-                // After our close frame nothing that comes matters; reading on lets the peer see it.
+                // Bytes that arrive after our close frame are ignored; they are read so that the peer sees the frame.
                 break;
             }
             output.clear();
@@ -94,7 +94,7 @@ impl<T: Tenant> Worker<T> {
         let (is_text, payload) = match message {
             Message::Text(text) => (true, text.as_bytes()),
             Message::Binary(bytes) => (false, &bytes[..]),
-            // Pings were answered, pongs counted as a sign of life.
+            // Pings are answered already, and pongs have counted as a sign of life.
             _ => return,
         };
         self.report.messages.inbound += 1;
@@ -109,7 +109,7 @@ impl<T: Tenant> Worker<T> {
             return;
         }
         let Some(session) = conn.session.as_mut() else { return };
-        // A bug that one message wakes must not take every other connection of the shard with it.
+        // A bug in the handling of one message must not end the shard's other connections.
         let call = || tenant.message(&mut cx, to, session, Inbound { is_text, payload });
         if catch_unwind(AssertUnwindSafe(call)).is_err() {
             self.report.messages.panics += 1;
@@ -118,7 +118,7 @@ impl<T: Tenant> Worker<T> {
         self.carry_out();
     }
 
-    /// A message that was begun must end in time.
+    /// An open message has a deadline.
     fn watch_for_a_stall(&mut self, index: u32) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         if conn.open_since_us > 0 && !conn.hints.stall {

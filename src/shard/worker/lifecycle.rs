@@ -1,4 +1,4 @@
-//! A connection's beginning and its ends.
+//! The beginning of a connection, and the ways in which it ends.
 
 use crate::limits::LINGER_MS;
 use crate::protocol::codes::Close;
@@ -19,13 +19,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 impl<T: Tenant> Worker<T> {
-    /// A connection arrives from the gateway.
+    /// Takes over a connection from the gateway.
     pub(in crate::shard) fn accept(&mut self, new: NewConn<T::Hello>) {
         let fd = OwnedFd::from(new.stream);
         let to = self.conns.next();
         let index = to.index;
-        // Both interests from the start, edge-triggered: a blocked socket then costs no further system call, and
-        // a caught-up one raises no edge.
+        // Both interests from the start, edge-triggered: registering never changes, so a blocked socket costs no
+        // further system call, and a socket that keeps up raises no edge.
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) =
             self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), Token(index as usize), interest)
@@ -57,7 +57,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// The connection holds a room from now on.
+    /// Binds the connection to a room.
     pub(in crate::shard) fn watch(&mut self, to: ConnRef, key: RoomKey) {
         let Some(index) = self.conns.find(to) else { return };
         let conn = &mut self.conns[index];
@@ -66,7 +66,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Closes from our side.
+    /// Closes the connection with this code, unless it is closing already.
     pub(in crate::shard) fn close(&mut self, index: u32, close: Close) {
         let closing = self.conns.get(index).is_none_or(Conn::is_closing);
         if !closing {
@@ -74,10 +74,10 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Ends the session and waits, bounded, until the peer has read our close frame. `ours` is the code we close
-    /// with and what goes before its frame; `None` when the peer closed and was answered.
+    /// Ends the session and waits, for a bounded time, until the peer has read our close frame. `ours` is the code of
+    /// that frame and the bytes before it; `None` if the peer closed and was answered.
     pub(in crate::shard) fn linger(&mut self, index: u32, ours: Option<(Close, Bytes)>) {
-        // Answering the peer's close may have found the socket broken and the connection removed.
+        // The answer to the peer's close may have found the socket broken, and the connection was removed.
         if self.conns.get(index).is_none() {
             return;
         }
@@ -92,7 +92,7 @@ impl<T: Tenant> Worker<T> {
         match self.conns.get(index) {
             None => {}
             Some(conn) if conn.lag().is_none() => self.half_close(index),
-            // Full: a viewer that is there, and reads again soon, is still told.
+            // The socket is full: a viewer that is there and reads again soon still gets the close frame.
             Some(conn) if is_slow && self.is_there(conn) => {
                 self.remove_after(index, (self.settings.stalled_us * 4 / 3).max(LINGER_MS * 1_000));
             }
@@ -100,27 +100,27 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Everything is written: tells the peer so, and reads on, bounded, until it hangs up.
+    /// All bytes are written: shuts down our half, and keeps reading until the peer hangs up or the time is over.
     pub(in crate::shard) fn half_close(&mut self, index: u32) {
         if let Some(conn) = self.conns.get(index) {
-            // It fails when the peer is gone already; the next read sees that.
+            // It fails if the peer is gone already; the next read shows that.
             let _ = shutdown(&conn.fd, Shutdown::Write);
             self.remove_after(index, LINGER_MS * 1_000);
         }
     }
 
-    /// Whether the peer's machine still answers; one that is gone is not waited for.
+    /// Whether the peer's machine still acknowledges. The shard does not wait for a machine that is gone.
     fn is_there(&self, conn: &Conn<T::Session>) -> bool {
         acknowledged_us_ago(conn.fd.as_fd()).is_some_and(|us| us < self.settings.stalled_us)
     }
 
-    /// Of several such hints the first to be due counts.
+    /// If several such hints are set, the first one that is due counts.
     fn remove_after(&mut self, index: u32, us: u64) {
         let hint = Hint { conn: index, generation: self.conns[index].generation, kind: HintKind::Linger };
         self.wheel.schedule(self.now_us + us, hint);
     }
 
-    /// The socket is of no more use: no close frame can reach the peer.
+    /// Drops a broken connection: no close frame can reach the peer.
     pub(in crate::shard) fn hang_up(&mut self, index: u32) {
         let Some(conn) = self.conns.get(index) else { return };
         if !conn.is_closing() {
@@ -130,7 +130,7 @@ impl<T: Tenant> Worker<T> {
         self.remove(index);
     }
 
-    /// Takes the connection out of its room and tells the tenant.
+    /// Takes the connection out of its room and ends its session at the tenant.
     fn end_session(&mut self, index: u32) {
         self.leave_slot(index);
         let to = self.conns.name(index);
@@ -145,7 +145,7 @@ impl<T: Tenant> Worker<T> {
             }
             lag.stop_following();
         }
-        // A connection that waited for a page and not for its socket gets no edge.
+        // If the connection waited for a page and not for its socket, no edge would come: then the backlog is dropped.
         conn.standing = Standing::Closing(lag.filter(|lag| lag.is_waiting_for_socket()));
         if let Some(room) = room {
             self.rooms.release(room);
@@ -153,19 +153,19 @@ impl<T: Tenant> Worker<T> {
         if let Some(session) = conn.session.take() {
             let (tenant, _, mut cx) = self.split();
             tenant.closed(&mut cx, to, session);
-            // Not carried out here: the caller may be in the midst of other commands. The cycle does it.
+            // The cycle carries out the commands: the caller may be carrying out others.
         }
     }
 
     fn remove(&mut self, index: u32) {
         let conn = self.conns.remove(index);
         self.answers.take(index);
-        // Closing the descriptor takes it out of the poll.
+        // This closes the descriptor, which takes it out of the poll.
         drop(conn);
         self.load.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Something was due: looks at what it is about, if that is still there.
+    /// Handles a hint of the wheel, if its connection still exists.
     pub(in crate::shard) fn look_at(&mut self, hint: Hint) {
         let index = hint.conn;
         let Some(conn) = self.conns.live(index, hint.generation) else { return };
@@ -198,7 +198,8 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// The next look at a silent connection: when a ping is due, or else when it was silent for too long.
+    /// Schedules the next look at a silent connection: when a ping is due, and after the ping when the silence is too
+    /// long.
     fn schedule_quiet(&mut self, index: u32) {
         let Some(conn) = self.conns.get(index) else { return };
         let ping_us = conn.heard_us + self.settings.ping_us;
@@ -208,7 +209,8 @@ impl<T: Tenant> Worker<T> {
         self.wheel.schedule(at_us, hint);
     }
 
-    /// The process stops: everybody gets a hint of their own and a close frame; the worker ends when all are gone.
+    /// The process stops: each connection gets its own time to come back and a close frame. The thread ends when all
+    /// are closed.
     pub(in crate::shard) fn say_goodbye(&mut self, first_ms: u64, step_us: u64, deadline_us: u64) {
         self.settle();
         self.deadline_us = Some(deadline_us);

@@ -1,9 +1,9 @@
 //! A shard's own inbox, and its way into the inboxes of the others.
 //!
-//! What another inbox has no room for waits here, in order and bounded; what a shard sends to itself waits
-//! here too, and never in its own inbox.
+//! Messages for which another shard's inbox has no space wait here, in order and bounded. Messages of a shard to itself
+//! wait here too, and never enter its own inbox.
 //!
-//! Does not know: what the messages mean, connections, rooms.
+//! Does not know: the meaning of messages, connections, rooms.
 
 use crate::limits::{SPILL_ENTRIES_MAX, SPILL_FRAMES_MAX};
 use crate::shard::inbox::Inbox;
@@ -14,26 +14,25 @@ use std::sync::Arc;
 
 /// The messages of one shard: coming in, and waiting to go out.
 pub(in crate::shard) struct Mailboxes<T: Tenant> {
-    /// This shard's number.
     pub number: u16,
     own: Arc<Inbox<Message<T>>>,
     /// By shard, this one's included.
     inboxes: Vec<Arc<Inbox<Message<T>>>>,
-    /// By shard: what its inbox had no room for. At this shard's place: what it sent to itself.
+    /// By shard: the messages that its inbox had no space for. At this shard's place: its messages to itself.
     spill: Vec<VecDeque<Message<T>>>,
     congested: Vec<bool>,
 }
 
-/// What could not be queued.
+/// A message that was neither sent nor kept.
 pub(in crate::shard) enum Undelivered<M> {
-    /// A frame: a hole that the other shard sees and announces.
+    /// A frame: the other shard sees the hole and announces a gap.
     Frame,
-    /// A mail that is no answer: its tenant tells the sender.
+    /// A mail that is no answer: the tenant tells the sender.
     Mail(M),
 }
 
 impl<T: Tenant> Mailboxes<T> {
-    /// Those of shard `number`, whose inbox is `inboxes[number]`.
+    /// The mailboxes of shard `number`, whose inbox is `inboxes[number]`.
     pub(in crate::shard) fn new(number: u16, inboxes: Vec<Arc<Inbox<Message<T>>>>) -> Self {
         let shards = inboxes.len();
         Self {
@@ -75,17 +74,17 @@ impl<T: Tenant> Mailboxes<T> {
         self.own.wake_up();
     }
 
-    /// By shard: whether so much waits for it that new work for it is to be refused.
+    /// By shard: whether so many messages wait for it that new operations for it must be refused.
     pub(in crate::shard) fn congested(&self) -> &[bool] {
         &self.congested
     }
 
-    /// Whether something waits to be sent, to this shard or to another.
+    /// Whether messages wait, for this shard or for another.
     pub(in crate::shard) fn has_spilled(&self) -> bool {
         self.spill.iter().any(|spill| !spill.is_empty())
     }
 
-    /// Sends to a shard, in order with what was sent to it before.
+    /// Sends to a shard, in order with the messages sent to it before.
     ///
     /// # Errors
     /// [`Undelivered`] when the inbox and the spill before it are full.
@@ -114,7 +113,7 @@ impl<T: Tenant> Mailboxes<T> {
         result
     }
 
-    /// Tries again to send what waits for other shards.
+    /// Tries again to send the messages that wait for other shards.
     pub(in crate::shard) fn empty_the_spill(&mut self) {
         for (index, spill) in self.spill.iter_mut().enumerate() {
             if index == usize::from(self.number) {

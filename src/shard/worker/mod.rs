@@ -1,5 +1,5 @@
 //! The duty cycle: drain the inbox → the tenant's due work → readable and writable sockets → a slice of the pass →
-//! timers → park. Everything here runs on the shard's one thread.
+//! timers → park. All of it runs on the shard's one thread.
 
 mod answers;
 mod catchup;
@@ -29,36 +29,37 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use wheel::Wheel;
 
-/// Messages taken from the inbox in one cycle; the rest waits until sockets were served.
+/// Messages taken from the inbox in one cycle; the rest waits until sockets have been served.
 const INBOX_BATCH: usize = 1_024;
 
-/// Rounds of messages to ourselves in one cycle.
+/// How often one cycle takes the messages that the shard sent to itself: a join and its welcome need two rounds.
 const OWN_ROUNDS: usize = 2;
 
-/// Events taken from one poll.
+/// Events taken from one poll at most.
 const EVENTS: usize = 1_024;
 
 /// The longest sleep: the health check sees a duty cycle at least this often.
 const PARK_MAX: Duration = Duration::from_millis(500);
 
-/// What a shard is told about its connections.
+/// Settings of a shard for its connections.
 #[derive(Clone, Copy, Debug)]
 pub struct ShardSettings {
-    /// Frames in each room's ring.
+    /// Frames that each room's ring holds.
     pub ring_frames: usize,
-    /// Ping after this much silence.
+    /// A client that was silent for this long gets a ping.
     pub ping_us: u64,
-    /// Close with 4003 after this much.
+    /// A client that was silent for this long is closed with 4003.
     pub idle_us: u64,
-    /// Close a blocked socket with 4001 when it takes nothing for this long.
+    /// A blocked socket that takes no bytes for this long is closed with 4001.
     pub stalled_us: u64,
     /// Gaps within a minute that a connection survives.
     pub gaps_max: u32,
-    /// Frames that a viewer may be behind for a moment before it gets the lite rendition; at 0 none ever gets it for that.
+    /// A viewer that is further behind than this for half a second gets the lite rendition. At 0, no viewer gets it for
+    /// being slow.
     pub lite_lag_frames: usize,
 }
 
-/// What a worker is given to run on.
+/// The parts of a worker that exist before its thread starts.
 pub(in crate::shard) struct WorkerSeat<T: Tenant> {
     pub poll: Poll,
     pub mail: Mailboxes<T>,
@@ -66,19 +67,20 @@ pub(in crate::shard) struct WorkerSeat<T: Tenant> {
     pub metrics: ShardMetrics,
 }
 
-/// What [`Worker::split`] borrows apart.
+/// Three parts of a worker, borrowed separately by [`Worker::split`].
 type TenantParts<'a, T> = (&'a mut T, &'a mut Conns<<T as Tenant>::Session>, Cx<'a, <T as Tenant>::Mail>);
 
-/// What reading needs, shared by all connections of the shard.
+/// Memory for reading, shared by all connections of the shard.
 pub(in crate::shard) struct Reading {
     pub buffer: Box<[u8]>,
-    /// What the WebSocket library wants sent.
+    /// Answers of the framing itself, such as a pong.
     pub output: Vec<u8>,
-    /// Connections (index, generation) that had more to read than one turn takes.
+    /// Connections (index, generation) that had more to read than one turn allows.
     pub unread: VecDeque<(u32, u32)>,
 }
 
-/// One shard.
+/// The state of one shard's thread. Its methods stand in the files of this folder, by direction; a closing connection
+/// touches most fields, so they are not split into parts with their own methods.
 pub(in crate::shard) struct Worker<T: Tenant> {
     pub(super) poll: Poll,
     pub(super) mail: Mailboxes<T>,
@@ -91,10 +93,10 @@ pub(in crate::shard) struct Worker<T: Tenant> {
     pub(super) report: ShardReport,
     pub(super) reading: Reading,
     pub(super) answers: Answers,
-    /// Connections (index, generation) that catch up and have something to be written.
+    /// Connections (index, generation) that catch up and have bytes to send.
     pub(super) catching: VecDeque<(u32, u32)>,
     commands: Vec<ShardCommand<T::Mail>>,
-    /// Set by [`Message::Bye`]: when to end at the latest.
+    /// Set by [`Message::Bye`]: the thread ends at this time, in monotonic microseconds, even if connections are left.
     pub(super) deadline_us: Option<u64>,
     pub(super) now_us: u64,
 }
@@ -121,7 +123,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Runs until everybody said goodbye.
+    /// Runs until [`Message::Bye`] came and all connections are closed, or its deadline has passed.
     pub(in crate::shard) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
@@ -153,7 +155,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Waits for sockets, the inbox or the next due time; not at all while there is work.
+    /// Waits for sockets, the inbox or the next due time. While there is work, it only looks at the sockets.
     fn poll(&mut self, events: &mut Events) {
         let may_sleep = !self.has_work() && self.mail.fall_asleep();
         let timeout = if may_sleep { self.sleep_time() } else { Duration::ZERO };
@@ -161,7 +163,7 @@ impl<T: Tenant> Worker<T> {
             self.report.publish();
         }
         if let Err(error) = self.poll.poll(events, Some(timeout)) {
-            // Interrupted by a signal; anything else would be a bug that the next poll repeats, so it is said.
+            // A signal may interrupt the poll. Any other error is a bug that repeats with each poll, so it is logged.
             if error.kind() != std::io::ErrorKind::Interrupted {
                 tracing::error!(shard = self.mail.number, %error, "poll failed");
             }
@@ -195,8 +197,8 @@ impl<T: Tenant> Worker<T> {
             let Some(message) = self.mail.pop() else { break };
             self.take(message);
         }
-        // What we sent to ourselves up to now, and what this led to: a newcomer's join and its welcome. More waits for
-        // the next cycle.
+        // Messages of this shard to itself, and the messages that they lead to: a join, then its welcome. More waits
+        // for the next cycle.
         for _ in 0..OWN_ROUNDS {
             for _ in 0..self.mail.own_len() {
                 let Some(message) = self.mail.pop_own() else { break };
@@ -213,21 +215,21 @@ impl<T: Tenant> Worker<T> {
             Message::Flush(done) => {
                 self.call_tenant(T::flush);
                 self.mail.empty_the_spill();
-                // The drain may have given up waiting.
+                // The drain may have stopped waiting for it.
                 let _ = done.send(());
             }
             Message::Bye { first_ms, step_us, deadline_us } => self.say_goodbye(first_ms, step_us, deadline_us),
         }
     }
 
-    /// Calls the tenant and carries out what it wants.
+    /// Calls the tenant and carries out its commands.
     pub(in crate::shard) fn call_tenant(&mut self, call: impl FnOnce(&mut T, &mut Cx<'_, T::Mail>)) {
         let (tenant, _, mut cx) = self.split();
         call(tenant, &mut cx);
         self.carry_out();
     }
 
-    /// The parts that a call with a session of `self.conns` needs, borrowed apart.
+    /// Borrows the tenant, the connections and a context at once, for a call that gets a session.
     pub(in crate::shard) fn split(&mut self) -> TenantParts<'_, T> {
         let (now_us, shard, congested) = (self.now_us, self.mail.number, self.mail.congested());
         let cx = Cx { now_us, shard, commands: &mut self.commands, congested };
@@ -279,8 +281,8 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Takes what was sent to ourselves and sends every frame that is here: before the goodbye, which would
-    /// otherwise overtake both. Messages to ourselves lead to at most an answer, so this ends.
+    /// Handles the shard's messages to itself and sends every frame that is here. Called before the goodbye, which
+    /// would otherwise overtake both. It ends, because a message to itself leads to one answer at most.
     pub(in crate::shard) fn settle(&mut self) {
         while let Some(message) = self.mail.pop_own() {
             self.take(message);

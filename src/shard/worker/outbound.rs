@@ -23,16 +23,16 @@ use std::io::IoSlice;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-/// A blocked socket is looked at this often, in case the kernel was out of memory (it raises no edge for that).
+/// How often a blocked socket is tried again, in case the kernel was out of memory: that ends without an edge.
 const BLOCKED_LOOK_US: u64 = 2_000_000;
 
-/// What is held back for one subscriber until the end of a cycle: more than a tick's acks under any rate limit.
+/// Answers held back for one subscriber until the end of a cycle: more than a tick's acks under any rate limit.
 const HELD_BYTES_MAX: usize = 16 * 1024;
 
-/// Frames that one write with an answer joins at most; who lacks more is served by the pass.
+/// Frames that one write with an answer joins at most. A subscriber that lacks more is served by the pass.
 const ANSWER_FRAMES_MAX: usize = 8;
 
-/// Gaps are counted over this long.
+/// A connection's gaps are counted over this time.
 const GAP_WINDOW_US: u64 = 60_000_000;
 
 impl<T: Tenant> Worker<T> {
@@ -40,7 +40,8 @@ impl<T: Tenant> Worker<T> {
     pub(in crate::shard) fn frame(&mut self, frame: Arc<EncodedFrame>) {
         self.report.frames += 1;
         let Some(index) = self.rooms.find(frame.room) else { return };
-        // A slot has no position of its own: before the ring forgets what an unvisited slot lacks, finish the pass.
+        // A slot has no position of its own, so the pass is finished before the ring drops a frame that an unvisited
+        // slot lacks.
         while self.rooms.get(index).slots.is_due()
             && self.rooms.get(index).slots.behind() + 1 >= self.settings.ring_frames
         {
@@ -53,7 +54,7 @@ impl<T: Tenant> Worker<T> {
             room.pass_began_us = now_us;
         }
         if room.ring.push(frame) {
-            // The announced gap is an entry of its own, before the frame.
+            // An announced gap is one more entry, before the frame.
             self.report.gaps.overload += u64::from(room.watchers);
             room.slots.frame_came();
         }
@@ -65,7 +66,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Visits slots of a room; returns the sends done (at least 1, so that budgets shrink).
+    /// Visits slots of a room; returns the number of sends (at least 1, so that budgets shrink).
     pub(in crate::shard) fn pass_slice(&mut self, index: u32, budget: usize) -> usize {
         let mut left = std::mem::take(&mut self.report.left);
         let room = self.rooms.get(index);
@@ -82,7 +83,7 @@ impl<T: Tenant> Worker<T> {
                     let lag = Lag::after_cut(&room.ring, variant, cursor, sent, self.now_us);
                     self.leave_slot(conn);
                     self.begin_lag(conn, lag);
-                    // A short write may have left room: only a refusal promises an edge.
+                    // A short write may have left space: only a refusal promises an edge.
                     self.writable(conn);
                 }
                 Unfinished::Broken { conn } => self.hang_up(conn),
@@ -98,15 +99,15 @@ impl<T: Tenant> Worker<T> {
         (tally.sends as usize).max(1)
     }
 
-    /// One whole control frame to a connection that may be gone by now.
+    /// Sends one whole control frame, if the connection still exists.
     pub(in crate::shard) fn reply(&mut self, to: ConnRef, frame: Bytes) {
         if let Some(index) = self.conns.find(to) {
             self.write(index, frame);
         }
     }
 
-    /// A message in the connection's encoding. A subscriber gets it in one write with what its room has for it in this
-    /// cycle: an ack comes with the frame that shows the comment.
+    /// Sends a message in the connection's encoding. A subscriber gets it in one write with the frames that its room
+    /// has in this cycle: an ack comes with the frame that shows the comment.
     pub(in crate::shard) fn say(&mut self, to: ConnRef, message: &ServerMessage) {
         let Some(index) = self.conns.find(to) else { return };
         let conn = &self.conns[index];
@@ -119,13 +120,14 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// What subscribers are told goes out, each with the frames that it lacks; the pass then finds nothing to do for them.
+    /// Sends the answers to subscribers, each with the frames that the subscriber lacks. The pass then has no frames
+    /// left for these subscribers.
     pub(in crate::shard) fn answer_with_frames(&mut self) {
         let mut subscribers = self.answers.take_subscribers();
         for index in subscribers.drain(..) {
             if let Some(answer) = self.answers.take(index) {
                 self.write_with_frames(index, answer.into());
-                // The frame is with nobody but those who are told where their comments are in it.
+                // At this point only senders of comments have the frame.
                 fail_point!("acked_not_broadcast");
             }
         }
@@ -171,7 +173,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// One or more whole frames, before whatever the room has for the connection.
+    /// Sends one or more whole WebSocket frames, before the room's frames.
     pub(in crate::shard) fn write(&mut self, index: u32, frame: Bytes) {
         let now_us = self.now_us;
         let frame = match self.answers.take(index) {
@@ -189,7 +191,7 @@ impl<T: Tenant> Worker<T> {
                 self.report.messages.control_overflow += 1;
                 self.close(index, Close::Slow);
             } else if catches_up {
-                self.catch_up_later(index); // Its socket may be free, and then no edge comes.
+                self.catch_up_later(index); // Its socket may have space, and then no edge comes.
             }
             return;
         }
@@ -203,7 +205,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Sends the answers of connections for which this cycle brought nothing else.
+    /// Sends the answers that no other write of this cycle took along.
     pub(in crate::shard) fn answer_the_unanswered(&mut self) {
         let mut alone = self.answers.take_all();
         for (index, answer) in alone.drain() {
@@ -212,7 +214,7 @@ impl<T: Tenant> Worker<T> {
         self.answers.reuse(alone);
     }
 
-    /// The answer to a ping: only the newest waits.
+    /// Sends the answer to a ping. Of several that wait, only the newest is kept.
     pub(in crate::shard) fn pong(&mut self, index: u32, frame: &[u8]) {
         let frame = Bytes::copy_from_slice(frame);
         match self.conns.get_mut(index).and_then(Conn::lag_mut) {
@@ -226,7 +228,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// A control answer was cut: the connection lags from here, wherever it stood.
+    /// A control answer was cut: the connection is a laggard from here on, whatever its standing was.
     fn cut_control(&mut self, index: u32, rest: Bytes, now_us: u64) {
         let mut lag = Lag::with_rest(rest, now_us);
         lag.position = self.leave_slot(index).into();
@@ -234,14 +236,14 @@ impl<T: Tenant> Worker<T> {
         self.writable(index);
     }
 
-    /// Takes the connection out of the dense slots; returns where it stood.
+    /// Takes the connection out of the dense slots; returns its position there.
     pub(in crate::shard) fn leave_slot(&mut self, index: u32) -> Option<Follow> {
         let conn = &mut self.conns[index];
         let (place, room) = conn.slot().zip(conn.room)?;
         conn.standing = Standing::Alone;
         let room = self.rooms.get(room);
         let (slot, moved) = room.slots.remove(place as usize);
-        // Within reach: `frame` finishes the pass before the ring forgets what a slot lacks.
+        // The ring reaches the cursor: `frame` finishes the pass before the ring drops a frame that a slot lacks.
         let position = room.ring.position(slot.cursor).unwrap_or(0);
         if let Some(moved) = moved {
             self.conns[moved].standing = Standing::CaughtUp(place);
@@ -265,7 +267,7 @@ impl<T: Tenant> Worker<T> {
         self.watch_the_pace(index);
     }
 
-    /// The socket may take bytes again.
+    /// The socket may accept bytes again.
     pub(in crate::shard) fn writable(&mut self, index: u32) {
         let lag = self.conns.get(index).and_then(Conn::lag);
         match lag.map(|lag| lag.position.chase().is_some()) {
@@ -275,7 +277,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Writes what waits for the connection.
+    /// Writes the connection's backlog.
     pub(in crate::shard) fn flush(&mut self, index: u32) {
         let now_us = self.now_us;
         let Some(conn) = self.conns.get_mut(index) else { return };
@@ -322,7 +324,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// A connection that gets one gap after the other is too slow for this room.
+    /// Counts gaps, and closes a connection that gets too many of them: it is too slow for this room.
     fn count_gaps(&mut self, index: u32, gaps: u32) {
         let conn = &mut self.conns[index];
         if self.now_us.saturating_sub(conn.gaps.since_us) > GAP_WINDOW_US {
@@ -334,7 +336,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// Looks at a blocked socket: closes it when it took nothing for too long.
+    /// Tries a blocked socket again, and closes it if it took no bytes for too long.
     pub(in crate::shard) fn look_at_blocked(&mut self, index: u32) {
         self.conns[index].hints.blocked = false;
         self.writable(index);
@@ -342,7 +344,7 @@ impl<T: Tenant> Worker<T> {
         let closing = conn.is_closing();
         let Some(lag) = conn.lag_mut() else { return };
         if !lag.is_waiting_for_socket() {
-            lag.moved_us = self.now_us; // It waits for us.
+            lag.moved_us = self.now_us; // It waits for this shard, not for its socket.
         }
         if !closing && self.now_us.saturating_sub(lag.moved_us) >= self.settings.stalled_us {
             self.close(index, Close::Slow);
@@ -353,7 +355,7 @@ impl<T: Tenant> Worker<T> {
         self.wheel.schedule(self.now_us + BLOCKED_LOOK_US, hint);
     }
 
-    /// Sends the welcome and makes the connection a subscriber that stands at `last`.
+    /// Sends the welcome and makes the connection a subscriber at position `last`.
     pub(in crate::shard) fn subscribe(
         &mut self,
         to: ConnRef,

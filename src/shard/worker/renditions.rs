@@ -1,8 +1,10 @@
-//! From one rendition to another, at a frame's boundary: because the client asked, or because of how it keeps up.
+//! Changes of a subscriber's rendition, at a frame's boundary: because the client asked, or because of how well it
+//! keeps up.
 //!
-//! First frames are made in the new variant too, then the room's home is asked; its answer comes behind every frame that
-//! may lack it. From the first of those on that have it without a break the subscriber reads the new one, told so right
-//! before. Those who keep up turn in their slot; others when they get there.
+//! First the room's frames are encoded in the new variant too. Then the shard asks the room's home, whose answer
+//! arrives behind every frame that may lack the new variant. At the first frame from which the ring has the new variant
+//! without a break, the subscriber gets a notice and reads the new variant. A subscriber that keeps up changes in its
+//! slot; a laggard changes when it gets there.
 
 use crate::limits::PAGE_PATIENCE_MS;
 use crate::protocol::codes::Close;
@@ -23,17 +25,17 @@ use rustix::fd::AsFd;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// One that slid is looked at this often until it climbs.
+/// How often a subscriber that was moved to lite for being slow is looked at until it climbs.
 const SLID_LOOK_US: u64 = 1_000_000;
 
-/// A room's subscribers are sampled no more often than this: with each of its ticks, if they are as long as usual.
+/// Time between two samples of a room's subscribers: one sample per tick, if ticks have the usual length.
 const SAMPLE_US: u64 = 80_000;
 
-/// After fewer bytes in that time nobody is sampled: that is about 100 kbit/s.
+/// If a room sent fewer bytes in that time (about 100 kbit/s), no subscriber is sampled.
 const SAMPLED_BYTES_MIN: usize = 1_200;
 
 impl<T: Tenant> Worker<T> {
-    /// The client asks for `rendition`.
+    /// Handles a client's request for `rendition`.
     pub(in crate::shard) fn ask_rendition(&mut self, to: ConnRef, rendition: Rendition) {
         let Some(index) = self.conns.find(to) else { return };
         let conn = &mut self.conns[index];
@@ -52,7 +54,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// What it asked for before it could be served.
+    /// Handles a request that came before it could be served.
     pub(in crate::shard) fn serve_the_asked(&mut self, index: u32) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         let Some(pace) = &mut conn.pace else { return };
@@ -73,7 +75,7 @@ impl<T: Tenant> Worker<T> {
         tenant.turn(&mut cx, name, session);
     }
 
-    /// Every frame that comes from now on has bytes of what the connection turns to.
+    /// The home's answer: every later frame has bytes of the variant that the connection changes to.
     pub(in crate::shard) fn turned(&mut self, to: ConnRef) {
         let Some(index) = self.conns.find(to) else { return };
         let conn = &mut self.conns[index];
@@ -82,7 +84,7 @@ impl<T: Tenant> Worker<T> {
         self.turn_when_ready(index);
     }
 
-    /// Turns a connection whose turn is ready, unless one before that is not done.
+    /// Changes the variant of a connection, if the change is ready and no earlier one is under way.
     pub(in crate::shard) fn turn_when_ready(&mut self, index: u32) {
         let Some(conn) = self.conns.get_mut(index).filter(|conn| !conn.is_closing()) else { return };
         let turning = conn.pace.as_ref().and_then(|pace| pace.turning).filter(|turning| turning.is_ready);
@@ -98,7 +100,7 @@ impl<T: Tenant> Worker<T> {
                 let change = RenditionChange { now: turning.to.rendition, reason: turning.reason };
                 self.say(self.conns.name(index), &ServerMessage::Rendition(change));
             } else {
-                // What it lacks goes out in the old one first.
+                // The frames that it lacks go out in the old variant first.
                 let mut lag = Lag::with_nothing(self.now_us);
                 lag.position = self.leave_slot(index).into();
                 lag.turn = Some(Turn { at, variant: turning.to, notice: notice(turning, encoding) });
@@ -112,19 +114,19 @@ impl<T: Tenant> Worker<T> {
             let at = room.ring.whole_from(follow.cursor, turning.to);
             lag.turn = Some(Turn { at, variant: turning.to, notice: notice(turning, encoding) });
         } else {
-            return; // It is brought pages, and turns between two of them, or has a turn before it.
+            return; // It gets pages and changes between two of them, or an earlier change is under way.
         }
         self.has_turned(index, turning);
     }
 
-    /// What one that is brought pages may turn to now, and what to tell it.
+    /// The change that is ready for a connection that gets pages, and its notice.
     pub(in crate::shard) fn ready_to_turn(&self, index: u32) -> Option<(Turning, Bytes)> {
         let conn = self.conns.get(index)?;
         let turning = conn.pace.as_ref()?.turning.filter(|turning| turning.is_ready)?;
         Some((turning, notice(turning, conn.encoding)))
     }
 
-    /// The connection reads, or will at the right place, what it turned to.
+    /// The change is done, or planned at its place in the ring.
     pub(in crate::shard) fn has_turned(&mut self, index: u32, turning: Turning) {
         let now_us = self.now_us;
         let (tenant, conns, mut cx) = self.split();
@@ -136,13 +138,13 @@ impl<T: Tenant> Worker<T> {
         self.serve_the_asked(index);
     }
 
-    /// Looks at how the connection keeps up soon, unless that is planned already or changes nothing.
+    /// Schedules a look at how well the connection keeps up, unless one is scheduled already or would change nothing.
     pub(in crate::shard) fn watch_the_pace(&mut self, index: u32) {
         let conn = &mut self.conns[index];
         let Some(session) = conn.session.as_ref().filter(|_| !conn.hints.pace && conn.room.is_some()) else { return };
         let at_us = match self.tenant.variant(session).rendition {
             Rendition::Viewer if self.settings.lite_lag_frames == 0 => return,
-            // One whose kernel holds much goes in and out of lag.
+            // A subscriber whose kernel buffer is full becomes a laggard and recovers again and again.
             Rendition::Viewer
                 if conn.lag().is_some() || conn.pace.as_ref().is_some_and(|pace| pace.is_standing_by()) =>
             {
@@ -155,8 +157,8 @@ impl<T: Tenant> Worker<T> {
         self.wheel.schedule(at_us, Hint { conn: index, generation: conn.generation, kind: HintKind::Pace });
     }
 
-    /// The kernel takes frames long before a slow link does. After each pass of a room whose frames are not small some of its
-    /// subscribers are asked about that: an eighth of what a send costs, for one in six.
+    /// Looks for slow links that are not laggards yet, because the kernel buffers their frames. After each pass of a
+    /// room whose frames are not small, it asks the kernel about one subscriber in six; that costs an eighth of a send.
     pub(in crate::shard) fn sample_the_pace(&mut self, room: u32) {
         let (limit, now_us, room) = (self.settings.lite_lag_frames, self.now_us, self.rooms.get(room));
         if limit == 0 || now_us < room.sampled_us + SAMPLE_US {
@@ -182,7 +184,7 @@ impl<T: Tenant> Worker<T> {
         }
     }
 
-    /// How does it keep up?
+    /// Judges how well the connection keeps up, and acts on the verdict.
     pub(in crate::shard) fn look_at_the_pace(&mut self, index: u32) {
         let (now_us, limit) = (self.now_us, self.settings.lite_lag_frames);
         let conn = &mut self.conns[index];
@@ -190,7 +192,7 @@ impl<T: Tenant> Worker<T> {
         let Some(ring) = conn.room.and_then(|room| self.rooms.ring(room)) else { return };
         let lag = conn.lag();
         let mut behind = lag.map_or(0, |lag| lag.frames_behind(ring, now_us, PAGE_PATIENCE_MS * 1_000));
-        // What the kernel holds has not arrived either: on a slow link that is seconds.
+        // Bytes that the kernel holds have not arrived either: on a slow link that is seconds.
         let cursor = lag.and_then(|lag| lag.position.follow()).map_or(ring.head(), |follow| follow.cursor);
         let held = peer::unacknowledged_bytes(conn.fd.as_fd()).unwrap_or(0);
         let Some(session) = &mut conn.session else { return };
@@ -198,11 +200,11 @@ impl<T: Tenant> Worker<T> {
         let held_frames = ring.frames_in(held, cursor, variant);
         match variant.rendition {
             Rendition::Viewer => behind = behind.saturating_add(held_frames),
-            // Some of the small ones are always on the way.
+            // A few small frames are always on their way.
             Rendition::Lite if held_frames > limit => behind = behind.max(held_frames),
             Rendition::Lite | Rendition::Full => {}
         }
-        // The kernel takes small frames for a long time for one that reads nothing.
+        // The kernel buffers small frames for a long time even if the client reads nothing.
         if let Some(pace) = &mut conn.pace
             && pace.stalls_for(now_us, held) >= self.settings.stalled_us
         {

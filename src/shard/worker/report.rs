@@ -1,4 +1,5 @@
-//! Counts locally and publishes now and then, so that counting in the pass is an addition to a local integer.
+//! Counts locally and publishes to the metrics at intervals, so that counting in the pass is an addition to a local
+//! integer.
 
 use crate::clock;
 use crate::metrics::ShardMetrics;
@@ -16,7 +17,6 @@ const SLOW_CYCLE_US: u64 = 50_000;
 pub(in crate::shard) struct ShardReport {
     metrics: ShardMetrics,
     tally: SendTally,
-    /// Frames received from rooms.
     pub frames: u64,
     pub gaps: GapCounts,
     pub messages: MessageCounts,

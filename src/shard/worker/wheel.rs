@@ -1,12 +1,13 @@
 //! Timers: one wheel per shard instead of one timer per connection.
 //!
-//! Entries are hints, not promises: when one fires, its owner looks at its own state and schedules anew. So
-//! nothing is ever cancelled, and an entry for a connection that is gone is dropped by its generation.
+//! Entries are hints, not promises: when one fires, its owner looks at its own state and schedules a new one. So no
+//! entry is ever cancelled, and the entry of a connection that has ended is dropped by its generation.
 
-/// Length of one notch. Timeouts are seconds: a quarter of one is exact enough.
+/// Length of one notch. Timeouts are seconds, so a quarter of a second is exact enough.
 const NOTCH_US: u64 = 250_000;
 
-/// Notches in the wheel: 64 s, beyond the longest timeout but for the configurable ones, which look again.
+/// Notches in the wheel: 64 s, longer than all fixed timeouts. A longer configured one fires early and is scheduled
+/// again.
 const NOTCHES: usize = 256;
 
 /// One hint: look at `conn` if it is still of `generation`.
@@ -17,14 +18,14 @@ pub(in crate::shard) struct Hint {
     pub kind: HintKind,
 }
 
-/// What to look at.
+/// The state that a hint is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shard) enum HintKind {
-    /// Silence: ping or give up.
+    /// A silent client: ping it or close it.
     Quiet,
     /// A message that was begun but not finished.
     Stall,
-    /// A blocked socket that takes nothing.
+    /// A blocked socket that takes no bytes.
     Blocked,
     /// A subscriber that may have to move to another rendition.
     Pace,
@@ -52,14 +53,14 @@ impl Wheel {
         }
     }
 
-    /// Fires no earlier than `at_us` unless that is beyond the wheel; then at its end.
+    /// Fires at the first notch after `at_us`; at the end of the wheel if `at_us` is beyond that.
     pub(in crate::shard) fn schedule(&mut self, at_us: u64, hint: Hint) {
         let notch = (at_us / NOTCH_US + 1).clamp(self.now + 1, self.now + NOTCHES as u64 - 1);
         self.notches[notch as usize % NOTCHES].push(hint);
         self.entries += 1;
     }
 
-    /// Takes out everything that is due.
+    /// Takes out all hints that are due.
     pub(in crate::shard) fn turn(&mut self, now_us: u64) -> Vec<Hint> {
         let mut due = std::mem::take(&mut self.due);
         let now = now_us / NOTCH_US;
@@ -78,7 +79,7 @@ impl Wheel {
         self.due = due;
     }
 
-    /// When to look again; `None` when nothing is scheduled.
+    /// When to call [`Wheel::turn`] next; `None` when no hint is scheduled.
     pub(in crate::shard) fn due_us(&self) -> Option<u64> {
         (self.entries > 0).then(|| {
             let next = (1..NOTCHES as u64).find(|n| !self.notches[(self.now + n) as usize % NOTCHES].is_empty());
