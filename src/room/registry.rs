@@ -260,7 +260,7 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &again));
         assert_eq!(first.claims.load(Ordering::Acquire), 2);
         registry.release(&first);
-        assert!(!registry.expire(&first), "somebody still claims it");
+        assert!(!registry.expire(&first), "it still has a claim");
         registry.release(&again);
         assert!(registry.expire(&first));
         assert!(!registry.expire(&first), "only once");
@@ -297,7 +297,10 @@ mod tests {
         let lite = viewer.with(Rendition::Lite);
         room.arrive(1, viewer);
         room.want(lite);
-        assert!(room.uses(lite) && room.uses_rendition(Rendition::Lite), "frames are made before anybody needs them");
+        assert!(
+            room.uses(lite) && room.uses_rendition(Rendition::Lite),
+            "frames are made before a subscriber needs them"
+        );
         assert_eq!((room.online(), room.is_present(0)), (1, false));
         room.move_to(1, viewer, lite);
         room.unwant(lite);

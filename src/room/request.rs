@@ -21,7 +21,7 @@ pub struct PostRequest {
     /// The idempotency key that the first event of this request would have in the other shape of a request (one event,
     /// or a batch). It must not be in use, since one key is one request.
     pub other_shape: Option<ClientId>,
-    /// What the log has at the offsets that the request deletes; `None` if it deletes none.
+    /// The comments that the request deletes, as far as the log has them; `None` if it deletes none.
     pub targets: Option<Targets>,
 }
 
@@ -108,7 +108,7 @@ pub enum PostError {
     NoPoll { index: usize },
 }
 
-/// What the room knows of its log, as far as requests need it.
+/// The knowledge of a room that judging a request needs.
 pub(super) trait RoomKnowledge {
     /// The incarnation of the log.
     fn epoch(&self) -> Epoch;

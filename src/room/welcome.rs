@@ -238,7 +238,7 @@ mod tests {
         let Ok(ServerMessage::Welcome(welcome)) = serde_json::from_slice(&welcome) else { panic!("no welcome") };
         assert!(welcome.recovered && welcome.reason.is_none() && welcome.snapshot.events.is_empty());
         assert_eq!((welcome.last, welcome.epoch, welcome.snapshot.likes, welcome.snapshot.online), (5, Hex64(1), 7, 3));
-        assert_eq!(welcome.snapshot.unique, 4, "what else stands is told too");
+        assert_eq!(welcome.snapshot.unique, 4, "the rest of the state is told too");
     }
 
     #[test]

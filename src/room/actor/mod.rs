@@ -82,7 +82,7 @@ pub struct Actor {
     trouble: Trouble,
 }
 
-/// What went wrong since it was last asked for.
+/// Failures since they were last read.
 #[derive(Debug, Default)]
 struct Trouble {
     /// Ticks that ended more than one tick late.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// The place of one event of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EventPlace {
-    /// In the log.
+    /// In the log, at this offset.
     Log(Offset),
     /// In a batch, at this index of its posts.
     Batch(usize),
@@ -30,7 +30,7 @@ struct Asked {
     places: Vec<EventPlace>,
 }
 
-/// The hints for a retry.
+/// When a retry of a refused request may succeed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetryHints {
     /// If the open tick is full: the length of a tick.
@@ -209,7 +209,7 @@ impl Posting {
         }
     }
 
-    /// Posts in flight.
+    /// The number of posts in flight; they follow the comments in their batch.
     pub(super) fn flying_posts(&self) -> usize {
         self.flying.marks.len()
     }

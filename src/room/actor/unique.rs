@@ -149,7 +149,7 @@ mod tests {
             let error = error_of(people, 100);
             assert!(error < 0.0325 * 1.25, "{error} at {people}");
         }
-        assert!(error_of(20_000, 100) > 0.02, "a count that is exact is none of ours: the test sees no error");
+        assert!(error_of(20_000, 100) > 0.02, "the estimate has an error, so the test measures one");
     }
 
     proptest! {

@@ -5,7 +5,7 @@
 //! gift of another node comes in between, that total is one gift too low and the counted one is higher; the higher
 //! total is used.
 //!
-//! Does not know: frames, how a total is shown, clocks.
+//! Does not know: frames, clocks.
 
 use crate::log::Record;
 use crate::protocol::event::Event;
@@ -203,7 +203,7 @@ mod tests {
         for event in events {
             let record = Record { offset: 1, at_ms: PAUSE_MS + 1, digest: Hex64(0), event };
             assert_eq!(combos.apply(&record), total(&record.event));
-            assert_eq!(elsewhere.apply(&record), total(&record.event), "whoever begins to read here knows it too");
+            assert_eq!(elsewhere.apply(&record), total(&record.event), "a reader that starts here knows it too");
         }
     }
 

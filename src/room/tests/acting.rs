@@ -309,7 +309,7 @@ fn a_silent_room_sends_heartbeats_with_the_last_position() {
 fn a_room_expires_without_subscribers_when_nothing_is_pending() {
     let mut rig = Rig::watched(LaggingLog::new(), settings());
     rig.run_for(400_000_000);
-    assert!(!rig.actor.is_expired(rig.now_us), "somebody watches");
+    assert!(!rig.actor.is_expired(rig.now_us), "the room has a subscriber");
     rig.leave(JSON);
     let left_us = rig.now_us;
     assert!(!rig.actor.is_expired(left_us + 299_999_999));
@@ -321,7 +321,7 @@ fn a_room_expires_without_subscribers_when_nothing_is_pending() {
     rig.run();
     assert!(rig.actor.is_expired(rig.now_us));
     let runs = rig.run_for(10_000_000);
-    assert!(runs <= 11, "an expired room that somebody claims was run {runs} times in 10 s");
+    assert!(runs <= 11, "an expired room with a claim was run {runs} times in 10 s");
 }
 
 #[test]
