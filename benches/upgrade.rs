@@ -97,8 +97,8 @@ fn runtime() -> tokio::runtime::Runtime {
 /// CPU of this thread per upgrade.
 fn gateway() -> f64 {
     let mut config = Config { no_rate_limits: true, ..Config::default() };
-    config.listen.set_port(0);
-    config.admin.set_port(0);
+    config.addresses.listen.set_port(0);
+    config.addresses.admin.set_port(0);
     let gateway = Gateway::bind(&config).expect("bind");
     let address = gateway.public.address();
     let keep = Arc::new(Keep::default());

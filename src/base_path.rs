@@ -16,7 +16,7 @@ pub struct BasePath(Box<str>);
 
 /// Why a text is no base path. Never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mistake {
+pub enum BasePathError {
     /// `chat`, or a whole address.
     #[error("it has to begin with a slash and to be a path alone, such as /chat/")]
     NoPath,
@@ -50,21 +50,21 @@ impl BasePath {
     ///
     /// # Errors
     /// What is wrong with it, for people.
-    pub fn parse(text: &str) -> Result<Self, Mistake> {
+    pub fn parse(text: &str) -> Result<Self, BasePathError> {
         if text.len() > BYTES_MAX {
-            return Err(Mistake::Long);
+            return Err(BasePathError::Long);
         }
-        let inner = text.strip_prefix('/').ok_or(Mistake::NoPath)?;
+        let inner = text.strip_prefix('/').ok_or(BasePathError::NoPath)?;
         let inner = inner.strip_suffix('/').unwrap_or(inner);
         if inner.is_empty() {
-            return if text == "/" { Ok(Self::default()) } else { Err(Mistake::Part) };
+            return if text == "/" { Ok(Self::default()) } else { Err(BasePathError::Part) };
         }
         let is_plain = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b));
         if inner.split('/').any(|part| matches!(part, "" | "." | "..") || !is_plain(part)) {
-            return Err(Mistake::Part);
+            return Err(BasePathError::Part);
         }
         if inner.split('/').next().is_some_and(|first| TAKEN.contains(&first)) {
-            return Err(Mistake::Taken);
+            return Err(BasePathError::Taken);
         }
         Ok(Self(format!("/{inner}/").into()))
     }
@@ -108,26 +108,26 @@ mod tests {
     #[test]
     fn what_is_no_path_says_why() {
         for (text, why) in [
-            ("", Mistake::NoPath),
-            ("chat", Mistake::NoPath),
-            ("https://shop.example/chat", Mistake::NoPath),
-            ("//", Mistake::Part),
-            ("/a//b", Mistake::Part),
-            ("//shop.example/", Mistake::Part),
-            ("/a/../b", Mistake::Part),
-            ("/./", Mistake::Part),
-            ("/a b", Mistake::Part),
-            ("/a?b", Mistake::Part),
-            ("/a%2fb", Mistake::Part),
-            ("/\u{76f4}\u{64ad}", Mistake::Part),
-            ("/a\r\nLocation: x", Mistake::Part),
-            ("/rooms", Mistake::Taken),
-            ("/v1/chat", Mistake::Taken),
-            ("/assets/", Mistake::Taken),
+            ("", BasePathError::NoPath),
+            ("chat", BasePathError::NoPath),
+            ("https://shop.example/chat", BasePathError::NoPath),
+            ("//", BasePathError::Part),
+            ("/a//b", BasePathError::Part),
+            ("//shop.example/", BasePathError::Part),
+            ("/a/../b", BasePathError::Part),
+            ("/./", BasePathError::Part),
+            ("/a b", BasePathError::Part),
+            ("/a?b", BasePathError::Part),
+            ("/a%2fb", BasePathError::Part),
+            ("/\u{76f4}\u{64ad}", BasePathError::Part),
+            ("/a\r\nLocation: x", BasePathError::Part),
+            ("/rooms", BasePathError::Taken),
+            ("/v1/chat", BasePathError::Taken),
+            ("/assets/", BasePathError::Taken),
         ] {
             assert_eq!(BasePath::parse(text), Err(why), "{text:?}");
         }
-        assert_eq!(BasePath::parse(&format!("/{}", "a".repeat(200))), Err(Mistake::Long));
+        assert_eq!(BasePath::parse(&format!("/{}", "a".repeat(200))), Err(BasePathError::Long));
     }
 
     #[test]

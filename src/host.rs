@@ -26,7 +26,7 @@ pub enum Host {
 
 /// Why a text is no host. Never repeats the text, which may be a secret in a wrong place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mistake {
+pub enum HostError {
     /// A scheme, a path or something else that is no part of a host.
     #[error("it is no host: write a name such as volley.internal, or an address, without scheme and path")]
     NoHost,
@@ -94,21 +94,21 @@ impl Hosts {
     ///
     /// # Errors
     /// The first mistake.
-    pub fn read<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Self, Mistake> {
+    pub fn read<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Self, HostError> {
         let mut hosts = Vec::new();
         for text in texts {
             // A bare IPv6 address has no brackets, and no port.
             let bare = text.parse::<Ipv6Addr>().map(|address| Host::Address(address.to_canonical())).ok();
             let host = match (bare, Host::parse(text)) {
                 (Some(host), _) | (None, Some((host, false))) => host,
-                (None, Some((_, true))) => return Err(Mistake::Port),
-                (None, None) => return Err(Mistake::NoHost),
+                (None, Some((_, true))) => return Err(HostError::Port),
+                (None, None) => return Err(HostError::NoHost),
             };
             if !hosts.contains(&host) {
                 hosts.push(host);
             }
             if hosts.len() > HOSTS_MAX {
-                return Err(Mistake::TooMany);
+                return Err(HostError::TooMany);
             }
         }
         Ok(Self(hosts))
@@ -217,18 +217,18 @@ mod tests {
         let again: Vec<String> = hosts.texts().collect();
         assert_eq!(Hosts::read(again.iter().map(String::as_str)), Ok(hosts));
         for (text, mistake) in [
-            ("volley:8081", Mistake::Port),
-            ("[::1]:80", Mistake::Port),
-            ("http://volley", Mistake::NoHost),
-            ("volley/", Mistake::NoHost),
-            ("*", Mistake::NoHost),
-            ("*.example", Mistake::NoHost),
-            ("a b", Mistake::NoHost),
-            ("", Mistake::NoHost),
+            ("volley:8081", HostError::Port),
+            ("[::1]:80", HostError::Port),
+            ("http://volley", HostError::NoHost),
+            ("volley/", HostError::NoHost),
+            ("*", HostError::NoHost),
+            ("*.example", HostError::NoHost),
+            ("a b", HostError::NoHost),
+            ("", HostError::NoHost),
         ] {
             assert_eq!(Hosts::read([text].into_iter()), Err(mistake), "{text}");
         }
         let many: Vec<String> = (0..=HOSTS_MAX).map(|n| format!("h{n}")).collect();
-        assert_eq!(Hosts::read(many.iter().map(String::as_str)), Err(Mistake::TooMany));
+        assert_eq!(Hosts::read(many.iter().map(String::as_str)), Err(HostError::TooMany));
     }
 }

@@ -8,8 +8,8 @@
 //! use volley::{Config, Data, Node};
 //!
 //! let mut config = Config::default();
-//! config.listen = "127.0.0.1:0".parse()?; // Port 0: the system chooses a free one.
-//! config.admin = "127.0.0.1:0".parse()?;
+//! config.addresses.listen = "127.0.0.1:0".parse()?; // Port 0: the system chooses a free one.
+//! config.addresses.admin = "127.0.0.1:0".parse()?;
 //! config.data = Data::Memory;
 //! config.drain_ms = 0;
 //! let node = Node::start(config)?;

@@ -24,13 +24,13 @@ const WITHOUT_ORIGIN: [&str; 6] = ["about", "blob", "data", "ftp", "javascript",
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     scheme: String,
-    host: Host,
+    host: OriginHost,
     /// The scheme's own when none was named; `None` when the scheme has none.
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Host {
+enum OriginHost {
     /// In lower case. Empty for files alone.
     Name(String),
     V6(Ipv6Addr),
@@ -38,7 +38,7 @@ enum Host {
 
 /// Why a text is no origin. Never repeats the text, which may hold a password or be a secret in a wrong place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mistake {
+pub enum OriginError {
     /// Nothing before `://`.
     #[error("it has no scheme; {EXAMPLE}")]
     Scheme,
@@ -80,35 +80,35 @@ impl Origin {
     ///
     /// # Errors
     /// What is wrong with it, for people.
-    pub fn parse(text: &str) -> Result<Self, Mistake> {
+    pub fn parse(text: &str) -> Result<Self, OriginError> {
         if text == "null" {
-            return Err(Mistake::Null);
+            return Err(OriginError::Null);
         }
-        let (scheme, rest) = text.split_once("://").ok_or(Mistake::Scheme)?;
+        let (scheme, rest) = text.split_once("://").ok_or(OriginError::Scheme)?;
         let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
             && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
         if !is_scheme {
-            return Err(Mistake::Scheme);
+            return Err(OriginError::Scheme);
         }
         let scheme = scheme.to_ascii_lowercase();
         if scheme == "ws" || scheme == "wss" || WITHOUT_ORIGIN.contains(&scheme.as_str()) {
-            return Err(Mistake::NoPage);
+            return Err(OriginError::NoPage);
         }
         let (authority, tail) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
         let (user, authority) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
         let (host, port) = host_and_port(authority, &scheme)?;
         let origin = Self { port: port.or_else(|| default_port(&scheme)), scheme, host };
         match (user, tail) {
-            (Some(_), _) => Err(Mistake::User(Box::new(origin))),
+            (Some(_), _) => Err(OriginError::User(Box::new(origin))),
             (None, "") => Ok(origin),
-            (None, _) => Err(Mistake::Path(Box::new(origin))),
+            (None, _) => Err(OriginError::Path(Box::new(origin))),
         }
     }
 
     /// Reads what an operator writes: also with one slash at the end, as the page's address has it.
-    fn listed(text: &str) -> Result<Self, Mistake> {
+    fn listed(text: &str) -> Result<Self, OriginError> {
         match (Self::parse(text), text.strip_suffix('/')) {
-            (Err(Mistake::Path(origin)), Some(bare)) if Self::parse(bare).as_ref() == Ok(&*origin) => Ok(*origin),
+            (Err(OriginError::Path(origin)), Some(bare)) if Self::parse(bare).as_ref() == Ok(&*origin) => Ok(*origin),
             (read, _) => read,
         }
     }
@@ -119,13 +119,13 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme)?;
         match &self.host {
-            Host::Name(name) => f.write_str(name)?,
+            OriginHost::Name(name) => f.write_str(name)?,
             // The dots of IPv4 are the standard library's notation, not the browsers'.
-            Host::V6(address) if address.to_ipv4_mapped().is_some() => {
+            OriginHost::V6(address) if address.to_ipv4_mapped().is_some() => {
                 let [.., high, low] = address.segments();
                 write!(f, "[::ffff:{high:x}:{low:x}]")?;
             }
-            Host::V6(address) => write!(f, "[{address}]")?,
+            OriginHost::V6(address) => write!(f, "[{address}]")?,
         }
         match self.port {
             Some(port) if default_port(&self.scheme) != Some(port) => write!(f, ":{port}"),
@@ -143,20 +143,20 @@ fn default_port(scheme: &str) -> Option<u16> {
 }
 
 /// Splits an authority without user information, as an origin of `scheme` or the header `Host` has it.
-fn host_and_port(authority: &str, scheme: &str) -> Result<(Host, Option<u16>), Mistake> {
+fn host_and_port(authority: &str, scheme: &str) -> Result<(OriginHost, Option<u16>), OriginError> {
     if authority.contains('*') {
-        return Err(Mistake::Wildcard);
+        return Err(OriginError::Wildcard);
     }
     if authority.contains([' ', ',', ';']) {
-        return Err(Mistake::Several);
+        return Err(OriginError::Several);
     }
     if !authority.is_ascii() {
-        return Err(Mistake::Unicode);
+        return Err(OriginError::Unicode);
     }
     let colon = match authority.rfind(']') {
         // The colons of an IPv6 address stand inside its brackets.
         Some(bracket) => authority[bracket..].find(':').map(|at| bracket + at),
-        None if authority.starts_with('[') => return Err(Mistake::Host),
+        None if authority.starts_with('[') => return Err(OriginError::Host),
         None => authority.find(':'),
     };
     let (host, port) = match colon {
@@ -164,20 +164,23 @@ fn host_and_port(authority: &str, scheme: &str) -> Result<(Host, Option<u16>), M
         None => (authority, None),
     };
     let port = match port {
-        Some(digits) if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) => return Err(Mistake::Port),
-        Some(digits) => Some(digits.parse().ok().filter(|port| *port > 0).ok_or(Mistake::Port)?),
+        Some(digits) if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) => {
+            return Err(OriginError::Port);
+        }
+        Some(digits) => Some(digits.parse().ok().filter(|port| *port > 0).ok_or(OriginError::Port)?),
         None => None,
     };
     let is_file = scheme == "file" && host.is_empty() && port.is_none();
-    let host = if is_file { Some(Host::Name(String::new())) } else { read_host(host, default_port(scheme).is_some()) };
-    Ok((host.ok_or(Mistake::Host)?, port))
+    let host =
+        if is_file { Some(OriginHost::Name(String::new())) } else { read_host(host, default_port(scheme).is_some()) };
+    Ok((host.ok_or(OriginError::Host)?, port))
 }
 
 /// A name, or an address: IPv6 in brackets. `is_web`: names follow the rules of the web's hosts; those of an app's own
 /// scheme (`app://-`) are only as plain.
-fn read_host(host: &str, is_web: bool) -> Option<Host> {
+fn read_host(host: &str, is_web: bool) -> Option<OriginHost> {
     if let Some(inner) = host.strip_prefix('[') {
-        return inner.strip_suffix(']')?.parse().ok().map(Host::V6);
+        return inner.strip_suffix(']')?.parse().ok().map(OriginHost::V6);
     }
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b) || (!is_web && b == b'~');
     // A dot at the end is a name's own (a resolver's "look no further"), and another host for browsers.
@@ -199,7 +202,7 @@ fn read_host(host: &str, is_web: bool) -> Option<Host> {
             return None;
         }
     }
-    Some(Host::Name(host.to_ascii_lowercase()))
+    Some(OriginHost::Name(host.to_ascii_lowercase()))
 }
 
 /// A list of origins that may come.

@@ -228,7 +228,7 @@ fn a_body_that_does_not_come_and_a_room_that_does_not_answer_have_an_end() {
 
 #[test]
 fn with_a_key_configured_no_change_is_possible_without_it() {
-    let server = Server::start(|config| config.admin_key = Secret::new(KEY));
+    let server = Server::start(|config| config.addresses.admin_key = Secret::new(KEY));
     let mut bystander = server.join("show");
     let fine = json!({"announcement": {"text": "let me in"}});
     let right = format!("Authorization: Bearer {KEY}\r\n");

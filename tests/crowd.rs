@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use support::viewer::{number, text};
 use support::{Client, Server};
-use volley::config::Merge;
+use volley::config::DefaultMerge;
 
 /// The comments that frames accounted for: each is in a first sight, a raise or a shed.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ impl Told {
 fn a_thousand_equal_questions_are_one_growing_comment_and_every_sender_is_answered() {
     const PEOPLE: u64 = 40;
     let server = Server::start(|config| {
-        (config.room.merge, config.room.budget_per_s) = (Merge::Near, 60);
+        (config.room.merge, config.room.budget_per_s) = (DefaultMerge::Near, 60);
     });
     let mut viewer = server.join("crowd");
     let mut told = Told::default();
@@ -91,7 +91,7 @@ fn a_thousand_equal_questions_are_one_growing_comment_and_every_sender_is_answer
 fn above_the_budget_the_rest_is_shed_counted_and_said_and_each_rendition_adds_up() {
     const COMMENTS: u64 = 90;
     let server = Server::start(|config| {
-        (config.room.merge, config.room.budget_per_s) = (Merge::Near, 5);
+        (config.room.merge, config.room.budget_per_s) = (DefaultMerge::Near, 5);
     });
     let path = |rendition| format!("?rendition={rendition}");
     let mut viewers = ["viewer", "lite", "full"].map(|rendition| {

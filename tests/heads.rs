@@ -40,7 +40,7 @@ fn unknown_headers_are_ignored_on_every_address() {
 #[test]
 fn without_a_key_the_admin_address_answers_only_to_its_own_names() {
     let mut config = config();
-    config.admin_hosts = volley::host::Hosts::read(["volley", "metrics.internal"].into_iter()).unwrap();
+    config.addresses.admin_hosts = volley::host::Hosts::read(["volley", "metrics.internal"].into_iter()).unwrap();
     let server = Server::start(&config);
     let address = server.admin;
     let ask = |method: &str, target: &str, host: &str| {
@@ -91,7 +91,7 @@ fn without_a_key_the_admin_address_answers_only_to_its_own_names() {
     assert_eq!((old("/healthz"), old("/metrics")), (200, 421), "no name is none");
     drop(server);
 
-    config.admin_key = volley::config::Secret::new("0123456789abcdef");
+    config.addresses.admin_key = volley::config::Secret::new("0123456789abcdef");
     let server = Server::start(&config);
     let mut client = Client::connect(server.admin);
     client.send("GET /metrics HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n");

@@ -19,7 +19,7 @@ fn get(server: &Server, path: &str) -> Answer {
 
 #[test]
 fn every_public_address_is_also_below_the_base_path() {
-    let server = server(|config| config.public_path = BasePath::parse("/live/chat").unwrap());
+    let server = server(|config| config.addresses.public_path = BasePath::parse("/live/chat").unwrap());
     for path in ["/", "/rooms/demo", "/assets/watch.js", "/v1/rooms", "/v1/rooms/-/ws?check=1"] {
         let stripped = get(&server, path);
         assert_eq!(stripped.status, 200, "{path}: {stripped:?}");
@@ -43,7 +43,7 @@ fn every_public_address_is_also_below_the_base_path() {
 
 #[test]
 fn page_of_a_refusal_leads_back_to_the_list_below_the_base_path() {
-    let server = server(|config| config.public_path = BasePath::parse("/live/chat").unwrap());
+    let server = server(|config| config.addresses.public_path = BasePath::parse("/live/chat").unwrap());
     for (path, home) in [
         ("/live/chat/rooms/a%20b", "../"),
         ("/rooms/a%20b", "../"),
@@ -60,7 +60,7 @@ fn page_of_a_refusal_leads_back_to_the_list_below_the_base_path() {
 
 #[test]
 fn base_path_without_its_slash_leads_to_the_one_with_it() {
-    let server = server(|config| config.public_path = BasePath::parse("/chat/").unwrap());
+    let server = server(|config| config.addresses.public_path = BasePath::parse("/chat/").unwrap());
     for (path, location) in [("/chat", "/chat/"), ("/chat?lang=zh", "/chat/?lang=zh")] {
         let answer = get(&server, path);
         assert_eq!((answer.status, answer.header("location")), (308, Some(location)));

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use volley::app::Node;
-use volley::config::{Config, Data};
+use volley::config::{Addresses, Config, Data};
 
 /// Viewers that are traced, in the middle of all.
 const CLOSE: usize = 8;
@@ -18,8 +18,11 @@ const SETTLE: Duration = Duration::from_millis(1_500);
 pub fn main(viewers: usize) {
     rlimit::increase_nofile_limit(u64::MAX).expect("RLIMIT_NOFILE can be read");
     let mut config = Config {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+        addresses: Addresses {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ..Addresses::default()
+        },
         drain_ms: 0,
         data: Data::Memory,
         shards: 1,

@@ -123,9 +123,12 @@ fn prints_what_it_means(loaded: &Loaded) {
     let printed = show::to_toml(loaded);
     let mut again = load_file(&printed).unwrap_or_else(|errors| panic!("{errors} in\n{printed}"));
     // Everything but the secret.
-    if let Some(secret) = loaded.config.admin_key.reveal() {
-        assert!(!printed.contains(&format!("admin_key = \"{secret}\"")) && again.config.admin_key.reveal().is_none());
-        again.config.admin_key = loaded.config.admin_key.clone();
+    if let Some(secret) = loaded.config.addresses.admin_key.reveal() {
+        assert!(
+            !printed.contains(&format!("admin_key = \"{secret}\""))
+                && again.config.addresses.admin_key.reveal().is_none()
+        );
+        again.config.addresses.admin_key = loaded.config.addresses.admin_key.clone();
     }
     assert_eq!(again.config, loaded.config, "{printed}");
 }

@@ -8,14 +8,17 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 use volley::app::Node;
-use volley::config::{Config, Data};
+use volley::config::{Addresses, Config, Data};
 use volley::policy::text::{TextLimits, normalise};
 use volley::protocol::event::Mode;
 
 fn server() -> Node {
     let mut config = Config {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+        addresses: Addresses {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ..Addresses::default()
+        },
         drain_ms: 500,
         no_rate_limits: true,
         tick_ms: 20,

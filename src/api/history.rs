@@ -8,7 +8,7 @@ use super::refused::Refused;
 use crate::limits::{PAGE_BYTES_MAX, PAGES_MAX};
 use crate::log::{Limit, Log, Record};
 use crate::metrics::HistoryMetrics;
-use crate::protocol::history::{HistoryPage, LoggedEvent, Public};
+use crate::protocol::history::{HistoryPage, LoggedEvent, PublicEventRef};
 use crate::protocol::ids::RoomId;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State as Extract};
@@ -40,8 +40,8 @@ pub(super) fn room(named: Named) -> Result<RoomId, Refused> {
 }
 
 /// One record as the API writes it.
-pub(super) fn logged(record: &Record) -> LoggedEvent<Public<'_>> {
-    LoggedEvent { offset: record.offset, at: record.at_ms, event: Public::from(&record.event) }
+pub(super) fn logged(record: &Record) -> LoggedEvent<PublicEventRef<'_>> {
+    LoggedEvent { offset: record.offset, at: record.at_ms, event: PublicEventRef::from(&record.event) }
 }
 
 /// One page.

@@ -25,7 +25,7 @@ pub struct Site {
 impl Site {
     /// What the configuration says about it.
     pub fn of(config: &Config) -> Self {
-        Self { base: config.public_path.clone(), frame_ancestors: config.pages.frame_ancestors.clone() }
+        Self { base: config.addresses.public_path.clone(), frame_ancestors: config.pages.frame_ancestors.clone() }
     }
 }
 

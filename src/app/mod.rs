@@ -78,7 +78,7 @@ fn serve(args: &Args) -> ExitCode {
     let (config, exposed) = (loaded.config, loaded.warnings);
     let json = config.log.format == LogFormat::Json;
     let no_limits = config.no_rate_limits;
-    let no_key = config.admin_key.reveal().is_none();
+    let no_key = config.addresses.admin_key.reveal().is_none();
     let node = match Node::start(config) {
         Ok(node) => node,
         Err(error) => return fail(1, &error.to_string()),

@@ -10,7 +10,7 @@ use super::post_router::PostRouter;
 use super::tenant::{Hello, RoomTenant, TenantServices};
 use crate::api;
 use crate::clock;
-use crate::config::{Config, Data, Merge, Rate, capacity};
+use crate::config::{Config, Data, DefaultMerge, Rate, capacity};
 use crate::gateway::{BindError, Gateway, HandOver, Permits, Purpose, Rooms, RoomsFull, State, Upgraded};
 use crate::health::thread::vital_task;
 use crate::health::{Health, Pulse};
@@ -173,7 +173,7 @@ impl Node {
             }),
             log,
             posts: Arc::new(PostRouter::new(registry.clone(), shards.clone(), shutdown.clone())),
-            key: Arc::new(api::Key::new(config.admin_key.reveal())),
+            key: Arc::new(api::Key::new(config.addresses.admin_key.reveal())),
             exporter: exporter.clone(),
             shutdown: shutdown.clone(),
             listening: listening.clone(),
@@ -357,9 +357,9 @@ fn owners_settings(config: &Config) -> settings::RoomSettings {
         return settings::RoomSettings::unlimited(config.tick_ms);
     }
     let merge = match config.room.merge {
-        Merge::Off => settings::Merge::Off,
-        Merge::Equal => settings::Merge::Equal,
-        Merge::Near => settings::Merge::Near,
+        DefaultMerge::Off => settings::Merge::Off,
+        DefaultMerge::Equal => settings::Merge::Equal,
+        DefaultMerge::Near => settings::Merge::Near,
     };
     let budget = (config.room.budget_per_s > 0).then_some(config.room.budget_per_s);
     settings::RoomSettings { merge, ..settings::RoomSettings::new(budget, config.tick_ms) }

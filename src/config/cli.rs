@@ -1,9 +1,9 @@
 //! The command line. Values are kept as text here: flags, file and environment share one reader.
 
 use super::error::{ConfigError, Problem};
-use super::keys::{KEYS, Kind, nearest, position, shown};
+use super::keys::{KEYS, ValueKind, nearest, position, shown};
 use super::source::Source;
-use super::state::State;
+use super::state::Draft;
 use super::usage;
 use super::value::Wrong;
 use clap::{Parser, Subcommand};
@@ -142,7 +142,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
 }
 
 /// Applies the flags. Two flags that set the same key are a mistake: neither is the stronger one.
-pub(super) fn apply(state: &mut State, args: &Args) {
+pub(super) fn apply(state: &mut Draft, args: &Args) {
     let no_rate_limits = args.no_rate_limits.then(|| "true".to_owned());
     let named = [
         ("--listen", "listen", &args.listen),
@@ -183,7 +183,7 @@ pub(super) fn apply(state: &mut State, args: &Args) {
     }
 }
 
-fn set(state: &mut State, seen: &mut [Option<String>], flag: String, path: &str, text: &str) {
+fn set(state: &mut Draft, seen: &mut [Option<String>], flag: String, path: &str, text: &str) {
     let source = Source::Flag(flag.clone());
     let Some(at) = position(path) else {
         let near = nearest(path, |key| key.path.into());
@@ -195,7 +195,7 @@ fn set(state: &mut State, seen: &mut [Option<String>], flag: String, path: &str,
         return state.error(error(Problem::Duplicate(format!("also by `{first}`"))));
     }
     seen[at] = Some(flag);
-    let value = if text.is_empty() && KEYS[at].kind == Kind::Secret {
+    let value = if text.is_empty() && KEYS[at].kind == ValueKind::Secret {
         // A variable of a script that was not set: the address would be open.
         Err(Wrong::Type("nothing".into()))
     } else {

@@ -1,9 +1,9 @@
 //! The environment: every key as `VOLLEY_…`, and `VOLLEY_CONFIG` for the file.
 
 use super::error::{ConfigError, Problem};
-use super::keys::{KEYS, Key, Kind, PREFIX, nearest};
+use super::keys::{KEYS, Key, PREFIX, ValueKind, nearest};
 use super::source::Source;
-use super::state::State;
+use super::state::Draft;
 use super::value::Wrong;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub(super) fn take_file(variables: &mut Vec<(String, OsString)>) -> Option<(Path
 }
 
 /// Applies the variables of [`ours`].
-pub(super) fn apply(state: &mut State, variables: Vec<(String, OsString)>) {
+pub(super) fn apply(state: &mut Draft, variables: Vec<(String, OsString)>) {
     for (name, value) in variables {
         let source = Source::Env(name.clone());
         let Some(at) = KEYS.iter().position(|key| key.variable() == name) else {
@@ -58,7 +58,7 @@ pub(super) fn apply(state: &mut State, variables: Vec<(String, OsString)>) {
         let key = &KEYS[at];
         let read = match value.to_str() {
             // What a composing tool makes of a variable that is not set: the address would be open.
-            Some("") if key.kind == Kind::Secret => Err(Wrong::Type("nothing".into())),
+            Some("") if key.kind == ValueKind::Secret => Err(Wrong::Type("nothing".into())),
             Some(text) => key.kind.read_text(text),
             None => Err(Wrong::Type("bytes that are not UTF-8".into())),
         };

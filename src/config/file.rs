@@ -4,7 +4,7 @@ use super::error::{ConfigError, Problem};
 use super::keys::{KEYS, nearest, position, shown};
 use super::quoted::{is_name, quoted};
 use super::source::Source;
-use super::state::State;
+use super::state::Draft;
 use super::value::Value;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Applies a whole file. A syntax error does not hide the other mistakes as far as the parser recovers.
-pub(super) fn apply(state: &mut State, path: &Path, text: &str) {
+pub(super) fn apply(state: &mut Draft, path: &Path, text: &str) {
     let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-    let mut reader = Reader { state, path: Arc::new(path.to_path_buf()), text, line_starts };
+    let mut reader = FileReader { state, path: Arc::new(path.to_path_buf()), text, line_starts };
     let (document, mut errors) = DeTable::parse_recoverable(text);
     errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     let mut broken_line = 0;
@@ -30,14 +30,14 @@ pub(super) fn apply(state: &mut State, path: &Path, text: &str) {
     reader.table(document.get_ref(), "");
 }
 
-struct Reader<'a> {
-    state: &'a mut State,
+struct FileReader<'a> {
+    state: &'a mut Draft,
     path: Arc<PathBuf>,
     text: &'a str,
     line_starts: Vec<usize>,
 }
 
-impl Reader<'_> {
+impl FileReader<'_> {
     fn table(&mut self, table: &DeTable<'_>, prefix: &str) {
         // In the order of the file, which is the order in which somebody mends it.
         let mut entries: Vec<_> = table.iter().collect();

@@ -6,7 +6,7 @@
 use super::model::Config;
 use super::quoted::{HIDDEN_NAME, is_name};
 use super::value::Field;
-pub use super::value::{Kind, Unit, Value};
+pub use super::value::{Unit, Value, ValueKind};
 
 /// What all of our variables begin with.
 pub(super) const PREFIX: &str = "VOLLEY_";
@@ -17,7 +17,7 @@ pub struct Key {
     /// Its path in the file, dots between sections.
     pub path: &'static str,
     /// What it takes.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// What it means, in one or two sentences for the documentation.
     pub doc: &'static str,
     /// Reads it.
@@ -38,35 +38,35 @@ impl Key {
 }
 
 macro_rules! keys {
-    ($($first:ident $(. $rest:ident)*, $kind:expr, $doc:expr;)+) => {
+    ($($first:ident $(. $rest:ident)* $(in $group:ident)?, $kind:expr, $doc:expr;)+) => {
         /// All keys, in the order of the documentation; a section's keys are together.
         pub static KEYS: &[Key] = &[$(Key {
             path: concat!(stringify!($first) $(, ".", stringify!($rest))*),
             kind: $kind,
             doc: $doc,
-            get: |config| config.$first$(.$rest)*.read(),
-            set: |config, value| config.$first$(.$rest)*.write(value),
+            get: |config| config.$($group.)?$first$(.$rest)*.read(),
+            set: |config, value| config.$($group.)?$first$(.$rest)*.write(value),
         }),+];
     };
 }
 
-const fn count(min: u64, max: u64) -> Kind {
-    Kind::Number { unit: Unit::Count, min, max }
+const fn count(min: u64, max: u64) -> ValueKind {
+    ValueKind::Number { unit: Unit::Count, min, max }
 }
-const fn ms(min: u64, max: u64) -> Kind {
-    Kind::Number { unit: Unit::Milliseconds, min, max }
+const fn ms(min: u64, max: u64) -> ValueKind {
+    ValueKind::Number { unit: Unit::Milliseconds, min, max }
 }
-const fn seconds(min: u64, max: u64) -> Kind {
-    Kind::Number { unit: Unit::Seconds, min, max }
+const fn seconds(min: u64, max: u64) -> ValueKind {
+    ValueKind::Number { unit: Unit::Seconds, min, max }
 }
-const fn bytes(min: u64, max: u64) -> Kind {
-    Kind::Number { unit: Unit::Bytes, min, max }
+const fn bytes(min: u64, max: u64) -> ValueKind {
+    ValueKind::Number { unit: Unit::Bytes, min, max }
 }
 
 /// Tokens a second. None at all would be a closed room, which is not a rate.
-const PER_S: Kind = Kind::Number { unit: Unit::PerSecond, min: 1, max: 10_000_000 };
+const PER_S: ValueKind = ValueKind::Number { unit: Unit::PerSecond, min: 1, max: 10_000_000 };
 /// Tokens at once.
-const BURST: Kind = count(1, 100_000_000);
+const BURST: ValueKind = count(1, 100_000_000);
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const KIB: u64 = 1 << 10;
@@ -74,26 +74,26 @@ const MIB: u64 = 1 << 20;
 const DAY_S: u64 = 86_400;
 
 keys! {
-    listen, Kind::Address, "Public address: pages and WebSockets. Port 0 takes a free one.";
-    public_path, Kind::BasePath, "Below which path the pages and the API are for browsers, when a proxy hands requests on with it: `/chat/`. A proxy that strips it needs no setting, and may stay when there is one.";
-    admin, Kind::Address, "Admin address: metrics, health, and the events of the show's owner. Keep it off the internet.";
-    admin_hosts, Kind::Hosts, "Names by which programs may ask the admin address while there is no `admin_key`, besides `localhost`, loopback addresses and the address that a connection came in on: a service's name in Docker or Kubernetes. Any port. Others get 421, because a web page can point a name of its own at this machine; `/healthz` and `/readyz` answer all.";
-    admin_key, Kind::Secret, "When set, each `POST` to the admin address needs `Authorization: Bearer` and this key. Rather in a file or the environment than on the command line, which others on the machine can see. It is never printed.";
-    data, Kind::Data, "Where the log lives: a directory, which is made if its parent exists. `memory`: gone with the process.";
-    durability, Kind::Word(&["fsync", "write"]), "When a comment counts as kept. `fsync`: once the disk has it, which a power loss does not undo. `write`: once the operating system has it, which survives the death of the process only.";
+    listen in addresses, ValueKind::Address, "Public address: pages and WebSockets. Port 0 takes a free one.";
+    public_path in addresses, ValueKind::BasePath, "Below which path the pages and the API are for browsers, when a proxy hands requests on with it: `/chat/`. A proxy that strips it needs no setting, and may stay when there is one.";
+    admin in addresses, ValueKind::Address, "Admin address: metrics, health, and the events of the show's owner. Keep it off the internet.";
+    admin_hosts in addresses, ValueKind::Hosts, "Names by which programs may ask the admin address while there is no `admin_key`, besides `localhost`, loopback addresses and the address that a connection came in on: a service's name in Docker or Kubernetes. Any port. Others get 421, because a web page can point a name of its own at this machine; `/healthz` and `/readyz` answer all.";
+    admin_key in addresses, ValueKind::Secret, "When set, each `POST` to the admin address needs `Authorization: Bearer` and this key. Rather in a file or the environment than on the command line, which others on the machine can see. It is never printed.";
+    data, ValueKind::Data, "Where the log lives: a directory, which is made if its parent exists. `memory`: gone with the process.";
+    durability, ValueKind::Word(&["fsync", "write"]), "When a comment counts as kept. `fsync`: once the disk has it, which a power loss does not undo. `write`: once the operating system has it, which survives the death of the process only.";
     tick_ms, ms(5, 2_000), "The rooms' tick: one frame per room in each. Shorter is livelier and costs a send per viewer and tick.";
     shards, count(0, 256), "Threads that serve connections; 0: one per core.";
-    no_rate_limits, Kind::Flag, "For benchmarks: admission limits and the display budget are off.";
+    no_rate_limits, ValueKind::Flag, "For benchmarks: admission limits and the display budget are off.";
     drain_ms, ms(0, 10 * MINUTE_MS), "On SIGTERM clients are told to come back spread over this time; then the process exits.";
 
-    log.format, Kind::Word(&["text", "json"]), "How log lines are written: for people, or one JSON object a line.";
-    log.filter, Kind::Filter, "What is logged: a level, or levels by module such as `warn,volley::shard=debug`.";
+    log.format, ValueKind::Word(&["text", "json"]), "How log lines are written: for people, or one JSON object a line.";
+    log.filter, ValueKind::Filter, "What is logged: a level, or levels by module such as `warn,volley::shard=debug`.";
 
-    pages.frame_ancestors, Kind::Origins, "Foreign origins whose pages may show ours in an `<iframe>`, such as `https://shop.example`; at most 2 KiB together. The server's own pages always may. `*`: any, so that anybody's page can lay something over ours and steer a viewer's clicks.";
+    pages.frame_ancestors, ValueKind::Origins, "Foreign origins whose pages may show ours in an `<iframe>`, such as `https://shop.example`; at most 2 KiB together. The server's own pages always may. `*`: any, so that anybody's page can lay something over ours and steer a viewer's clicks.";
 
     admission.connections_max, count(0, 10_000_000), "Connections in all; 0: as many as the descriptor limit allows. More are answered 503.";
     admission.connections_per_address_max, count(1, 10_000_000), "Connections from one address. More are answered 429.";
-    admission.origins, Kind::Origins, "Foreign page origins (`scheme://host[:port]`) that may open WebSockets; the server's own pages always may. Apps and extensions are named as their browser names them: `capacitor://localhost`, `tauri://localhost`, `chrome-extension://…`; `location.origin` in the page's console shows it. `*`: any, which is safe as far as cookies go: there are none.";
+    admission.origins, ValueKind::Origins, "Foreign page origins (`scheme://host[:port]`) that may open WebSockets; the server's own pages always may. Apps and extensions are named as their browser names them: `capacitor://localhost`, `tauri://localhost`, `chrome-extension://…`; `location.origin` in the page's console shows it. `*`: any, which is safe as far as cookies go: there are none.";
     admission.handshake_ms, ms(100, 5 * MINUTE_MS), "From accept to the end of the upgrade; slower connections are closed.";
     admission.message_bytes_max, bytes(256, MIB), "Largest client message. Larger ones end the connection with 1009.";
     admission.text_chars_max, count(1, MIB), "Longest comment in characters. Longer ones are answered `too_long`.";
@@ -105,7 +105,7 @@ keys! {
     room.idle_s, seconds(1, 365 * DAY_S), "A room without connections is forgotten after this long.";
     room.batch_events_max, count(1, 1_000_000), "Comments that wait for one tick of a room; more are answered `overloaded`.";
     room.budget_per_s, count(0, 1_000), "Comments shown a second, until the room's owner sets another budget; the guaranteed lane does not count. 0: all of them.";
-    room.merge, Kind::Word(&["near", "equal", "off"]), "What becomes one comment with a count, until the room's owner says otherwise: `equal` texts; also those that are `near`, which differ in width, case, repetitions, punctuation or trailing emoji only; or nothing.";
+    room.merge, ValueKind::Word(&["near", "equal", "off"]), "What becomes one comment with a count, until the room's owner says otherwise: `equal` texts; also those that are `near`, which differ in width, case, repetitions, punctuation or trailing emoji only; or nothing.";
     room.frame_events_max, count(1, 100_000), "Comments shown in one frame; the rest of the tick is shed, and counted in that frame.";
     room.snapshot_events, count(0, 10_000), "Newest comments that a newcomer gets.";
     room.log_events_max, count(1, 1_000_000_000), "Events that a room's log keeps; the oldest go first. In memory 100000 unless set.";
@@ -139,7 +139,7 @@ keys! {
     connection.notsent_lowat_bytes, bytes(KIB, 64 * MIB), "`TCP_NOTSENT_LOWAT`: unsent bytes in the kernel above which a socket counts as full.";
     connection.user_timeout_ms, ms(100, HOUR_MS), "`TCP_USER_TIMEOUT`: how long sent bytes may stay unacknowledged, or the peer's window shut.";
 
-    compression.enabled, Kind::Flag, "Whether messages are compressed (`permessage-deflate`) for clients that offer it, as every browser does. On saves the bytes that viewers on phones pay for: a frame of 100 comments shrinks to 0.32–0.41 and costs 0.15 ms of CPU, once per encoding however many take it; memory is 0.4 MiB per thread that compresses, and nothing per connection.";
+    compression.enabled, ValueKind::Flag, "Whether messages are compressed (`permessage-deflate`) for clients that offer it, as every browser does. On saves the bytes that viewers on phones pay for: a frame of 100 comments shrinks to 0.32–0.41 and costs 0.15 ms of CPU, once per encoding however many take it; memory is 0.4 MiB per thread that compresses, and nothing per connection.";
     compression.threshold_bytes, bytes(0, MIB), "Smaller messages go out as they are, to those who take compressed ones too: they fit one packet either way, and shrink little. 0: all are compressed, even if they grow.";
 }
 

@@ -30,8 +30,8 @@ mod tests;
 
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use model::{
-    Admission, Compression, Config, Connection, Data, Durability, LogConfig, LogFormat, Merge, Rate, Rates, Room,
-    Secret,
+    Addresses, AdmissionConfig, Compression, Config, Connection, Data, DefaultMerge, Durability, LogConfig, LogFormat,
+    Rate, Rates, Room, Secret,
 };
 pub use source::Source;
 pub use state::{Loaded, Provenance};
@@ -67,7 +67,7 @@ pub fn load(
     variables: impl Iterator<Item = (OsString, OsString)>,
     read_file: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Loaded, ConfigErrors> {
-    let mut state = state::State::default();
+    let mut state = state::Draft::default();
     let mut variables = env::ours(variables);
     let named = env::take_file(&mut variables);
     let path = args.config.clone().map(|path| (path, Source::Flag("--config".into()))).or(named);
@@ -84,7 +84,7 @@ pub fn load(
 }
 
 fn apply_file(
-    state: &mut state::State,
+    state: &mut state::Draft,
     path: PathBuf,
     source: Source,
     read_file: impl Fn(&Path) -> io::Result<String>,

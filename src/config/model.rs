@@ -13,16 +13,9 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub struct Config {
-    /// Public address: pages and WebSockets.
-    pub listen: SocketAddr,
-    /// Below which path a proxy hands requests on.
-    pub public_path: BasePath,
-    /// Admin address: metrics, health, and the show's owner's events.
-    pub admin: SocketAddr,
-    /// Names beside loopback and its own addresses under which the admin address answers without a key.
-    pub admin_hosts: Hosts,
-    /// What a request to the admin address that changes something has to bring, if it is set.
-    pub admin_key: Secret,
+    /// What listens where. Its keys stand at the top level of the file.
+    #[cfg_attr(test, serde(flatten))]
+    pub addresses: Addresses,
     /// Where the log lives.
     pub data: Data,
     /// When an append to a log on disk counts as done.
@@ -40,7 +33,7 @@ pub struct Config {
     /// Where the pages are shown.
     pub pages: Pages,
     /// Who may come, and how many.
-    pub admission: Admission,
+    pub admission: AdmissionConfig,
     /// Rooms.
     pub room: Room,
     /// Token buckets.
@@ -49,6 +42,22 @@ pub struct Config {
     pub connection: Connection,
     /// Compressed messages.
     pub compression: Compression,
+}
+
+/// The two addresses, and how each is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Addresses {
+    /// Public address: pages and WebSockets.
+    pub listen: SocketAddr,
+    /// Below which path a proxy hands requests on.
+    pub public_path: BasePath,
+    /// Admin address: metrics, health, and the show's owner's events.
+    pub admin: SocketAddr,
+    /// Names beside loopback and its own addresses under which the admin address answers without a key.
+    pub admin_hosts: Hosts,
+    /// What a request to the admin address that changes something has to bring, if it is set.
+    pub admin_key: Secret,
 }
 
 /// Where the pages are shown.
@@ -85,7 +94,7 @@ impl fmt::Debug for Secret {
 /// How alike comments have to be to become one, until the room's owner says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub enum Merge {
+pub enum DefaultMerge {
     /// Nothing is merged.
     Off,
     /// Equal texts.
@@ -146,7 +155,7 @@ pub enum LogFormat {
 /// Who may come, and how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
-pub struct Admission {
+pub struct AdmissionConfig {
     /// Connections in all; 0: as many as the descriptor limit allows.
     pub connections_max: usize,
     /// Connections from one address.
@@ -181,7 +190,7 @@ pub struct Room {
     /// Comments shown a second, until the room's owner says otherwise; 0: all of them.
     pub budget_per_s: u32,
     /// What becomes one, until the room's owner says otherwise.
-    pub merge: Merge,
+    pub merge: DefaultMerge,
     /// Comments shown in one frame; the rest of the tick is shed and counted.
     pub frame_events_max: usize,
     /// Newest comments in a newcomer's snapshot.
@@ -267,11 +276,7 @@ pub struct Compression {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            public_path: BasePath::default(),
-            admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
-            admin_hosts: Hosts::default(),
-            admin_key: Secret::default(),
+            addresses: Addresses::default(),
             data: Data::default(),
             durability: Durability::default(),
             tick_ms: 100,
@@ -280,11 +285,23 @@ impl Default for Config {
             drain_ms: 10_000,
             log: LogConfig::default(),
             pages: Pages::default(),
-            admission: Admission::default(),
+            admission: AdmissionConfig::default(),
             room: Room::default(),
             rates: Rates::default(),
             connection: Connection::default(),
             compression: Compression::default(),
+        }
+    }
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_path: BasePath::default(),
+            admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin_hosts: Hosts::default(),
+            admin_key: Secret::default(),
         }
     }
 }
@@ -299,7 +316,7 @@ impl Default for LogConfig {
     }
 }
 
-impl Default for Admission {
+impl Default for AdmissionConfig {
     fn default() -> Self {
         Self {
             connections_max: 0,
@@ -322,7 +339,7 @@ impl Default for Room {
             idle_s: 300,
             batch_events_max: 2_000,
             budget_per_s: 60,
-            merge: Merge::default(),
+            merge: DefaultMerge::default(),
             frame_events_max: 200,
             snapshot_events: 20,
             log_events_max: 1_000_000,

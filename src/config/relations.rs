@@ -3,13 +3,13 @@
 use super::error::{ConfigError, Problem};
 use super::keys::KEYS;
 use super::source::Source;
-use super::state::State;
+use super::state::Draft;
 
 /// Most bytes of origins in one header: proxies refuse answers whose headers have more than 4 to 8 KiB.
 const FRAME_ANCESTORS_BYTES_MAX: usize = 2_048;
 
 /// Notes every relation that does not hold.
-pub(super) fn check(state: &mut State) {
+pub(super) fn check(state: &mut Draft) {
     let config = state.config().clone();
     let connection = &config.connection;
     if connection.idle_ms <= connection.ping_ms {
@@ -48,7 +48,7 @@ pub(super) fn check(state: &mut State) {
         );
         state.reject("pages.frame_ancestors", why);
     }
-    let (listen, admin) = (config.listen, config.admin);
+    let (listen, admin) = (config.addresses.listen, config.addresses.admin);
     let overlaps = listen.ip() == admin.ip() || listen.ip().is_unspecified() || admin.ip().is_unspecified();
     if listen.port() != 0 && listen.port() == admin.port() && overlaps {
         // One listener for both would put metrics and administration before the public.

@@ -1,6 +1,6 @@
 //! `volley config`: the effective configuration as a file, and the table of keys as documentation.
 
-use super::keys::{KEYS, Kind, Value};
+use super::keys::{KEYS, Value, ValueKind};
 use super::model::Config;
 use super::state::Loaded;
 use std::fmt::Write;
@@ -39,7 +39,7 @@ pub fn to_markdown() -> String {
         }
         let default = (key.get)(&defaults).to_string();
         let unit = match key.kind {
-            Kind::Number { unit, .. } if !unit.name().is_empty() => format!(" {}", unit.name()),
+            ValueKind::Number { unit, .. } if !unit.name().is_empty() => format!(" {}", unit.name()),
             _ => String::new(),
         };
         let _ = writeln!(out, "| `{}` | `{default}`{unit} | {} | {} |", key.path, key.kind.range(), key.doc);

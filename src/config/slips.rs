@@ -20,7 +20,7 @@ const QUOTES: [(char, char); 11] = [
 
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SlipContext {
     /// A single value.
     Value,
     /// A list, whose items are trimmed where it is read.
@@ -30,10 +30,10 @@ pub(super) enum Kind {
 }
 
 /// What is wrong with a text whatever it means, and what to do; `None`: nothing. Never repeats the text.
-pub(super) fn slip(text: &str, kind: Kind) -> Option<&'static str> {
+pub(super) fn slip(text: &str, kind: SlipContext) -> Option<&'static str> {
     let inner = text.trim_matches(is_blank);
     let (Some(first), Some(last)) = (inner.chars().next(), inner.chars().next_back()) else {
-        return (!text.is_empty() && kind != Kind::List).then_some("it is nothing but white space");
+        return (!text.is_empty() && kind != SlipContext::List).then_some("it is nothing but white space");
     };
     let is_pair = inner.chars().nth(1).is_some() && QUOTES.contains(&(first, last));
     let is_mark = |c: char| QUOTES.iter().any(|(open, close)| c == *open || c == *close);
@@ -43,10 +43,10 @@ pub(super) fn slip(text: &str, kind: Kind) -> Option<&'static str> {
              text in a TOML file has one pair)",
         );
     }
-    if kind != Kind::Secret && (is_mark(first) || is_mark(last)) {
+    if kind != SlipContext::Secret && (is_mark(first) || is_mark(last)) {
         return Some("it begins or ends with a quotation mark, which is a part of it here; remove it");
     }
-    if kind == Kind::List {
+    if kind == SlipContext::List {
         // An IPv6 address stands in brackets of its own.
         let is_bracketed = inner.strip_prefix('[').is_some_and(|rest| {
             rest.split_once(']').is_none_or(|(inside, _)| inside.parse::<std::net::Ipv6Addr>().is_err())
@@ -89,7 +89,7 @@ fn unexpanded(text: &str) -> Option<&'static str> {
 
 /// What is wrong with the path of a configuration file, and what to do.
 pub(super) fn file_slip(text: &str) -> Option<&'static str> {
-    slip(text, Kind::Value).or_else(|| unexpanded(text))
+    slip(text, SlipContext::Value).or_else(|| unexpanded(text))
 }
 
 /// What is wrong with a path that is to be the data directory, and what to do.
@@ -155,17 +155,17 @@ mod tests {
             ("\u{feff}memory", "invisible"),
             ("memory\u{200b}", "invisible"),
         ] {
-            assert!(slip(text, Kind::Value).is_some_and(|said| said.contains(part)), "{text:?}");
-            assert_eq!(slip("a\"b'c d", Kind::Value), None);
+            assert!(slip(text, SlipContext::Value).is_some_and(|said| said.contains(part)), "{text:?}");
+            assert_eq!(slip("a\"b'c d", SlipContext::Value), None);
         }
-        assert_eq!(slip("'0123456789abcdef", Kind::Secret), None);
-        assert!(slip("'0123456789abcdef'", Kind::Secret).is_some());
-        assert_eq!(slip(" https://a.example , https://b.example\r", Kind::List), None);
-        assert_eq!(slip("http://[::1]:80,", Kind::List), None);
-        assert_eq!(slip("[::1]:80,https://a.example", Kind::List), None);
-        assert_eq!(slip("[fd00::1],[fd00::2]", Kind::List), None);
+        assert_eq!(slip("'0123456789abcdef", SlipContext::Secret), None);
+        assert!(slip("'0123456789abcdef'", SlipContext::Secret).is_some());
+        assert_eq!(slip(" https://a.example , https://b.example\r", SlipContext::List), None);
+        assert_eq!(slip("http://[::1]:80,", SlipContext::List), None);
+        assert_eq!(slip("[::1]:80,https://a.example", SlipContext::List), None);
+        assert_eq!(slip("[fd00::1],[fd00::2]", SlipContext::List), None);
         for list in ["[\"https://a.example\"]", "[https://a.example]", "https://a.example\",\"https://b.example"] {
-            assert!(slip(list, Kind::List).is_some_and(|said| said.contains("without brackets")), "{list}");
+            assert!(slip(list, SlipContext::List).is_some_and(|said| said.contains("without brackets")), "{list}");
         }
     }
 

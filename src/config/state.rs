@@ -1,7 +1,7 @@
 //! A configuration while it is being put together, and once it is whole.
 
 use super::error::{ConfigError, ConfigErrors, Problem};
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{KEYS, Key, ValueKind};
 use super::model::Config;
 use super::quoted::is_shown;
 use super::source::Source;
@@ -31,7 +31,7 @@ pub struct Loaded {
 
 /// Takes the sources' settings one by one, weakest source first, and remembers what was wrong.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct Draft {
     config: Config,
     sources: Vec<Source>,
     /// Keys that some source got wrong: their relations to others say nothing.
@@ -39,7 +39,7 @@ pub(super) struct State {
     errors: Vec<ConfigError>,
 }
 
-impl Default for State {
+impl Default for Draft {
     fn default() -> Self {
         Self {
             config: Config::default(),
@@ -50,7 +50,7 @@ impl Default for State {
     }
 }
 
-impl State {
+impl Draft {
     /// Gives a number that nobody set another default.
     pub(super) fn default_to(&mut self, path: &str, value: u64) {
         let at = KEYS.iter().position(|key| key.path == path).expect("a key of the table");
@@ -71,7 +71,7 @@ impl State {
                 self.failed[at] = true;
                 self.error(ConfigError {
                     key: key.into(),
-                    value: (row.kind != Kind::Secret).then(|| given.into()),
+                    value: (row.kind != ValueKind::Secret).then(|| given.into()),
                     source,
                     problem: wrong.problem(&row.kind),
                 });
@@ -82,7 +82,7 @@ impl State {
     /// Notes a mistake. Its value is repeated only when it can be no secret, even one in the place of a different value.
     pub(super) fn error(&mut self, error: ConfigError) {
         let is_unknown = matches!(error.problem, Problem::Unknown { .. });
-        let is_secret = KEYS.iter().any(|key| key.kind == Kind::Secret && key.path == error.key);
+        let is_secret = KEYS.iter().any(|key| key.kind == ValueKind::Secret && key.path == error.key);
         let value = error.value.filter(|value| !is_unknown && !is_secret && is_shown(value));
         self.error_as_it_is(ConfigError { value, ..error });
     }

@@ -1,7 +1,7 @@
 //! One setting's value: its kind, how it is read from text and from TOML, how it is written.
 
 use super::error::Problem;
-use super::model::{Data, Durability, LogFormat, Merge, Secret};
+use super::model::{Data, DefaultMerge, Durability, LogFormat, Secret};
 use super::quoted::SECRET_BYTES_MIN;
 use super::slips::{self, slip};
 use crate::base_path::BasePath;
@@ -13,7 +13,7 @@ use toml::de::DeValue;
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// `address:port`.
     Address,
     /// `true` or `false`.
@@ -58,22 +58,22 @@ pub enum Unit {
     Bytes,
 }
 
-/// A value of some [`Kind`].
+/// A value of some [`ValueKind`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// See [`Kind::Address`].
+    /// See [`ValueKind::Address`].
     Address(SocketAddr),
-    /// See [`Kind::Flag`].
+    /// See [`ValueKind::Flag`].
     Flag(bool),
-    /// See [`Kind::Number`].
+    /// See [`ValueKind::Number`].
     Number(u64),
-    /// See [`Kind::Word`], [`Kind::Data`], [`Kind::Filter`] and [`Kind::BasePath`].
+    /// See [`ValueKind::Word`], [`ValueKind::Data`], [`ValueKind::Filter`] and [`ValueKind::BasePath`].
     Text(String),
-    /// See [`Kind::Origins`].
+    /// See [`ValueKind::Origins`].
     Origins(Origins),
-    /// See [`Kind::Hosts`].
+    /// See [`ValueKind::Hosts`].
     Hosts(Hosts),
-    /// See [`Kind::Secret`].
+    /// See [`ValueKind::Secret`].
     Secret(Secret),
 }
 
@@ -89,7 +89,7 @@ pub(super) enum Wrong {
 }
 
 impl Wrong {
-    pub(super) fn problem(self, kind: &Kind) -> Problem {
+    pub(super) fn problem(self, kind: &ValueKind) -> Problem {
         match self {
             Self::Type(found) => Problem::Type { expected: kind.to_string(), found },
             Self::Range => Problem::Range(kind.range()),
@@ -146,14 +146,14 @@ impl Unit {
     }
 }
 
-impl Kind {
+impl ValueKind {
     /// Reads the text of a variable or a flag.
     pub(super) fn read_text(&self, text: &str) -> Result<Value, Wrong> {
         let wrong = || Wrong::Type(if text.is_empty() { "nothing".into() } else { "something else".into() });
         let look = match self {
-            Self::Filter | Self::Origins | Self::Hosts => slips::Kind::List,
-            Self::Secret => slips::Kind::Secret,
-            _ => slips::Kind::Value,
+            Self::Filter | Self::Origins | Self::Hosts => slips::SlipContext::List,
+            Self::Secret => slips::SlipContext::Secret,
+            _ => slips::SlipContext::Value,
         };
         if let Some(slip) = slip(text, look) {
             return Err(Wrong::Text(slip.into()));
@@ -333,7 +333,7 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ValueKind {
     /// What the key takes, as a phrase: `a whole number of ms, or a text such as "10s"`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -454,7 +454,7 @@ field!(LogFormat, it => Value::Text(match it { LogFormat::Text => "text", LogFor
 field!(Durability, it => Value::Text(match it { Durability::Fsync => "fsync", Durability::Write => "write" }.into()),
     Value::Text(text) => if text == "write" { Durability::Write } else { Durability::Fsync });
 field!(Secret, it => Value::Secret(it.clone()), Value::Secret(secret) => secret);
-field!(Merge, it => Value::Text(match it { Merge::Near => "near", Merge::Equal => "equal", Merge::Off => "off" }.into()),
-    Value::Text(text) => match text.as_str() { "near" => Merge::Near, "equal" => Merge::Equal, _ => Merge::Off });
+field!(DefaultMerge, it => Value::Text(match it { DefaultMerge::Near => "near", DefaultMerge::Equal => "equal", DefaultMerge::Off => "off" }.into()),
+    Value::Text(text) => match text.as_str() { "near" => DefaultMerge::Near, "equal" => DefaultMerge::Equal, _ => DefaultMerge::Off });
 field!(Data, it => Value::Text(match it { Data::Memory => "memory".into(), Data::Directory(path) => path.display().to_string() }),
     Value::Text(text) => if text == "memory" { Data::Memory } else { Data::Directory(text.into()) });

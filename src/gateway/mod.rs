@@ -74,16 +74,17 @@ impl Gateway {
     /// [`BindError`] tells which address, why, and what to do.
     pub fn bind(config: &Config) -> Result<Self, BindError> {
         let sockets = listener::SocketOptions::of(&config.connection);
-        let public = listener::bind("listen", config.listen, Some(&sockets))?;
-        let admin = listener::bind("admin", config.admin, None)?;
+        let public = listener::bind("listen", config.addresses.listen, Some(&sockets))?;
+        let admin = listener::bind("admin", config.addresses.admin, None)?;
         let settings = Settings {
             handshake: Duration::from_millis(config.admission.handshake_ms),
             origins: config.admission.origins.clone(),
-            base: config.public_path.clone(),
+            base: config.addresses.public_path.clone(),
             compression: config.compression.enabled,
         };
         // A key keeps foreign pages from posting; without one, what they call this machine has to.
-        let hosts = config.admin_key.reveal().is_none().then(|| Arc::new(config.admin_hosts.clone()));
+        let hosts =
+            config.addresses.admin_key.reveal().is_none().then(|| Arc::new(config.addresses.admin_hosts.clone()));
         Ok(Self { public: Public { listener: public, settings }, admin: Admin { listener: admin, hosts } })
     }
 }

@@ -15,7 +15,7 @@ pub struct LoggedEvent<E = PublicEvent> {
     pub offset: Offset,
     /// When it was appended: wall clock in milliseconds since the Unix epoch; never falls within a room.
     pub at: u64,
-    /// What happened: a [`PublicEvent`] for who reads, a [`Public`] for who writes.
+    /// What happened: a [`PublicEvent`] for who reads, a [`PublicEventRef`] for who writes.
     #[serde(flatten)]
     pub event: E,
 }
@@ -46,7 +46,7 @@ pub enum PublicEvent {
 /// The same, borrowed from the log's event.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Public<'a> {
+pub enum PublicEventRef<'a> {
     /// See [`PublicEvent::Comment`].
     Comment(#[serde(serialize_with = "without_what_is_the_logs")] &'a Comment),
     /// See [`PublicEvent::Likes`].
@@ -76,7 +76,7 @@ fn without_left<S: Serializer>(kind: &Kind, to: S) -> Result<S::Ok, S::Error> {
     }
 }
 
-impl<'a> From<&'a Event> for Public<'a> {
+impl<'a> From<&'a Event> for PublicEventRef<'a> {
     fn from(event: &'a Event) -> Self {
         match event {
             Event::Comment(comment) => Self::Comment(comment),
@@ -122,7 +122,7 @@ mod tests {
 
     /// What an event is in the API, and back.
     fn written(event: &Event) -> serde_json::Value {
-        let json = serde_json::to_value(LoggedEvent { offset: 5, at: 7, event: Public::from(event) }).unwrap();
+        let json = serde_json::to_value(LoggedEvent { offset: 5, at: 7, event: PublicEventRef::from(event) }).unwrap();
         let read: LoggedEvent = serde_json::from_value(json.clone()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), json, "who reads it reads all of it");
         json

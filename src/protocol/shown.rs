@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// One event of a frame.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(from = "Read")]
+#[serde(from = "ReadEvent")]
 pub struct FrameEvent {
     /// Position in the room's log; of a [`What::Raise`], the one of the comment that grows.
     pub offset: Offset,
@@ -130,7 +130,7 @@ impl Serialize for FrameEvent {
 
 /// An event as it is read.
 #[derive(Deserialize)]
-struct Read {
+struct ReadEvent {
     offset: Option<Offset>,
     comment: Option<ShownComment>,
     raise: Option<Raise>,
@@ -148,8 +148,8 @@ struct Read {
     into: Option<Offset>,
 }
 
-impl From<Read> for FrameEvent {
-    fn from(read: Read) -> Self {
+impl From<ReadEvent> for FrameEvent {
+    fn from(read: ReadEvent) -> Self {
         let kind = read
             .gift
             .map(Kind::Gift)

@@ -96,8 +96,8 @@ pub struct Server {
 /// The default configuration on free ports, with a deadline that a test can wait for.
 pub fn config() -> Config {
     let mut config = Config::default();
-    config.listen.set_port(0);
-    config.admin.set_port(0);
+    config.addresses.listen.set_port(0);
+    config.addresses.admin.set_port(0);
     config.admission.handshake_ms = 400;
     config
 }

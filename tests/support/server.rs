@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use volley::app::Node;
-use volley::config::{Config, Data, Merge};
+use volley::config::{Addresses, Config, Data, DefaultMerge};
 use volley::log::Log;
 
 /// One server at a time per process, because metrics belong to the process.
@@ -39,8 +39,11 @@ impl Server {
     ) -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let mut config = Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            addresses: Addresses {
+                listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+                admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+                ..Addresses::default()
+            },
             drain_ms: 1_000,
             data: Data::Memory,
             shards: 2,
@@ -48,7 +51,7 @@ impl Server {
         };
         config.admission.connections_max = 4_000;
         // Every comment is shown individually, unless the test is about crowds.
-        (config.room.merge, config.room.budget_per_s) = (Merge::Off, 0);
+        (config.room.merge, config.room.budget_per_s) = (DefaultMerge::Off, 0);
         // Also to a client that its test lets wait.
         config.connection.lite_lag_frames = 0;
         change(&mut config);

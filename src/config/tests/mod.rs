@@ -6,7 +6,7 @@ mod slips;
 mod sources;
 
 use super::cli::{self, Args, Command};
-use super::keys::{KEYS, Kind, Value};
+use super::keys::{KEYS, Value, ValueKind};
 use super::*;
 use crate::host::Hosts;
 use std::collections::{BTreeSet, HashSet};
@@ -41,20 +41,20 @@ fn errors_of(file: &str) -> String {
 fn other_value(key: &keys::Key) -> Value {
     let default = (key.get)(&Config::default());
     match (key.kind, default) {
-        (Kind::Address, _) => Value::Address(([10, 1, 2, 3], 7000 + key.path.len() as u16).into()),
-        (Kind::Flag, Value::Flag(flag)) => Value::Flag(!flag),
-        (Kind::Number { max, .. }, Value::Number(n)) => Value::Number((n + 1).min(max)),
-        (Kind::Word(words), Value::Text(text)) => {
+        (ValueKind::Address, _) => Value::Address(([10, 1, 2, 3], 7000 + key.path.len() as u16).into()),
+        (ValueKind::Flag, Value::Flag(flag)) => Value::Flag(!flag),
+        (ValueKind::Number { max, .. }, Value::Number(n)) => Value::Number((n + 1).min(max)),
+        (ValueKind::Word(words), Value::Text(text)) => {
             Value::Text((*words.iter().find(|word| **word != text).expect("two words")).into())
         }
-        (Kind::Secret, _) => Value::Secret(Secret::new("0123456789abcdef")),
-        (Kind::Data, _) => Value::Text("/srv/volley".into()),
-        (Kind::BasePath, _) => Value::Text("/chat/".into()),
-        (Kind::Filter, _) => Value::Text("volley=debug,warn".into()),
-        (Kind::Origins, _) => Value::Origins(
+        (ValueKind::Secret, _) => Value::Secret(Secret::new("0123456789abcdef")),
+        (ValueKind::Data, _) => Value::Text("/srv/volley".into()),
+        (ValueKind::BasePath, _) => Value::Text("/chat/".into()),
+        (ValueKind::Filter, _) => Value::Text("volley=debug,warn".into()),
+        (ValueKind::Origins, _) => Value::Origins(
             crate::origin::Origins::read(["https://a.example", "tauri://localhost"].into_iter()).expect("origins"),
         ),
-        (Kind::Hosts, _) => Value::Hosts(Hosts::read(["volley", "[::1]"].into_iter()).expect("hosts")),
+        (ValueKind::Hosts, _) => Value::Hosts(Hosts::read(["volley", "[::1]"].into_iter()).expect("hosts")),
         (kind, value) => panic!("{}: {kind} with {value}", key.path),
     }
 }
@@ -101,7 +101,7 @@ fn every_default_and_both_ends_of_every_range_are_taken() {
     for key in KEYS {
         let default = (key.get)(&Config::default());
         assert!(key.kind.check(default.clone()).is_ok(), "{}: the default {default} is out of range", key.path);
-        if let Kind::Number { min, max, .. } = key.kind {
+        if let ValueKind::Number { min, max, .. } = key.kind {
             for end in [min, max] {
                 let mut config = Config::default();
                 (key.set)(&mut config, Value::Number(end));
@@ -118,7 +118,7 @@ fn every_key_can_be_set_by_file_by_variable_and_by_flag() {
         let value = other_value(key);
         let mut expected = Config::default();
         (key.set)(&mut expected, value.clone());
-        let written = if key.kind == Kind::Secret { format!("{:?}", plain(&value)) } else { value.to_string() };
+        let written = if key.kind == ValueKind::Secret { format!("{:?}", plain(&value)) } else { value.to_string() };
         let file = format!("{} = {written}", key.path);
         let set = format!("{}={}", key.path, plain(&value));
         let cases = [

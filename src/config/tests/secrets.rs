@@ -10,11 +10,11 @@ const CANARY: &str = "CANARY-0123456789-CANARY";
 fn a_key_is_taken_and_never_shown() {
     let file = format!("admin_key = \"{CANARY}\"");
     let first = loaded(&file).unwrap();
-    assert_eq!(first.config.admin_key.reveal(), Some(CANARY));
+    assert_eq!(first.config.addresses.admin_key.reveal(), Some(CANARY));
     let printed = show::to_toml(&first);
     assert!(printed.contains("# admin_key = \"(not shown)\" # volley.toml:1\n"), "{printed}");
     assert!(!format!("{printed}{first:?}").contains("CANARY"));
-    assert_eq!(loaded(&printed).unwrap().config.admin_key.reveal(), None, "a comment sets nothing");
+    assert_eq!(loaded(&printed).unwrap().config.addresses.admin_key.reveal(), None, "a comment sets nothing");
     assert!(show::to_toml(&loaded("").unwrap()).contains("\nadmin_key = \"\" # default\n"));
 }
 
@@ -176,7 +176,7 @@ proptest! {
                     match load(&args, variables, read) {
                         // It was right there: a key is hidden, and what else it may be is what the operator wants to see.
                         Ok(loaded) => {
-                            let debug = format!("{:?}", loaded.config.admin_key);
+                            let debug = format!("{:?}", loaded.config.addresses.admin_key);
                             prop_assert!(!debug.contains("CANARY"));
                             continue;
                         }

@@ -6,7 +6,7 @@ use super::*;
 fn quotes_and_white_space_around_a_value_are_named_for_every_key_and_source() {
     for key in KEYS {
         let right = plain(&other_value(key));
-        let is_list = matches!(key.kind, Kind::Filter | Kind::Origins | Kind::Hosts);
+        let is_list = matches!(key.kind, ValueKind::Filter | ValueKind::Origins | ValueKind::Hosts);
         for (spoiled, part) in [
             (format!("\"{right}\""), "it stands in quotes"),
             (format!("'{right}'"), "it stands in quotes"),
@@ -31,7 +31,10 @@ fn quotes_and_white_space_around_a_value_are_named_for_every_key_and_source() {
                     .to_string();
                 assert!(error.contains(part), "{spoiled:?}: {error}");
             }
-            let is_text = matches!(key.kind, Kind::Address | Kind::Word(_) | Kind::Data | Kind::Secret | Kind::Filter);
+            let is_text = matches!(
+                key.kind,
+                ValueKind::Address | ValueKind::Word(_) | ValueKind::Data | ValueKind::Secret | ValueKind::Filter
+            );
             if is_text {
                 let quoted = format!("{spoiled:?}");
                 let error = errors_of(&format!("{} = {}", key.path, quoted.replace("\\u{feff}", "\\uFEFF")));

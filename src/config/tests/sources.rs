@@ -21,7 +21,7 @@ fn every_named_flag_sets_its_key() {
     let flags = "--listen [::1]:1 --admin 127.0.0.1:2 --data memory --tick 5 --shards 6 --drain 7s --no-rate-limits \
                  --log-format json --log debug";
     let config = load_all(None, &[], &flags.split(' ').collect::<Vec<_>>()).unwrap().config;
-    assert_eq!((config.listen.to_string().as_str(), config.admin.port()), ("[::1]:1", 2));
+    assert_eq!((config.addresses.listen.to_string().as_str(), config.addresses.admin.port()), ("[::1]:1", 2));
     assert_eq!((config.tick_ms, config.shards, config.drain_ms, config.no_rate_limits), (5, 6, 7_000, true));
     assert_eq!(config.log, LogConfig { format: LogFormat::Json, filter: "debug".into() });
 }

@@ -134,7 +134,7 @@ pub(super) fn size(recorded: u8) -> (u8, bool) {
 
 /// Whether the server, as configured by default, refuses the text for its length.
 pub(super) fn is_too_long(text: &str) -> bool {
-    let defaults = volley::config::Admission::default();
+    let defaults = volley::config::AdmissionConfig::default();
     text.len() > defaults.text_bytes_max || text.chars().count() > defaults.text_chars_max
 }
 
