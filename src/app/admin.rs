@@ -13,7 +13,7 @@ pub(super) struct AdminThread {
 }
 
 impl AdminThread {
-    /// Serves `resources`. A listener that fails ends the process, because its health could not be asked for any more.
+    /// Serves `resources`. If the listener fails, the process ends, because its health could no longer be asked for.
     ///
     /// # Errors
     /// When the system has no more threads or descriptors.
@@ -35,7 +35,7 @@ impl AdminThread {
         Ok(Self { end, thread })
     }
 
-    /// Ends it: connections are closed as they are.
+    /// Stops the thread; open connections are closed at once.
     pub(super) fn stop(self) {
         self.end.begin();
         // A panic ends the process where it happens.

@@ -1,15 +1,15 @@
-//! How many descriptors this process may have, and how many connections fit into them.
+//! The descriptor limit of this process, and the number of connections that fit into it.
 //!
-//! Does not know: who uses the descriptors.
+//! Does not know: the users of the descriptors.
 
 use crate::config::capacity;
 use crate::config::{ConfigErrors, Loaded};
 
-/// Raises the descriptor limit as far as needed and settles how many connections fit; puts that into `loaded`.
-/// Returns the sentence for the operator.
+/// Raises the descriptor limit as far as needed, and puts the number of connections that fit into `loaded`. Returns a
+/// sentence about it for the operator.
 ///
 /// # Errors
-/// The wished number does not fit.
+/// The configured number of connections does not fit.
 pub fn raise(loaded: &mut Loaded) -> Result<String, ConfigErrors> {
     let (soft, hard) = limits();
     let shards = usize::from(shard_count(loaded.config.shards));

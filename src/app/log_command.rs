@@ -1,4 +1,4 @@
-//! `volley log`: the rooms of a log on disk, and whether they are whole.
+//! `volley log`: lists the rooms of a log on disk, and checks whether they are whole.
 
 use super::{fail, say};
 use crate::config::cli::{Args, EXIT_CONFIG};
@@ -9,8 +9,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Prints the rooms; with `verify` it checks every record. Exits with 0 when the log is whole, 1 when something is damaged
-/// or cannot be read.
+/// Prints the rooms; with `verify` it checks every record. Exits with 0 if the log is whole, with 1 if a record is
+/// damaged or cannot be read.
 pub(super) fn run(args: &Args, verify: bool) -> ExitCode {
     let loaded = match config::load_process(args) {
         Ok(loaded) => loaded,
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, verify: bool) -> ExitCode {
     }
 }
 
-/// The table, and how many of its lines report damage.
+/// The table, and the number of its lines that report damage.
 fn report(directory: &Path, verify: bool) -> Result<(String, usize), DiskError> {
     let mut inspector = Inspector::open(directory)?;
     let mut out = String::new();

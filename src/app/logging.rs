@@ -1,4 +1,4 @@
-//! Log lines: for people or as JSON, on standard error. Never a token or a comment's text at info level.
+//! Log lines, as text or JSON, on standard error. At info level they have no token and no comment's text.
 
 use crate::config::{LogConfig, LogFormat};
 use crate::console;
@@ -12,7 +12,7 @@ pub fn init(config: &LogConfig) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| console::LogLine)
-        // Otherwise the library reports a failed write by `eprintln!`, which panics when that fails too.
+        // Otherwise the library would report a failed write with `eprintln!`, which panics if that fails too.
         .log_internal_errors(false);
     // A test may have set up logging of its own before.
     let _ = match config.format {
@@ -36,7 +36,7 @@ fn report(panic: &PanicHookInfo<'_>) {
     if tracing::event_enabled!(tracing::Level::ERROR) {
         tracing::error!(thread, at, backtrace, "panicked: {what}");
     } else {
-        // Logging has not started, or its filter drops errors: a panic is written all the same.
+        // Logging has not started, or its filter drops errors: the panic is written without it.
         let backtrace = backtrace.unwrap_or_default();
         console::err().line(format!("volley: thread {thread} panicked at {at}: {what}\n{backtrace}").as_bytes());
     }

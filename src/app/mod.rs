@@ -1,9 +1,9 @@
-//! The process: what is started in which order, and how it ends.
+//! The process: the order in which its parts start, and how it ends.
 //!
-//! Reads as the lifecycle: configuration → addresses → shards → HTTP → announce → wait → drain. Everything that can be
-//! refused is refused before an address is taken.
+//! Follows the lifecycle: configuration → addresses → shards → HTTP → announce → wait → drain. Every configuration
+//! error is found before an address is bound.
 //!
-//! Does not know: a room's rules, a frame's bytes, a request's meaning; it joins the parts that do.
+//! Does not know: a room's rules, a frame's bytes, the meaning of a request. It only joins the parts.
 
 mod admin;
 mod descriptors;
@@ -121,7 +121,7 @@ fn announce(node: &Node, capacity: &str, warnings: &[String], json: bool) {
     console::out().line(text.as_bytes());
 }
 
-/// Prints on standard output. 1 when that cannot be written: half an answer must not look like a whole one.
+/// Prints on standard output. Exits with 1 if that fails: a part of the output must not look like all of it.
 fn say(text: &str) -> ExitCode {
     match console::print(text) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! One node, started and stopped: also how tests run a whole server in their own process.
+//! One node: start, drain and stop. Tests run a whole server in their own process with it.
 
 use super::admin::AdminThread;
 use super::descriptors;
@@ -40,13 +40,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// Within this the rooms end their open ticks at a drain.
+/// At a drain, the rooms have this long to end their open ticks.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A read of the log that is under way at the end of a drain gets this long.
+/// At the end of a drain, a read of the log that is under way has this long to end.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// After the hints are sent, connections get this long to hear their close frames (they linger 1 s each).
+/// After the goodbye, connections have this long to receive their close frames; each lingers 1 s.
 const GOODBYE_US: u64 = 5_000_000;
 
 /// A shard whose duty cycle takes longer than this is stuck.
@@ -55,13 +55,13 @@ const STUCK_US: u64 = 5_000_000;
 /// How often metrics are folded and idle buckets dropped.
 const UPKEEP_US: u64 = 5_000_000;
 
-/// How often the HTTP runtime shows that it moves.
+/// How often the HTTP runtime proves that it is not stuck.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address cannot be taken.
+    /// An address cannot be bound.
     #[error("{0}")]
     Bind(#[from] BindError),
     /// The system has no more threads or descriptors.
@@ -70,7 +70,7 @@ pub enum StartError {
     /// The log cannot be opened.
     #[error("{0}")]
     Log(#[from] DiskError),
-    /// Another metrics recorder is installed.
+    /// A different metrics recorder is installed.
     #[error("cannot start: {0}")]
     Metrics(#[from] metrics::AlreadyTaken),
 }
@@ -92,16 +92,16 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts everything; returns when both addresses answer. The limit of descriptors stays as it is; with
+    /// Starts all parts; returns when both addresses answer. The descriptor limit stays as it is; with
     /// `admission.connections_max = 0`, it decides how many connections are accepted.
     ///
     /// # Errors
-    /// [`StartError`]; then nothing runs.
+    /// [`StartError`]; then no part is left running.
     pub fn start(config: Config) -> Result<Self, StartError> {
         Self::start_with(config, Store::open)
     }
 
-    /// The same on a log of the caller's, which may wait for its device in `open` and `read`.
+    /// Starts on a log of the caller's, which may wait for its device in `open` and `read`.
     ///
     /// # Errors
     /// [`StartError`]; then nothing runs.
@@ -199,12 +199,12 @@ impl Node {
         })
     }
 
-    /// The address of pages and WebSockets, with the port that was taken.
+    /// The bound address of pages and WebSockets.
     pub fn public_address(&self) -> SocketAddr {
         self.public
     }
 
-    /// The address of metrics, health and the owner's API, with the port that was taken.
+    /// The bound address of metrics, health and the owner's API.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
     }
@@ -239,15 +239,15 @@ impl Node {
         }
         stopped.store(true, Ordering::Release);
         log_threads.stop(READ_TIMEOUT);
-        // After the threads that read and append.
+        // Stopped after the threads that read and append.
         store.stop();
         runtime.shutdown_timeout(Duration::from_millis(500));
-        // Last, so that the drain can be watched to its end.
+        // Stopped last, so that the drain can be observed to its end.
         admin_thread.stop();
         shards.connections()
     }
 
-    /// Hints are spread evenly over the drain window, over all shards together.
+    /// Spreads the clients' times to come back evenly over the drain window, over all shards together.
     fn say_goodbye(&self) {
         let total = self.shards.connections().max(1) as u64;
         let step_us = self.drain_ms * 1_000 / total;
@@ -260,7 +260,7 @@ impl Node {
         }
     }
 
-    /// To an inbox that may be full for a moment.
+    /// Sends to a shard, and waits while its inbox is full.
     fn insist(&self, shard: u16, message: impl Fn() -> Message<RoomTenant>) {
         while self.shards.send(shard, message()).is_err() {
             std::thread::park_timeout(Duration::from_millis(1));
@@ -268,7 +268,7 @@ impl Node {
     }
 }
 
-/// The log, and how it ends.
+/// The log, with the way to stop it.
 enum Store {
     Memory(Arc<MemoryLog>),
     Disk(Arc<DiskLog>),
@@ -310,14 +310,14 @@ impl Store {
     }
 }
 
-/// How many rooms may have ended in the registry and not in the log yet, while new ones are opened.
+/// The most rooms that may have ended in the registry and not yet in the log, while new ones are opened.
 const ROOMS_ENDING: usize = 1_024;
 
-/// HTTP serves pages, metrics and refusals; the gateway's door agrees to well-formed upgrades. One thread handled 10,000
-/// upgrades in half a second when it did all of them; a second one would only take CPU from the shards.
+/// The HTTP runtime serves pages, metrics and refusals; the gateway's door handles well-formed upgrades. One thread
+/// handled 10,000 upgrades in half a second when it did all of them; a second one would only take CPU from the shards.
 const HTTP_THREADS: usize = 1;
 
-/// To the inbox of a shard, which may be full for a moment.
+/// Sends to a shard, and waits while its inbox is full, until the shards have stopped.
 fn deliver(shards: Shards<RoomTenant>, stopped: Arc<AtomicBool>) -> impl Fn(u16, Mail) + Send + Sync {
     move |shard, mail| {
         let mut message = Message::Mail(mail);
@@ -381,7 +381,7 @@ fn caps(config: &Config) -> Caps {
     Caps {
         message_bytes_max: u32::try_from(config.admission.message_bytes_max).unwrap_or(u32::MAX),
         fragments_max: FRAGMENTS_MAX,
-        // Without limits one connection may send thousands of comments in a tick, and gets an ack for each.
+        // Without rate limits one connection may send thousands of comments in a tick, and gets an ack for each.
         backlog_bytes_max: if config.no_rate_limits {
             UNLIMITED_BACKLOG_BYTES
         } else {
@@ -392,7 +392,7 @@ fn caps(config: &Config) -> Caps {
     }
 }
 
-/// Answers that may wait for a blocked connection when rates are not limited: two ticks' full batches.
+/// Bytes of answers that may wait for a blocked connection without rate limits: two ticks' full batches.
 const UNLIMITED_BACKLOG_BYTES: u32 = 1 << 20;
 
 fn working(health: &Health, oldest_cycle_us: u64) -> api::Health {
@@ -405,10 +405,10 @@ fn working(health: &Health, oldest_cycle_us: u64) -> api::Health {
     if failures.is_empty() { api::Health::Working } else { api::Health::Failing(failures.join("; ")) }
 }
 
-/// A task without which the node is broken.
+/// A task that the node cannot work without.
 type Serving = Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>>;
 
-/// Also the life sign of the runtime that it runs on.
+/// Keeps metrics and admission small, and proves that the runtime is not stuck.
 async fn upkeep(exporter: metrics::Exporter, admission: Arc<Admission>, pulse: Pulse) -> std::io::Result<()> {
     let mut interval = tokio::time::interval(BEAT);
     let mut next_us = 0;

@@ -67,7 +67,7 @@ pub(super) struct ShardRooms {
     /// How often a room was run, for the tests: the metric cannot be read back.
     #[cfg(test)]
     wakes: u64,
-    /// The process stops, and nothing new is taken.
+    /// The process stops, and no new operations are taken.
     draining: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What signals mean to the server. `docs/operations.md` has the table.
+//! The server's reactions to signals. `docs/operations.md` has the table.
 
 use std::future::poll_fn;
 use std::io;
@@ -6,19 +6,20 @@ use std::task::Poll;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Signals that change nothing. Each would end a process that does not catch it.
+/// Signals that have no effect. Each would end a process that does not catch it.
 const DEAF: [(&str, SignalKind); 3] = [
     ("SIGHUP", SignalKind::hangup()),
     ("SIGUSR1", SignalKind::user_defined1()),
     ("SIGUSR2", SignalKind::user_defined2()),
 ];
 
-/// A file has reached the limit of its size (`ulimit -f`). Caught, the write fails instead, as on a full disk.
+/// A file has reached its size limit (`ulimit -f`). If the signal is caught, the write fails instead, as on a full
+/// disk.
 const FILE_TOO_LARGE: SignalKind = SignalKind::from_raw(libc::SIGXFSZ);
 
 type NamedSignals = Vec<(&'static str, Signal)>;
 
-/// The signals, on a runtime of the main thread's own: they are heard whatever the others do.
+/// The signals, on a runtime of the main thread's own, so that they are received even if all other threads are stuck.
 pub(super) struct Signals {
     runtime: Runtime,
     deaf: NamedSignals,
@@ -27,8 +28,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From now on only SIGTERM and SIGINT, which ask for it, end the process. They end it at once: there is nothing to
-    /// drain before the server is ready.
+    /// From now on only SIGTERM and SIGINT end the process. They end it at once: there is nothing to drain before the
+    /// server is ready.
     ///
     /// # Errors
     /// The system refuses a descriptor or a handler.
@@ -67,7 +68,7 @@ impl Signals {
         });
     }
 
-    /// Runs `drain` on a thread of its own and answers signals meanwhile. `None` when it panicked.
+    /// Runs `drain` on its own thread and handles signals meanwhile. `None` if it panicked.
     pub(super) fn while_draining<T: Send + 'static>(mut self, drain: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let Self { runtime, deaf, stop, .. } = &mut self;
         runtime.block_on(async {

@@ -77,7 +77,7 @@ pub struct RoomTenant {
     renditions: RenditionMetrics,
     /// Set when the wake-up of an actor found the inbox full: then all actors are run.
     lost_wake: Arc<AtomicBool>,
-    /// The process stops, and nothing new is taken.
+    /// The process stops, and no new operations are taken.
     draining: bool,
 }
 

@@ -155,7 +155,7 @@ mod tests {
         let _posts = (PostMetrics::new(), PostRefusals::new());
         let _log = LogMetrics::new();
         let _deflate = DeflateMetrics::new();
-        let (_library, _resumes) = (LogPoolMetrics::new(), ResumeMetrics::new());
+        let (_log_pool, _resumes) = (LogPoolMetrics::new(), ResumeMetrics::new());
         let text = exporter.render();
         let helped: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# HELP ")?.split(' ').next()).collect();
         let typed = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split_once(' '));

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn full_gives_the_item_back() {
+    fn a_full_inbox_returns_the_item() {
         let (_poll, inbox) = inbox(2);
         assert_eq!((inbox.push(1), inbox.push(2), inbox.push(3)), (Ok(()), Ok(()), Err(3)));
         assert_eq!((inbox.pop(), inbox.len()), (Some(1), 1));

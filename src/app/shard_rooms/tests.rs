@@ -1,4 +1,4 @@
-//! Rooms on a bench: the test is their shard, and time is a number.
+//! Rooms without a shard: the test takes the shard's place, and sets the time.
 
 use super::*;
 use crate::app::log_pool::LogQueues;
@@ -22,8 +22,8 @@ struct Bench {
     rooms: Vec<Arc<RoomHandle>>,
     now_us: u64,
     commands: Vec<ShardCommand<Mail>>,
-    /// Keeps the library's queues open.
-    _vacancy: LogQueues,
+    /// Keeps the pool's queues open.
+    _queues: LogQueues,
 }
 
 impl Bench {
@@ -33,7 +33,7 @@ impl Bench {
         let (log_pool, queues) = LogPool::new();
         let log = Arc::new(MemoryLog::new(count, 1));
         let homes = ShardRooms::new(registry.clone(), log_pool, Arc::new(|_| {}));
-        let mut bench = Self { homes, rooms: Vec::new(), now_us: 1_000_000, commands: Vec::new(), _vacancy: queues };
+        let mut bench = Self { homes, rooms: Vec::new(), now_us: 1_000_000, commands: Vec::new(), _queues: queues };
         let settings = ActorSettings {
             tick_us: TICK_US,
             room: crate::protocol::settings::RoomSettings::unlimited(100),
@@ -68,7 +68,7 @@ impl Bench {
         call(&mut self.homes, &mut cx)
     }
 
-    /// Lets `us` pass as a shard does: it sleeps until something is due. Returns how often a room was woken.
+    /// Passes `us` microseconds as a shard does: it sleeps until work is due. Returns how often a room was woken.
     fn pass(&mut self, us: u64) -> u64 {
         let (until_us, before) = (self.now_us + us, self.homes.wakes);
         while let Some(due_us) = self.homes.due_us().filter(|due_us| *due_us <= until_us) {
@@ -79,7 +79,7 @@ impl Bench {
         self.homes.wakes - before
     }
 
-    /// Somebody in the room at this place says something.
+    /// A viewer of the room at this place comments.
     fn say(&mut self, room: usize) {
         let (from, key) = (ConnRef { shard: 0, index: 0, generation: 0 }, self.rooms[room].key);
         let user = User { id: "u".into(), name: "u".into(), role: Default::default() };
@@ -97,13 +97,13 @@ impl Bench {
 fn a_quiet_room_is_woken_for_its_heartbeat_and_for_nothing_else() {
     const ROOMS: usize = 1_000;
     let mut bench = Bench::new(ROOMS, 2);
-    // Everybody is told how many they are.
+    // Each viewer gets the viewer count.
     bench.pass(2 * COUNTERS_US);
     assert_eq!(bench.frames(), ROOMS);
     let quiet_us = HEARTBEAT_US - 3 * COUNTERS_US;
     assert_eq!(bench.pass(quiet_us), 0, "nothing happened, and somebody was woken");
     assert_eq!((bench.pass(HEARTBEAT_US), bench.frames()), (ROOMS as u64, ROOMS));
-    // Again and again: 150 ticks, one wake.
+    // 150 ticks in a row, and each is one wake.
     assert_eq!((bench.pass(10 * HEARTBEAT_US - 2 * COUNTERS_US), bench.frames()), (10 * ROOMS as u64, 10 * ROOMS));
 }
 
@@ -132,12 +132,12 @@ fn rooms_end_their_ticks_at_one_moment_and_none_is_always_the_first() {
         *first.entry(rooms[0]).or_insert(0) += 1;
         bench.now_us += TICK_US / 10;
     }
-    // A tenth is 20.
+    // A tenth of the rooms is 20.
     assert!(first.len() == ROOMS && first.values().all(|times| *times < 40), "{first:?}");
 }
 
 #[test]
-fn rooms_that_fell_silent_at_one_moment_do_not_all_speak_at_one() {
+fn rooms_that_fell_silent_together_send_heartbeats_apart() {
     const ROOMS: usize = 1_000;
     let mut bench = Bench::new(ROOMS, 1);
     bench.pass(2 * COUNTERS_US);
@@ -162,7 +162,7 @@ fn a_comment_wakes_its_own_room_once_and_no_other() {
 }
 
 #[test]
-fn a_room_that_everybody_left_is_woken_to_end() {
+fn a_room_without_viewers_is_woken_to_end() {
     const ROOMS: usize = 100;
     let mut bench = Bench::new(ROOMS, 0);
     assert_eq!(bench.pass(IDLE_US - 1), 0);

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_lags_for_a_moment_stays_and_one_that_lags_on_slides_once() {
+    fn a_short_lag_changes_nothing_and_a_long_one_slides_once() {
         let mut rig = Rig::default();
         for _ in 0..20 {
             rig.pass(500, |_| LIMIT + 1);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn it_climbs_after_ten_seconds_without_lag_and_a_lag_begins_them_anew() {
+    fn ten_seconds_without_lag_climb_and_a_lag_restarts_them() {
         let mut rig = Rig::default();
         rig.pass(1_000, |_| 64);
         rig.pass(9_000, |_| 1);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_never_bears_the_viewers_rendition_is_tried_ever_more_rarely() {
+    fn a_link_too_slow_for_the_viewers_rendition_is_tried_ever_more_rarely() {
         let mut rig = Rig::default();
         rig.pass(600_000, |rendition| if rendition == Rendition::Viewer { 64 } else { 0 });
         let climbs: Vec<u64> =
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asked_is_never_moved() {
+    fn a_subscriber_that_asked_is_never_moved() {
         let mut rig = Rig { rendition: Rendition::Full, ..Rig::default() };
         rig.pass(60_000, |_| 64);
         rig.rendition = Rendition::Lite;
@@ -225,11 +225,11 @@ mod tests {
         rig.pass(2_000, |_| 64);
         rig.pace.chose();
         rig.pass(600_000, |_| 0);
-        assert_eq!(rig.rendition, Rendition::Lite, "it slid, and then asked for what it had");
+        assert_eq!(rig.rendition, Rendition::Lite, "it slid, and then asked for the rendition that it had");
     }
 
     #[test]
-    fn one_that_slid_and_takes_nothing_stalls_from_its_slide_on() {
+    fn a_slid_subscriber_that_takes_no_bytes_stalls_from_its_slide_on() {
         let mut pace = ConnPace::default();
         assert_eq!([(0, 900), (5, 900)].map(|(now_us, held)| pace.stalls_for(now_us, held)), [0, 0], "it has not slid");
         let turning = Turning { to: Variant::default(), reason: RenditionReason::Slow, is_ready: true };
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn lite_is_made_before_it_is_needed_and_no_longer() {
+    fn lite_is_encoded_only_while_it_may_be_needed() {
         let mut pace = ConnPace::default();
         let verdicts = [0, 5, 6, 9, 6, 5, 0].map(|lag| pace.judge(0, Rendition::Viewer, lag, LIMIT));
         let (stay, on, off) = (PaceVerdict::Stay, PaceVerdict::StandBy(true), PaceVerdict::StandBy(false));

@@ -45,7 +45,7 @@ mod tests {
         let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut far, _) = listener.accept().unwrap();
         let began = Instant::now();
-        std::thread::sleep(Duration::from_millis(300)); // What it waits for is that time passes.
+        std::thread::sleep(Duration::from_millis(300)); // The test is about time that passes.
         let before = acknowledged_us_ago(near.as_fd()).unwrap();
         assert!(before >= 250_000, "{before}");
         near.write_all(b"x").unwrap();

@@ -90,7 +90,7 @@ mod tests {
     use std::fs::File;
 
     #[test]
-    fn a_name_is_never_used_again_although_its_index_is() {
+    fn an_index_is_used_again_but_a_name_never() {
         let caps =
             Caps { message_bytes_max: 1, fragments_max: 1, backlog_bytes_max: 1, any_type: false, compressed: false };
         let mut conns: Conns<()> = Conns::new(3);

@@ -239,7 +239,7 @@ mod tests {
         bytes
     }
 
-    /// What comes of `stream` in pieces of `step` bytes, and what is answered.
+    /// The messages of `stream`, fed in pieces of `step` bytes, and the answers.
     fn feed(socket: &mut WebSocket, stream: &[u8], step: usize) -> (Vec<Message>, Vec<u8>) {
         let (mut messages, mut output) = (Vec::new(), Vec::new());
         for mut input in stream.chunks(step) {

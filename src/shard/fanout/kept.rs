@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::protocol::frame::RoomKey;
 
-    /// A frame of which something is guaranteed: `bytes` of it, and these comments.
+    /// A frame with `bytes` of guaranteed events and these comments.
     fn guaranteed(prev: Offset, last: Offset, bytes: usize, comments: &[Offset]) -> EncodedFrame {
         let mut frame = EncodedFrame::new(RoomKey(1), prev, last, 0);
         let kept = format!("<{prev}-{last}>{}", ".".repeat(bytes));
@@ -119,7 +119,7 @@ mod tests {
         EncodedFrame::new(RoomKey(1), prev, last, 0)
     }
 
-    /// What `ring` tells of a gap, without WebSocket headers: `from-to` of plain gaps, and what is kept.
+    /// The gap messages of `ring`, without WebSocket headers: `from-to` of plain gaps, and the kept bytes.
     fn told(ring: &Ring, from: Offset, to: Offset) -> String {
         let (bytes, mut text) = (ring.gaps(from, to, Encoding::Json), String::new());
         let mut rest = &bytes[..];
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_has_what_is_guaranteed_of_it_wherever_that_is() {
+    fn a_gap_has_its_guaranteed_events_from_the_ring_and_from_before_it() {
         let mut ring = Ring::new(2);
         for n in 0..10 {
             ring.push(Arc::new(if n % 4 == 1 { guaranteed(n, n + 1, 0, &[]) } else { plain(n, n + 1) }));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_the_oldest_goes() {
+    fn kept_events_are_bounded_and_the_oldest_go() {
         for (bytes, left) in [(10, KEPT_FRAMES_MAX as u64), (KEPT_BYTES_MAX / 4, 3)] {
             let mut gaps = GapContents::default();
             for n in 0..99 {
@@ -159,9 +159,9 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_shows_nothing_that_was_taken_back_and_all_else() {
+    fn a_gap_shows_all_but_deleted_comments() {
         let mut ring = Ring::new(3);
-        // An announcement with comments beside it, and words of the host, each both gone and here.
+        // An announcement beside comments, and words of the host: each once in the ring and once kept.
         for (n, comments) in [(0, &[][..]), (10, &[14]), (20, &[]), (30, &[]), (40, &[]), (50, &[55])] {
             ring.push(Arc::new(guaranteed(n, n + 10, 0, comments)));
         }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stale_in_the_ring_is_bounded_by_the_ring() {
+    fn stale_entries_are_bounded_by_the_ring() {
         let mut ring = VecDeque::from([Arc::new(guaranteed(0, 1, 5, &[1]))]);
         let mut gaps = GapContents::default();
         gaps.take_back(&[1], &ring);

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_goes_and_a_cursor_beyond_reach_says_so() {
+    fn the_oldest_goes_and_its_cursor_is_out_of_reach() {
         let mut ring = Ring::new(3);
         let start = ring.head();
         for n in 0..5 {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_on_the_way_are_so_many_of_the_frames_before_the_cursor() {
+    fn bytes_on_the_way_are_counted_in_frames_before_the_cursor() {
         let (mut ring, variant) = (Ring::new(8), Variant::default());
         for (n, bytes) in [100, 200, 0, 300, 400].into_iter().enumerate() {
             let mut frame = EncodedFrame::new(RoomKey(1), n as u64, n as u64 + 1, 0);
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(ring.position(ring.head()), Some(13), "only an empty ring takes it");
     }
 
-    /// `(prev, last)` frames in JSON alone, each with ten times its `last` in likes.
+    /// A ring of `(prev, last)` frames in JSON only; the likes of each are ten times its `last`.
     fn filled(capacity: usize, frames: &[(Offset, Offset)]) -> Ring {
         let mut ring = Ring::new(capacity);
         for (prev, last) in frames {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_resumes_into_what_was_taken_back() {
+    fn no_client_resumes_at_a_position_before_a_deletion() {
         let mut ring = filled(8, &[(0, 2), (2, 5), (5, 9)]);
         let mut frame = EncodedFrame::new(RoomKey(1), 9, 10, 0);
         frame.set(Variant::ALL[0], vec![b'x'].into());
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_position_is_resumed_only_where_a_frame_continues_it_exactly() {
-        // A heartbeat is a frame that moves nothing.
+        // A heartbeat is a frame without events.
         let ring = filled(4, &[(0, 2), (2, 5), (5, 5), (5, 9), (9, 10)]);
         let resumed = |position| ring.cursor(position, Variant::ALL[0]).map(|cursor| ring.lag(cursor));
         assert_eq!([0, 1, 2, 3, 4].map(resumed), [None, None, Some(4), None, None]);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_resumes_across_an_announced_gap() {
+    fn no_client_resumes_across_an_announced_gap() {
         let mut ring = filled(8, &[(0, 2), (2, 5), (7, 9)]);
         let resumed = |ring: &Ring, position| ring.cursor(position, Variant::ALL[0]).map(|cursor| ring.lag(cursor));
         assert_eq!([0, 2, 5, 7, 9].map(|position| resumed(&ring, position)), [None, None, None, Some(1), Some(0)]);
@@ -326,7 +326,11 @@ mod tests {
         }
         assert_eq!(ring.whole_from(start, lite), start.wrapping_add(2));
         assert_eq!(ring.whole_from(ring.head(), lite), ring.head());
-        assert_eq!(ring.whole_from(start.wrapping_sub(9), lite), start.wrapping_add(2), "whoever the ring lost");
+        assert_eq!(
+            ring.whole_from(start.wrapping_sub(9), lite),
+            start.wrapping_add(2),
+            "a cursor that the ring has lost"
+        );
     }
 
     #[test]

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_fires_early_and_everything_fires() {
+    fn no_hint_fires_early_and_each_fires() {
         let mut wheel = Wheel::new(10_000_000);
         for n in 0..200_u32 {
             wheel.schedule(10_000_000 + u64::from(n) * 100_000, hint(n));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_horizon_means_at_its_end_and_a_long_stop_loses_nothing() {
+    fn a_hint_beyond_the_wheel_fires_at_its_end_and_a_long_stop_loses_none() {
         let mut wheel = Wheel::new(0);
         wheel.schedule(3_600_000_000, hint(1));
         wheel.schedule(1_000_000, hint(2));

@@ -33,7 +33,7 @@ fn push(ring: &mut Ring, n: u8) {
 }
 
 #[test]
-fn any_cut_is_mended_and_nothing_is_lost_doubled_or_swapped() {
+fn after_any_cut_no_byte_is_lost_doubled_or_swapped() {
     for first_cut in 0..30 {
         for step in 1..12 {
             let mut ring = Ring::new(8);
@@ -81,7 +81,7 @@ fn one_stall_is_one_gap_however_often_the_ring_is_overrun_and_however_it_is_cut(
         for n in 1..90 {
             push(&mut ring, n);
             assert_eq!(lag.flush(1, Some(&ring), &mut wire, 5, &mut tally), Flushed::Blocked);
-            assert_eq!(lag.gaps, 0, "nobody was told");
+            assert_eq!(lag.gaps, 0, "no gap was announced");
         }
         while lag.flush(1, Some(&ring), &mut wire, 5, &mut tally) == Flushed::Blocked {
             wire.room = step;
@@ -97,7 +97,7 @@ fn one_stall_is_one_gap_however_often_the_ring_is_overrun_and_however_it_is_cut(
 }
 
 #[test]
-fn what_is_promised_whole_becomes_pages_where_others_get_a_gap() {
+fn promised_events_come_in_pages_where_others_get_a_gap() {
     let mut ring = Ring::new(8);
     let start = ring.head();
     push(&mut ring, 0);
@@ -136,7 +136,7 @@ fn a_turn_comes_right_behind_the_last_frame_of_the_old_variant_however_it_is_cut
             wire.room = step;
         }
         let text = String::from_utf8(wire.got).unwrap().replace("ACK", "");
-        // What was begun ends; from the first frame on that has it and was not begun, it is the new one.
+        // A frame that was begun is finished; from the first later frame that has the new variant on, that is sent.
         let old = first_cut.div_ceil(10).max(3);
         let expected = "v".repeat(10 * old) + "NOTICE" + &"lite".repeat(5_usize.saturating_sub(old));
         assert_eq!(text, expected, "cut {first_cut}, step {step}");
@@ -145,7 +145,7 @@ fn a_turn_comes_right_behind_the_last_frame_of_the_old_variant_however_it_is_cut
 }
 
 #[test]
-fn one_that_lost_its_place_before_its_turn_is_told_of_both() {
+fn a_gap_before_a_change_of_variant_is_announced_with_it() {
     let lite = Variant::ALL[4];
     let mut ring = Ring::new(8);
     let start = ring.head();

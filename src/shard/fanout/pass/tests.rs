@@ -1,4 +1,4 @@
-//! What the pass promises, on a wire that remembers.
+//! The promises of the pass, on a wire that remembers.
 
 use super::*;
 use crate::protocol::frame::{EncodedFrame, RoomKey};
@@ -54,7 +54,7 @@ fn room(count: u32) -> (Ring, Slots) {
 }
 
 #[test]
-fn everybody_gets_their_variant_once() {
+fn each_slot_gets_its_variant_once() {
     let (mut ring, mut slots) = room(10);
     let (mut wire, mut left) = (Memory::default(), Vec::new());
     ring.push(frame(0));
@@ -68,7 +68,7 @@ fn everybody_gets_their_variant_once() {
 }
 
 #[test]
-fn slices_join_what_came_meanwhile() {
+fn slices_join_frames_that_came_meanwhile() {
     let (mut ring, mut slots) = room(10);
     let (mut wire, mut left) = (Memory::default(), Vec::new());
     ring.push(frame(0));
@@ -88,7 +88,7 @@ fn slices_join_what_came_meanwhile() {
 }
 
 #[test]
-fn passes_start_elsewhere_each_time() {
+fn each_pass_starts_at_a_different_slot() {
     let (mut ring, mut slots) = room(10);
     let (mut wire, mut left) = (Memory::default(), Vec::new());
     let mut first = Vec::new();
@@ -105,7 +105,7 @@ fn passes_start_elsewhere_each_time() {
 }
 
 #[test]
-fn blocked_and_broken_are_reported_with_their_place_and_cost_nobody_else() {
+fn blocked_and_broken_slots_are_reported_and_cost_no_other_slot() {
     let (mut ring, mut slots) = room(10);
     let mut wire = Memory { full: vec![2], short: vec![3], broken: vec![4], ..Memory::default() };
     let mut left = Vec::new();
@@ -127,7 +127,7 @@ fn blocked_and_broken_are_reported_with_their_place_and_cost_nobody_else() {
 }
 
 #[test]
-fn removing_during_a_pass_skips_nobody() {
+fn removing_during_a_pass_skips_no_slot() {
     for removed in 0..10 {
         for budget in 1..10 {
             let (mut ring, mut slots) = room(10);
@@ -146,7 +146,7 @@ fn removing_during_a_pass_skips_nobody() {
     }
 }
 
-/// Sends `before` frames to the first `visited` of `count` slots and then one more to everybody.
+/// Sends `before` frames to the first `visited` of `count` slots, and then one more to all.
 fn uneven(count: u32, before: u8, visited: usize, wire: &mut Memory) -> Vec<Unfinished> {
     let ((mut ring, mut slots), mut left) = (room(count), Vec::new());
     for n in 0..before {
@@ -163,7 +163,7 @@ fn uneven(count: u32, before: u8, visited: usize, wire: &mut Memory) -> Vec<Unfi
 }
 
 #[test]
-fn what_waits_for_many_goes_out_in_one_piece_and_for_few_in_a_vectored_write() {
+fn frames_go_to_many_slots_in_one_piece_and_to_few_in_a_vectored_write() {
     for (count, vectored) in [(10, 10), (100, 0)] {
         let mut wire = Memory::default();
         assert_eq!(uneven(count, 3, count as usize / 2, &mut wire), []);
@@ -180,7 +180,7 @@ fn what_waits_for_many_goes_out_in_one_piece_and_for_few_in_a_vectored_write() {
 }
 
 #[test]
-fn more_than_a_socket_takes_at_once_is_not_put_together() {
+fn frames_larger_than_one_send_are_not_joined() {
     let ((mut ring, mut slots), mut left) = (room(100), Vec::new());
     let mut wire = Memory::default();
     for n in 0..2 {
@@ -196,7 +196,7 @@ fn more_than_a_socket_takes_at_once_is_not_put_together() {
 }
 
 #[test]
-fn a_cut_in_what_was_joined_is_told_in_the_frames_own_bytes() {
+fn a_cut_in_joined_frames_is_reported_in_bytes_of_the_frames() {
     let mut wire = Memory { short: vec![5], full: vec![6], broken: vec![8], ..Memory::default() };
     let mut left = uneven(100, 3, 0, &mut wire);
     left.sort_by_key(|l| match l {
@@ -213,13 +213,13 @@ fn a_cut_in_what_was_joined_is_told_in_the_frames_own_bytes() {
 }
 
 #[test]
-fn frames_without_a_pause_are_joined_evenly_and_nobody_falls_behind() {
+fn frames_without_a_pause_are_joined_evenly_and_no_slot_falls_behind() {
     let ((mut ring, mut slots), mut left) = (room(100), Vec::new());
     let mut wire = Memory::default();
     for _ in 0..200 {
         ring.push(frame(0));
         slots.frame_came();
-        // A fourth of the room per frame: the pass never ends.
+        // A quarter of the room per frame: the pass never ends.
         slots.slice(&ring, &mut wire, 25, &mut left);
         assert!(slots.behind() < 8, "the laps bound it: {}", slots.behind());
     }
@@ -227,7 +227,7 @@ fn frames_without_a_pause_are_joined_evenly_and_nobody_falls_behind() {
 }
 
 proptest! {
-    /// What the worker relies on to finish a pass in time, whatever comes and goes.
+    /// The bound by which the worker finishes a pass in time, with slots that come and go.
     #[test]
     fn nobody_is_further_behind_than_is_told(
         count in 0_u32..20,
