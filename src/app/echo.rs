@@ -70,7 +70,7 @@ impl HandOver for EchoHandOver {
     }
 }
 
-/// An echo connection.
+/// The session of an echo connection, and its data on the way to the shard.
 struct EchoSession {
     /// Counts the connection while it exists.
     permit: Permit,

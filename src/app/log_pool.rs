@@ -89,7 +89,7 @@ pub struct Tools {
     pub deliver: Box<dyn Fn(u16, Mail) + Send + Sync>,
 }
 
-/// The running log threads.
+/// The running log threads, and the sign that they have ended.
 pub struct LogThreads {
     stop: Arc<AtomicBool>,
     /// Disconnected when the last thread has ended.

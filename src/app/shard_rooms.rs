@@ -42,7 +42,7 @@ struct Home {
 struct ToldFigures {
     comments: u64,
     likes: u64,
-    /// By class.
+    /// By class of comment.
     shed: [u64; 5],
     merged: [u64; 5],
     frames: u64,
@@ -238,7 +238,7 @@ impl ShardRooms {
     pub(super) fn run_due(&mut self, cx: &mut Cx<'_, Mail>) {
         let Self { failed, homes, openings, registry, .. } = self;
         failed.sweep(cx.now_us, |room| {
-            // A room that is tried again is not this sweep's to end.
+            // A room that is open or being opened again must not be ended here.
             homes.contains_key(&room.key) || openings.holds(room.key) || registry.expire(room)
         });
         while let Some(&(due_us, _, key)) = self.due.first() {
@@ -253,7 +253,7 @@ impl ShardRooms {
         }
     }
 
-    /// Runs every actor, because it is not known which of them were to be woken.
+    /// Runs every actor. Used when wake-ups were lost, so that it is not known which actors are due.
     pub(super) fn run_all(&mut self, cx: &mut Cx<'_, Mail>) {
         let keys: Vec<RoomKey> = self.homes.keys().copied().collect();
         keys.into_iter().for_each(|key| self.run(cx, key));

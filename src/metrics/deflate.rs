@@ -7,7 +7,7 @@ const SECONDS: &[f64] =
     &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05];
 
 metrics! {
-    /// Messages of the server that are compressed, once for all who get them.
+    /// Messages of the server, each compressed once for all receivers.
     pub struct DeflateMetrics {
         counter "volley_deflated_messages_total", "Frames, pages and welcomes compressed, each once for all receivers." => messages;
         counter "volley_deflate_in_bytes_total", "Bytes of compressed frames, pages and welcomes before compression." => bytes_in;

@@ -37,7 +37,7 @@ pub fn admission<'a>(out: &mut String, verdicts: impl Iterator<Item = (&'a str, 
 
 /// The rooms with most viewers, and the others' sum. Gauges: a room may leave the top, or expire.
 pub fn rooms(out: &mut String, mut rooms: Vec<RoomFigure>) {
-    // A room that is really called so goes into the sum: a second series of that name would spoil the scrape.
+    // A room with this name is added to the sum: a second series of that name would spoil the scrape.
     rooms.sort_unstable_by(|a, b| {
         (a.room == OTHER).cmp(&(b.room == OTHER)).then(b.online.cmp(&a.online)).then_with(|| a.room.cmp(&b.room))
     });
@@ -60,16 +60,20 @@ pub fn rooms(out: &mut String, mut rooms: Vec<RoomFigure>) {
             let _ = writeln!(out, "{name}{{room=\"{}\"}} {}", escape(&room.room), figure(room));
         }
     };
-    series("volley_room_online", "Connections that watch a room (the top rooms; the rest as other).", |r| r.online);
+    series(
+        "volley_room_online",
+        "Connections that follow a room; all but the largest rooms are summed as other.",
+        |r| r.online,
+    );
     series("volley_room_likes", "Likes of a room since it opened.", |r| r.likes);
     series("volley_room_comments", "Comments of a room since it opened.", |r| r.comments);
     series("volley_room_shed", "Events left out of a room's frames since it opened.", |r| r.shed);
-    series("volley_room_merged", "Comments of a room folded into others since it opened.", |r| r.merged);
+    series("volley_room_merged", "Comments of a room merged into equal ones since it opened.", |r| r.merged);
 }
 
 /// The process, under the names that every Prometheus client library uses.
 pub fn process(out: &mut String) {
-    head(out, "volley_build_info", "gauge", "Always 1; the labels tell what runs.");
+    head(out, "volley_build_info", "gauge", "Always 1; the label is the running version.");
     let _ = writeln!(out, "volley_build_info{{version=\"{}\"}} 1", escape(env!("CARGO_PKG_VERSION")));
     let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     head(out, "process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.");
@@ -79,17 +83,17 @@ pub fn process(out: &mut String) {
     gauge(out, "process_max_fds", "Maximum number of open file descriptors.", descriptors_max());
 }
 
-/// Lines that standard output and standard error did not take: the stream, how many because their queue was full, and
-/// how many because the system refused the write.
+/// Lines that were lost on standard output and standard error: the stream, the number lost because its queue was full,
+/// and the number lost because the system refused the write.
 pub fn console(out: &mut String, streams: &[(&str, u64, u64)]) {
-    head(out, DROPPED_LINES, "counter", "Lines that standard output or standard error did not take.");
+    head(out, DROPPED_LINES, "counter", "Lines lost on standard output or standard error.");
     for (stream, full, failed) in streams {
         let _ = writeln!(out, "{DROPPED_LINES}{{stream=\"{stream}\",reason=\"full\"}} {full}");
         let _ = writeln!(out, "{DROPPED_LINES}{{stream=\"{stream}\",reason=\"failed\"}} {failed}");
     }
 }
 
-/// What could not be read is left out: no figure is better than a wrong one.
+/// A value that could not be read is left out: no value is better than a wrong one.
 fn gauge(out: &mut String, name: &str, help: &str, value: Option<u64>) {
     if let Some(value) = value {
         head(out, name, "gauge", help);
