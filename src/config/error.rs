@@ -1,10 +1,10 @@
-//! What can be wrong with a configuration, said so that it can be mended without a manual.
+//! Errors in a configuration, worded so that the operator can correct them without a manual.
 
 use super::quoted::quoted;
 use super::source::Source;
 use std::fmt;
 
-/// Errors that are printed; a file full of nonsense has thousands of one kind.
+/// Most errors that are printed: a file that is not a configuration may have thousands.
 const ERRORS_SHOWN_MAX: usize = 50;
 
 /// One mistake: where, which key, which value, why.
@@ -14,7 +14,6 @@ pub struct ConfigError {
     pub key: String,
     /// The value as it was given, if it can be no secret.
     pub value: Option<String>,
-    /// The place.
     pub source: Source,
     /// What is wrong and what would be right.
     pub problem: Problem,
@@ -32,7 +31,6 @@ pub enum Problem {
     /// The same key twice in one source; remove one.
     #[error("given twice ({0}); keep one")]
     Duplicate(String),
-    /// No such key.
     #[error("unknown key{}", Suggestion(.nearest.as_deref()))]
     Unknown {
         /// The nearest key that exists, written as this source writes it.
@@ -40,12 +38,7 @@ pub enum Problem {
     },
     /// The value is of another type.
     #[error("expected {expected}, found {found}")]
-    Type {
-        /// What the key takes.
-        expected: String,
-        /// What was found.
-        found: String,
-    },
+    Type { expected: String, found: String },
     /// A number outside the key's range.
     #[error("out of range; allowed is {0}")]
     Range(String),

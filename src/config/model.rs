@@ -16,7 +16,6 @@ pub struct Config {
     /// What listens where. Its keys stand at the top level of the file.
     #[cfg_attr(test, serde(flatten))]
     pub addresses: Addresses,
-    /// Where the log lives.
     pub data: Data,
     /// When an append to a log on disk counts as done.
     pub durability: Durability,
@@ -28,19 +27,15 @@ pub struct Config {
     pub no_rate_limits: bool,
     /// How long SIGTERM spreads the clients' return over, and the deadline of the exit.
     pub drain_ms: u64,
-    /// Logging.
     pub log: LogConfig,
     /// Where the pages are shown.
     pub pages: Pages,
     /// Who may come, and how many.
     pub admission: AdmissionConfig,
-    /// Rooms.
     pub room: Room,
-    /// Token buckets.
     pub rates: Rates,
     /// One connection's bounds and timeouts.
     pub connection: Connection,
-    /// Compressed messages.
     pub compression: Compression,
 }
 
@@ -95,16 +90,13 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub enum DefaultMerge {
-    /// Nothing is merged.
     Off,
-    /// Equal texts.
     Equal,
     /// Texts that differ in width, case, repetitions, punctuation or trailing emoji only.
     #[default]
     Near,
 }
 
-/// Where the log lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize), serde(untagged))]
 pub enum Data {
@@ -124,14 +116,12 @@ impl Default for Data {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub enum Durability {
-    /// The device has it.
     #[default]
     Fsync,
     /// The operating system has it.
     Write,
 }
 
-/// Logging.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub struct LogConfig {
@@ -145,7 +135,6 @@ pub struct LogConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub enum LogFormat {
-    /// For people.
     #[default]
     Text,
     /// One JSON object a line.
@@ -158,7 +147,6 @@ pub enum LogFormat {
 pub struct AdmissionConfig {
     /// Connections in all; 0: as many as the descriptor limit allows.
     pub connections_max: usize,
-    /// Connections from one address.
     pub connections_per_address_max: usize,
     /// Foreign page origins that may open WebSockets, such as `https://shop.example`; the page's own
     /// origin always may.
@@ -167,7 +155,6 @@ pub struct AdmissionConfig {
     pub handshake_ms: u64,
     /// Largest client message in bytes.
     pub message_bytes_max: usize,
-    /// Longest comment in characters.
     pub text_chars_max: usize,
     /// Longest comment in bytes of UTF-8.
     pub text_bytes_max: usize,
@@ -175,11 +162,9 @@ pub struct AdmissionConfig {
     pub like_count_max: u64,
 }
 
-/// Rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub struct Room {
-    /// Rooms at one time.
     pub rooms_max: usize,
     /// Rooms that a log on disk holds, open or not.
     pub stored_max: usize,
@@ -213,27 +198,19 @@ pub struct Room {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub struct Rate {
-    /// Tokens a second.
     pub per_s: u32,
-    /// Tokens at once.
     pub burst: u32,
 }
 
-/// Token buckets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Serialize))]
 pub struct Rates {
-    /// Comments of one connection.
     pub comments_per_connection: Rate,
-    /// Comments of one user.
     pub comments_per_user: Rate,
-    /// Comments of one room.
     pub comments_per_room: Rate,
     /// Likes (each counts) of one connection.
     pub likes_per_connection: Rate,
-    /// Likes of one user.
     pub likes_per_user: Rate,
-    /// Likes of one room.
     pub likes_per_room: Rate,
     /// Users whose buckets are remembered; more are answered `overloaded`.
     pub users_max: usize,

@@ -18,10 +18,8 @@ const QUOTES: [(char, char); 11] = [
     ('＂', '＂'),
 ];
 
-/// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SlipContext {
-    /// A single value.
     Value,
     /// A list, whose items are trimmed where it is read.
     List,

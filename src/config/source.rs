@@ -8,12 +8,9 @@ use std::sync::Arc;
 /// Where a value came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody set it.
     #[default]
     Default,
-    /// The configuration file.
     File {
-        /// As it was given.
         path: Arc<PathBuf>,
         /// From 1.
         line: usize,

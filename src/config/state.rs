@@ -18,12 +18,9 @@ impl Provenance {
     }
 }
 
-/// A valid configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded {
-    /// The values.
     pub config: Config,
-    /// Where each came from.
     pub sources: Provenance,
     /// What the operator must not overlook, although it is allowed.
     pub warnings: Vec<String>,

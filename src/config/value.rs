@@ -11,33 +11,25 @@ use std::fmt;
 use std::net::SocketAddr;
 use toml::de::DeValue;
 
-/// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueKind {
     /// `address:port`.
     Address,
     /// `true` or `false`.
     Flag,
-    /// A whole number.
     Number {
-        /// What it counts.
         unit: Unit,
-        /// Smallest allowed.
         min: u64,
-        /// Largest allowed.
         max: u64,
     },
     /// One of a few words.
     Word(&'static [&'static str]),
-    /// Where the log lives.
     Data,
     /// A `tracing` filter.
     Filter,
     /// A path before our addresses.
     BasePath,
-    /// Page origins.
     Origins,
-    /// Names of hosts.
     Hosts,
     /// A key that is never shown.
     Secret,
@@ -46,7 +38,6 @@ pub enum ValueKind {
 /// What a number counts, and so which units a person may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Things; no unit.
     Count,
     /// Things a second; no unit.
     PerSecond,
@@ -61,19 +52,13 @@ pub enum Unit {
 /// A value of some [`ValueKind`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// See [`ValueKind::Address`].
     Address(SocketAddr),
-    /// See [`ValueKind::Flag`].
     Flag(bool),
-    /// See [`ValueKind::Number`].
     Number(u64),
     /// See [`ValueKind::Word`], [`ValueKind::Data`], [`ValueKind::Filter`] and [`ValueKind::BasePath`].
     Text(String),
-    /// See [`ValueKind::Origins`].
     Origins(Origins),
-    /// See [`ValueKind::Hosts`].
     Hosts(Hosts),
-    /// See [`ValueKind::Secret`].
     Secret(Secret),
 }
 
@@ -101,7 +86,6 @@ impl Wrong {
 /// A secret's length in bytes.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = SECRET_BYTES_MIN..=256;
 
-/// Linux' own bound.
 const PATH_BYTES_MAX: usize = 4_096;
 
 const DURATIONS_MS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
@@ -364,7 +348,6 @@ impl fmt::Display for ValueKind {
 }
 
 impl fmt::Display for Value {
-    /// As TOML.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => write!(f, "\"{address}\""),
@@ -405,7 +388,6 @@ fn write_text(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 
 /// A field of [`Config`](super::Config), seen as a [`Value`].
 pub(super) trait Field {
-    /// Its value.
     fn read(&self) -> Value;
     /// Takes a checked value; the table's kinds and ranges make sure that it fits (a test tries all).
     fn write(&mut self, value: Value);

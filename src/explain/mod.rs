@@ -33,9 +33,7 @@ const POLICY: &str =
 /// Why a request was refused, as the JSON says it.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// For programs.
     pub code: &'static str,
-    /// For people, in English.
     pub message: Cow<'static, str>,
 }
 
@@ -95,7 +93,6 @@ impl Reader {
         ]
     }
 
-    /// The page itself.
     pub fn page(&self, status: u16, refused: &Refused) -> String {
         let words = self.language.words();
         // Relative to the address, so that it is right below any path that a proxy puts in front.

@@ -8,7 +8,6 @@ pub(super) enum Language {
     Chinese,
 }
 
-/// One language.
 pub(super) struct Words {
     pub no_room: &'static str,
     pub room_names: &'static str,

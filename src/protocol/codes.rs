@@ -1,4 +1,5 @@
-//! Close codes and error codes: one table each, with what the client does next. `docs/protocol.md` is made of them.
+//! Close codes and error codes: one table each, with the client's next step. Tables in `docs/protocol.md` are generated from
+//! them.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +26,8 @@ pub fn close_table() -> String {
 pub enum Next {
     /// Nothing: it was asked for.
     Done,
-    /// Reconnect with back-off, resuming.
     Reconnect,
-    /// Do not come back by yourself.
+    /// Stay away until the user or a new program version asks again.
     Stop,
 }
 
@@ -65,46 +65,42 @@ macro_rules! close_codes {
 }
 
 close_codes! {
-    /// Closed in good order.
-    Normal = 1000, Done, "bye", "closed in good order", "nothing";
-    /// The peer goes away.
+    Normal = 1000, Done, "bye", "the connection was closed as agreed", "nothing";
     GoingAway = 1001, Done, "going away", "the peer goes away", "nothing";
     /// A violation of RFC 6455.
-    Protocol = 1002, Stop, "websocket protocol error", "a violation of RFC 6455, a length in a longer form than needed among them", "correct the program";
+    Protocol = 1002, Stop, "websocket protocol error", "a violation of RFC 6455, for example a length that is not in its shortest form", "correct the program";
     /// A text message in a binary session or the other way round.
-    Unsupported = 1003, Stop, "wrong message type for this subprotocol", "text in a binary session or the other way round", "correct the program";
+    Unsupported = 1003, Stop, "wrong message type for this subprotocol", "a text message in a MessagePack session, or a binary message in a JSON session", "correct the program";
     /// Text that is not UTF-8, or a compressed message that does not inflate.
-    InvalidText = 1007, Stop, "not UTF-8, or does not inflate", "a text message that is not UTF-8, or a compressed one that is no whole DEFLATE stream", "correct the program";
+    InvalidText = 1007, Stop, "not UTF-8, or does not inflate", "a text message is not UTF-8, or a compressed message is not a complete DEFLATE stream", "correct the program";
     /// Fragments, control frames or pace beyond the limits.
-    Policy = 1008, Reconnect, "limit exceeded", "fragments, control frames or pace beyond the limits", "send less";
+    Policy = 1008, Reconnect, "limit exceeded", "too many fragments or control frames, or a message that took too long to arrive", "send fewer and whole frames";
     /// A message over the size limit.
-    TooBig = 1009, Stop, "message too big", "a message over the size limit", "send less at once";
+    TooBig = 1009, Stop, "message too big", "a message is larger than the limit", "send smaller messages";
     /// A bug in the server.
     Bug = 1011, Reconnect, "internal error", "a bug in the server", "resume";
     /// The server drains; resume after the hint.
-    Drain = 1012, Reconnect, "server restarts", "the server drains", "resume after the hint";
+    Drain = 1012, Reconnect, "server restarts", "the server is restarting", "resume after the time in `bye`";
     /// The server is full; retry later.
-    Overload = 1013, Reconnect, "server overloaded", "the server is full", "come later, after the hint";
+    Overload = 1013, Reconnect, "server overloaded", "the server is full", "reconnect after a delay, or after the time in `bye` if there was one";
     /// Did not read fast enough.
-    Slow = 4001, Reconnect, "slow consumer", "did not read fast enough", "read faster, or show less";
+    Slow = 4001, Reconnect, "slow consumer", "the client did not read fast enough", "read faster, or ask for the `lite` rendition";
     /// What it was promised is no longer kept; a resume says from where it is.
-    Resync = 4002, Reconnect, "resync", "what it was to get is no longer kept", "resume, or begin anew without `epoch` and `after`";
+    Resync = 4002, Reconnect, "resync", "the events that the client still had to get are no longer kept", "resume, or start again without `epoch` and `after`";
     /// Nothing heard for too long.
-    HeartbeatMissed = 4003, Reconnect, "heartbeat missed", "nothing was heard of the client for too long", "resume";
+    HeartbeatMissed = 4003, Reconnect, "heartbeat missed", "the client sent nothing for too long", "resume";
     /// Get a new token first.
-    TokenExpired = 4010, Reconnect, "token expired", "the token's time is over", "get a new token first";
+    TokenExpired = 4010, Reconnect, "token expired", "the token has expired", "get a new token first";
     /// No token came in time.
-    AuthTimeout = 4011, Reconnect, "too slow to authenticate", "no token came in time", "send it at once";
+    AuthTimeout = 4011, Reconnect, "too slow to authenticate", "the client did not send its token in time", "send the token immediately after connecting";
     /// One user, too many sockets.
-    TooManyConnections = 4013, Reconnect, "too many connections", "one user, too many sockets", "close others first";
+    TooManyConnections = 4013, Reconnect, "too many connections", "one user has too many connections", "close others first";
     /// Far over the rate limit.
-    RateLimited = 4029, Reconnect, "rate limited", "far over the rate limit", "send slower";
-    /// Repeated nonsense.
+    RateLimited = 4029, Reconnect, "rate limited", "the client sent far more than its rate limit allows", "send more slowly";
     BadProtocol = 4500, Stop, "too many bad messages", "three protocol errors within 10 s", "correct the program";
     /// The token is not valid.
     BadToken = 4501, Stop, "bad token", "the token is not valid", "log in again";
-    /// Not allowed (any more).
-    Forbidden = 4503, Stop, "forbidden", "not allowed, or not any more", "tell the user";
+    Forbidden = 4503, Stop, "forbidden", "the user is not allowed here, or is no longer allowed", "tell the user";
     /// There is no such room.
     NoSuchRoom = 4504, Stop, "no such room", "there is no such room", "tell the user";
 }
@@ -117,7 +113,6 @@ macro_rules! error_codes {
         pub enum ErrorCode { $($(#[$doc])* $name,)* }
 
         impl ErrorCode {
-            /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name),*];
             /// Whether it is a protocol error of the client's program; three within 10 s close
             /// the connection with 4500.
@@ -130,37 +125,37 @@ macro_rules! error_codes {
 
 error_codes! {
     /// Not JSON or MessagePack, wrong types, out of range.
-    BadPayload, true, "not JSON or MessagePack, a wrong type, out of range; `message` names the field", "correct the program; do not send the same again";
+    BadPayload, true, "the message is not JSON or MessagePack, or a field has a wrong type or is out of range; `message` names the field", "correct the program; do not send the same message again";
     /// A key that the server does not know.
-    UnknownOp, true, "a message of a kind that this server does not know", "do not use it with this server";
+    UnknownOp, true, "the server does not know this kind of message", "do not use it with this server";
     /// Nothing is left of the text after normalisation.
-    Empty, false, "nothing visible is left of the text", "let the user write something";
+    Empty, false, "the text has no visible characters", "let the user write something";
     /// More than 512 characters or 2 KiB of text, or more than the room takes.
-    TooLong, false, "more than 512 characters or 2,048 bytes of text, or more than the room's `text_max`", "let the user shorten it";
+    TooLong, false, "the text has more than 512 characters or 2,048 bytes, or more than the room's `text_max`", "let the user shorten it";
     /// Too fast; see `retry_after_ms`.
-    RateLimited, false, "too fast", "send again after `retry_after_ms`";
+    RateLimited, false, "the client sends too fast", "send again after `retry_after_ms`";
     /// The server cannot take it now; see `retry_after_ms`.
-    Overloaded, false, "the server cannot take it now", "send again after `retry_after_ms`, or in some seconds";
+    Overloaded, false, "the server cannot take the message now", "send it again after `retry_after_ms`, or after a few seconds if that is absent";
     /// The log cannot take it now.
-    StorageUnavailable, false, "the log cannot take it now; it is surely not stored", "send again in some seconds";
+    StorageUnavailable, false, "the log cannot take the message now; the message is not stored", "send it again after a few seconds";
     /// This server does not offer that.
-    NotAvailable, false, "this server does not offer that", "go on without it";
+    NotAvailable, false, "the server does not offer this function", "continue without it";
     /// The author has used this id for another text.
-    IdConflict, false, "you used this `id` for another text; nothing is stored", "take a new `id`";
+    IdConflict, false, "you used this `id` before with a different text; nothing is stored", "use a new `id`";
     /// The id is older than what the room remembers; it may be in the log already.
-    StaleId, false, "the `id` is older than what the room remembers: the comment may be in the log or not; nothing is stored now", "look for it in the room; to say it all the same, take a new `id`";
+    StaleId, false, "the `id` is older than the ids that the room remembers: the comment may already be in the log; nothing is stored now", "look for the comment in the room; to send it anyway, use a new `id`";
     /// Only moderators and the host may comment now.
     Muted, false, "only moderators and the host may comment now", "wait for a `settings` event with `\"mute_all\":false`";
     /// The room does not take that now.
-    NotAllowed, false, "the room takes no comments, likes or votes now, whichever it was", "wait for a `settings` event that allows it";
+    NotAllowed, false, "the room does not accept this kind of message (comments, likes or votes) now", "wait for a `settings` event that allows it";
     /// There is no such poll, or it takes no more votes.
-    PollClosed, false, "there is no such poll, or it takes no more votes; a vote on its way when the poll was closed does not count", "show the poll as closed";
+    PollClosed, false, "the poll does not exist or is closed; a vote that arrives after the poll was closed does not count", "show the poll as closed";
     /// The poll does not have that option.
-    NoSuchOption, false, "the poll does not have that option", "fix the program";
+    NoSuchOption, false, "the poll does not have that option", "correct the program";
     /// As many people have voted as one poll can count.
-    PollFull, false, "200,000 people have voted in this poll: it counts no more", "tell the user";
+    PollFull, false, "200,000 people have voted in this poll, which is the most that it can count", "tell the user";
     /// What it is about is not there.
-    NotFound, false, "what it is about is not there", "nothing";
+    NotFound, false, "the object that the message refers to does not exist", "nothing";
 }
 
 impl ErrorCode {

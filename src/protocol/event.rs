@@ -10,14 +10,10 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// From right to left.
     #[default]
     Scroll,
-    /// Stands at the top.
     Top,
-    /// Stands at the bottom.
     Bottom,
-    /// From left to right.
     Reverse,
 }
 
@@ -25,7 +21,6 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Style {
-    /// Movement.
     #[serde(skip_serializing_if = "is_scroll")]
     pub mode: Mode,
     /// 0xRRGGBB, at most [`Style::COLOR_MAX`].
@@ -37,9 +32,7 @@ pub struct Style {
 }
 
 impl Style {
-    /// White.
     pub const COLOR_MAX: u32 = 0xff_ffff;
-    /// Allowed font sizes.
     pub const SIZES: std::ops::RangeInclusive<u8> = 12..=64;
 
     /// Whether nothing differs from the default.
@@ -67,14 +60,12 @@ fn is_normal_size(size: &u8) -> bool {
 /// A comment, admitted and normalised.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comment {
-    /// Its author.
     pub user: User,
     /// The author's own id for it, if they gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<ClientId>,
     /// Normalised text (`policy::text`), 1–512 characters.
     pub text: Arc<str>,
-    /// Looks.
     #[serde(default, skip_serializing_if = "Style::is_default")]
     pub style: Style,
     /// Position in the show's media, in milliseconds, if the player knows it.
@@ -120,11 +111,9 @@ impl Comment {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// Somebody said something.
     Comment(Comment),
     /// Likes of one tick, folded into one event; frames show only the running total.
     Likes {
-        /// How many were added.
         add: u64,
     },
     /// Votes of one tick; frames show only tallies.

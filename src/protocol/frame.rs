@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 pub struct Frame {
     /// The position that this frame continues.
     pub prev: Offset,
-    /// The position after it.
     pub last: Offset,
     /// Wall clock of the tick, in milliseconds since the Unix epoch.
     pub at: u64,
@@ -44,7 +43,6 @@ pub struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShedClass {
-    /// Ordinary comments.
     Normal,
     /// Comments of those whom the room counts less.
     Low,
@@ -52,7 +50,6 @@ pub enum ShedClass {
     Gift,
     /// The application's events, in a room that does not guarantee them.
     Custom,
-    /// Arrivals.
     Enter,
 }
 
@@ -60,11 +57,9 @@ pub enum ShedClass {
 /// This type and [`super::page::EncodedPage`] alone join `room` and `shard`.
 #[derive(Debug)]
 pub struct EncodedFrame {
-    /// The room.
     pub room: RoomKey,
     /// See [`Frame::prev`]; a heartbeat has `prev == last`.
     pub prev: Offset,
-    /// See [`Frame::last`].
     pub last: Offset,
     /// When the room handed it over: monotonic microseconds ([`crate::clock::now_us`] as the caller read it).
     pub published_us: u64,
@@ -73,14 +68,12 @@ pub struct EncodedFrame {
     /// The comments that it takes back. Frames before it show them: whoever resumes from now on must not get those.
     pub redacts: Vec<Offset>,
     bytes: [Bytes; VARIANTS],
-    /// Few frames have it.
     kept: Option<Box<Kept>>,
 }
 
 /// What somebody gets who is not sent a frame.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
-    /// By encoding.
     bytes: [Bytes; 2],
     /// The comments in it, which may be taken back later.
     comments: Vec<Offset>,
@@ -92,12 +85,10 @@ impl Kept {
         &self.bytes[encoding.index()]
     }
 
-    /// What it takes.
     pub fn len(&self) -> usize {
         self.bytes.iter().map(Bytes::len).sum()
     }
 
-    /// Whether it is nothing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -26,14 +26,10 @@ pub struct LoggedEvent<E = PublicEvent> {
 pub enum PublicEvent {
     /// Somebody said something; without its text if it was deleted.
     Comment(Comment),
-    /// Likes of one tick.
     Likes {
-        /// How many were added.
         add: u64,
     },
-    /// Votes of one tick.
     Votes {
-        /// In which poll.
         poll: ClientId,
         /// How many; second ones of a user are among them.
         count: usize,
@@ -47,21 +43,14 @@ pub enum PublicEvent {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PublicEventRef<'a> {
-    /// See [`PublicEvent::Comment`].
     Comment(#[serde(serialize_with = "without_what_is_the_logs")] &'a Comment),
-    /// See [`PublicEvent::Likes`].
     Likes {
-        /// How many were added.
         add: u64,
     },
-    /// See [`PublicEvent::Votes`].
     Votes {
-        /// In which poll.
         poll: &'a ClientId,
-        /// How many.
         count: usize,
     },
-    /// See [`PublicEvent::Kind`].
     #[serde(untagged)]
     Kind(#[serde(serialize_with = "without_left")] &'a Kind),
 }
@@ -98,11 +87,9 @@ fn without_what_is_the_logs<S: Serializer>(comment: &Comment, serializer: S) -> 
 /// A stretch of a room's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryPage<E = PublicEvent> {
-    /// Identity of the log.
     pub epoch: Epoch,
     /// First retained offset; `last + 1` when nothing is retained.
     pub first: Offset,
-    /// Newest offset.
     pub last: Offset,
     /// Oldest first, none left out.
     pub events: Vec<LoggedEvent<E>>,

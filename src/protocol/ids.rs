@@ -37,7 +37,6 @@ impl RoomId {
         if is_room_id(text) { Ok(Self(text.into())) } else { Err(BadRoomId) }
     }
 
-    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -69,7 +68,6 @@ impl ClientId {
         (fits && plain).then(|| Self(text.into()))
     }
 
-    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -114,7 +112,6 @@ pub struct Hex64(pub u64);
 /// Identity of one incarnation of a room's log; changes only if the log lost or forked its past.
 pub type Epoch = Hex64;
 
-/// Identity of one connection.
 pub type SessionId = Hex64;
 
 /// Running checksum over a room's log up to an offset.

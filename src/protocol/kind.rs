@@ -14,7 +14,6 @@ pub struct Post {
     /// What makes a retry harmless, if the owner gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PostKey>,
-    /// The event itself.
     #[serde(flatten)]
     pub kind: Kind,
 }
@@ -22,7 +21,6 @@ pub struct Post {
 /// An idempotency key: the same key with the same content is the same event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostKey {
-    /// The owner's.
     pub id: ClientId,
     /// Hash of the content that came with it first.
     pub sum: Hex64,
@@ -32,9 +30,7 @@ pub struct PostKey {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Somebody gave something.
     Gift(Gift),
-    /// The house speaks.
     Announcement(Announcement),
     /// The application's own: a product card, a coupon, an order's status…
     Custom(Custom),
@@ -46,11 +42,8 @@ pub enum Kind {
     Delete(Delete),
     /// A poll begins. There is at most one open poll; opening another closes it.
     Poll(Poll),
-    /// A poll ends.
     PollClose(PollClose),
-    /// Somebody known comes in.
     Enter(Enter),
-    /// The room's settings change.
     Settings(SettingsPatch),
 }
 
@@ -72,10 +65,8 @@ impl Kind {
     }
 }
 
-/// Somebody gave something.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gift {
-    /// Who gave it.
     pub user: User,
     /// What it is called: 1–64 characters.
     pub name: Arc<str>,
@@ -96,19 +87,15 @@ pub struct Gift {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// To be read.
     #[default]
     Info,
-    /// Not to be missed.
     Urgent,
 }
 
-/// The house speaks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Announcement {
     /// 1–512 characters.
     pub text: Arc<str>,
-    /// How much it insists.
     #[serde(default)]
     pub level: Level,
     /// Until when newcomers are shown it too: wall clock in milliseconds since the Unix epoch.
@@ -116,7 +103,6 @@ pub struct Announcement {
     pub until: Option<u64>,
 }
 
-/// The application's own event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Custom {
     /// Whose and what, such as `shop.product`: 1–64 of `[a-z0-9_.-]`, with a dot.
@@ -146,7 +132,6 @@ pub struct Unpin {}
 /// A comment is gone, and with one that stood for several all that it stood for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delete {
-    /// Which.
     pub offset: Offset,
     /// What it stood for, rising. The room writes it when the deletion goes to the log; frames have it in the full rendition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -188,7 +173,6 @@ impl Delete {
     }
 }
 
-/// A poll begins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Poll {
     /// The owner's name for it, new within the room.
@@ -199,26 +183,21 @@ pub struct Poll {
     pub options: Vec<Arc<str>>,
 }
 
-/// A poll ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PollClose {
-    /// Which.
     pub id: ClientId,
 }
 
 /// Votes of one tick, as the log keeps them; frames show tallies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Votes {
-    /// In which poll.
     pub poll: ClientId,
     /// In order of arrival; only a user's first one counts.
     pub ballots: Vec<Ballot>,
 }
 
-/// One vote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ballot {
-    /// Whose.
     pub user: Arc<str>,
     /// For which option, from 0.
     pub option: u8,
@@ -227,17 +206,13 @@ pub struct Ballot {
 /// A poll as it stands: absolute numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Which poll.
     pub id: ClientId,
-    /// Votes per option.
     pub votes: Vec<u64>,
     /// Whether it still takes votes.
     pub open: bool,
 }
 
-/// Somebody known comes in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enter {
-    /// Who.
     pub user: User,
 }

@@ -7,7 +7,6 @@ pub struct RoomKey(pub u64);
 /// One connection: the shard that owns it, its place there, and which use of that place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnRef {
-    /// Number of the shard.
     pub shard: u16,
     /// Index in the shard's table.
     pub index: u32,

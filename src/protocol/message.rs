@@ -13,11 +13,9 @@ use serde::{Deserialize, Serialize};
 /// What a client may say.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientMessage {
-    /// Say something.
     Comment(CommentRequest),
     /// Like, `count` times.
     Like(LikeRequest),
-    /// Prove who you are.
     Auth(AuthRequest),
     /// Ask for another rendition by name.
     Rendition(String),
@@ -33,15 +31,12 @@ pub struct CommentRequest {
     /// The client's own id; without it no ack and no de-duplication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<ClientId>,
-    /// The text as typed.
     pub text: String,
-    /// Wished looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub style: Option<StyleRequest>,
     /// Position in the show's media.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_ms: Option<u64>,
-    /// The application's own fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ext: Option<serde_json::Map<String, serde_json::Value>>,
 }
@@ -49,13 +44,11 @@ pub struct CommentRequest {
 /// Wished looks; admission checks the ranges of [`super::event::Style`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StyleRequest {
-    /// Movement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     /// 0xRRGGBB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<u32>,
-    /// Font size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u8>,
 }
@@ -73,7 +66,6 @@ pub struct VoteRequest {
     /// The client's own id for it; with one there is an ack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<ClientId>,
-    /// In which poll.
     pub poll: ClientId,
     /// For which option, from 0.
     pub option: u8,
@@ -92,7 +84,6 @@ impl std::fmt::Debug for AuthRequest {
     }
 }
 
-/// What the server says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerMessage {
@@ -102,7 +93,6 @@ pub enum ServerMessage {
     Frame(Frame),
     /// A comment is in the log.
     Ack(Ack),
-    /// Something was refused.
     Error(ErrorMessage),
     /// A stretch that this subscriber was not sent.
     Gap(Gap),
@@ -119,9 +109,7 @@ pub enum ServerMessage {
 /// First message of a connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Welcome {
-    /// The room.
     pub room: RoomId,
-    /// This connection.
     pub session: SessionId,
     /// Who the server takes the client for.
     pub you: User,
@@ -133,11 +121,8 @@ pub struct Welcome {
     /// What the frames are that follow; left out when it is the viewer's.
     #[serde(default, skip_serializing_if = "Rendition::is_viewer")]
     pub rendition: Rendition,
-    /// The log's incarnation.
     pub epoch: Epoch,
-    /// The room's newest position.
     pub last: Offset,
-    /// The room's tick.
     pub tick_ms: u64,
     /// What a newcomer needs at once.
     pub snapshot: Snapshot,
@@ -160,22 +145,17 @@ pub enum ResumeFailure {
 /// The room as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Likes so far.
     pub likes: u64,
-    /// Connections that watch.
     pub online: u64,
     /// People who have watched, about.
     #[serde(default)]
     pub unique: u64,
     /// The newest shown events, oldest first.
     pub events: Vec<FrameEvent>,
-    /// The pinned notice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Pin>,
-    /// The open poll.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll: Option<Poll>,
-    /// How it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tally: Option<Tally>,
     /// The newest sticky event of each type.
@@ -184,7 +164,6 @@ pub struct Snapshot {
     /// Announcements whose time is not over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub announcements: Vec<Announcement>,
-    /// The room's settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<Box<RoomSettings>>,
 }
@@ -194,7 +173,6 @@ pub struct Snapshot {
 pub struct Ack {
     /// The client's id for it.
     pub id: ClientId,
-    /// Where it is.
     pub offset: Offset,
     /// What viewers see of it.
     pub outcome: Outcome,
@@ -209,9 +187,7 @@ pub struct ErrorMessage {
     /// The comment that it is about, if it had an id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<ClientId>,
-    /// For programs.
     pub code: ErrorCode,
-    /// For people.
     pub message: String,
     /// When a retry may succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,7 +201,6 @@ pub struct Gap {
     pub from: Offset,
     /// The position at which the next frame or gap continues.
     pub to: Offset,
-    /// Why.
     pub reason: GapReason,
     /// Wall clock of the tick that the events are of, in milliseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -251,20 +226,16 @@ impl Gap {
 pub enum GapReason {
     /// This connection did not read fast enough.
     Slow,
-    /// The server was overloaded.
     Overload,
 }
 
 /// From here on, frames come in another rendition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenditionChange {
-    /// Which.
     pub now: Rendition,
-    /// Why.
     pub reason: RenditionReason,
 }
 
-/// Why the rendition changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RenditionReason {
@@ -279,7 +250,6 @@ pub enum RenditionReason {
 /// Nothing happened for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// The room's newest position.
     pub last: Offset,
     /// Wall clock in milliseconds since the Unix epoch.
     pub at: u64,

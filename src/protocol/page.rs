@@ -13,17 +13,13 @@ use bytes::Bytes;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// See the module's page.
 #[derive(Clone, Debug)]
 pub struct EncodedPage {
-    /// See [`super::frame::Frame::prev`].
     pub prev: Offset,
-    /// See [`super::frame::Frame::last`].
     pub last: Offset,
     at: u64,
     digest: Digest,
     variant: Variant,
-    /// Fields in the rest.
     fields: u8,
     /// Whether the rest is DEFLATE blocks.
     deflated: bool,
@@ -58,7 +54,6 @@ struct Rest<'a> {
 pub struct Stretch {
     /// The position that it continues.
     pub prev: Offset,
-    /// The position after it.
     pub last: Offset,
     /// Wall clock of its newest event.
     pub at: u64,
@@ -94,7 +89,6 @@ impl EncodedPage {
         [head.into(), self.rest.clone()]
     }
 
-    /// Bytes that it holds.
     pub fn len(&self) -> usize {
         self.rest.len()
     }

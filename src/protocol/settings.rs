@@ -9,9 +9,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Merge {
-    /// Nothing is merged.
     Off,
-    /// Equal texts.
     Equal,
     /// Texts with one skeleton: width, case, repetitions, punctuation and trailing emoji do not count.
     #[default]
@@ -22,23 +20,17 @@ pub enum Merge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// Always shown.
     Guaranteed,
-    /// Ordinary.
     Normal,
     /// Shown when there is room.
     Low,
 }
 
-/// What viewers may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Allowed {
-    /// Comments.
     Comment,
-    /// Likes.
     Like,
-    /// Votes.
     Vote,
 }
 
@@ -46,21 +38,15 @@ pub enum Allowed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Classed {
-    /// Comments of guests.
     Guest,
     /// Comments of people with an account.
     Viewer,
     /// Comments of the show's special guests.
     Vip,
-    /// Comments of moderators.
     Moderator,
-    /// The host's words.
     Host,
-    /// Gifts.
     Gift,
-    /// The application's own events.
     Custom,
-    /// Arrivals.
     Enter,
 }
 
@@ -96,9 +82,7 @@ pub struct RoomSettings {
     pub tick_ms: u64,
     /// Milliseconds between two comments of one user, up to an hour; 0: no slow mode. Not for VIPs and above.
     pub slow_ms: u64,
-    /// What becomes one.
     pub merge: Merge,
-    /// What viewers may send.
     pub allowed: BTreeSet<Allowed>,
     /// Characters of a comment, 1 to 512.
     pub text_max: u16,
@@ -176,31 +160,22 @@ pub struct SettingsPatch {
     /// See [`RoomSettings::budget`]; 0: all comments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<u32>,
-    /// See [`RoomSettings::tick_ms`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tick_ms: Option<u64>,
-    /// See [`RoomSettings::slow_ms`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_ms: Option<u64>,
-    /// See [`RoomSettings::merge`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merge: Option<Merge>,
-    /// See [`RoomSettings::allowed`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<BTreeSet<Allowed>>,
-    /// See [`RoomSettings::text_max`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_max: Option<u16>,
-    /// See [`RoomSettings::mute_all`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mute_all: Option<bool>,
-    /// Only those that change.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub classes: BTreeMap<Classed, Class>,
-    /// See [`RoomSettings::question_bonus`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question_bonus: Option<u8>,
-    /// See [`RoomSettings::word_bonus`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub word_bonus: Option<u8>,
     /// See [`RoomSettings::words`]; replaces the list.

@@ -18,7 +18,6 @@ use std::sync::Arc;
 pub struct FrameEvent {
     /// Position in the room's log; of a [`What::Raise`], the one of the comment that grows.
     pub offset: Offset,
-    /// What happened.
     pub what: What,
     /// What became of it for viewers; only in the full rendition.
     pub outcome: Option<Outcome>,
@@ -55,7 +54,6 @@ pub enum What {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "ReadComment")]
 pub struct ShownComment {
-    /// The first of them.
     pub comment: Comment,
     /// How many equal comments it stands for, itself included.
     pub times: u64,
@@ -66,9 +64,7 @@ pub struct ShownComment {
 /// An earlier comment stands for more now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Raise {
-    /// Which.
     pub offset: Offset,
-    /// How many were added.
     pub by: u64,
     /// How many it stands for now, itself included.
     pub times: u64,
@@ -80,7 +76,6 @@ impl FrameEvent {
         Self::new(offset, What::Comment(ShownComment { comment, times: 1, names: Vec::new() }))
     }
 
-    /// An event, for viewers.
     pub fn new(offset: Offset, what: What) -> Self {
         Self { offset, what, outcome: None, into: None }
     }

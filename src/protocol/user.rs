@@ -12,22 +12,16 @@ pub enum Role {
     /// Watches, comments, likes; has no account.
     #[default]
     Guest,
-    /// Has an account.
     Viewer,
-    /// The show's special guest.
     Vip,
-    /// Keeps order.
     Moderator,
-    /// Runs the show.
     Host,
 }
 
 /// Who did it, as others see them. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// Stable identity.
     pub id: Arc<str>,
-    /// Display name.
     pub name: Arc<str>,
     /// Left out on the wire for guests.
     #[serde(default, skip_serializing_if = "is_guest")]
