@@ -1,4 +1,4 @@
-//! Below which path the public addresses are: a proxy may hand on `/chat/rooms/demo` as it came.
+//! The path before all public addresses, for proxies that forward `/chat/rooms/demo` unchanged.
 //!
 //! Does not know: requests, routes' meaning, configuration files.
 
@@ -14,22 +14,22 @@ const BYTES_MAX: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BasePath(Box<str>);
 
-/// Why a text is no base path. Never repeats the text.
+/// Why a text is not a base path. Never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BasePathError {
     /// `chat`, or a whole address.
-    #[error("it has to begin with a slash and to be a path alone, such as /chat/")]
+    #[error("it must be a path that begins with a slash, such as /chat/")]
     NoPath,
     /// What a proxy or a browser would write in another way.
     #[error(
-        "its parts are of A-Z a-z 0-9 . _ ~ - and none of them is empty, \".\" or \"..\"; write it as it stands in addresses"
+        "between its slashes it may have only A-Z a-z 0-9 . _ ~ -, and no part may be empty, \".\" or \"..\"; write it as browsers show it"
     )]
     Part,
     /// `/rooms/…`
-    #[error("its first part is one of our own addresses' (assets, rooms, v1); take another")]
+    #[error("its first part is one that Volley itself uses (assets, rooms, v1); choose a different one")]
     Taken,
     /// Beyond any use.
-    #[error("it is longer than {BYTES_MAX} bytes")]
+    #[error("it is longer than {BYTES_MAX} bytes; choose a shorter path")]
     Long,
 }
 

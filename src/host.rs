@@ -24,17 +24,17 @@ pub enum Host {
     Address(IpAddr),
 }
 
-/// Why a text is no host. Never repeats the text, which may be a secret in a wrong place.
+/// Why a text is not a host. Never repeats the text, which may be a secret in a wrong place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
     /// A scheme, a path or something else that is no part of a host.
-    #[error("it is no host: write a name such as volley.internal, or an address, without scheme and path")]
+    #[error("it is not a host; write a name such as volley.internal or an IP address, without a scheme or path")]
     NoHost,
     /// `volley:8081`.
-    #[error("it has a port; leave that out: every port is fine")]
+    #[error("it has a port; remove the port, because every port is accepted")]
     Port,
     /// More of them than are searched.
-    #[error("more than {HOSTS_MAX} hosts")]
+    #[error("the list has more than {HOSTS_MAX} hosts; remove some")]
     TooMany,
 }
 

@@ -46,7 +46,9 @@ pub enum OriginError {
     #[error("pages do not come from an address of its scheme; {EXAMPLE}")]
     NoPage,
     /// Browsers send it for sandboxed frames and for files, whoever made them.
-    #[error("`null` is what browsers send for pages of anybody's making; \"*\" admits those and all others")]
+    #[error(
+        "browsers send `null` for pages that anyone can make, so it cannot be listed; \"*\" allows it together with every origin"
+    )]
     Null,
     /// More than the origin; the origin by itself.
     #[error("it has something after the host; write {0}")]
@@ -55,7 +57,7 @@ pub enum OriginError {
     #[error("it has a user name; write {0}")]
     User(Box<Origin>),
     /// One entry for many hosts.
-    #[error("it has a wildcard; list each origin, or \"*\" for all")]
+    #[error("it has a wildcard; list each origin, or write \"*\" for all")]
     Wildcard,
     /// A name that browsers send in another spelling.
     #[error(
@@ -69,7 +71,7 @@ pub enum OriginError {
     #[error("its host is neither a name nor an IP address; {EXAMPLE}")]
     Host,
     /// Not a number from 1 to 65535.
-    #[error("its port is not a number from 1 to 65535")]
+    #[error("its port is not a number from 1 to 65535; correct or remove it")]
     Port,
 }
 

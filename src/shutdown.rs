@@ -1,4 +1,4 @@
-//! One flag that everybody may look at, and an async wait for those who can.
+//! The flag that says that the process is stopping, with an async wait for it.
 //!
 //! Does not know: who stops, or what stopping means to them.
 

@@ -31,7 +31,8 @@ pub(super) enum SlipContext {
 pub(super) fn slip(text: &str, kind: SlipContext) -> Option<&'static str> {
     let inner = text.trim_matches(is_blank);
     let (Some(first), Some(last)) = (inner.chars().next(), inner.chars().next_back()) else {
-        return (!text.is_empty() && kind != SlipContext::List).then_some("it is nothing but white space");
+        return (!text.is_empty() && kind != SlipContext::List)
+            .then_some("it is only white space; write a value or remove it");
     };
     let is_pair = inner.chars().nth(1).is_some() && QUOTES.contains(&(first, last));
     let is_mark = |c: char| QUOTES.iter().any(|(open, close)| c == *open || c == *close);
@@ -59,9 +60,9 @@ pub(super) fn slip(text: &str, kind: SlipContext) -> Option<&'static str> {
     let is_invisible = |c: char| is_blank(c) && !c.is_whitespace();
     if inner.len() < text.len() {
         return Some(if text.starts_with(is_invisible) || text.ends_with(is_invisible) {
-            "there is an invisible character at its beginning or its end; type it anew"
+            "it begins or ends with an invisible character; type it again"
         } else {
-            "there is white space before or behind it; remove it"
+            "it begins or ends with white space; remove that"
         });
     }
     None

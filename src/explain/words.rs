@@ -57,7 +57,7 @@ const ENGLISH: Words = Words {
     open_room: "Open room “{room}”",
     home: "All rooms",
     known: &[
-        ("not_found", "There is nothing here", "Check the address, or begin at the list of rooms."),
+        ("not_found", "There is nothing here", "Check the address, or start from the list of rooms."),
         ("no_such_room", "There is no such room", "Nothing of it is stored. It may have ended some time ago."),
         (
             "bad_room",
@@ -75,7 +75,11 @@ const ENGLISH: Words = Words {
         ("rooms_full", "All rooms are in use", "Try again in a minute."),
         ("draining", "The server restarts", "Try again in a few seconds."),
         ("storage_unavailable", "The record cannot be read now", "Try again in a few seconds."),
-        ("too_old", "This part is no longer stored", "Begin at an earlier page of the record, or download the whole."),
+        (
+            "too_old",
+            "This part is no longer stored",
+            "Start from an earlier page of the record, or download all of it.",
+        ),
         ("forbidden_origin", "This page may not connect here", "Only the operator of this server can allow it."),
         ("wrong_host", "This server does not answer to that name", "Its operator can allow it: see below."),
         ("unauthorized", "A key is needed", "Only the operator's programs may do this."),
@@ -92,19 +96,19 @@ const CHINESE: Words = Words {
         ("not_found", "这里什么也没有", "请检查地址，或从房间列表开始。"),
         ("no_such_room", "没有这个房间", "服务器上没有它的记录，可能早已结束。"),
         ("bad_room", "这不是房间名", "房间名由 1 至 64 个英文字母、数字、“-”或“_”组成，不能有别的字符。"),
-        ("method_not_allowed", "这个地址不能这样使用", "请作为网页打开，或查阅文档。"),
+        ("method_not_allowed", "这个地址不支持这种访问方式", "请在浏览器中打开它，或查阅文档。"),
         ("upgrade_required", "这个地址是给程序用的", "它使用 WebSocket。请打开房间的网页。"),
-        ("too_many_connections", "您的网络连接过多", "请关闭一些页面，或一分钟后再试。"),
+        ("too_many_connections", "来自您网络的连接过多", "请关闭一些页面，或一分钟后再试。"),
         ("overloaded", "服务器繁忙", "请一分钟后再试。"),
         ("rooms_full", "房间已满", "请一分钟后再试。"),
         ("draining", "服务器正在重启", "请几秒钟后再试。"),
         ("storage_unavailable", "暂时读不到记录", "请几秒钟后再试。"),
-        ("too_old", "这一段已不再保存", "请从更早的一页开始，或下载全部记录。"),
-        ("forbidden_origin", "此页面不能连接到这里", "只有服务器的运营者可以允许。"),
-        ("wrong_host", "服务器不以这个名字应答", "运营者可以允许，见下方说明。"),
-        ("unauthorized", "需要密钥", "只有运营者的程序可以这样做。"),
+        ("too_old", "这部分记录已不再保存", "请从更早的一页开始，或下载全部记录。"),
+        ("forbidden_origin", "此页面不能连接到这里", "只有服务器管理员可以允许。"),
+        ("wrong_host", "服务器不接受这个域名", "服务器管理员可以允许它，见下方说明。"),
+        ("unauthorized", "需要密钥", "只有服务器管理员的程序可以执行此操作。"),
     ],
-    other: ("没有成功", "原因见下方（英文）。"),
+    other: ("操作没有成功", "原因见下方（英文）。"),
 };
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! `permessage-deflate` (RFC 7692) without context takeover: each message is a DEFLATE stream of its own. So a frame that was
-//! compressed once serves everybody, and no connection has a compressor or an inflater.
+//! `permessage-deflate` (RFC 7692) without context takeover: each message is a DEFLATE stream of its own. So one
+//! compressed frame serves all subscribers, and no connection has a compressor or an inflater.
 //!
 //! A compressor (371 KiB) and an inflater (46 KiB) are a thread's, made when it first needs them.
 //!
@@ -10,11 +10,11 @@ use crate::metrics::DeflateMetrics;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use std::cell::RefCell;
 
-/// How hard it is tried. `benches/deflate.rs` measures all levels on frames of a show: 9 is 3 % smaller for nearly twice the time,
+/// Compression level. `benches/deflate.rs` measures all levels on frames of a show: 9 is 3 % smaller for nearly twice the time,
 /// and took 0.8 s for 400 KB made to be slow, in which a shard would stand still; 6 takes 19 ms for them.
 pub const LEVEL: u32 = 6;
 
-/// What a sync flush ends with, and a message leaves out (RFC 7692, 7.2.1).
+/// The end of a sync flush, which messages leave out (RFC 7692, 7.2.1).
 const FLUSHED: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// Read behind each message: what it left out, and an empty last block. Only if the stream ends here, and with it the input,
@@ -64,7 +64,7 @@ impl Deflate {
     }
 }
 
-/// What a thread compresses and inflates with.
+/// The compressor and inflater of one thread.
 #[derive(Default)]
 struct Bench {
     compressor: Option<Compress>,
@@ -104,7 +104,7 @@ pub fn store(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// How many bytes [`store`] makes of so many.
+/// The length of what [`store`] appends for `bytes`.
 pub const fn stored_len(bytes: usize) -> usize {
     bytes + 5 * bytes.div_ceil(STORED_BYTES_MAX)
 }
@@ -118,11 +118,11 @@ pub const fn packed_bytes_max(bytes: u32) -> u32 {
 /// Why a message was not inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InflateError {
-    /// It would become larger than allowed; what comes behind that was not looked at.
-    #[error("larger than allowed when inflated")]
+    /// The message would become larger than allowed; the bytes after that point were not read.
+    #[error("the message is larger than allowed when inflated")]
     TooBig,
-    /// It is not whole, or no DEFLATE stream that stands by itself.
-    #[error("no whole DEFLATE stream")]
+    /// The message is incomplete, or it is not a DEFLATE stream of its own.
+    #[error("the message is not a complete DEFLATE stream")]
     Broken,
 }
 

@@ -44,7 +44,7 @@ pub struct Frame {
 #[serde(rename_all = "snake_case")]
 pub enum ShedClass {
     Normal,
-    /// Comments of those whom the room counts less.
+    /// Comments of the class `low`.
     Low,
     /// Gifts, in a room that does not guarantee them.
     Gift,
@@ -63,15 +63,15 @@ pub struct EncodedFrame {
     pub last: Offset,
     /// When the room handed it over: monotonic microseconds ([`crate::clock::now_us`] as the caller read it).
     pub published_us: u64,
-    /// The room's likes up to `last`, for those who are told totals before they get it.
+    /// The room's likes up to `last`, for subscribers that are told totals before they get this frame.
     pub likes: u64,
-    /// The comments that it takes back. Frames before it show them: whoever resumes from now on must not get those.
+    /// The comments that this frame deletes. Earlier frames show them, so a client that resumes must not get those frames.
     pub redacts: Vec<Offset>,
     bytes: [Bytes; VARIANTS],
     kept: Option<Box<Kept>>,
 }
 
-/// What somebody gets who is not sent a frame.
+/// What a subscriber gets instead of a frame that it missed.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
     bytes: [Bytes; 2],
@@ -80,7 +80,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// A [`super::message::Gap`] with the guaranteed events, as a whole WebSocket frame; empty: nobody read that encoding.
+    /// A [`super::message::Gap`] with the guaranteed events, in its framing; empty if no subscriber used that encoding.
     pub fn bytes(&self, encoding: Encoding) -> &Bytes {
         &self.bytes[encoding.index()]
     }
@@ -116,7 +116,7 @@ impl EncodedFrame {
         &self.bytes[variant.index()]
     }
 
-    /// Puts in what somebody gets who is not sent this frame: a [`super::message::Gap`] of its stretch with the guaranteed
+    /// Sets what a subscriber gets that misses this frame: a [`super::message::Gap`] of its stretch with the guaranteed
     /// events, `comments` among them.
     pub fn keep(&mut self, encoding: Encoding, framed: Bytes, comments: &[Offset]) {
         let kept = self.kept.get_or_insert_default();
@@ -124,7 +124,7 @@ impl EncodedFrame {
         kept.comments = comments.to_vec();
     }
 
-    /// What was put in with [`EncodedFrame::keep`]; `None`: nothing of it is guaranteed.
+    /// What [`EncodedFrame::keep`] set; `None` if the frame has no guaranteed events.
     pub fn kept(&self) -> Option<&Kept> {
         self.kept.as_deref()
     }

@@ -1,7 +1,7 @@
 //! A room's log as the history API shows it: every event, with its position and its time.
 //!
-//! A frame shows viewers a selection with counters; these are the log's own events, so likes and votes are among them. What is nobody's
-//! business is not: the owner's idempotency keys, and who voted for what.
+//! A frame shows viewers a selection with counters; these are the log's own events, so likes and votes are among them. Private
+//! data is left out: the owner's idempotency keys, and how each user voted.
 
 use super::event::{Comment, Event};
 use super::ids::{ClientId, Epoch, Offset};

@@ -51,7 +51,7 @@ fn a_spoiled_data_directory_is_never_made() {
         ("\"/var/lib/volley-data\"", "VOLLEY_DATA: data: it stands in quotes"),
         ("'memory", "VOLLEY_DATA: data = 'memory: it begins or ends with a quotation mark"),
         ("memory\r", "it ends with a carriage return"),
-        (" ", "nothing but white space"),
+        (" ", "only white space"),
         ("", "expected a directory, or \"memory\", found nothing"),
         ("~/volley", "`~` is expanded by shells only; write the whole path"),
         ("$HOME/volley", "variables are expanded by shells only"),
