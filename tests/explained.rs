@@ -108,6 +108,6 @@ fn a_person_above_the_limit_is_told_so_on_a_page() {
     assert_eq!((json.status, json.code().as_str()), (429, "too_many_connections"));
     assert_page("one too many", &page);
     assert_eq!(page.header("retry-after"), json.header("retry-after"));
-    assert!(page.body.contains("您的网络连接过多"), "{}", page.body);
+    assert!(page.body.contains("来自您网络的连接过多"), "{}", page.body);
     drop(viewer);
 }
