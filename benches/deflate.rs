@@ -10,7 +10,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use flate2::{Compress, Compression, FlushCompress};
 use std::hint::black_box;
-use volley::policy::auth::{Authenticator, Guests};
+use volley::policy::auth::Guests;
 use volley::protocol::deflate::{self, Deflate, LEVEL};
 use volley::protocol::encode;
 use volley::protocol::event::Comment;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use volley::config::Config;
 use volley::gateway::{Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
+use volley::policy::auth::Guests;
 use volley::protocol::ids::RoomId;
 use volley::protocol::local::RoomKey;
 use volley::room::registry::RoomHandle;
@@ -105,6 +106,7 @@ fn gateway() -> f64 {
     let room = RoomHandle::new(RoomKey(1), RoomId::new("demo").expect("id"), 0, 1);
     let state = State {
         rooms: Arc::new(OneRoom(Arc::new(room))),
+        auth: Arc::new(Guests),
         hand_over: keep.clone(),
         shutdown: Shutdown::default(),
         permits: Permits::new(usize::MAX, None),

@@ -81,6 +81,8 @@ pub mod protocol;
 #[doc(hidden)]
 pub mod base_path;
 #[doc(hidden)]
+pub mod bearer;
+#[doc(hidden)]
 pub mod bell;
 #[doc(hidden)]
 pub mod clock;

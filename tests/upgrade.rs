@@ -4,11 +4,13 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use support::gateway::{Server, config, upgrade, wait_until};
 use volley::config::cli::{self, Command};
 use volley::gateway::{Purpose, Upgraded};
 use volley::origin::Origins;
+use volley::policy::auth::{AuthError, Authenticator, Credentials, Guests, Identity};
 use volley::protocol::ids::{Epoch, Offset};
 use volley::protocol::variant::Encoding;
 
@@ -112,6 +114,18 @@ fn both_ways_to_an_upgrade_say_the_same() {
         (with("X-Forwarded-For: \u{e4}\r\nForwarded:\r\nVia: \u{e4}\r\nUser-Agent:\r\nUser-Agent: x\r\n"), 101),
         (with("!#$%&'*+-.^_`|~: odd\r\nTE: trailers\r\nContent-Type: \u{e4}\r\nAuthorization: \u{e4}\r\n"), 101),
         // Harmless oddities of deployed clients and proxies.
+        // Another scheme than Bearer is a proxy's.
+        (with("Authorization: Basic dTpw\r\n"), 101),
+        (with("Authorization: Bearer CANARY\r\n"), 401),
+        (
+            with(
+                "authorization:bearer CANARY\r\nSec-WebSocket-Protocol: volley.guest.0123456789abcdef, volley.v1.json\r\n",
+            ),
+            401,
+        ),
+        (with("Authorization: Bearer\r\n"), 400),
+        (with("Authorization: Bearer CANARY\r\nAuthorization: Basic dTpw\r\n"), 400),
+        (with("Authorization: Bearer \u{e4}\r\n"), 400),
         (with("Sec-WebSocket-Protocol:\r\n"), 101),
         (with("Sec-WebSocket-Protocol: ,\t, \r\n"), 101),
         (with("Sec-WebSocket-Protocol:\r\nSec-WebSocket-Protocol: ,volley.v1.msgpack,,\r\n"), 101),
@@ -314,6 +328,8 @@ fn a_page_can_ask_why_its_upgrade_is_refused() {
         ("/v1/rooms/a.b/ws?check=1", "", 400, "bad_room"),
         ("/v1/rooms/demo/ws?check=1&after=1", "", 400, "bad_payload"),
         ("/v1/rooms/demo/ws?check=1&rendition=x", "", 400, "not_available"),
+        ("/v1/rooms/demo/ws?check=1", "Authorization: Bearer CANARY\r\n", 401, "not_available"),
+        ("/v1/rooms/demo/ws?check=1", "Authorization: Basic dTpw\r\n", 200, ""),
         ("/v1/rooms/demo/ws?unchecked=1", "", 426, "upgrade_required"),
         ("/v1/rooms/demo/ws?check=1", "Content-Length: 1\r\n", 400, "bad_request"),
     ] {
@@ -369,4 +385,75 @@ fn a_room_is_held_from_the_upgrade_to_the_end_of_the_viewer() {
     assert_eq!((claims(), server.permits.held()), (1, 1));
     drop(second);
     assert_eq!((claims(), server.permits.held()), (0, 0));
+}
+
+/// Knows one token; another one names the error with which it is refused.
+struct OneToken;
+
+impl Authenticator for OneToken {
+    fn identify(&self, credentials: &Credentials) -> Result<Identity, AuthError> {
+        let Some(token) = &credentials.token else { return Guests.identify(credentials) };
+        if token.secret() != "right" {
+            let wrong = AuthError::ALL.iter().find(|error| format!("{error:?}") == token.secret());
+            return Err(*wrong.expect("an error's name"));
+        }
+        let mut identity = Guests.guest(credentials.guest.as_ref());
+        identity.user.name = "Li".into();
+        Ok(identity)
+    }
+}
+
+const PLAIN: &str = "GET /v1/rooms HTTP/1.1\r\nHost: good.test\r\n\r\n";
+
+#[test]
+fn who_a_client_is_travels_with_its_socket_by_both_ways() {
+    let server = Server::start_with(&config(), Arc::new(OneToken));
+    let key = "Sec-WebSocket-Protocol: volley.v1.json, volley.guest.0123456789abcdef\r\n";
+    for (lines, id, name) in [
+        ("Authorization: Bearer right\r\n".to_owned(), "", "Li"),
+        (format!("{key}Authorization: bearer  right\r\n"), "g-bop3bmnwek2xv", "Li"),
+        (key.to_owned(), "g-bop3bmnwek2xv", "guest"),
+        (format!("{key}Authorization: Basic right\r\n"), "g-bop3bmnwek2xv", "guest"),
+    ] {
+        for before in ["", PLAIN] {
+            let mut client = server.connect();
+            if !before.is_empty() {
+                client.send(before);
+                assert_eq!(client.answer().status, 200);
+            }
+            client.send(upgrade(WS, &lines));
+            assert_eq!(client.answer().status, 101, "{lines}");
+            #[cfg_attr(not(feature = "echo"), allow(irrefutable_let_patterns))]
+            let Purpose::Watch { identity, .. } = handed_over(&server).purpose else { panic!("a viewer's socket") };
+            assert!(identity.user.id.starts_with(id) && identity.user.name.starts_with(name), "{lines}: {identity:?}");
+        }
+    }
+}
+
+/// The page says what the server does.
+#[test]
+fn who_is_not_identified_is_refused_as_documented_and_opens_no_room() {
+    let server = Server::start_with(&config(), Arc::new(OneToken));
+    let documented = include_str!("../docs/protocol.md");
+    for error in AuthError::ALL {
+        let expected = error.answer();
+        let answer = server.ask(upgrade(WS, &format!("Authorization: Bearer {error:?}\r\n")));
+        assert_eq!((answer.status, answer.code().as_str()), (expected.status, expected.code), "{answer:?}");
+        let challenge = (expected.status == 401).then_some("bearer error=\"invalid_token\"");
+        assert_eq!(answer.header("www-authenticate"), challenge, "{answer:?}");
+        let row = format!("| {} | `{}` | {} |", expected.status, expected.code, expected.close.code());
+        assert!(documented.contains(&row), "docs/protocol.md lacks {row}");
+    }
+    assert!(server.rooms.open.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_token_is_not_repeated_where_none_is_taken() {
+    let server = Server::start(&config());
+    for lines in ["Authorization: Bearer CANARY\r\n", "Authorization: Bearer CANARY\r\nAuthorization: Basic CANARY\r\n"]
+    {
+        let answer = server.ask(upgrade(WS, lines));
+        assert!(!answer.head.contains("canary") && !answer.body.contains("CANARY"), "{answer:?}");
+    }
+    assert!(server.rooms.open.lock().unwrap().is_empty());
 }

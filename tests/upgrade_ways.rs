@@ -64,6 +64,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         "Via",
         "sec-websocket-protocol",
         "Accept",
+        "Authorization",
         "Keep-Alive",
     ]);
     let value = prop_oneof![
@@ -72,7 +73,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
             "Upgrade", "close", "keep-alive", "websocket", "h2c, websocket", "websocket/13", "13", "13, 13", "8", "0",
             "volley.v1.json", "mqtt, volley.v1.msgpack,", "mqtt", "volley.guest.0123456789abcdef", "chunked", "identity",
             "dGhlIHNhbXBsZSBub25jZQ==", "permessage-deflate", "permessage-deflate; client_max_window_bits", ";",
-            "100-continue", "trailers",
+            "100-continue", "trailers", "Bearer a.b.c", "Basic dTpw",
         ]).prop_map(|value| value.as_bytes().to_vec()),
         2 => prop::collection::vec(field_byte(), 0..24),
     ];

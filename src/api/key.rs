@@ -4,8 +4,9 @@
 //! key.
 
 use super::posting::PostRefused;
+use crate::bearer;
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, ORIGIN};
+use axum::http::header::ORIGIN;
 use sha2::{Digest, Sha256};
 
 /// Why nobody was let in.
@@ -35,15 +36,8 @@ impl Key {
             let is_a_page = headers.get_all(ORIGIN).iter().any(|origin| !origin.is_empty());
             return if is_a_page { Err(PostRefused::Origin) } else { Ok(()) };
         };
-        let mut given = headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (given.next(), given.next()) else {
-            return Err(PostRefused::Key(KeyError::Missing));
-        };
-        let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let Some((_, key)) = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
-            return Err(PostRefused::Key(KeyError::Missing));
-        };
-        if is_equal(expected, &hash(key.trim())) { Ok(()) } else { Err(PostRefused::Key(KeyError::Wrong)) }
+        let Ok(Some(key)) = bearer::token(headers) else { return Err(PostRefused::Key(KeyError::Missing)) };
+        if is_equal(expected, &hash(key)) { Ok(()) } else { Err(PostRefused::Key(KeyError::Wrong)) }
     }
 }
 
@@ -78,12 +72,12 @@ mod tests {
             assert_eq!(check(&[("authorization", right), ("origin", "https://console.example")]), Ok(()));
         }
         let wrong = Err(PostRefused::Key(KeyError::Wrong));
-        for other in ["Bearer 0123456789abcde", "Bearer 0123456789abcdeg", "Bearer 0123456789abcdef0", "Bearer "] {
+        for other in ["Bearer 0123456789abcde", "Bearer 0123456789abcdeg", "Bearer 0123456789abcdef0"] {
             assert_eq!(check(&[("authorization", other)]), wrong, "{other}");
         }
         let missing = Err(PostRefused::Key(KeyError::Missing));
         assert_eq!(check(&[]), missing);
-        for none in ["Basic 0123456789abcdef", "0123456789abcdef", "Bearer", ""] {
+        for none in ["Basic 0123456789abcdef", "0123456789abcdef", "Bearer", "Bearer ", ""] {
             assert_eq!(check(&[("authorization", none)]), missing, "{none}");
         }
         let right = ("authorization", "Bearer 0123456789abcdef");

@@ -134,7 +134,6 @@ impl Node {
             registry: registry.clone(),
             log_pool,
             admission: admission.clone(),
-            auth: Arc::new(Guests),
             deflate: deflate.clone(),
         };
         let (shards, threads) =
@@ -152,6 +151,7 @@ impl Node {
         let hand_over = Arc::new(EchoHandOver::start(hand_over, shard_settings(&config), &health, echo_deflate)?);
         let state = State {
             rooms: Arc::new(NodeRooms(registry.clone())),
+            auth: Arc::new(Guests),
             hand_over,
             shutdown: shutdown.clone(),
             permits: Permits::configured(&config, config.admission.connections_max),

@@ -12,7 +12,6 @@ use crate::faults::fail_point;
 use crate::gateway::{Claim, Permit, Purpose};
 use crate::metrics::{ChangeReason, RenditionMetrics, ResumeMetrics};
 use crate::policy::admission::{Admission, Admitted, SessionMeter};
-use crate::policy::auth::Authenticator;
 use crate::protocol::codes::{Close, ErrorCode};
 use crate::protocol::deflate::Deflate;
 use crate::protocol::encode;
@@ -37,7 +36,6 @@ pub struct TenantServices {
     pub log_pool: LogPool,
     /// Limits and checks of client messages.
     pub admission: Arc<Admission>,
-    pub auth: Arc<dyn Authenticator>,
     pub deflate: Arc<Deflate>,
 }
 
@@ -172,11 +170,10 @@ impl Tenant for RoomTenant {
         match purpose {
             #[cfg(feature = "echo")]
             Purpose::Echo => unreachable!("echo connections have a shard of their own"),
-            Purpose::Watch { room: claim, rendition, resume, history, guest } => {
+            Purpose::Watch { room: claim, rendition, resume, history, identity } => {
                 if self.draining {
                     return Err(Close::Drain);
                 }
-                let identity = self.shared.auth.guest(guest.as_ref());
                 let variant = Variant::new(encoding, compressed).with(rendition);
                 let meter = SessionMeter::default();
                 let watch = Watch { claim, user: identity.user, variant, stands_by: None, meter, _permit: permit };

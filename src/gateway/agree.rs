@@ -5,12 +5,15 @@ use super::answer::Answer;
 use super::handover::{Claim, Purpose, Upgraded};
 use super::handshake::{self, Handshake, Target};
 use super::permit::Permit;
+use crate::bearer;
+use crate::policy::auth::{Credentials, Identity, Token};
+use crate::protocol::ids::GuestKey;
 use crate::protocol::variant::Encoding;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use std::net::{IpAddr, TcpStream};
 
 /// An upgrade that was agreed to: what the socket is for, and what the 101 says.
@@ -64,8 +67,10 @@ pub(super) fn upgrade<B>(context: &Context, request: &Request<B>, target: &Targe
         handshake::check(request, target, &context.settings)?;
     let purpose = match room {
         Some(room) => {
+            // Before the claim: a client that is refused opens no room.
+            let identity = identify(context, request.headers(), guest)?;
             let room = Claim::new(&context.state.rooms, &room).map_err(|_| Answer::rooms_full())?;
-            Purpose::Watch { room, rendition, resume, history, guest }
+            Purpose::Watch { room, rendition, resume, history, identity }
         }
         #[cfg(feature = "echo")]
         None => Purpose::Echo,
@@ -73,6 +78,15 @@ pub(super) fn upgrade<B>(context: &Context, request: &Request<B>, target: &Targe
         None => unreachable!("without the echo endpoint every target is a room"),
     };
     Ok(Agreed { purpose, encoding, protocol_asked, extension, accept })
+}
+
+/// Says who the client is, by its guest key and its bearer token.
+pub(super) fn identify(context: &Context, headers: &HeaderMap, guest: Option<GuestKey>) -> Result<Identity, Answer> {
+    let token = bearer::token(headers)
+        .map_err(|unclear| Answer::new(StatusCode::BAD_REQUEST, "bad_request", unclear.to_string()))?
+        .map(Token::new);
+    let identified = context.state.auth.identify(&Credentials { guest, token });
+    identified.map_err(Answer::unidentified)
 }
 
 impl Agreed {

@@ -3,8 +3,9 @@
 
 use crate::explain::{Reader, Refused};
 use crate::metrics::Refusal;
+use crate::policy::auth::{AuthAnswer, AuthError};
 use axum::body::Body;
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use std::borrow::Cow;
 
@@ -57,6 +58,17 @@ impl Answer {
                        localhost, a loopback address, or the address that it listens on; add the name that you used \
                        to admin_hosts, or set admin_key";
         Self::new(StatusCode::MISDIRECTED_REQUEST, "wrong_host", message).counted_as(Refusal::WrongHost)
+    }
+
+    /// The client was not identified. A 401 names the scheme that it asks for (RFC 9110, 15.5.2).
+    pub(super) fn unidentified(error: AuthError) -> Self {
+        let AuthAnswer { status, code, .. } = error.answer();
+        let status = StatusCode::from_u16(status).expect("the table has HTTP statuses");
+        let answer = Self::new(status, code, error.to_string());
+        match status {
+            StatusCode::UNAUTHORIZED => answer.with(WWW_AUTHENTICATE, "Bearer error=\"invalid_token\""),
+            _ => answer,
+        }
     }
 
     pub(super) fn rooms_full() -> Self {

@@ -8,6 +8,7 @@
 use super::Context;
 use super::agree::{self, Agreed};
 use super::handshake;
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use std::mem::MaybeUninit;
 
@@ -18,6 +19,10 @@ const HEADERS_MAX: usize = 48;
 pub(super) fn agree(context: &Context, bytes: &[u8]) -> Option<(Agreed, usize)> {
     let (request, taken) = parse(bytes)?;
     agree::proper(&request).ok()?;
+    // Hyper's 101 to a client that also wants the connection closed repeats the `close`.
+    if handshake::has_token(request.headers(), &CONNECTION, "close") {
+        return None;
+    }
     if context.state.shutdown.has_begun() {
         return None;
     }

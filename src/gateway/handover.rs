@@ -1,7 +1,8 @@
 //! What leaves the gateway: a socket that speaks WebSocket from here on, and why it came.
 
 use super::permit::Permit;
-use crate::protocol::ids::{Epoch, GuestKey, Offset, RoomId};
+use crate::policy::auth::Identity;
+use crate::protocol::ids::{Epoch, Offset, RoomId};
 use crate::protocol::variant::{Encoding, Rendition};
 use crate::room::registry::RoomHandle;
 use bytes::Bytes;
@@ -44,8 +45,8 @@ pub enum Purpose {
         resume: Option<(Epoch, Offset)>,
         /// How many of the newest comments it wants to see, if it said so.
         history: Option<usize>,
-        /// The guest that it says it is.
-        guest: Option<GuestKey>,
+        /// Who the client is, by its credentials.
+        identity: Identity,
     },
     /// To hear its own words: the WebSocket conformance tests.
     #[cfg(feature = "echo")]

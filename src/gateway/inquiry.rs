@@ -1,10 +1,11 @@
 //! Whether an upgrade would be agreed to, asked without one. A browser hides from a page why its WebSocket was refused,
 //! so the page asks the same address once more, as a plain request that takes the same way through every proxy.
 //!
-//! Decides nothing itself: the room, the origin, the parameters and the bound on rooms are judged as for an upgrade. The
+//! Decides nothing itself: the room, the origin, the parameters, the token and the bound on rooms are judged as for an upgrade. The
 //! subprotocol is not asked about, because a guest's key does not belong into an address.
 
 use super::Context;
+use super::agree;
 use super::answer::Answer;
 use super::handshake::{self, Target};
 use super::parameters::{self, Query};
@@ -53,6 +54,8 @@ fn judge<B>(context: &Context, request: &Request<B>, target: &Target<'_>) -> Res
         None => handshake::origin(headers, allowed)?,
     }
     Query::parse(query)?;
+    // A proxy may add a token to every request.
+    agree::identify(context, headers, None)?;
     match room {
         Some(room) if !context.state.rooms.has_place(&room) => Err(Answer::rooms_full()),
         _ => Ok(()),

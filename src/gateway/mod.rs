@@ -37,6 +37,7 @@ use crate::health::Health;
 use crate::host::Hosts;
 use crate::metrics::GatewayMetrics;
 use crate::origin::Origins;
+use crate::policy::auth::Authenticator;
 use crate::shutdown::Shutdown;
 use axum::Router;
 use journal::Journal;
@@ -48,6 +49,8 @@ use std::time::Duration;
 pub struct State {
     /// The node's rooms.
     pub rooms: Arc<dyn Rooms>,
+    /// Says who a client is, before its upgrade is agreed to.
+    pub auth: Arc<dyn Authenticator>,
     /// Takes the upgraded sockets.
     pub hand_over: Arc<dyn HandOver>,
     /// Ends the public side; the admin side answers until the process ends.

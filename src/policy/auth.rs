@@ -1,69 +1,127 @@
-//! Who is this? The seam where authentication comes in; until then everybody is a guest.
+//! Who a client is: the seam where authentication comes in. Until then every client is a guest.
 //!
-//! Does not know: where a token came from, or what its bearer wants to do.
+//! Does not know: which header or message a token came in, how a refusal travels, or what its bearer wants to do.
 
-use crate::protocol::codes::ErrorCode;
+use crate::protocol::codes::Close;
 use crate::protocol::ids::GuestKey;
-use crate::protocol::message::ErrorMessage;
 use crate::protocol::user::{Role, User};
 use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// What a client presented with its upgrade request.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// The key of a guest that comes back.
+    pub guest: Option<GuestKey>,
+    /// The token of `Authorization: Bearer`.
+    pub token: Option<Token>,
+}
+
+/// A bearer token as it came. Its `Debug` hides it.
+#[derive(Clone)]
+pub struct Token(Box<str>);
+
+impl Token {
+    /// Takes the token without checking it: that is the [`Authenticator`]'s part.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret: not for logs, nor for any answer.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(REDACTED)")
+    }
+}
 
 /// What the server knows about the person behind a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// As others see them.
+    /// As other clients see the person.
     pub user: User,
 }
 
-/// Why nobody was identified.
+/// Why a client was not identified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// A token was presented, and this server takes none.
+    /// The client presented a token, and this server takes none.
     #[error("this server has no accounts yet; connect without a token to be a guest")]
     NotAvailable,
+    /// The token is malformed, or no key of this server has signed it.
+    #[error("the token is not valid here; log in again and connect with the new token")]
+    BadToken,
+    /// The token was valid once.
+    #[error("the token's time is over; connect with a new one")]
+    Expired,
+    /// The token is valid, and its bearer may not connect.
+    #[error("the bearer of this token may not connect")]
+    Forbidden,
+}
+
+/// How an [`AuthError`] is answered, before and after the upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthAnswer {
+    /// The HTTP status of the refused upgrade.
+    pub status: u16,
+    /// The code in the HTTP answer's JSON.
+    pub code: &'static str,
+    /// The close code of a connection that is already upgraded.
+    pub close: Close,
 }
 
 impl AuthError {
-    /// The refusal as the client reads it.
-    pub fn to_message(self) -> ErrorMessage {
-        let code = match self {
-            Self::NotAvailable => ErrorCode::NotAvailable,
+    /// Every error, for documentation and tests.
+    pub const ALL: &[Self] = &[Self::NotAvailable, Self::BadToken, Self::Expired, Self::Forbidden];
+
+    /// The table of answers; `docs/protocol.md` has the same rows.
+    pub const fn answer(self) -> AuthAnswer {
+        let (status, code, close) = match self {
+            Self::NotAvailable => (401, "not_available", Close::BadToken),
+            Self::BadToken => (401, "bad_token", Close::BadToken),
+            Self::Expired => (401, "token_expired", Close::TokenExpired),
+            Self::Forbidden => (403, "forbidden", Close::Forbidden),
         };
-        ErrorMessage { id: None, code, message: self.to_string(), retry_after_ms: None }
+        AuthAnswer { status, code, close }
     }
 }
 
-/// Tells who presents a token, or nothing. Shared by all threads; must not block.
+/// Tells who presents which credentials. All threads share it, and the thread that accepts connections waits for it: it must
+/// not block.
 pub trait Authenticator: Send + Sync {
-    /// Identifies the bearer of `token`. Implementations never log or return it.
+    /// Identifies a client before its connection is agreed to. Implementations never log the token.
     ///
     /// # Errors
-    /// [`AuthError`].
-    fn authenticate(&self, token: Option<&str>) -> Result<Identity, AuthError>;
-
-    /// The guest who holds `key`: the same for the same key, in every process; a new one without a key.
-    fn guest(&self, key: Option<&GuestKey>) -> Identity;
+    /// [`AuthError`]: the client is refused with [`AuthError::answer`].
+    fn identify(&self, credentials: &Credentials) -> Result<Identity, AuthError>;
 }
 
-/// Everybody is a guest, with the identity that follows from their key or a new random one per connection, and a name
-/// that only the server chooses: nobody can call themselves "admin".
+/// Takes every client for a guest and no token. The identity follows from the guest key, or is drawn for this connection. The
+/// server chooses the name, so no client can call itself "admin".
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Guests;
 
 impl Authenticator for Guests {
-    fn authenticate(&self, token: Option<&str>) -> Result<Identity, AuthError> {
-        match token {
+    fn identify(&self, credentials: &Credentials) -> Result<Identity, AuthError> {
+        match credentials.token {
             Some(_) => Err(AuthError::NotAvailable),
-            None => Ok(self.guest(None)),
+            None => Ok(self.guest(credentials.guest.as_ref())),
         }
     }
+}
 
-    fn guest(&self, key: Option<&GuestKey>) -> Identity {
+impl Guests {
+    /// The guest who holds `key`: the same for the same key, in every process. Without a key, a new one.
+    pub fn guest(self, key: Option<&GuestKey>) -> Identity {
         guest(key.map_or_else(rand::random, number))
     }
 }
 
-/// The number of a key's guest. Nobody gets from the number, which everybody sees, to the key.
+/// The number of a key's guest. The number is public; the hash keeps the key secret.
 fn number(key: &GuestKey) -> u64 {
     let hash = Sha256::new().chain_update("volley guest\0").chain_update(key.secret()).finalize();
     u64::from_le_bytes(std::array::from_fn(|i| hash[i]))
@@ -89,7 +147,7 @@ mod tests {
 
     #[test]
     fn guests_get_distinct_ids_and_names_from_the_server_alone() {
-        let [one, two] = [(); 2].map(|()| Guests.authenticate(None).unwrap().user);
+        let [one, two] = [(); 2].map(|()| Guests.identify(&Credentials::default()).unwrap().user);
         assert_ne!(one.id, two.id);
         for user in [one, two] {
             let digits = user.id.strip_prefix("g-").expect("a guest's prefix");
@@ -126,9 +184,19 @@ mod tests {
 
     #[test]
     fn a_token_is_answered_not_available_and_never_repeated() {
-        let error = Guests.authenticate(Some("CANARY-123")).unwrap_err();
-        let message = error.to_message();
-        assert_eq!(message.code, ErrorCode::NotAvailable);
-        assert!(!message.message.contains("CANARY"));
+        let credentials = Credentials { guest: None, token: Some(Token::new("CANARY-123")) };
+        assert!(!format!("{credentials:?}").contains("CANARY"));
+        let error = Guests.identify(&credentials).unwrap_err();
+        assert_eq!(error, AuthError::NotAvailable);
+        assert!(!error.to_string().contains("CANARY"));
+    }
+
+    #[test]
+    fn every_error_is_a_refusal_before_and_after_the_upgrade() {
+        for error in AuthError::ALL {
+            let AuthAnswer { status, close, .. } = error.answer();
+            assert!(matches!(status, 401 | 403), "{error:?}");
+            assert!((4_000..5_000).contains(&close.code()), "{error:?}");
+        }
     }
 }

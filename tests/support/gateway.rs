@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use volley::api::{self, Health, Listening, PostFailure, PostFuture};
 use volley::config::Config;
 use volley::gateway::{Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
+use volley::policy::auth::{Authenticator, Guests};
 use volley::protocol::ids::RoomId;
 use volley::protocol::local::RoomKey;
 use volley::room::registry::RoomHandle;
@@ -104,6 +105,10 @@ pub fn config() -> Config {
 
 impl Server {
     pub fn start(config: &Config) -> Self {
+        Self::start_with(config, Arc::new(Guests))
+    }
+
+    pub fn start_with(config: &Config, auth: Arc<dyn Authenticator>) -> Self {
         let gateway = Gateway::bind(config).unwrap();
         let (public, admin) = (gateway.public.address(), gateway.admin.address());
         let rooms = Arc::new(TestRooms { rooms_max: config.room.rooms_max, open: Mutex::default() });
@@ -128,6 +133,7 @@ impl Server {
         });
         let state = State {
             rooms: rooms.clone(),
+            auth,
             hand_over: shard.clone(),
             shutdown: shutdown.clone(),
             permits: permits.clone(),

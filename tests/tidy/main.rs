@@ -33,6 +33,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("health", 1),
     ("explain", 0),
     ("base_path", 0),
+    ("bearer", 0),
     ("host", 0),
     ("limits", 0),
     ("clock", 0),

@@ -5,7 +5,7 @@
 use crate::clock::{CommentId, numbering};
 use volley::config::Config;
 use volley::limits::{IDS_MAX, ROOM_ID_BYTES_MAX};
-use volley::policy::auth::{Authenticator, Guests};
+use volley::policy::auth::Guests;
 use volley::protocol::encode;
 use volley::protocol::event::Comment;
 use volley::protocol::frame::Outcome;

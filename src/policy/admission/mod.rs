@@ -125,9 +125,8 @@ impl Admission {
                 (Kind::Like, judged.map_err(|refusal| refusal.into_message(None)))
             }
             Ok(ClientMessage::Auth(_)) => {
-                let refusal = self.spend_request(meter, now_us).err();
-                let message = refusal.map_or_else(|| AuthError::NotAvailable.to_message(), |r| r.into_message(None));
-                (Kind::Auth, Err(message))
+                let refusal = self.spend_request(meter, now_us).err().unwrap_or(Refusal::NoTokens);
+                (Kind::Auth, Err(refusal.into_message(None)))
             }
             Ok(ClientMessage::Rendition(name)) => {
                 let judged = self.rendition(&name, meter, now_us).map(Admitted::Rendition);
@@ -273,6 +272,7 @@ enum Refusal {
     UsersFull,
     Text(TextError),
     NoSuchRendition,
+    NoTokens,
 }
 
 impl Refusal {
@@ -298,6 +298,7 @@ impl Refusal {
                 };
                 (code, error.to_string(), None)
             }
+            Self::NoTokens => (ErrorCode::NotAvailable, AuthError::NotAvailable.to_string(), None),
             Self::NoSuchRendition => {
                 (ErrorCode::NotAvailable, "this server offers the renditions viewer, lite and full".into(), None)
             }
