@@ -10,7 +10,7 @@ mod tests;
 
 use self::refusals::{reply, turn_away};
 use super::log_pool::{Job, LogPool};
-use super::mail::{JoinRequest, Joined, Mail, PageMade, RoomOpened, Waker};
+use super::mail::{Mail, PageMade, RoomOpened, Waker};
 use super::opening_rooms::{OpeningRooms, Wait};
 use super::page_cache::{PageCache, PageKey};
 use super::post_mail::PendingPosts;
@@ -215,16 +215,6 @@ impl ShardRooms {
         }
     }
 
-    /// Calls the actor of `room`, if there is one, and says whether there was.
-    pub(super) fn with(
-        &mut self,
-        cx: &mut Cx<'_, Mail>,
-        room: RoomKey,
-        work: impl FnOnce(&mut Actor, &mut Vec<Effect>),
-    ) -> bool {
-        self.call(cx, room, work, &mut None)
-    }
-
     /// A connection left `room`.
     pub(super) fn presence(&mut self, cx: &mut Cx<'_, Mail>, room: RoomKey) {
         let Some(home) = self.homes.get(&room) else { return };
@@ -323,15 +313,15 @@ impl ShardRooms {
         }
     }
 
-    fn call(
+    /// Calls the actor of a room and carries out its effects; `None` when the room has no actor here.
+    pub(super) fn with<T>(
         &mut self,
         cx: &mut Cx<'_, Mail>,
         key: RoomKey,
-        work: impl FnOnce(&mut Actor, &mut Vec<Effect>),
-        who: &mut Option<JoinRequest>,
-    ) -> bool {
-        let Some(home) = self.homes.get_mut(&key) else { return false };
-        work(&mut home.actor, &mut self.effects);
+        work: impl FnOnce(&mut Actor, &mut Vec<Effect>) -> T,
+    ) -> Option<T> {
+        let home = self.homes.get_mut(&key)?;
+        let answer = work(&mut home.actor, &mut self.effects);
         for effect in self.effects.drain(..) {
             match &effect {
                 Effect::Redacted => self.pages.redact(key),
@@ -340,7 +330,7 @@ impl ShardRooms {
                 }
                 _ => {}
             }
-            carry_out(cx, &home.room, effect, who, &mut self.posts);
+            carry_out(cx, &home.room, effect, &mut self.posts);
         }
         let due_us = home.actor.due_us();
         if due_us != home.due_us {
@@ -360,7 +350,7 @@ impl ShardRooms {
         add_each(&self.counters.rooms.merged, more(now.merged, home.told.merged));
         add_each(&self.counters.rooms.encodes, std::array::from_fn(|n| now.encodes[n] - home.told.encodes[n]));
         home.told = now;
-        true
+        Some(answer)
     }
 }
 
@@ -389,13 +379,7 @@ fn figures(room: &RoomHandle) -> ToldFigures {
     }
 }
 
-fn carry_out(
-    cx: &mut Cx<'_, Mail>,
-    room: &RoomHandle,
-    effect: Effect,
-    who: &mut Option<JoinRequest>,
-    posts: &mut PendingPosts,
-) {
+fn carry_out(cx: &mut Cx<'_, Mail>, room: &RoomHandle, effect: Effect, posts: &mut PendingPosts) {
     match effect {
         Effect::Frame { frame } => {
             let shards = u16::try_from(room.shards()).unwrap_or(u16::MAX);
@@ -406,12 +390,6 @@ fn carry_out(
         Effect::Redacted => {}
         Effect::Reply { to, message } => reply(cx, to, message),
         Effect::Posted { ticket, result } => posts.answer(ticket, result),
-        Effect::Joined { to, last, likes, after, reason, tail } => {
-            let Some(who) = who.take() else { return };
-            let reason = reason.or(who.refused);
-            let joined = Joined { who, last, likes, after, reason, tail };
-            cx.commands.push(ShardCommand::Mail { shard: to.shard, mail: Mail::Joined(Box::new(joined)) });
-        }
     }
 }
 

@@ -16,7 +16,7 @@ use volley::protocol::message::{ErrorMessage, ResumeFailure, ServerMessage};
 use volley::protocol::settings::RoomSettings;
 use volley::protocol::user::User;
 use volley::protocol::variant::{Encoding, Variant};
-use volley::room::actor::{Actor, ActorSettings, Effect};
+use volley::room::actor::{Actor, ActorSettings, Effect, JoinAnswer};
 use volley::room::past::resume;
 use volley::room::registry::RoomHandle;
 
@@ -179,38 +179,6 @@ impl World {
                 }
                 Effect::Reply { to, message } => self.answer(to, message),
                 Effect::Posted { .. } | Effect::Redacted => panic!("nobody posts here"),
-                Effect::Joined { to, last, likes, after, reason, tail } => {
-                    let told =
-                        self.viewers.iter().find(|viewer| viewer.conn == Some(to)).map_or(0, |viewer| viewer.likes);
-                    let pages = after.map_or(Err(reason), |after| self.pages(after, last, told).map_err(Some));
-                    let (room, session, you) =
-                        (RoomId::new("r").expect("a name"), volley::protocol::ids::Hex64(1), user("v"));
-                    let welcome = match &pages {
-                        Ok(_) => tail.compose_recovered(Encoding::Json, &room, session, &you, likes),
-                        Err(why) => tail.compose(Encoding::Json, &room, session, &you, false, *why),
-                    };
-                    let Ok(ServerMessage::Welcome(welcome)) = serde_json::from_slice(&welcome) else {
-                        panic!("no welcome")
-                    };
-                    let epoch = *self.epoch.get_or_insert(welcome.epoch);
-                    assert_eq!(epoch, welcome.epoch, "S10: another epoch");
-                    let viewer = self.viewers.iter_mut().find(|viewer| viewer.conn == Some(to)).expect("asked");
-                    match pages {
-                        Ok(pages) => {
-                            for page in pages {
-                                assert_eq!(page.prev, viewer.position, "S12: a page begins elsewhere");
-                                viewer.take(&page);
-                            }
-                            assert_eq!(viewer.position, last, "S12: the pages end elsewhere");
-                        }
-                        Err(why) => {
-                            let known = viewer.epoch.is_some();
-                            assert!(!known || why == Some(ResumeFailure::TooOld), "S12: refused for {why:?}");
-                            viewer.position = last;
-                        }
-                    }
-                    viewer.epoch = Some(epoch);
-                }
             }
         }
     }
@@ -342,7 +310,40 @@ impl World {
             handle.arrive(0, JSON);
         }
         let now_us = self.now_us;
-        self.call(|actor, out| actor.join(to, "u", resume, None, now_us, out));
+        let Some((actor, _)) = &mut self.room else { return };
+        let answer = actor.join("u", resume, None, now_us);
+        self.joined(to, answer);
+    }
+
+    /// A viewer gets its welcome, after the pages of what it missed.
+    fn joined(&mut self, to: ConnRef, answer: JoinAnswer) {
+        let JoinAnswer { last, likes, after, reason, tail } = answer;
+        let told = self.viewers.iter().find(|viewer| viewer.conn == Some(to)).map_or(0, |viewer| viewer.likes);
+        let pages = after.map_or(Err(reason), |after| self.pages(after, last, told).map_err(Some));
+        let (room, session, you) = (RoomId::new("r").expect("a name"), volley::protocol::ids::Hex64(1), user("v"));
+        let welcome = match &pages {
+            Ok(_) => tail.compose_recovered(Encoding::Json, &room, session, &you, likes),
+            Err(why) => tail.compose(Encoding::Json, &room, session, &you, false, *why),
+        };
+        let Ok(ServerMessage::Welcome(welcome)) = serde_json::from_slice(&welcome) else { panic!("no welcome") };
+        let epoch = *self.epoch.get_or_insert(welcome.epoch);
+        assert_eq!(epoch, welcome.epoch, "S10: another epoch");
+        let viewer = self.viewers.iter_mut().find(|viewer| viewer.conn == Some(to)).expect("asked");
+        match pages {
+            Ok(pages) => {
+                for page in pages {
+                    assert_eq!(page.prev, viewer.position, "S12: a page begins elsewhere");
+                    viewer.take(&page);
+                }
+                assert_eq!(viewer.position, last, "S12: the pages end elsewhere");
+            }
+            Err(why) => {
+                let known = viewer.epoch.is_some();
+                assert!(!known || why == Some(ResumeFailure::TooOld), "S12: refused for {why:?}");
+                viewer.position = last;
+            }
+        }
+        viewer.epoch = Some(epoch);
     }
 
     fn leave(&mut self, n: usize) {

@@ -4,14 +4,15 @@
 use super::ShardRooms;
 use super::refusals::{gone, reply, turn_away};
 use crate::app::log_pool::Job;
-use crate::app::mail::{JoinRequest, Mail};
+use crate::app::mail::{JoinRequest, Joined, Mail};
 use crate::app::opening_rooms::Wait;
 use crate::app::post_mail::PostMail;
 use crate::limits::OPENING_PLAY;
 use crate::policy::said::Said;
 use crate::protocol::local::{ConnRef, RoomKey};
+use crate::room::actor::JoinAnswer;
 use crate::room::registry::RoomHandle;
-use crate::shard::tenant::Cx;
+use crate::shard::tenant::{Cx, ShardCommand};
 use std::sync::Arc;
 
 impl ShardRooms {
@@ -50,7 +51,7 @@ impl ShardRooms {
             return self.wait(cx, room, Wait::Said { from, said });
         }
         let (id, now_us) = (said.id().cloned(), cx.now_us);
-        if self.draining || !self.with(cx, room, |actor, out| actor.take(from, said, now_us, out)) {
+        if self.draining || self.with(cx, room, |actor, out| actor.take(from, said, now_us, out)).is_none() {
             reply(cx, from, gone(id));
         }
     }
@@ -66,8 +67,11 @@ impl ShardRooms {
 
     fn let_in(&mut self, cx: &mut Cx<'_, Mail>, who: JoinRequest) {
         let JoinRequest { to, resume, history, .. } = who;
-        let (key, user, now_us) = (who.room.key, who.user.id.clone(), cx.now_us);
-        self.call(cx, key, |actor, out| actor.join(to, &user, resume, history, now_us, out), &mut Some(who));
+        let now_us = cx.now_us;
+        let answer = self.with(cx, who.room.key, |actor, _| actor.join(&who.user.id, resume, history, now_us));
+        let Some(JoinAnswer { last, likes, after, reason, tail }) = answer else { return };
+        let joined = Joined { last, likes, after, reason: reason.or(who.refused), tail, who };
+        cx.commands.push(ShardCommand::Mail { shard: to.shard, mail: Mail::Joined(Box::new(joined)) });
     }
 
     fn wait(&mut self, cx: &mut Cx<'_, Mail>, room: RoomKey, wait: Wait) {

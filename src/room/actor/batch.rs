@@ -1,5 +1,6 @@
 //! The way of a batch: from the open tick to the log, back to the senders as answers, and into frames.
 
+use super::effect::JoinAnswer;
 use super::effect::{Effect, counted, forbidden, refusal, repeated};
 use super::guard::{Forbidden, POLL_CLOSED, POLL_FULL};
 use super::pending::{Sender, Waiting};
@@ -14,7 +15,6 @@ use crate::protocol::event::Event;
 use crate::protocol::frame::{Frame, FrameEvent, What};
 use crate::protocol::ids::{Epoch, Offset};
 use crate::protocol::kind::Kind;
-use crate::protocol::local::ConnRef;
 use crate::protocol::message::{Gap, GapReason, Heartbeat, ResumeFailure, ServerMessage};
 use crate::protocol::variant::{Rendition, Variant};
 use crate::room::core::board::Voted;
@@ -206,13 +206,11 @@ impl Actor {
     /// `history` comments, or the number in the room's settings.
     pub fn join(
         &mut self,
-        to: ConnRef,
         user: &str,
         resume: Option<(Epoch, Offset)>,
         history: Option<usize>,
         now_us: u64,
-        out: &mut Vec<Effect>,
-    ) {
+    ) -> JoinAnswer {
         self.presence_changed(now_us);
         self.audience.add(user);
         let Framed { last, likes, .. } = *self.core.framed();
@@ -224,7 +222,7 @@ impl Actor {
         };
         // A subscriber that resumes gets the comments it missed in frames; a snapshot would repeat them.
         let events = if after.is_some() { 0 } else { self.core.history(history) };
-        out.push(Effect::Joined { to, last, likes, after, reason, tail: self.welcome_tail(events, now_us) });
+        JoinAnswer { last, likes, after, reason, tail: self.welcome_tail(events, now_us) }
     }
 
     pub(super) fn frame(&mut self, now_us: u64, wall_ms: u64, out: &mut Vec<Effect>) {

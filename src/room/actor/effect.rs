@@ -28,21 +28,6 @@ pub enum Effect {
         /// An ack or an error.
         message: ServerMessage,
     },
-    /// A subscriber is in: the next live frame has `prev == last`.
-    Joined {
-        to: ConnRef,
-        /// The position in the subscriber's welcome.
-        last: Offset,
-        /// Likes up to `last`.
-        likes: u64,
-        /// The requested position, if it is one of this log. The subscriber gets everything after it, from a shard's
-        /// ring or in pages from the log, or learns that the log no longer has it.
-        after: Option<Offset>,
-        /// Why the requested position is not one of this log.
-        reason: Option<ResumeFailure>,
-        /// The shared part of the welcome.
-        tail: Arc<WelcomeTail>,
-    },
     /// Answer the show's owner.
     Posted {
         /// The number that the request came with.
@@ -87,4 +72,20 @@ pub(super) fn forbidden(to: ConnRef, id: Option<ClientId>, why: &Forbidden) -> E
 pub(super) fn counted(to: ConnRef, id: ClientId, offset: Offset) -> Effect {
     let ack = Ack { id, offset, outcome: Outcome::Shown, into: None };
     Effect::Reply { to, message: ServerMessage::Ack(ack) }
+}
+
+/// The answer to a join: the next live frame has `prev == last`.
+#[derive(Clone, Debug)]
+pub struct JoinAnswer {
+    /// The position in the subscriber's welcome.
+    pub last: Offset,
+    /// Likes up to `last`.
+    pub likes: u64,
+    /// The requested position, if it is one of this log. The subscriber gets everything after it, from a shard's ring or
+    /// in pages from the log, or learns that the log no longer has it.
+    pub after: Option<Offset>,
+    /// Why the requested position is not one of this log.
+    pub reason: Option<ResumeFailure>,
+    /// The shared part of the welcome.
+    pub tail: Arc<WelcomeTail>,
 }

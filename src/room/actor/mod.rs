@@ -27,7 +27,7 @@ pub mod unique;
 mod upkeep;
 mod welcomes;
 
-pub use effect::Effect;
+pub use effect::{Effect, JoinAnswer};
 pub use settings::ActorSettings;
 
 use crate::faults::{fail_point, spoil};

@@ -1,11 +1,10 @@
 //! The pace of counters: a frame with only likes and votes goes out once a second, and any other frame has them too.
 
-use super::conn;
 use super::lagging::LaggingLog;
 use super::posts::{open, pin};
 use super::rig::{JSON, Rig, TICK_US, settings};
 use crate::protocol::message::ServerMessage;
-use crate::room::actor::Effect;
+use crate::room::actor::JoinAnswer;
 use std::sync::atomic::Ordering;
 
 const SECOND_US: u64 = 1_000_000;
@@ -23,9 +22,7 @@ impl Rig {
 
     /// The applied offsets, and those in frames.
     fn applied_and_told(&mut self) -> (u64, u64) {
-        let mut out = Vec::new();
-        self.actor.join(conn(7), "u7", None, None, self.now_us, &mut out);
-        let [Effect::Joined { last, .. }] = out[..] else { panic!("{out:?}") };
+        let JoinAnswer { last, .. } = self.actor.join("u7", None, None, self.now_us);
         (self.handle.figures.last.load(Ordering::Relaxed), last)
     }
 }

@@ -9,7 +9,7 @@ use crate::protocol::event::Event;
 use crate::protocol::ids::{Epoch, Hex64, Offset};
 use crate::protocol::message::{ResumeFailure, ServerMessage, Welcome};
 use crate::protocol::variant::Encoding;
-use crate::room::actor::Effect;
+use crate::room::actor::JoinAnswer;
 use crate::room::core::{Core, CoreSettings};
 use crate::room::welcome::WelcomeTail;
 use std::sync::Arc;
@@ -29,18 +29,14 @@ impl Rig {
     }
 
     fn join_with(&mut self, resume: Option<(Epoch, Offset)>, history: Option<usize>) -> Joined {
-        let mut out = Vec::new();
-        self.actor.join(conn(9), "u9", resume, history, self.now_us, &mut out);
-        let [Effect::Joined { to, last, likes, after, reason, tail }] = &out[..] else { panic!("{out:?}") };
-        assert_eq!(*to, conn(9));
+        let JoinAnswer { last, likes, after, reason, tail } = self.actor.join("u9", resume, history, self.now_us);
         let you = comment("me", "").user;
         let payload = match after {
-            Some(_) => tail.compose_recovered(Encoding::Json, &self.handle.id, Hex64(1), &you, *likes),
-            None => tail.compose(Encoding::Json, &self.handle.id, Hex64(1), &you, false, *reason),
+            Some(_) => tail.compose_recovered(Encoding::Json, &self.handle.id, Hex64(1), &you, likes),
+            None => tail.compose(Encoding::Json, &self.handle.id, Hex64(1), &you, false, reason),
         };
         let Ok(ServerMessage::Welcome(welcome)) = serde_json::from_slice(&payload) else { panic!("no welcome") };
-        assert_eq!((welcome.last, tail.last(), welcome.snapshot.likes), (*last, *last, *likes));
-        let (last, likes, after, reason, tail) = (*last, *likes, *after, *reason, tail.clone());
+        assert_eq!((welcome.last, tail.last(), welcome.snapshot.likes), (last, last, likes));
         Joined { last, likes, after, reason, tail, welcome: *welcome }
     }
 

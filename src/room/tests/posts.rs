@@ -12,6 +12,7 @@ use crate::protocol::kind::{Delete, Kind, Pin, Poll, PollClose, Post, PostKey, T
 use crate::protocol::message::{Snapshot, VoteRequest};
 use crate::protocol::user::Role;
 use crate::room::actor::Effect;
+use crate::room::actor::JoinAnswer;
 use crate::room::request::{PostError, PostRequest, Posted};
 
 pub(super) fn id(text: &str) -> ClientId {
@@ -71,9 +72,7 @@ impl Rig {
     }
 
     pub(super) fn snapshot(&mut self) -> Snapshot {
-        let mut out = Vec::new();
-        self.actor.join(conn(8), "u8", None, None, self.now_us, &mut out);
-        let Some(Effect::Joined { tail, .. }) = out.pop() else { panic!("not let in") };
+        let JoinAnswer { tail, .. } = self.actor.join("u8", None, None, self.now_us);
         let (room, you) = (&self.handle.id, comment("u8", "").user);
         let json = tail.compose(crate::protocol::variant::Encoding::Json, room, Hex64(1), &you, false, None);
         let value: serde_json::Value = serde_json::from_slice(&json).unwrap();

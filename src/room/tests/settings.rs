@@ -11,7 +11,7 @@ use crate::protocol::ids::ClientId;
 use crate::protocol::kind::Kind;
 use crate::protocol::settings::SettingsPatch;
 use crate::protocol::user::Role;
-use crate::room::actor::Effect;
+use crate::room::actor::JoinAnswer;
 
 impl Rig {
     fn set(&mut self, patch: SettingsPatch) {
@@ -68,9 +68,7 @@ fn slow_mode_starts_with_a_stored_comment_and_not_with_a_lost_one() {
 fn a_new_tick_takes_effect_and_is_told_to_newcomers() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     let tick_of = |rig: &mut Rig| {
-        let mut out = Vec::new();
-        rig.actor.join(conn(9), "u9", None, None, rig.now_us, &mut out);
-        let Some(Effect::Joined { tail, .. }) = out.pop() else { panic!("not let in") };
+        let JoinAnswer { tail, .. } = rig.actor.join("u9", None, None, rig.now_us);
         let (room, you) = (&rig.handle.id, comment("u", "").user);
         let json = tail.compose(crate::protocol::variant::Encoding::Json, room, Default::default(), &you, false, None);
         let welcome: serde_json::Value = serde_json::from_slice(&json).unwrap();
@@ -99,7 +97,7 @@ fn how_many_have_watched_is_told_when_it_changed() {
     let mut rig = Rig::watched(LaggingLog::instant(), settings());
     rig.frames();
     for user in ["a", "b", "a"] {
-        rig.actor.join(conn(2), user, None, None, rig.now_us, &mut Vec::new());
+        rig.actor.join(user, None, None, rig.now_us);
     }
     rig.arrive(super::rig::JSON);
     rig.run_for(2_000_000);

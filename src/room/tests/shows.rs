@@ -8,6 +8,7 @@ use crate::protocol::event::Event;
 use crate::protocol::frame::Outcome;
 use crate::protocol::message::ServerMessage;
 use crate::protocol::variant::Encoding;
+use crate::room::actor::JoinAnswer;
 use crate::room::actor::{ActorSettings, Effect};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -120,8 +121,7 @@ proptest! {
                     ledger.read(&mut rig.out);
                     let newest = ledger.viewers.first().map_or(0, |viewer| viewer.cursor);
                     let after = newest.saturating_sub(behind);
-                    rig.actor.join(conn(2), "u2", Some((epoch, after)), None, rig.now_us, &mut rig.out);
-                    let Some(Effect::Joined { last, after: Some(mut cursor), .. }) = rig.out.pop() else {
+                    let JoinAnswer { last, after: Some(mut cursor), .. } = rig.actor.join("u2", Some((epoch, after)), None, rig.now_us) else {
                         panic!("a resume from {after} failed");
                     };
                     while cursor < last {

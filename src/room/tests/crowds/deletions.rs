@@ -3,12 +3,11 @@
 
 use super::*;
 use crate::protocol::message::Snapshot;
+use crate::room::actor::JoinAnswer;
 
 /// The welcome of a newcomer that requests the longest history.
 fn welcome(rig: &mut Rig) -> Snapshot {
-    let mut out = Vec::new();
-    rig.actor.join(conn(8), "u8", None, Some(200), rig.now_us, &mut out);
-    let Some(Effect::Joined { tail, .. }) = out.pop() else { panic!("not let in") };
+    let JoinAnswer { tail, .. } = rig.actor.join("u8", None, Some(200), rig.now_us);
     let you = comment("u8", "").user;
     let json = tail.compose(Encoding::Json, &rig.handle.id, crate::protocol::ids::Hex64(1), &you, false, None);
     let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
