@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use volley::config::Config;
-use volley::gateway::{Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
+use volley::gateway::{Gateway, GatewayState, HandOver, Permits, Rooms, RoomsFull, Upgraded};
 use volley::policy::auth::Guests;
 use volley::protocol::ids::RoomId;
 use volley::protocol::local::RoomKey;
@@ -104,7 +104,7 @@ fn gateway() -> f64 {
     let address = gateway.public.address();
     let keep = Arc::new(Keep::default());
     let room = RoomHandle::new(RoomKey(1), RoomId::new("demo").expect("id"), 0, 1);
-    let state = State {
+    let state = GatewayState {
         rooms: Arc::new(OneRoom(Arc::new(room))),
         auth: Arc::new(Guests),
         hand_over: keep.clone(),

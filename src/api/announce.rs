@@ -5,7 +5,7 @@
 //!
 //! Does not know: how an event gets to a room.
 
-use super::events::Desk;
+use super::events::PostDesk;
 use super::posting::{PostFailure, PostRefused, Posts};
 use crate::limits::{ANNOUNCE_ANSWER_MS, ANNOUNCE_IN_FLIGHT, ANNOUNCE_NAMED_MAX, POST_ANSWER_MS};
 use crate::metrics::PostRefusals;
@@ -33,7 +33,7 @@ use tokio::time::{sleep, timeout};
 
 /// How it went, over all rooms.
 #[derive(Debug, Default, PartialEq, Serialize)]
-struct Tally {
+struct Reach {
     /// Rooms that have it.
     rooms: usize,
     /// Rooms that do not, or of which nobody knows.
@@ -49,7 +49,7 @@ struct Tally {
     may_succeed: bool,
 }
 
-impl Tally {
+impl Reach {
     fn failed(&mut self, room: &RoomHandle, failure: PostFailure) {
         self.failed += 1;
         *self.failures.entry(failure.code()).or_default() += 1;
@@ -84,7 +84,7 @@ impl Tally {
 
 /// Takes one announcement. It goes on when its sender leaves; a repetition with the same key is harmless.
 pub(super) async fn post(
-    Extract(desk): Extract<Arc<Desk>>,
+    Extract(desk): Extract<Arc<PostDesk>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -143,8 +143,8 @@ async fn tell_all(
     metrics: &PostRefusals,
     request: &PostRequest,
     patience: Duration,
-) -> Tally {
-    let mut tally = Tally::default();
+) -> Reach {
+    let mut tally = Reach::default();
     let mut known: HashSet<RoomKey> = HashSet::new();
     let mut next: VecDeque<Arc<RoomHandle>> = VecDeque::new();
     let (mut under_way, mut pauses): (JoinSet<Attempt>, JoinSet<Attempt>) = (JoinSet::new(), JoinSet::new());

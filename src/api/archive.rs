@@ -2,7 +2,7 @@
 //!
 //! Does not know: what is done with a page, or how a log is stored.
 
-use super::refused::Refused;
+use super::refused::HistoryRefused;
 use crate::limits::LOG_READS_MAX;
 use crate::log::{Head, Limit, Log, ReadError, Record};
 use crate::protocol::ids::{Epoch, Offset, RoomId};
@@ -21,7 +21,7 @@ pub(super) struct Archive {
 
 /// A stretch of a room's log.
 #[derive(Debug)]
-pub(super) struct Stretch {
+pub(super) struct LogStretch {
     /// The log as it stood when the records had been read, of the same epoch.
     pub(super) head: Head,
     /// The position that they follow.
@@ -38,9 +38,9 @@ impl Archive {
     /// Runs `work` on a thread that may wait, when it is its turn. How many wait is bounded by who asks.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&dyn Log) -> Result<T, Refused> + Send + 'static,
-    ) -> Result<T, Refused> {
-        let permit = self.reads.clone().acquire_owned().await.map_err(|_| Refused::Unavailable)?;
+        work: impl FnOnce(&dyn Log) -> Result<T, HistoryRefused> + Send + 'static,
+    ) -> Result<T, HistoryRefused> {
+        let permit = self.reads.clone().acquire_owned().await.map_err(|_| HistoryRefused::Unavailable)?;
         let log = self.log.clone();
         let reading = tokio::task::spawn_blocking(move || {
             // With the thread, not with the request: a request may be given up while the device is still at it.
@@ -51,7 +51,7 @@ impl Archive {
             if error.is_panic() {
                 tracing::error!(%error, "reading a log failed");
             }
-            Err(Refused::Unavailable)
+            Err(HistoryRefused::Unavailable)
         })
     }
 }
@@ -63,12 +63,12 @@ pub(super) fn read(
     epoch: Option<Epoch>,
     after: Option<Offset>,
     limit: Limit,
-) -> Result<Stretch, Refused> {
-    let head = || log.head(room)?.ok_or(Refused::NoSuchRoom);
+) -> Result<LogStretch, HistoryRefused> {
+    let head = || log.head(room)?.ok_or(HistoryRefused::NoSuchRoom);
     for _ in 0..TRIES {
         let before = head()?;
         if epoch.is_some_and(|epoch| epoch != before.epoch) {
-            return Err(Refused::EpochChanged { epoch: before.epoch });
+            return Err(HistoryRefused::EpochChanged { epoch: before.epoch });
         }
         let from = after.unwrap_or(before.first.saturating_sub(1));
         let records = match log.read(room, from, limit) {
@@ -79,10 +79,10 @@ pub(super) fn read(
         let now = head()?;
         // A room may close and open again in between: then the records may be the next log's.
         if now.epoch == before.epoch {
-            return Ok(Stretch { head: now, after: from, records });
+            return Ok(LogStretch { head: now, after: from, records });
         }
     }
-    Err(Refused::Unavailable)
+    Err(HistoryRefused::Unavailable)
 }
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
         after: Option<Offset>,
         heads: Vec<Option<Head>>,
         reads: Vec<Result<Vec<Record>, ReadError>>,
-    ) -> Result<(Epoch, Offset), Refused> {
+    ) -> Result<(Epoch, Offset), HistoryRefused> {
         let log = Scripted { heads: Mutex::new(heads.into()), reads: Mutex::new(reads.into()) };
         let room = RoomId::new("r").unwrap();
         let stretch = read(&log, &room, None, after, Limit::events(1))?;
@@ -140,8 +140,8 @@ mod tests {
         let again = outcome(None, vec![head(1, 3), head(2, 5), head(2, 5), head(2, 5)], vec![read(), read()]);
         assert_eq!(again, Ok((Hex64(2), 4)));
         let changing = (1..=6).map(|epoch| head(epoch, 1)).collect();
-        assert_eq!(outcome(None, changing, vec![read(), read(), read()]), Err(Refused::Unavailable));
-        assert_eq!(outcome(None, vec![head(1, 1), None], vec![read()]), Err(Refused::NoSuchRoom));
+        assert_eq!(outcome(None, changing, vec![read(), read(), read()]), Err(HistoryRefused::Unavailable));
+        assert_eq!(outcome(None, vec![head(1, 1), None], vec![read()]), Err(HistoryRefused::NoSuchRoom));
     }
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
         let gone = || Err(ReadError::TooOld { first: 7 });
         let met = outcome(None, vec![head(1, 3), head(1, 7), head(1, 7)], vec![gone(), Ok(Vec::new())]);
         assert_eq!(met, Ok((Hex64(1), 6)));
-        assert_eq!(outcome(Some(3), vec![head(1, 3)], vec![gone()]), Err(Refused::TooOld { first: 7 }));
+        assert_eq!(outcome(Some(3), vec![head(1, 3)], vec![gone()]), Err(HistoryRefused::TooOld { first: 7 }));
     }
 
     #[tokio::test]
@@ -157,8 +157,8 @@ mod tests {
         let log = Arc::new(Scripted { heads: Mutex::default(), reads: Mutex::default() });
         let archive = Archive::new(log);
         for _ in 0..=LOG_READS_MAX {
-            let outcome = archive.run(|_| -> Result<(), Refused> { panic!("planted") }).await;
-            assert_eq!(outcome, Err(Refused::Unavailable));
+            let outcome = archive.run(|_| -> Result<(), HistoryRefused> { panic!("planted") }).await;
+            assert_eq!(outcome, Err(HistoryRefused::Unavailable));
         }
         assert_eq!(archive.reads.available_permits(), LOG_READS_MAX);
     }

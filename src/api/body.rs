@@ -39,7 +39,7 @@ impl Body for Whole {
 }
 
 /// One piece of an export.
-pub(super) struct Piece {
+pub(super) struct ExportPiece {
     pub(super) bytes: Bytes,
     /// Nothing comes after it.
     pub(super) is_last: bool,
@@ -48,14 +48,14 @@ pub(super) struct Piece {
 /// Pieces out of a channel. Without a last one it ends in an error, so that the reader sees a transfer that was cut:
 /// also when whoever fills the channel died.
 pub(super) struct Pieces<G> {
-    pieces: mpsc::Receiver<Piece>,
+    pieces: mpsc::Receiver<ExportPiece>,
     is_over: bool,
     _guard: G,
 }
 
 impl<G> Pieces<G> {
     /// `guard` lives as long as the transfer.
-    pub(super) fn new(pieces: mpsc::Receiver<Piece>, guard: G) -> Self {
+    pub(super) fn new(pieces: mpsc::Receiver<ExportPiece>, guard: G) -> Self {
         Self { pieces, is_over: false, _guard: guard }
     }
 }

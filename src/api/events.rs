@@ -3,7 +3,7 @@
 use super::archive::Archive;
 use super::pages::Named;
 use super::posting::{PostFailure, PostRefused};
-use super::{Key, Posts, intake, targets};
+use super::{AdminKey, Posts, intake, targets};
 use crate::limits::{ANNOUNCING_MAX, POST_ANSWER_MS};
 use crate::metrics::PostRefusals;
 use crate::protocol::ids::RoomId;
@@ -21,18 +21,18 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// What posts and announcements share.
-pub(super) struct Desk {
+pub(super) struct PostDesk {
     pub(super) posts: Arc<dyn Posts>,
     pub(super) rooms: super::ListRooms,
     pub(super) metrics: PostRefusals,
     /// A place for each announcement.
     pub(super) announcing: Arc<Semaphore>,
     archive: Archive,
-    key: Arc<Key>,
+    key: Arc<AdminKey>,
 }
 
-impl Desk {
-    pub(super) fn new(state: &super::State) -> Self {
+impl PostDesk {
+    pub(super) fn new(state: &super::ApiState) -> Self {
         Self {
             posts: state.posts.clone(),
             rooms: state.rooms.clone(),
@@ -58,7 +58,7 @@ impl Desk {
 
 /// Takes one event or a batch, all or none, and answers where they are.
 pub(super) async fn post(
-    Extract(desk): Extract<Arc<Desk>>,
+    Extract(desk): Extract<Arc<PostDesk>>,
     named: Named,
     RawQuery(query): RawQuery,
     headers: HeaderMap,

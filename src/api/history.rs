@@ -4,7 +4,7 @@ use super::archive::{self, Archive};
 use super::body::Whole;
 use super::pages::Named;
 use super::query;
-use super::refused::Refused;
+use super::refused::HistoryRefused;
 use crate::limits::{PAGE_BYTES_MAX, PAGES_MAX};
 use crate::log::{Limit, Log, Record};
 use crate::metrics::HistoryMetrics;
@@ -34,8 +34,8 @@ impl History {
 }
 
 /// The room that a path names.
-pub(super) fn room(named: Named) -> Result<RoomId, Refused> {
-    let Path(name) = named.map_err(|_| Refused::BadRoom)?;
+pub(super) fn room(named: Named) -> Result<RoomId, HistoryRefused> {
+    let Path(name) = named.map_err(|_| HistoryRefused::BadRoom)?;
     Ok(RoomId::new(&name)?)
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn events(
     Extract(history): Extract<Arc<History>>,
     named: Named,
     RawQuery(query): RawQuery,
-) -> Result<Response, Refused> {
+) -> Result<Response, HistoryRefused> {
     let room = room(named)?;
     let [after, limit, epoch] = query::parse(query.as_deref().unwrap_or_default(), ["after", "limit", "epoch"])?;
     let after = query::after(after.as_deref())?;
@@ -57,7 +57,7 @@ pub(super) async fn events(
     let epoch = query::epoch(epoch.as_deref())?;
     let place = history.pages.clone().try_acquire_owned().map_err(|_| {
         history.metrics.pages_refused.increment(1);
-        Refused::PagesFull
+        HistoryRefused::PagesFull
     })?;
     let body = history.archive.run(move |log| Ok(page(&archive::read(log, &room, epoch, after, limit)?))).await?;
     history.metrics.pages.increment(1);
@@ -65,7 +65,7 @@ pub(super) async fn events(
     Ok((headers, Body::new(Whole::new(body, place))).into_response())
 }
 
-fn page(stretch: &archive::Stretch) -> Bytes {
+fn page(stretch: &archive::LogStretch) -> Bytes {
     let head = stretch.head;
     let position = stretch.records.last().map_or(stretch.after, |record| record.offset);
     let page = HistoryPage {

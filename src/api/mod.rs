@@ -21,7 +21,7 @@ mod rooms;
 mod site;
 mod targets;
 
-pub use key::Key;
+pub use key::AdminKey;
 pub use pages::File;
 pub use posting::{PostFailure, PostFuture, Posts};
 pub use site::Site;
@@ -43,19 +43,19 @@ pub type ListRooms = Arc<dyn Fn() -> Vec<Arc<RoomHandle>> + Send + Sync>;
 
 /// What the resources look at when asked. The closures are called per request, so they are cheap and
 /// never block.
-pub struct State {
+pub struct ApiState {
     /// Rooms that are open.
     pub rooms: ListRooms,
     /// Admission's verdicts so far.
     pub verdicts: Box<dyn Fn() -> Vec<Verdict> + Send + Sync>,
     /// Whether the process works.
-    pub health: Box<dyn Fn() -> Health + Send + Sync>,
+    pub health: Box<dyn Fn() -> HealthReport + Send + Sync>,
     /// Rooms' logs. Read on threads that may wait.
     pub log: Arc<dyn Log>,
     /// Takes the owner's events to rooms.
     pub posts: Arc<dyn Posts>,
     /// What changes something needs it.
-    pub key: Arc<Key>,
+    pub key: Arc<AdminKey>,
     /// What was counted.
     pub exporter: Exporter,
     /// Whether the process stops.
@@ -66,7 +66,7 @@ pub struct State {
 
 /// Whether the process works: every thread moves, and no part reports a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
+pub enum HealthReport {
     /// It does.
     Working,
     /// It does not; what fails, for the operator.
@@ -89,7 +89,7 @@ impl Listening {
 }
 
 /// For everybody: pages, the room list, histories. Admin paths are not here.
-pub fn public(state: Arc<State>, site: Site) -> Router {
+pub fn public(state: Arc<ApiState>, site: Site) -> Router {
     let list = Arc::new(rooms::List::default());
     let history = Arc::new(history::History::new(state.log.clone()));
     let exports = Arc::new(export::Exports::new(history.clone()));
@@ -105,8 +105,8 @@ pub fn public(state: Arc<State>, site: Site) -> Router {
 }
 
 /// For operators.
-pub fn admin(state: Arc<State>) -> Router {
-    let desk = Arc::new(events::Desk::new(&state));
+pub fn admin(state: Arc<ApiState>) -> Router {
+    let desk = Arc::new(events::PostDesk::new(&state));
     let router = Router::new()
         .route("/v1/rooms/{room}/events", post(events::post))
         .route("/v1/announce", post(announce::post))

@@ -1,6 +1,6 @@
 //! For operators and their machines: metrics, health, readiness.
 
-use super::{Health, State};
+use super::{ApiState, HealthReport};
 use crate::console;
 use crate::metrics::scrape::{self, RoomFigure};
 use axum::Json;
@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 static SCRAPING: Mutex<()> = Mutex::const_new(());
 
 /// Everything for Prometheus.
-pub(super) async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {
+pub(super) async fn metrics(Extract(state): Extract<Arc<ApiState>>) -> Response {
     // Scrapes cost milliseconds with many rooms. One at a time: health checks have their turn between two of them.
     let _turn = SCRAPING.lock().await;
     tokio::task::yield_now().await;
@@ -43,15 +43,15 @@ pub(super) async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {
 }
 
 /// 200 while the process works, draining or not: a supervisor restarts what is not healthy.
-pub(super) async fn healthz(Extract(state): Extract<Arc<State>>) -> Response {
+pub(super) async fn healthz(Extract(state): Extract<Arc<ApiState>>) -> Response {
     match (state.health)() {
-        Health::Working => status(StatusCode::OK, "working", None),
-        Health::Failing(detail) => status(StatusCode::SERVICE_UNAVAILABLE, "failing", Some(&detail)),
+        HealthReport::Working => status(StatusCode::OK, "working", None),
+        HealthReport::Failing(detail) => status(StatusCode::SERVICE_UNAVAILABLE, "failing", Some(&detail)),
     }
 }
 
 /// 200 while new viewers are welcome: a load balancer sends them elsewhere otherwise.
-pub(super) async fn readyz(Extract(state): Extract<Arc<State>>) -> Response {
+pub(super) async fn readyz(Extract(state): Extract<Arc<ApiState>>) -> Response {
     if state.shutdown.has_begun() {
         status(StatusCode::SERVICE_UNAVAILABLE, "draining", None)
     } else if !state.listening.has_begun() {

@@ -48,10 +48,7 @@ pub enum PostFailure {
 /// A post that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PostRefused {
-    /// Without the key, or with another one.
     Key(KeyError),
-    /// A page of another origin asks, and there is no key.
-    Origin,
     /// The path names no room id.
     BadRoom,
     /// `Idempotency-Key` is not one.
@@ -70,6 +67,12 @@ pub(super) enum PostRefused {
     AnnouncementsRunning,
     /// The room did not take it.
     Failed(PostFailure),
+}
+
+impl From<KeyError> for PostRefused {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
 }
 
 impl From<BadRoomId> for PostRefused {
@@ -95,11 +98,8 @@ type Parts = (StatusCode, &'static str, String);
 impl PostRefused {
     fn parts(&self) -> Parts {
         let (status, code, message) = match self {
+            Self::Key(error @ KeyError::Page) => (StatusCode::FORBIDDEN, "forbidden_origin", error.to_string()),
             Self::Key(error) => (StatusCode::UNAUTHORIZED, "unauthorized", error.to_string()),
-            Self::Origin => {
-                let message = "a page asks, and no admin_key is configured that it could prove itself with";
-                (StatusCode::FORBIDDEN, "forbidden_origin", message.into())
-            }
             Self::BadRoom => (StatusCode::BAD_REQUEST, "bad_room", BadRoomId.to_string()),
             Self::BadKey(message) => (StatusCode::BAD_REQUEST, "bad_key", (*message).into()),
             Self::BadQuery(message) => (StatusCode::BAD_REQUEST, "bad_payload", message.clone()),
@@ -247,7 +247,7 @@ impl IntoResponse for PostRefused {
         if let Some(seconds) = self.retry_after_s() {
             headers.insert(RETRY_AFTER, seconds.into());
         }
-        if matches!(self, Self::Key(_)) {
+        if matches!(self, Self::Key(KeyError::Missing | KeyError::Wrong)) {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.leaves_body() {
@@ -270,7 +270,7 @@ mod tests {
         let room = |error| PostRefused::Failed(PostFailure::Room(error));
         let all = [
             PostRefused::Key(KeyError::Missing),
-            PostRefused::Origin,
+            PostRefused::Key(KeyError::Page),
             PostRefused::BadRoom,
             PostRefused::BadKey("Idempotency-Key"),
             PostRefused::NotJson("Content-Type is missing"),

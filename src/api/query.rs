@@ -1,14 +1,14 @@
 //! Query strings, read strictly: a parameter that we know is there once and right, or it is refused by its name. Unknown ones
 //! are ignored where something is looked at, and refused where something is changed: a misspelled condition would not hold.
 
-use super::refused::Refused;
+use super::refused::HistoryRefused;
 use crate::limits::{OFFSET_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX};
 use crate::policy::posts::quoted;
 use crate::protocol::ids::{Epoch, Offset};
 
 /// The values of the parameters `names`, percent-decoded, in their order.
-pub(super) fn parse<const N: usize>(query: &str, names: [&str; N]) -> Result<[Option<String>; N], Refused> {
-    read(query, names).map(|(values, _)| values).map_err(Refused::BadQuery)
+pub(super) fn parse<const N: usize>(query: &str, names: [&str; N]) -> Result<[Option<String>; N], HistoryRefused> {
+    read(query, names).map(|(values, _)| values).map_err(HistoryRefused::BadQuery)
 }
 
 /// The same for a request that changes something: nothing else may be there.
@@ -44,21 +44,21 @@ fn read<const N: usize>(query: &str, names: [&str; N]) -> Result<Values<N>, Stri
 }
 
 /// `after`: `None` begins at the first retained event; so does 0, which lies before every event.
-pub(super) fn after(text: Option<&str>) -> Result<Option<Offset>, Refused> {
+pub(super) fn after(text: Option<&str>) -> Result<Option<Offset>, HistoryRefused> {
     let Some(text) = text else { return Ok(None) };
     let offset = if is_number(text) { text.parse().ok().filter(|offset| *offset <= OFFSET_MAX) } else { None };
     let offset: Offset =
-        offset.ok_or_else(|| Refused::BadQuery("after must be a whole number from 0 to 2^53 - 1".to_owned()))?;
+        offset.ok_or_else(|| HistoryRefused::BadQuery("after must be a whole number from 0 to 2^53 - 1".to_owned()))?;
     Ok((offset > 0).then_some(offset))
 }
 
 /// `limit`: more than [`PAGE_EVENTS_MAX`] is that.
-pub(super) fn limit(text: Option<&str>) -> Result<usize, Refused> {
+pub(super) fn limit(text: Option<&str>) -> Result<usize, HistoryRefused> {
     let Some(text) = text else { return Ok(PAGE_EVENTS_DEFAULT) };
     // What is too large for a number is too large anyway.
     let limit = if is_number(text) { text.parse().unwrap_or(usize::MAX) } else { 0 };
     match limit {
-        0 => Err(Refused::BadQuery(format!(
+        0 => Err(HistoryRefused::BadQuery(format!(
             "limit must be a whole number from 1 on; at most {PAGE_EVENTS_MAX} are given"
         ))),
         limit => Ok(limit.min(PAGE_EVENTS_MAX)),
@@ -66,9 +66,9 @@ pub(super) fn limit(text: Option<&str>) -> Result<usize, Refused> {
 }
 
 /// `epoch`: the log that is meant; `None`: whichever there is.
-pub(super) fn epoch(text: Option<&str>) -> Result<Option<Epoch>, Refused> {
+pub(super) fn epoch(text: Option<&str>) -> Result<Option<Epoch>, HistoryRefused> {
     let Some(text) = text else { return Ok(None) };
-    Epoch::parse(text).map(Some).ok_or_else(|| Refused::BadQuery(BAD_EPOCH.to_owned()))
+    Epoch::parse(text).map(Some).ok_or_else(|| HistoryRefused::BadQuery(BAD_EPOCH.to_owned()))
 }
 
 /// What is said of an `epoch` that is none.
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(parse("%61fter=1&x=2&x=3&%zz=1", names), Ok([Some("1".to_owned()), None]));
         for query in ["after=1&after=1", "after=1&%61fter=1", "epoch&after=1&epoch="] {
             assert!(
-                matches!(parse(query, names), Err(Refused::BadQuery(m)) if m.ends_with("is there twice")),
+                matches!(parse(query, names), Err(HistoryRefused::BadQuery(m)) if m.ends_with("is there twice")),
                 "{query}"
             );
         }
@@ -135,13 +135,13 @@ mod tests {
             assert_eq!(after(Some(text)), Ok(expected), "{text}");
         }
         for text in ["", "-1", "+1", "1.5", "1e3", " 1", "x", "9007199254740992", "99999999999999999999", "١"] {
-            assert!(matches!(after(Some(text)), Err(Refused::BadQuery(m)) if m.starts_with("after ")), "{text}");
+            assert!(matches!(after(Some(text)), Err(HistoryRefused::BadQuery(m)) if m.starts_with("after ")), "{text}");
         }
         for (text, expected) in [("1", 1), ("1000", 1_000), ("1001", 1_000), ("99999999999999999999999", 1_000)] {
             assert_eq!(limit(Some(text)), Ok(expected), "{text}");
         }
         for text in ["", "0", "-1", "1.5", "ten", "0x10"] {
-            assert!(matches!(limit(Some(text)), Err(Refused::BadQuery(m)) if m.starts_with("limit ")), "{text}");
+            assert!(matches!(limit(Some(text)), Err(HistoryRefused::BadQuery(m)) if m.starts_with("limit ")), "{text}");
         }
         assert_eq!(limit(None), Ok(PAGE_EVENTS_DEFAULT));
     }

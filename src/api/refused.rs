@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// A refusal; documented in `docs/api.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum HistoryRefused {
     /// The path names no room id.
     BadRoom,
     /// A parameter is wrong; the message begins with its name.
@@ -35,7 +35,7 @@ pub(super) enum Refused {
     Unavailable,
 }
 
-impl From<ReadError> for Refused {
+impl From<ReadError> for HistoryRefused {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::TooOld { first } => Self::TooOld { first },
@@ -46,13 +46,13 @@ impl From<ReadError> for Refused {
     }
 }
 
-impl From<BadRoomId> for Refused {
+impl From<BadRoomId> for HistoryRefused {
     fn from(_: BadRoomId) -> Self {
         Self::BadRoom
     }
 }
 
-impl Refused {
+impl HistoryRefused {
     fn parts(&self) -> (StatusCode, &'static str, String) {
         let (status, code, message) = match self {
             Self::BadRoom => (StatusCode::BAD_REQUEST, "bad_room", BadRoomId.to_string()),
@@ -110,7 +110,7 @@ impl Refused {
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for HistoryRefused {
     fn into_response(self) -> Response {
         let (status, code, message) = self.parts();
         let mut error = json!({ "code": code, "message": message });
@@ -137,16 +137,16 @@ mod tests {
     #[test]
     fn every_refusal_is_documented_with_its_status_and_what_comes_with_it() {
         let all = [
-            Refused::BadRoom,
-            Refused::BadQuery("x".to_owned()),
-            Refused::NoSuchRoom,
-            Refused::TooOld { first: 1 },
-            Refused::Ahead { last: 1 },
-            Refused::EpochChanged { epoch: Hex64(1) },
-            Refused::OldHttp,
-            Refused::PagesFull,
-            Refused::ExportsFull,
-            Refused::Unavailable,
+            HistoryRefused::BadRoom,
+            HistoryRefused::BadQuery("x".to_owned()),
+            HistoryRefused::NoSuchRoom,
+            HistoryRefused::TooOld { first: 1 },
+            HistoryRefused::Ahead { last: 1 },
+            HistoryRefused::EpochChanged { epoch: Hex64(1) },
+            HistoryRefused::OldHttp,
+            HistoryRefused::PagesFull,
+            HistoryRefused::ExportsFull,
+            HistoryRefused::Unavailable,
         ];
         for refused in &all {
             let (status, code, message) = refused.parts();
@@ -159,9 +159,15 @@ mod tests {
         }
         // A new refusal does not compile here until it is in the list above.
         match &all[0] {
-            Refused::BadRoom | Refused::BadQuery(_) | Refused::NoSuchRoom | Refused::TooOld { .. } => {}
-            Refused::Ahead { .. } | Refused::EpochChanged { .. } | Refused::OldHttp | Refused::PagesFull => {}
-            Refused::ExportsFull | Refused::Unavailable => {}
+            HistoryRefused::BadRoom
+            | HistoryRefused::BadQuery(_)
+            | HistoryRefused::NoSuchRoom
+            | HistoryRefused::TooOld { .. } => {}
+            HistoryRefused::Ahead { .. }
+            | HistoryRefused::EpochChanged { .. }
+            | HistoryRefused::OldHttp
+            | HistoryRefused::PagesFull => {}
+            HistoryRefused::ExportsFull | HistoryRefused::Unavailable => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The room list: the top for everybody, all of it for operators.
 
-use super::State;
+use super::ApiState;
 use crate::clock;
 use crate::room::registry::RoomHandle;
 use axum::extract::State as Extract;
@@ -21,7 +21,7 @@ const TOP_MAX: usize = 100;
 const LIST_AGE_US_MAX: u64 = 500_000;
 
 #[derive(Serialize)]
-struct Answer<R> {
+struct RoomList<R> {
     rooms: Vec<R>,
     total: usize,
 }
@@ -66,7 +66,7 @@ pub(super) struct List {
 }
 
 /// The rooms with most viewers.
-pub(super) fn top(state: &State, list: &List) -> Response {
+pub(super) fn top(state: &ApiState, list: &List) -> Response {
     let now_us = clock::now_us();
     // Held while the list is made: everybody who comes meanwhile wants the same one.
     let mut made = list.made.lock();
@@ -87,11 +87,11 @@ fn top_json(all: &[Arc<RoomHandle>]) -> Bytes {
     let mut rooms: Vec<Summary<'_>> = all.iter().map(|room| summary(room)).collect();
     sort(&mut rooms, |room| room);
     rooms.truncate(TOP_MAX);
-    to_json(&Answer { rooms, total })
+    to_json(&RoomList { rooms, total })
 }
 
 /// Every room with every figure.
-pub(super) async fn all(Extract(state): Extract<Arc<State>>) -> Response {
+pub(super) async fn all(Extract(state): Extract<Arc<ApiState>>) -> Response {
     let all = (state.rooms)();
     let mut rooms: Vec<Detail<'_>> = all
         .iter()
@@ -106,7 +106,7 @@ pub(super) async fn all(Extract(state): Extract<Arc<State>>) -> Response {
         .collect();
     sort(&mut rooms, |room| &room.summary);
     let total = rooms.len();
-    json(to_json(&Answer { rooms, total }))
+    json(to_json(&RoomList { rooms, total }))
 }
 
 /// Most viewers first; equal ones by name, so that the list does not flicker.

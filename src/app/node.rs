@@ -11,7 +11,7 @@ use super::tenant::{Hello, RoomTenant, TenantServices};
 use crate::api;
 use crate::clock;
 use crate::config::{Config, Data, DefaultMerge, Rate, capacity};
-use crate::gateway::{BindError, Gateway, HandOver, Permits, Purpose, Rooms, RoomsFull, State, Upgraded};
+use crate::gateway::{BindError, Gateway, GatewayState, HandOver, Permits, Purpose, Rooms, RoomsFull, Upgraded};
 use crate::health::thread::vital_task;
 use crate::health::{Health, Pulse};
 use crate::limits::{CONTROL_BACKLOG_BYTES_MAX, FRAGMENTS_MAX};
@@ -149,7 +149,7 @@ impl Node {
         let hand_over: Arc<dyn HandOver> = Arc::new(ToShards { shards: shards.clone(), caps: caps(&config) });
         #[cfg(feature = "echo")]
         let hand_over = Arc::new(EchoHandOver::start(hand_over, shard_settings(&config), &health, echo_deflate)?);
-        let state = State {
+        let state = GatewayState {
             rooms: Arc::new(NodeRooms(registry.clone())),
             auth: Arc::new(Guests),
             hand_over,
@@ -158,7 +158,7 @@ impl Node {
             health: health.clone(),
         };
         let listening = api::Listening::default();
-        let api_state = Arc::new(api::State {
+        let api_state = Arc::new(api::ApiState {
             rooms: Arc::new({
                 let registry = registry.clone();
                 move || registry.list()
@@ -173,7 +173,7 @@ impl Node {
             }),
             log,
             posts: Arc::new(PostRouter::new(registry.clone(), shards.clone(), shutdown.clone())),
-            key: Arc::new(api::Key::new(config.addresses.admin_key.reveal())),
+            key: Arc::new(api::AdminKey::new(config.addresses.admin_key.reveal())),
             exporter: exporter.clone(),
             shutdown: shutdown.clone(),
             listening: listening.clone(),
@@ -395,14 +395,14 @@ fn caps(config: &Config) -> Caps {
 /// Bytes of answers that may wait for a blocked connection without rate limits: two ticks' full batches.
 const UNLIMITED_BACKLOG_BYTES: u32 = 1 << 20;
 
-fn working(health: &Health, oldest_cycle_us: u64) -> api::Health {
+fn working(health: &Health, oldest_cycle_us: u64) -> api::HealthReport {
     let now_us = clock::now_us();
     let mut failures = health.failures(now_us);
     let age_us = now_us.saturating_sub(oldest_cycle_us);
     if age_us >= STUCK_US {
         failures.push(format!("a shard has not finished its duty cycle for {} s", age_us / 1_000_000));
     }
-    if failures.is_empty() { api::Health::Working } else { api::Health::Failing(failures.join("; ")) }
+    if failures.is_empty() { api::HealthReport::Working } else { api::HealthReport::Failing(failures.join("; ")) }
 }
 
 /// A task that the node cannot work without.

@@ -3,7 +3,7 @@
 use super::accept::{AcceptErrors, tell_at_once};
 use super::answer::Answer;
 use super::connection;
-use super::front::{Desk, Names};
+use super::front::{AdminFront, Names};
 use super::progress::Progress;
 use super::seats::{Seat, Seats};
 use crate::base_path::BasePath;
@@ -29,9 +29,9 @@ const ACCEPTS_PER_TURN: usize = ADMIN_RESERVE_MAX / 2;
 
 /// Accepts until it is dropped.
 pub(super) async fn serve(listener: TcpListener, pages: Router, names: Option<Names>) {
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(AdminShared {
         pages,
-        desk: Desk { names, metrics: Arc::new(GatewayMetrics::new()), journal: Arc::default() },
+        desk: AdminFront { names, metrics: Arc::new(GatewayMetrics::new()), journal: Arc::default() },
         spares: Spares::default(),
         farewells: Semaphore::new(ADMIN_FAREWELLS_MAX),
     });
@@ -64,15 +64,15 @@ pub(super) async fn serve(listener: TcpListener, pages: Router, names: Option<Na
     }
 }
 
-struct Shared {
+struct AdminShared {
     pages: Router,
-    desk: Desk,
+    desk: AdminFront,
     spares: Spares,
     /// Those who are being told that they have to go.
     farewells: Semaphore,
 }
 
-impl Shared {
+impl AdminShared {
     async fn sit(self: Arc<Self>, stream: TcpStream, seat: Seat, progress: Arc<Progress>) {
         let evicted = connection::admin(stream, &self.pages, self.desk.clone(), seat, &progress).await;
         let has_asked = progress.head_seen.load(Ordering::Relaxed);

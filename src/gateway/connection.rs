@@ -3,7 +3,7 @@
 
 use super::Context;
 use super::direct;
-use super::front::{Desk, Front, Side};
+use super::front::{AdminFront, Front, Side};
 use super::handover::Upgraded;
 use super::permit::Permit;
 use super::progress::Progress;
@@ -151,7 +151,7 @@ fn hand_over(upgraded: Upgraded, context: &Context, began_us: u64) {
 pub(super) async fn admin(
     stream: TcpStream,
     pages: &Router,
-    desk: Desk,
+    desk: AdminFront,
     seat: Seat,
     progress: &Arc<Progress>,
 ) -> Option<TcpStream> {
@@ -316,7 +316,7 @@ mod tests {
             // The kernel may tell of the words a moment after the connection.
             stream.readable().await.unwrap();
             let progress = Arc::<Progress>::default();
-            let desk = Desk { names: None, metrics: Arc::default(), journal: Arc::default() };
+            let desk = AdminFront { names: None, metrics: Arc::default(), journal: Arc::default() };
             let (local, peer) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST));
             let front = Front {
                 side: Side::Admin { desk, local, seat: Seat::Ordinary },

@@ -39,7 +39,7 @@ pub(super) enum Side {
     Public(Arc<Context>),
     /// No upgrades, and no end before the process.
     Admin {
-        desk: Desk,
+        desk: AdminFront,
         /// Where the connection came in.
         local: IpAddr,
         /// What it may ask for.
@@ -52,7 +52,7 @@ const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// What the connections of the admin side share.
 #[derive(Clone)]
-pub(super) struct Desk {
+pub(super) struct AdminFront {
     /// Any name will do if there are none.
     pub(super) names: Option<Names>,
     pub(super) metrics: Arc<GatewayMetrics>,
@@ -141,7 +141,7 @@ impl Front {
             return Err(agree::bad_request(message));
         }
         agree::proper(request)?;
-        if let Side::Admin { desk: Desk { names: Some(names), .. }, local, .. } = &self.side
+        if let Side::Admin { desk: AdminFront { names: Some(names), .. }, local, .. } = &self.side
             && !matches!(request.uri().path(), "/healthz" | "/readyz")
             && !names.hosts.admit(handshake::host(request.headers()), &[names.bound, *local])
         {

@@ -10,14 +10,14 @@ const LONGEST: usize = FRAMING[1].len();
 /// Follows the heads and bodies of a connection, over any cut of the bytes into reads.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
-    place: Place,
+    place: HeadPlace,
     /// Heads begun so far.
     begun: u32,
-    head: Head,
+    head: HeadState,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-enum Place {
+enum HeadPlace {
     /// In a head, or in front of one.
     #[default]
     Head,
@@ -33,7 +33,7 @@ enum Place {
 
 /// What is known of the current head.
 #[derive(Debug, Default)]
-struct Head {
+struct HeadState {
     /// Whether it has begun: empty lines in front of a request are none of it (RFC 9112, 2.2).
     is_open: bool,
     /// Framing headers.
@@ -55,29 +55,29 @@ impl Heads {
         let mut ambiguous = false;
         while let [byte, rest @ ..] = bytes {
             match &mut self.place {
-                Place::Body(left) | Place::Chunk(left) => {
+                HeadPlace::Body(left) | HeadPlace::Chunk(left) => {
                     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                     *left -= taken as u64;
                     if *left == 0 {
-                        let is_chunk = matches!(self.place, Place::Chunk(_));
-                        self.place = if is_chunk { Place::ChunkSize(0, true) } else { Place::Head };
+                        let is_chunk = matches!(self.place, HeadPlace::Chunk(_));
+                        self.place = if is_chunk { HeadPlace::ChunkSize(0, true) } else { HeadPlace::Head };
                     }
                     bytes = &bytes[taken..];
                     continue;
                 }
-                Place::ChunkSize(size, in_digits) => match (char::from(*byte).to_digit(16), byte) {
+                HeadPlace::ChunkSize(size, in_digits) => match (char::from(*byte).to_digit(16), byte) {
                     (Some(digit), _) if *in_digits => *size = size.saturating_mul(16).saturating_add(digit.into()),
-                    (_, b'\n') if *size == 0 => self.place = Place::Trailers { line_bytes: 0 },
-                    (_, b'\n') => self.place = Place::Chunk(size.saturating_add(2)),
+                    (_, b'\n') if *size == 0 => self.place = HeadPlace::Trailers { line_bytes: 0 },
+                    (_, b'\n') => self.place = HeadPlace::Chunk(size.saturating_add(2)),
                     _ => *in_digits = false,
                 },
-                Place::Trailers { line_bytes } => match byte {
-                    b'\n' if *line_bytes == 0 => self.place = Place::Head,
+                HeadPlace::Trailers { line_bytes } => match byte {
+                    b'\n' if *line_bytes == 0 => self.place = HeadPlace::Head,
                     b'\n' => *line_bytes = 0,
                     b'\r' => {}
                     _ => *line_bytes += 1,
                 },
-                Place::Head => {
+                HeadPlace::Head => {
                     if !self.head.is_open && !matches!(byte, b'\r' | b'\n') {
                         self.head.is_open = true;
                         self.begun += 1;
@@ -102,17 +102,17 @@ impl Heads {
         let head = &mut self.head;
         if head.line_bytes == 0 && head.is_open {
             self.place = match head {
-                Head { is_chunked: true, .. } => Place::ChunkSize(0, true),
-                Head { length: 0, .. } => Place::Head,
-                Head { length, .. } => Place::Body(*length),
+                HeadState { is_chunked: true, .. } => HeadPlace::ChunkSize(0, true),
+                HeadState { length: 0, .. } => HeadPlace::Head,
+                HeadState { length, .. } => HeadPlace::Body(*length),
             };
-            *head = Head::default();
+            *head = HeadState::default();
         }
         (head.line_bytes, head.named, head.is_length) = (0, false, false);
     }
 }
 
-impl Head {
+impl HeadState {
     /// Takes a byte of it; says whether that makes a second framing header.
     fn take(&mut self, byte: u8) -> bool {
         match byte {

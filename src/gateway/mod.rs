@@ -46,7 +46,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What the public side works with.
-pub struct State {
+pub struct GatewayState {
     /// The node's rooms.
     pub rooms: Arc<dyn Rooms>,
     /// Says who a client is, before its upgrade is agreed to.
@@ -120,7 +120,7 @@ impl Public {
     ///
     /// # Errors
     /// Only if the runtime does not take the socket.
-    pub async fn serve(self, state: State, pages: Router) -> std::io::Result<()> {
+    pub async fn serve(self, state: GatewayState, pages: Router) -> std::io::Result<()> {
         let listener = self.listener.into_mio();
         let metrics = GatewayMetrics::new();
         let context = Arc::new(Context { state, settings: self.settings, metrics, journal: Journal::default() });
@@ -164,7 +164,7 @@ impl Admin {
 
 /// What every connection of the public side shares.
 struct Context {
-    state: State,
+    state: GatewayState,
     settings: Settings,
     metrics: GatewayMetrics,
     journal: Journal,

@@ -10,10 +10,10 @@ use std::sync::Arc;
 /// The counters. Cheap to clone.
 #[derive(Clone)]
 pub struct Permits {
-    shared: Arc<Shared>,
+    shared: Arc<PermitCounts>,
 }
 
-struct Shared {
+struct PermitCounts {
     total_max: usize,
     per_address_max: Option<usize>,
     counts: Mutex<Counts>,
@@ -49,7 +49,7 @@ impl Permits {
 
     /// At most `total_max` connections, and at most `per_address_max` of one address.
     pub fn new(total_max: usize, per_address_max: Option<usize>) -> Self {
-        Self { shared: Arc::new(Shared { total_max, per_address_max, counts: Mutex::default() }) }
+        Self { shared: Arc::new(PermitCounts { total_max, per_address_max, counts: Mutex::default() }) }
     }
 
     /// Counts one connection of `address`.
@@ -95,7 +95,7 @@ fn holder(address: IpAddr) -> IpAddr {
 
 /// One counted connection; dropping it gives the place back.
 pub struct Permit {
-    shared: Arc<Shared>,
+    shared: Arc<PermitCounts>,
     holder: IpAddr,
 }
 

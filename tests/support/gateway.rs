@@ -5,9 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use volley::api::{self, Health, Listening, PostFailure, PostFuture};
+use volley::api::{self, HealthReport, Listening, PostFailure, PostFuture};
 use volley::config::Config;
-use volley::gateway::{Gateway, HandOver, Permits, Rooms, RoomsFull, State, Upgraded};
+use volley::gateway::{Gateway, GatewayState, HandOver, Permits, Rooms, RoomsFull, Upgraded};
 use volley::policy::auth::{Authenticator, Guests};
 use volley::protocol::ids::RoomId;
 use volley::protocol::local::RoomKey;
@@ -117,21 +117,21 @@ impl Server {
         let (shutdown, listening, stuck) = (Shutdown::default(), Listening::default(), Arc::<AtomicBool>::default());
         let ended = Arc::<AtomicUsize>::default();
         let (open, sick) = (rooms.clone(), stuck.clone());
-        let resources = Arc::new(api::State {
+        let resources = Arc::new(api::ApiState {
             rooms: Arc::new(move || open.open.lock().unwrap().clone()),
             verdicts: Box::new(|| vec![("comment", "admitted", 7), ("like", "rate_limited", 2)]),
             health: Box::new(move || match sick.load(Ordering::SeqCst) {
-                true => Health::Failing("shard 0 has not moved for 9 s".into()),
-                false => Health::Working,
+                true => HealthReport::Failing("shard 0 has not moved for 9 s".into()),
+                false => HealthReport::Working,
             }),
             log: Arc::new(volley::log::memory::MemoryLog::new(1, 1)),
             posts: Arc::new(NoPosts),
-            key: Arc::new(api::Key::new(None)),
+            key: Arc::new(api::AdminKey::new(None)),
             exporter: volley::metrics::install().unwrap(),
             shutdown: shutdown.clone(),
             listening: listening.clone(),
         });
-        let state = State {
+        let state = GatewayState {
             rooms: rooms.clone(),
             auth,
             hand_over: shard.clone(),

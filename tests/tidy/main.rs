@@ -7,6 +7,8 @@
 mod circles;
 mod names;
 mod pages;
+mod shape;
+mod whole;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -376,48 +378,6 @@ fn the_tree_keeps_its_own_rules() {
 fn product<'a>(files: &'a [(String, String)], src: &str) -> Vec<(&'a str, &'a str)> {
     let rust = files.iter().filter(|(path, _)| path.ends_with(".rs") && !is_test(path));
     rust.filter_map(|(path, text)| Some((path.strip_prefix(src)?, text.as_str()))).collect()
-}
-
-#[test]
-fn no_file_of_loadgen_imports_itself_over_others() {
-    let files = tree();
-    let found = circles::circles(&circles::imports(&product(&files, "loadgen/src/")));
-    assert!(found.is_empty(), "circles between files of loadgen:\n{found:#?}");
-}
-
-/// Circles of the server that were there when the rule came. Lower the number with each circle that is opened.
-const CIRCLES_MAX: usize = 15;
-
-#[test]
-fn the_server_gets_no_new_circle() {
-    let files = tree();
-    let found = circles::circles(&circles::imports(&product(&files, "src/")));
-    let count = found.len();
-    assert!(count <= CIRCLES_MAX, "{count} circles between files of src, {CIRCLES_MAX} at most:\n{found:#?}");
-}
-
-#[test]
-fn as_many_unsafe_blocks_as_the_architecture_says() {
-    const NUMBERS: &[&str] = &["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight"];
-    let files = tree();
-    let blocks: usize = product(&files, "src/").iter().map(|(_, text)| unsafe_blocks(text)).sum();
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).expect("the page");
-    let said =
-        page.split("**Unsafe.** ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a paragraph on unsafe");
-    assert_eq!(Some(&said), NUMBERS.get(blocks), "{blocks} `unsafe` blocks in src; ARCHITECTURE.md says {said}");
-}
-
-#[test]
-fn pages_that_list_tests_and_runs_list_all() {
-    let files = tree();
-    let page = |path: &str| files.iter().find(|(name, _)| name == path).map(|(_, text)| text.as_str()).expect("a page");
-    let tests = pages::unlisted(page("tests/README.md"), &files, |path| {
-        pages::is_program(path, "tests/") || pages::is_program(path, "loadgen/tests/")
-    });
-    assert!(tests.is_empty(), "give them a row in tests/README.md: {tests:?}");
-    let is_run = |path: &str| path.starts_with("benches/runs/") && path.ends_with(".sh");
-    let runs = pages::unlisted(page("benches/README.md"), &files, is_run);
-    assert!(runs.is_empty(), "give them a row in benches/README.md: {runs:?}");
 }
 
 #[test]

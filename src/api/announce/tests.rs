@@ -28,7 +28,7 @@ impl Scripted {
         self.answers.lock().insert(room.into(), failures.to_vec().into());
     }
 
-    async fn told(&self, patience_ms: u64) -> Tally {
+    async fn told(&self, patience_ms: u64) -> Reach {
         let kind = Kind::Announcement(Announcement { text: "x".into(), level: Level::Urgent, until: None });
         let request = PostRequest::of(vec![Event::Post(Box::new(Post { key: None, kind }))]);
         let rooms = || self.registry.list();
@@ -71,7 +71,7 @@ async fn rooms_that_are_busy_are_asked_again_and_those_that_open_meanwhile_are_t
     rooms.answers("c", &[PostFailure::Room(PostError::Unavailable)]);
     *rooms.opens_later.lock() = vec!["late".into(), "later".into()];
     let tally = rooms.told(20_000).await;
-    assert_eq!(tally, Tally { rooms: 5, ..Tally::default() });
+    assert_eq!(tally, Reach { rooms: 5, ..Reach::default() });
     let attempts: Vec<_> = rooms.attempts.lock().clone().into_iter().collect();
     let expected = [("a", 1), ("b", 5), ("c", 2), ("gone", 1), ("late", 1), ("later", 1)];
     assert_eq!(attempts, expected.map(|(room, count)| (room.to_owned(), count)));

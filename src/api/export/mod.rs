@@ -10,11 +10,11 @@ mod lanes;
 mod timeline;
 
 use super::archive::{self, Archive};
-use super::body::{Piece, Pieces};
+use super::body::{ExportPiece, Pieces};
 use super::history::{self, History};
 use super::pages::Named;
 use super::query;
-use super::refused::Refused;
+use super::refused::HistoryRefused;
 use crate::limits::{EXPORT_STALLED_MS, EXPORTS_MAX, PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
 use crate::log::{Limit, Log, Record};
 use crate::metrics::HistoryMetrics;
@@ -48,12 +48,12 @@ enum Format {
 }
 
 impl Format {
-    fn parse(text: Option<&str>) -> Result<Self, Refused> {
+    fn parse(text: Option<&str>) -> Result<Self, HistoryRefused> {
         match text {
             None | Some("jsonl") => Ok(Self::Jsonl),
             Some("bilibili-xml") => Ok(Self::Bilibili),
             Some("ass") => Ok(Self::Ass),
-            Some(_) => Err(Refused::BadQuery("format must be jsonl, bilibili-xml or ass".to_owned())),
+            Some(_) => Err(HistoryRefused::BadQuery("format must be jsonl, bilibili-xml or ass".to_owned())),
         }
     }
 
@@ -95,13 +95,13 @@ impl Exports {
 }
 
 /// The place of one export that runs; lives as long as its transfer.
-struct Place {
+struct ExportPlace {
     history: Arc<History>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
-    fn take(exports: &Exports) -> Result<Self, Refused> {
+impl ExportPlace {
+    fn take(exports: &Exports) -> Result<Self, HistoryRefused> {
         let metrics = &exports.history.metrics;
         match exports.places.clone().try_acquire_owned() {
             Ok(permit) => {
@@ -110,13 +110,13 @@ impl Place {
             }
             Err(_) => {
                 metrics.exports_refused.increment(1);
-                Err(Refused::ExportsFull)
+                Err(HistoryRefused::ExportsFull)
             }
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for ExportPlace {
     fn drop(&mut self) {
         self.history.metrics.exports_running.decrement(1);
     }
@@ -128,15 +128,15 @@ pub(super) async fn export(
     named: Named,
     RawQuery(query): RawQuery,
     version: Version,
-) -> Result<Response, Refused> {
+) -> Result<Response, HistoryRefused> {
     let room = history::room(named)?;
     let [format, epoch] = query::parse(query.as_deref().unwrap_or_default(), ["format", "epoch"])?;
     let format = Format::parse(format.as_deref())?;
     let epoch = query::epoch(epoch.as_deref())?;
     if version < Version::HTTP_11 {
-        return Err(Refused::OldHttp);
+        return Err(HistoryRefused::OldHttp);
     }
-    let place = Place::take(&exports)?;
+    let place = ExportPlace::take(&exports)?;
     let archive = exports.history.archive.clone();
     // The first piece is read before the answer begins, so that what is wrong from the start has its status.
     let filename = format!("attachment; filename=\"{room}.{}\"", format.extension());
@@ -175,7 +175,12 @@ struct Run {
 
 impl Run {
     /// Reads and writes the first piece.
-    fn begin(log: &dyn Log, room: RoomId, epoch: Option<Epoch>, format: Format) -> Result<(Self, Piece), Refused> {
+    fn begin(
+        log: &dyn Log,
+        room: RoomId,
+        epoch: Option<Epoch>,
+        format: Format,
+    ) -> Result<(Self, ExportPiece), HistoryRefused> {
         let stretch = archive::read(log, &room, epoch, None, PIECE)?;
         let head = stretch.head;
         let writer = format.writer(&room, head.epoch);
@@ -187,16 +192,16 @@ impl Run {
     }
 
     /// Reads and writes the next piece.
-    fn next(mut self, log: &dyn Log) -> Result<(Self, Piece), Refused> {
+    fn next(mut self, log: &dyn Log) -> Result<(Self, ExportPiece), HistoryRefused> {
         let stretch = archive::read(log, &self.room, Some(self.epoch), Some(self.after), PIECE)?;
         if stretch.records.is_empty() {
-            return Err(Refused::Unavailable); // It ends before the end that it had: never a whole file.
+            return Err(HistoryRefused::Unavailable); // It ends before the end that it had: never a whole file.
         }
         let piece = self.write(&stretch.records, Vec::new());
         Ok((self, piece))
     }
 
-    fn write(&mut self, records: &[Record], mut out: Vec<u8>) -> Piece {
+    fn write(&mut self, records: &[Record], mut out: Vec<u8>) -> ExportPiece {
         for record in records.iter().take_while(|record| record.offset <= self.last) {
             self.writer.record(record, &mut out);
         }
@@ -207,7 +212,7 @@ impl Run {
         if is_last {
             self.writer.end(&mut out);
         }
-        Piece { bytes: Bytes::from(out), is_last }
+        ExportPiece { bytes: Bytes::from(out), is_last }
     }
 }
 
@@ -217,19 +222,19 @@ enum Cut {
     /// The reader left, or did not take a piece in time.
     Reader,
     /// The log could not be read on: retention has overtaken it, it is another log now, or the store failed.
-    Log(Refused),
+    Log(HistoryRefused),
 }
 
 /// Brings the pieces to the body, each when the one before was taken: a slow reader holds two of them.
 struct Feed {
     archive: Archive,
     run: Run,
-    pieces: mpsc::Sender<Piece>,
+    pieces: mpsc::Sender<ExportPiece>,
     stalled: Duration,
 }
 
 impl Feed {
-    async fn run(self, first: Piece) -> Result<(), Cut> {
+    async fn run(self, first: ExportPiece) -> Result<(), Cut> {
         let Self { archive, mut run, pieces, stalled } = self;
         let mut is_last = first.is_last;
         pieces.send(first).await.map_err(|_| Cut::Reader)?; // The channel is empty: this does not wait.

@@ -106,7 +106,7 @@ async fn retention_that_overtakes_an_export_cuts_it() {
         log.retain(room, &retention, 1, base);
     })
     .await;
-    assert_eq!(cut, Cut::Log(Refused::TooOld { first: (PIECES * PAGE_EVENTS_MAX) as u64 - 9 }));
+    assert_eq!(cut, Cut::Log(HistoryRefused::TooOld { first: (PIECES * PAGE_EVENTS_MAX) as u64 - 9 }));
     assert!(!came.contains("</i>"));
 }
 
@@ -117,14 +117,14 @@ async fn another_log_of_the_same_name_cuts_an_export() {
         log.open(room, Arc::new(Nobody)).unwrap();
     })
     .await;
-    assert!(matches!(cut, Cut::Log(Refused::EpochChanged { .. })), "{cut:?}");
+    assert!(matches!(cut, Cut::Log(HistoryRefused::EpochChanged { .. })), "{cut:?}");
     assert!(!came.contains("</i>"));
 }
 
 #[tokio::test]
 async fn a_log_that_is_gone_cuts_an_export() {
     let (cut, came) = disturbed(|log, room| log.close(room)).await;
-    assert_eq!(cut, Cut::Log(Refused::NoSuchRoom));
+    assert_eq!(cut, Cut::Log(HistoryRefused::NoSuchRoom));
     assert!(!came.contains("</i>"));
 }
 

@@ -26,7 +26,7 @@ use crate::protocol::parse::{ParseError, parse};
 use crate::protocol::user::User;
 use crate::protocol::variant::{Encoding, Rendition};
 use std::sync::Arc;
-use verdicts::{Kind, Verdicts};
+use verdicts::{MessageKind, Verdicts};
 
 /// Bounds of what is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,31 +118,31 @@ impl Admission {
             Ok(ClientMessage::Comment(request)) => {
                 let id = request.id.clone();
                 let judged = self.comment(request, user, meter, now_us).map(Said::Comment).map(Admitted::Said);
-                (Kind::Comment, judged.map_err(|refusal| refusal.into_message(id)))
+                (MessageKind::Comment, judged.map_err(|refusal| refusal.into_message(id)))
             }
             Ok(ClientMessage::Like(request)) => {
                 let judged = self.like(request, user, meter, now_us).map(Said::Like).map(Admitted::Said);
-                (Kind::Like, judged.map_err(|refusal| refusal.into_message(None)))
+                (MessageKind::Like, judged.map_err(|refusal| refusal.into_message(None)))
             }
             Ok(ClientMessage::Auth(_)) => {
                 let refusal = self.spend_request(meter, now_us).err().unwrap_or(Refusal::NoTokens);
-                (Kind::Auth, Err(refusal.into_message(None)))
+                (MessageKind::Auth, Err(refusal.into_message(None)))
             }
             Ok(ClientMessage::Rendition(name)) => {
                 let judged = self.rendition(&name, meter, now_us).map(Admitted::Rendition);
-                (Kind::Rendition, judged.map_err(|refusal| refusal.into_message(None)))
+                (MessageKind::Rendition, judged.map_err(|refusal| refusal.into_message(None)))
             }
             Ok(ClientMessage::Ping) => {
                 let judged = self.ping(meter, now_us).map(|()| Admitted::Ping);
-                (Kind::Ping, judged.map_err(|refusal| refusal.into_message(None)))
+                (MessageKind::Ping, judged.map_err(|refusal| refusal.into_message(None)))
             }
             Ok(ClientMessage::Vote(vote)) => {
                 let id = vote.id.clone();
                 let judged = self.spend_request(meter, now_us);
                 let judged = judged.map(|()| Admitted::Said(Said::Vote(Box::new((user.clone(), vote)))));
-                (Kind::Vote, judged.map_err(|refusal| refusal.into_message(id)))
+                (MessageKind::Vote, judged.map_err(|refusal| refusal.into_message(id)))
             }
-            Err(error) => (Kind::Unreadable, Err(ParseError::into_message(error))),
+            Err(error) => (MessageKind::Unreadable, Err(ParseError::into_message(error))),
         };
         match judged {
             Ok(admitted) => {

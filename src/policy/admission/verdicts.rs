@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a verdict was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MessageKind {
     Comment,
     Like,
     Auth,
@@ -16,26 +16,28 @@ pub(super) enum Kind {
     Unreadable,
 }
 
-const KINDS: [(Kind, &str); 7] = [
-    (Kind::Comment, "comment"),
-    (Kind::Like, "like"),
-    (Kind::Auth, "auth"),
-    (Kind::Rendition, "rendition"),
-    (Kind::Vote, "vote"),
-    (Kind::Ping, "ping"),
-    (Kind::Unreadable, "unreadable"),
+const KINDS: [(MessageKind, &str); 7] = [
+    (MessageKind::Comment, "comment"),
+    (MessageKind::Like, "like"),
+    (MessageKind::Auth, "auth"),
+    (MessageKind::Rendition, "rendition"),
+    (MessageKind::Vote, "vote"),
+    (MessageKind::Ping, "ping"),
+    (MessageKind::Unreadable, "unreadable"),
 ];
 
 /// Verdicts that each kind can get; the first is acceptance. Others would only be zeros on a dashboard.
-const fn possible(kind: Kind) -> &'static [Option<ErrorCode>] {
+const fn possible(kind: MessageKind) -> &'static [Option<ErrorCode>] {
     use ErrorCode::{BadPayload, Empty, NotAvailable, Overloaded, RateLimited, TooLong, UnknownOp};
     match kind {
-        Kind::Comment => &[None, Some(BadPayload), Some(Empty), Some(TooLong), Some(RateLimited), Some(Overloaded)],
-        Kind::Like => &[None, Some(BadPayload), Some(RateLimited), Some(Overloaded)],
-        Kind::Auth => &[Some(NotAvailable), Some(RateLimited)],
-        Kind::Rendition => &[None, Some(NotAvailable), Some(RateLimited)],
-        Kind::Vote | Kind::Ping => &[None, Some(RateLimited)],
-        Kind::Unreadable => &[Some(BadPayload), Some(UnknownOp)],
+        MessageKind::Comment => {
+            &[None, Some(BadPayload), Some(Empty), Some(TooLong), Some(RateLimited), Some(Overloaded)]
+        }
+        MessageKind::Like => &[None, Some(BadPayload), Some(RateLimited), Some(Overloaded)],
+        MessageKind::Auth => &[Some(NotAvailable), Some(RateLimited)],
+        MessageKind::Rendition => &[None, Some(NotAvailable), Some(RateLimited)],
+        MessageKind::Vote | MessageKind::Ping => &[None, Some(RateLimited)],
+        MessageKind::Unreadable => &[Some(BadPayload), Some(UnknownOp)],
     }
 }
 
@@ -47,7 +49,7 @@ const COLUMNS: usize = 6;
 pub(super) struct Verdicts([[AtomicU64; COLUMNS]; KINDS.len()]);
 
 impl Verdicts {
-    pub(super) fn count(&self, kind: Kind, verdict: Option<ErrorCode>) {
+    pub(super) fn count(&self, kind: MessageKind, verdict: Option<ErrorCode>) {
         let column = possible(kind).iter().position(|v| *v == verdict);
         debug_assert!(column.is_some(), "{kind:?} {verdict:?} is in no table");
         if let Some(column) = column {

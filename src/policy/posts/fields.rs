@@ -22,12 +22,12 @@ const CHAR_BYTES_MAX: usize = 4;
 const MOMENTS: RangeInclusive<u64> = 100_000_000_000..=99_999_999_999_999;
 
 /// See the module's page.
-pub(super) struct Fields {
+pub(super) struct PostFields {
     place: String,
     map: Map<String, Value>,
 }
 
-impl Fields {
+impl PostFields {
     /// `value`, which has to be an object; `place` is its path, empty at the root.
     pub(super) fn of(place: &str, value: Value) -> Result<Self, Fault> {
         match value {
@@ -201,7 +201,7 @@ impl Fields {
     /// Somebody, if they are there.
     pub(super) fn user(&mut self, name: &str) -> Result<Option<User>, Fault> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let mut fields = Fields::of(&self.path(name), value)?;
+        let mut fields = PostFields::of(&self.path(name), value)?;
         let id = fields.raw("id")?.ok_or_else(|| fields.missing("id"))?;
         if !is_room_id(&id) {
             return Err(Fault::range(format!(

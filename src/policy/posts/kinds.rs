@@ -1,6 +1,6 @@
 //! Every kind of event that an owner may post, field by field, with its ranges (`crate::protocol::kind` says them too).
 
-use super::fields::{Fields, any_of, one_of, people, quoted};
+use super::fields::{PostFields, any_of, one_of, people, quoted};
 use super::{Fault, FaultKind};
 use crate::limits::{CUSTOM_BYTES_MAX, EXT_BYTES_MAX, OFFSET_MAX};
 use crate::policy::json_fits;
@@ -27,7 +27,7 @@ const BONUS_MAX: u64 = 10;
 const SLOW_MS_MIN: u64 = 100;
 
 /// Reads the fields of one kind.
-type Read = fn(&mut Fields) -> Result<Event, Fault>;
+type Read = fn(&mut PostFields) -> Result<Event, Fault>;
 
 /// The kinds by name.
 const KINDS: &[(&str, Read)] = &[
@@ -49,7 +49,7 @@ fn post(kind: Kind) -> Event {
 }
 
 /// One event: an object with one key, its kind.
-pub(super) fn event(place: &str, mut root: Fields) -> Result<Event, Fault> {
+pub(super) fn event(place: &str, mut root: PostFields) -> Result<Event, Fault> {
     let whole = if place.is_empty() { "an event" } else { place };
     let name = root.any().unwrap_or_default().to_owned();
     if root.len() != 1 {
@@ -59,13 +59,13 @@ pub(super) fn event(place: &str, mut root: Fields) -> Result<Event, Fault> {
         return Err(Fault::bad(format!("{whole}: {} is no kind of event; known are {}", quoted(&name), any_of(KINDS))));
     };
     let value = root.take_any(&name).unwrap_or_default();
-    let mut fields = Fields::of(&root.path(&name), value)?;
+    let mut fields = PostFields::of(&root.path(&name), value)?;
     let event = read(&mut fields)?;
     fields.end()?;
     Ok(event)
 }
 
-fn comment(fields: &mut Fields) -> Result<Event, Fault> {
+fn comment(fields: &mut PostFields) -> Result<Event, Fault> {
     if fields.take("id").is_some() {
         return Err(Fault::bad(format!("{}: use the header Idempotency-Key", fields.path("id"))));
     }
@@ -73,7 +73,7 @@ fn comment(fields: &mut Fields) -> Result<Event, Fault> {
     let text = fields.text("text", TEXT_CHARS_MAX)?;
     let mut style = Style::default();
     if let Some(value) = fields.take("style") {
-        let mut wish = Fields::of(&fields.path("style"), value)?;
+        let mut wish = PostFields::of(&fields.path("style"), value)?;
         style.mode = wish.word("mode", MODES)?.unwrap_or(style.mode);
         if let Some(color) = wish.number("color", 0..=u64::from(Style::COLOR_MAX))? {
             style.color = u32::try_from(color).unwrap_or(Style::COLOR_MAX);
@@ -115,7 +115,7 @@ fn too_long(path: &str, bytes_max: usize) -> Fault {
     Fault::new(FaultKind::TooLong, format!("{path} must be at most {bytes_max} bytes of JSON without white space"))
 }
 
-fn gift(fields: &mut Fields) -> Result<Gift, Fault> {
+fn gift(fields: &mut PostFields) -> Result<Gift, Fault> {
     if fields.take("total").is_some() {
         return Err(Fault::bad(format!("{} is counted by the room; leave it out", fields.path("total"))));
     }
@@ -129,7 +129,7 @@ fn gift(fields: &mut Fields) -> Result<Gift, Fault> {
     })
 }
 
-fn announcement(fields: &mut Fields) -> Result<Announcement, Fault> {
+fn announcement(fields: &mut PostFields) -> Result<Announcement, Fault> {
     Ok(Announcement {
         text: fields.text("text", TEXT_CHARS_MAX)?,
         level: fields.word("level", &[("info", Level::Info), ("urgent", Level::Urgent)])?.unwrap_or_default(),
@@ -137,7 +137,7 @@ fn announcement(fields: &mut Fields) -> Result<Announcement, Fault> {
     })
 }
 
-fn custom(fields: &mut Fields) -> Result<Custom, Fault> {
+fn custom(fields: &mut PostFields) -> Result<Custom, Fault> {
     let path = fields.path("type");
     let name = fields.raw("type")?.ok_or_else(|| Fault::bad(format!("{path} is missing")))?;
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
@@ -153,7 +153,7 @@ fn custom(fields: &mut Fields) -> Result<Custom, Fault> {
     Ok(Custom { name: name.into(), data: Arc::new(data), sticky: fields.flag("sticky")?.unwrap_or_default() })
 }
 
-fn poll(fields: &mut Fields) -> Result<Poll, Fault> {
+fn poll(fields: &mut PostFields) -> Result<Poll, Fault> {
     let id = fields.needed_id("id")?;
     let question = fields.text("question", QUESTION_CHARS_MAX)?;
     let path = fields.path("options");
@@ -193,7 +193,7 @@ const CLASSED: &[(&str, Classed)] = &[
     ("enter", Classed::Enter),
 ];
 
-fn settings(fields: &mut Fields) -> Result<SettingsPatch, Fault> {
+fn settings(fields: &mut PostFields) -> Result<SettingsPatch, Fault> {
     let small = |number: Option<u64>| number.and_then(|number| u8::try_from(number).ok());
     let mut patch = SettingsPatch {
         budget: fields.number("budget", 0..=1_000)?.and_then(|budget| u32::try_from(budget).ok()),
@@ -219,7 +219,7 @@ fn settings(fields: &mut Fields) -> Result<SettingsPatch, Fault> {
         patch.words = Some(texts(&path, &given, WORD_CHARS_MAX)?);
     }
     if let Some(value) = fields.take("classes") {
-        let mut classes = Fields::of(&fields.path("classes"), value)?;
+        let mut classes = PostFields::of(&fields.path("classes"), value)?;
         for (name, of) in CLASSED {
             patch.classes.extend(classes.word(name, CLASSES)?.map(|class| (*of, class)));
         }

@@ -14,7 +14,7 @@ mod tests;
 
 use crate::limits::POST_EVENTS_MAX;
 use crate::protocol::event::Event;
-use fields::Fields;
+use fields::PostFields;
 pub use fields::quoted;
 
 /// What is wrong with a body.
@@ -68,7 +68,7 @@ pub struct Submission {
 /// # Errors
 /// [`Fault`]; then nothing of it counts.
 pub fn read(body: &[u8]) -> Result<Submission, Fault> {
-    let mut root = Fields::of("", tree::parse(body)?)?;
+    let mut root = PostFields::of("", tree::parse(body)?)?;
     let Some(events) = root.take("events") else {
         return Ok(Submission { events: vec![kinds::event("", root)?], is_batch: false });
     };
@@ -81,7 +81,7 @@ pub fn read(body: &[u8]) -> Result<Submission, Fault> {
     }
     let event = |(at, event)| {
         let place = format!("events[{at}]");
-        kinds::event(&place, Fields::of(&place, event)?)
+        kinds::event(&place, PostFields::of(&place, event)?)
     };
     Ok(Submission { events: events.into_iter().enumerate().map(event).collect::<Result<_, _>>()?, is_batch: true })
 }
