@@ -1,8 +1,8 @@
 //! The only place that reads a clock.
 //!
-//! Three times are told. [`now_us`] is the one that decides: it only ever goes on, also while the machine sleeps. [`wall_ms`]
-//! is for people: the system's clock, but a jump of it has to last for a minute before it is believed. [`patient_ms`] is for
-//! what cannot be taken back, such as deleting what is too old: there a jump has to last for a day.
+//! There are three clocks. [`now_us`] is for decisions: it never goes back, and it goes on while the machine sleeps.
+//! [`wall_ms`] is for people: it follows the system's clock, but accepts a jump only after the jump has lasted for a minute.
+//! [`patient_ms`] is for irreversible actions, such as deletion by age: it accepts a jump after a day.
 //!
 //! Does not know: anything else of the crate. Pure code takes these numbers as arguments.
 
@@ -48,31 +48,31 @@ pub fn patient_ms() -> u64 {
     PATIENT.lock().look(boot_us(), system_ms()).min(wall_ms())
 }
 
-/// The last millisecond of the year 9999: what is later is no date in most formats.
+/// The last millisecond of the year 9999: most date formats have no later one.
 const LAST_MS: u64 = 253_402_300_799_999;
 
-/// The system's clock. One before 1970 says 0.
+/// The system's clock; 0 before 1970.
 fn system_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).min(LAST_MS)
 }
 
-/// Whether the system's clock says a time that HTTP has a date for. Who has no clock sends none (RFC 9110, 6.6.1).
+/// Whether the system's time can be written as an HTTP date. A server without a clock sends no date (RFC 9110, 6.6.1).
 pub fn has_a_date() -> bool {
     SystemTime::now().duration_since(UNIX_EPOCH).is_ok_and(|since| since.as_millis() <= u128::from(LAST_MS))
 }
 
-/// A difference that is no jump: what a time server corrects while it runs.
+/// A difference up to this is no jump, but a correction by a time server.
 const JUMP_US: u64 = 1_000_000;
 
-/// Less than a jump is made up for by this part of the time that passed.
+/// A smaller difference is corrected by this fraction of the elapsed time.
 const SLEW_PARTS: u64 = 20;
 
-/// A wall clock that goes on with the monotonic one, and believes a jump only after a while.
+/// A wall clock that follows the monotonic one, and accepts a jump only after some time.
 #[derive(Clone, Copy, Debug)]
 struct Believed {
     patience_us: u64,
-    /// What it said last, and what the monotonic clock said then. Microseconds.
+    /// Its last reading and the monotonic clock's at that time, in microseconds.
     last: Option<(u64, u64)>,
     /// How far the system's clock is from ours after a jump, and since when.
     jump: Option<(i64, u64)>,

@@ -40,8 +40,8 @@ pub const CONTROL_FRAMES_BURST: u32 = 20;
 /// How long a started but unfinished inbound message may take before 1008.
 pub const MESSAGE_STALL_MS: u64 = 10_000;
 
-/// How long a closing connection may linger until the peer has read our close frame. One that is closed because it took
-/// nothing has four thirds of `connection.stalled_ms` to begin reading again, if its machine answers at all.
+/// How long a closing connection may wait until the peer has read the close frame. A connection that is closed because its
+/// client read nothing has four thirds of `connection.stalled_ms` to begin reading again, if the client's machine answers.
 pub const LINGER_MS: u64 = 1_000;
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn` (4096).
@@ -61,16 +61,16 @@ pub const HTTP_CONNECTION_MS_MAX: u64 = 30_000;
 /// Bytes of a refused request that are read and thrown away, so that the peer gets to see the answer.
 pub const HTTP_DISCARD_BYTES_MAX: usize = 1 << 20;
 
-/// Over-cap connections that are being told so at one time; more are closed without a word.
+/// Connections over the limit that are answered at one time; more are closed without an answer.
 pub const OVER_CAP_ANSWERS_MAX: usize = 64;
 
 /// Connections to the admin address. When all are taken the longest idle one is closed…
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 
-/// …and when all are busy, so many more are answered about health, readiness and metrics, the newest first.
+/// …and when all are busy, this many more get answers about health, readiness and metrics, the newest first.
 pub const ADMIN_RESERVE_MAX: usize = 32;
 
-/// Connections that are being told that they had to make room for others there; more are closed without a word.
+/// Evicted connections to the admin address that are answered at one time; more are closed without an answer.
 pub const ADMIN_FAREWELLS_MAX: usize = 32;
 
 /// Descriptors that are kept free for the admin address when everything else has used up the rest.
@@ -84,11 +84,11 @@ pub const ACCEPT_PAUSE_MS_MAX: u64 = 500;
 /// full the connection is closed with 4001.
 pub const CONTROL_BACKLOG_BYTES_MAX: usize = 4_096;
 
-/// How long a viewer may be behind by more than `connection.lite_lag_frames` before it gets the lite rendition: so many frames
-/// are a second already, and a moment's stall of a mobile link is shorter than both.
+/// How long a viewer may be behind by more than `connection.lite_lag_frames` before it gets the lite rendition. The frames
+/// are most of a second already, and a short stall of a mobile link is over before both have passed.
 pub const LITE_AFTER_MS: u64 = 500;
 
-/// How long the socket of one that is brought a page of the past may take nothing of it before it counts as behind.
+/// How long the socket of a client that catches up may take nothing of a page before the client counts as behind.
 pub const PAGE_PATIENCE_MS: u64 = 1_000;
 
 /// How long it then has to keep up before it gets the viewer's back…
@@ -100,10 +100,11 @@ pub const KEPT_UP_MS_MAX: u64 = 25_000;
 /// A slide within this long after a climb doubles the wait.
 pub const FLAP_MS: u64 = 60_000;
 
-/// Frames of one room on one shard whose guaranteed events are kept for those who get a gap…
+/// Frames of one room on one shard whose guaranteed events are kept for gap messages…
 pub const KEPT_FRAMES_MAX: usize = 64;
 
-/// …and their bytes, in both encodings together. Beyond either the oldest is let go: a gap over it lacks them.
+/// …and their bytes, in both encodings together. Beyond either limit the oldest frame is dropped: a gap over it lacks its
+/// events.
 pub const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// Frames that one vectored write joins at most (`IOV_MAX` is 1024; beyond 64 the gain is under 1 %).
@@ -145,8 +146,8 @@ pub const RETAIN_EVENTS_MAX: usize = 10_000;
 /// Records of the log that one page of a resume covers: 1 s of the busiest room, a few milliseconds to read and encode.
 pub const RESUME_EVENTS_MAX: usize = 2_000;
 
-/// Bytes of events in one page, about. One page is what a viewer that catches up holds at most, and what a socket takes
-/// in four to eight writes.
+/// Approximate bytes of events in one page. A viewer that catches up holds one page at most, which a socket takes in four to
+/// eight writes.
 pub const RESUME_BYTES_MAX: usize = 256 * 1024;
 
 /// Pages that a shard remembers for the rooms that live on it, so that a storm from few positions reads and encodes each
@@ -157,11 +158,11 @@ pub const CATCH_UPS_MAX: usize = 256;
 pub const CATCH_UP_BYTES_MAX: usize = 64 * RESUME_BYTES_MAX;
 
 /// Pages of a shard's rooms that are being read at one time; further requests wait at the shard, at most one per
-/// connection. Enough to keep every librarian busy, few enough that the opening of a room never waits behind many.
+/// connection. Enough to keep every log thread busy, few enough that the opening of a room never waits behind many.
 pub const CATCH_UPS_IN_FLIGHT: usize = 16;
 
-/// Records before a page that are played at most, to know what was merged and shown in its window before: 5 s of 13,000
-/// a second. Of a busier room's window the beginning counts as unsaid.
+/// Most records that are replayed before a page, to know what was merged and shown earlier in its window: 5 s of 13,000 per
+/// second. In a busier room the beginning of the window is ignored.
 pub const PAGE_LOOKBACK_EVENTS: u64 = 65_536;
 
 /// Comments without effect (retries of one that is in the log) whose offsets a room remembers, so that no page shows them.
@@ -191,7 +192,7 @@ pub const OPENING_PLAY: usize = 1_024;
 /// so this is 2 MiB or a few milliseconds.
 pub const CATCH_UP_TURNS: usize = 32;
 
-/// Bytes of events in the snapshot of a newcomer who asks for nothing, about: what a socket's first send takes at once.
+/// Approximate bytes of events in the snapshot of a newcomer that asks for no history: the size of a socket's first send.
 pub const SNAPSHOT_BYTES_MAX: usize = 16 * 1024;
 
 /// Messages refused for their rate within [`RATE_REFUSAL_WINDOW_MS`] that close a connection with 4029:
@@ -205,8 +206,8 @@ pub const RATE_REFUSAL_WINDOW_MS: u64 = 10_000;
 /// few seconds to fill and be swept.
 pub const OVERLOAD_RETRY_MS: u64 = 5_000;
 
-/// Bytes of the summary that a room keeps beside its log. An ordinary one has a few hundred: totals, and what stands. At
-/// most there are 32 KiB of changed settings, 16 sticky events of 1 KiB, 8 announcements and a notice of 512 characters, 64 tallies
+/// Bytes of the summary that a room keeps beside its log. It usually has a few hundred: totals and the board. At most there
+/// are 32 KiB of changed settings, 16 sticky events of 1 KiB, 8 announcements and a notice of 512 characters, 64 tallies
 /// and the hashes of 2,048 polls' ids.
 pub const BASE_BYTES_MAX: usize = 136 * 1024;
 
@@ -221,7 +222,7 @@ pub const VOTES_PER_TICK_MAX: usize = 10_000;
 pub const BALLOTS_MAX: usize = 1_000;
 
 /// Comment ids that a room remembers, to make retries harmless: 50 s at the 2,000 comments a second that a room takes
-/// by default. The runs of as many older ones are remembered by their highest number.
+/// by default. Older ids are remembered as runs, by their highest number; the limit of runs is the same.
 pub const IDS_MAX: usize = 100_000;
 
 /// Comments of which a room remembers what stood for them, so that a deletion takes all that was said as one: 1.5 MiB in a room as
@@ -235,7 +236,7 @@ pub const SPEAKERS_MAX: usize = IDS_MAX;
 /// and longer than a clock that is set wrong is wrong.
 pub const IDS_AGE_MS: u64 = 86_400_000;
 
-/// Newest shown comments that a room keeps for newcomers who ask for `history`.
+/// Newest shown comments that a room keeps for newcomers that ask for `history`.
 pub const HISTORY_MAX: usize = 200;
 
 /// Bytes of those, about.
@@ -281,16 +282,18 @@ pub const LOG_QUEUE_MAX: usize = 20_000;
 /// Bytes of events that may wait for it, about: two seconds of 100,000 comments a second. More are answered `overloaded`.
 pub const LOG_QUEUE_BYTES_MAX: usize = 64 << 20;
 
-/// Appends and orders in one transaction: all that may wait, since all rooms end a tick at one moment…
+/// Appends and commands in one transaction: as many as may wait, because all rooms end a tick at the same time…
 pub const LOG_GROUP_MAX: usize = LOG_QUEUE_MAX;
 
-/// …and bytes of events in it, about: a tenth of a second of work for a device that writes 100 MB a second. What is left is for the next one.
+/// …and approximate bytes of events in it: a tenth of a second of work for a device that writes 100 MB per second. The rest
+/// waits for the next transaction.
 pub const LOG_GROUP_BYTES_MAX: usize = 8 << 20;
 
 /// DEFLATE streams that one compressed message may be made of. Every known client sends one; each costs a reset.
 pub const DEFLATE_STREAMS_MAX: usize = 16;
 
-/// Bytes that a thread keeps to compress into. A frame of 200 comments has 40 KiB; what a page needed is given back.
+/// Bytes of the compression buffer that a thread keeps. A frame of 200 comments has 40 KiB; the larger buffer of a page is
+/// freed.
 pub const DEFLATE_SCRATCH_BYTES_MAX: usize = 256 * 1024;
 
 /// Events of one post.
@@ -313,7 +316,7 @@ pub const POSTS_MAX: usize = 256;
 /// a half, and nineteen of twenty places in the log's queue are left to others.
 pub const ANNOUNCE_IN_FLIGHT: usize = 1_024;
 
-/// How long rooms that cannot take an announcement are asked again. Then its sender is told which do not have it.
+/// How long rooms that cannot take an announcement are asked again. After that, the answer names the rooms without it.
 pub const ANNOUNCE_ANSWER_MS: u64 = 20_000;
 
 /// Announcements under way at one time. They share [`ANNOUNCE_IN_FLIGHT`]; further ones are answered `overloaded`.

@@ -158,7 +158,7 @@ fn a_body_that_is_not_json_is_refused_before_it_is_read() {
         ("", "Content-Type is missing"),
         (
             "Content-Type: application/x-www-form-urlencoded\r\n",
-            "a form, as curl -d does by itself; send -H 'Content-Type",
+            "a form, which curl -d sends by default; send -H 'Content-Type",
         ),
         ("Content-Type: application/json\r\nContent-Encoding: gzip\r\n", "Content-Encoding"),
     ] {

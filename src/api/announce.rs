@@ -1,7 +1,7 @@
 //! `POST /v1/announce`: one announcement into every open room.
 //!
-//! Rooms that cannot take it at once are asked again until [`ANNOUNCE_ANSWER_MS`] are over, and rooms that open meanwhile are
-//! told too. How many rooms have it at one time is bounded, so that comments keep their places in the log's queue.
+//! Rooms that cannot take it at once are asked again for [`ANNOUNCE_ANSWER_MS`], and rooms that open meanwhile get it too.
+//! The number of rooms that are asked at one time is bounded, so that comments keep their places in the log's queue.
 //!
 //! Does not know: how an event gets to a room.
 
@@ -31,14 +31,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// How it went, over all rooms.
+/// The result over all rooms.
 #[derive(Debug, Default, PartialEq, Serialize)]
 struct Reach {
-    /// Rooms that have it.
     rooms: usize,
-    /// Rooms that do not, or of which nobody knows.
+    /// Rooms that do not have it, or may not have it.
     failed: usize,
-    /// Why, and how many each.
+    /// The number of failed rooms by error code.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     failures: BTreeMap<&'static str, usize>,
     /// Which, at most [`ANNOUNCE_NAMED_MAX`] of them.
@@ -59,7 +58,7 @@ impl Reach {
         }
     }
 
-    /// An answer that never looks as if all rooms had it when they have not. `key`: with it a repetition reaches the others.
+    /// An answer that is 200 only when all rooms have it. Repeating the request with `key` reaches the other rooms.
     fn answer(&self, key: &ClientId) -> Response {
         let headers = [(CACHE_CONTROL, "no-store")];
         if self.failed == 0 {
@@ -155,7 +154,7 @@ async fn tell_all(
         while under_way.len() < ANNOUNCE_IN_FLIGHT
             && let Some(room) = next.pop_front()
         {
-            // One that has ended meanwhile is no open room.
+            // A room that has ended meanwhile is no open room.
             if let Some(posting) = posts.announce(&room, request.clone()) {
                 open.insert(room.key, (room.clone(), PostFailure::Unknown));
                 under_way.spawn(async move {
@@ -199,11 +198,11 @@ async fn tell_all(
     }
     // Tasks that are still there end with their sets; the events of those under way are on their way all the same.
     open.values().for_each(|(room, failure)| tally.failed(room, *failure));
-    next.iter().for_each(|room| tally.failed(room, PostFailure::Full)); // Their turn did not come.
+    next.iter().for_each(|room| tally.failed(room, PostFailure::Full)); // These were not asked in time.
     tally
 }
 
-/// Rooms that are under way or pause, and what is to be said of them if nothing better comes.
+/// Rooms without a final answer, each with the failure to report if none comes.
 type Open = BTreeMap<RoomKey, (Arc<RoomHandle>, PostFailure)>;
 
 #[cfg(test)]

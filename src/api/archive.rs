@@ -1,6 +1,6 @@
 //! Rooms' logs as HTTP reads them: off the runtime's thread, a bounded number at a time.
 //!
-//! Does not know: what is done with a page, or how a log is stored.
+//! Does not know: how a page is used, or how a log is stored.
 
 use super::refused::HistoryRefused;
 use crate::limits::LOG_READS_MAX;
@@ -35,7 +35,7 @@ impl Archive {
         Self { log, reads: Arc::new(Semaphore::new(LOG_READS_MAX)) }
     }
 
-    /// Runs `work` on a thread that may wait, when it is its turn. How many wait is bounded by who asks.
+    /// Runs `work` on a thread that may block, when it is its turn. The callers bound the number of waiting calls.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Log) -> Result<T, HistoryRefused> + Send + 'static,

@@ -27,8 +27,8 @@ impl Body for Whole {
         Poll::Ready(self.get_mut().bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 
-    // Never the end of the stream while the bytes may still be with hyper: it drops a body that is at its end at
-    // once, and another one as soon as the socket has taken nearly all of it.
+    // Never says that the stream has ended while hyper may still hold bytes of it: hyper drops an ended body at once, and
+    // any other as soon as the socket has taken nearly all of it.
     fn is_end_stream(&self) -> bool {
         false
     }
@@ -45,8 +45,8 @@ pub(super) struct ExportPiece {
     pub(super) is_last: bool,
 }
 
-/// Pieces out of a channel. Without a last one it ends in an error, so that the reader sees a transfer that was cut:
-/// also when whoever fills the channel died.
+/// A body of pieces from a channel. If the sender is dropped before the last piece, even by a panic, the body ends in an
+/// error, so that the reader sees an incomplete transfer.
 pub(super) struct Pieces<G> {
     pieces: mpsc::Receiver<ExportPiece>,
     is_over: bool,

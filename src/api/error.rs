@@ -11,7 +11,7 @@ pub(super) fn error(status: StatusCode, code: &'static str, message: &'static st
 }
 
 pub(super) async fn not_found(method: Method) -> Response {
-    // There is no path where these would mean anything; TRACE would repeat what it is told.
+    // These methods have no meaning on any path, and TRACE would echo the request.
     if matches!(method, Method::TRACE | Method::CONNECT) {
         return ([("allow", "GET, HEAD")], method_not_allowed().await).into_response();
     }

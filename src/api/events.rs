@@ -20,12 +20,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// What posts and announcements share.
+/// Shared by posts and announcements.
 pub(super) struct PostDesk {
     pub(super) posts: Arc<dyn Posts>,
     pub(super) rooms: super::ListRooms,
     pub(super) metrics: PostRefusals,
-    /// A place for each announcement.
+    /// One place per concurrent announcement.
     pub(super) announcing: Arc<Semaphore>,
     archive: Archive,
     key: Arc<AdminKey>,
@@ -38,13 +38,13 @@ impl PostDesk {
             rooms: state.rooms.clone(),
             metrics: PostRefusals::new(),
             announcing: Arc::new(Semaphore::new(ANNOUNCING_MAX)),
-            // With places of its own: readers of histories do not make a deletion wait.
+            // Has places of its own, so that a deletion does not wait for readers of the history.
             archive: Archive::new(state.log.clone()),
             key: state.key.clone(),
         }
     }
 
-    /// Reads a request, if it may bring one. The key comes first: without it, nobody learns what would be right.
+    /// Reads a request. The key is checked first: without it, a client learns nothing about the rest.
     pub(super) async fn admit(
         &self,
         headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! From a request to what it posts: its key, its body within bounds, its events.
+//! Reads a post request: its key, its bounded body, and its events.
 
 use super::posting::PostRefused;
 use super::query;
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// `.99`: what a batch adds to its key.
+/// Length of `.99`, which a batch appends to its key.
 const BATCH_SUFFIX_BYTES: usize = 3;
 
 /// Reads a request: its events, each with its idempotency key. `query` may name the epoch that is meant.
@@ -106,7 +106,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, PostRefused> {
     if !is_json(kind) {
         let is_form = kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded");
         let why = if is_form {
-            "Content-Type says a form, as curl -d does by itself"
+            "Content-Type is that of a form, which curl -d sends by default"
         } else {
             "Content-Type says another type"
         };

@@ -17,7 +17,7 @@ pub(super) enum KeyError {
     #[error("the key in Authorization is not the one of admin_key")]
     Wrong,
     /// A page of another origin asks, and there is no key.
-    #[error("a page asks, and no admin_key is configured that it could prove itself with")]
+    #[error("requests from web pages need a key: set admin_key and send Authorization: Bearer")]
     Page,
 }
 

@@ -41,10 +41,9 @@ pub type Verdict = (&'static str, &'static str, u64);
 /// Lists the rooms that are open.
 pub type ListRooms = Arc<dyn Fn() -> Vec<Arc<RoomHandle>> + Send + Sync>;
 
-/// What the resources look at when asked. The closures are called per request, so they are cheap and
-/// never block.
+/// The state that the resources read. The closures are called per request, so they are cheap and never
+/// block.
 pub struct ApiState {
-    /// Rooms that are open.
     pub rooms: ListRooms,
     /// Admission's verdicts so far.
     pub verdicts: Box<dyn Fn() -> Vec<Verdict> + Send + Sync>,
@@ -56,7 +55,6 @@ pub struct ApiState {
     pub posts: Arc<dyn Posts>,
     /// What changes something needs it.
     pub key: Arc<AdminKey>,
-    /// What was counted.
     pub exporter: Exporter,
     /// Whether the process stops.
     pub shutdown: Shutdown,
@@ -67,9 +65,8 @@ pub struct ApiState {
 /// Whether the process works: every thread moves, and no part reports a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HealthReport {
-    /// It does.
     Working,
-    /// It does not; what fails, for the operator.
+    /// The parts that fail, for the operator.
     Failing(String),
 }
 

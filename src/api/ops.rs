@@ -42,7 +42,7 @@ pub(super) async fn metrics(Extract(state): Extract<Arc<ApiState>>) -> Response 
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")], text).into_response()
 }
 
-/// 200 while the process works, draining or not: a supervisor restarts what is not healthy.
+/// 200 while the process works, even while it drains: a supervisor restarts an unhealthy process.
 pub(super) async fn healthz(Extract(state): Extract<Arc<ApiState>>) -> Response {
     match (state.health)() {
         HealthReport::Working => status(StatusCode::OK, "working", None),
@@ -50,7 +50,7 @@ pub(super) async fn healthz(Extract(state): Extract<Arc<ApiState>>) -> Response 
     }
 }
 
-/// 200 while new viewers are welcome: a load balancer sends them elsewhere otherwise.
+/// 200 while new viewers are accepted; otherwise a load balancer sends them to a different node.
 pub(super) async fn readyz(Extract(state): Extract<Arc<ApiState>>) -> Response {
     if state.shutdown.has_begun() {
         status(StatusCode::SERVICE_UNAVAILABLE, "draining", None)

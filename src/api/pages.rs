@@ -1,4 +1,4 @@
-//! The pages and what they load, out of the binary.
+//! The pages and their files, served from the binary.
 
 use super::error::no_such_page;
 use crate::protocol::ids::RoomId;
@@ -29,7 +29,7 @@ impl File {
         Self::ALL.binary_search_by(|file| file.name.cmp(name)).ok().map(|index| &Self::ALL[index])
     }
 
-    /// What browsers are told it is.
+    /// The `Content-Type`.
     pub fn content_type(&self) -> &'static str {
         match self.name.rsplit('.').next().unwrap_or_default() {
             "html" => "text/html; charset=utf-8",
@@ -53,7 +53,7 @@ pub(super) async fn index(headers: HeaderMap) -> Response {
     send(File::find("index.html"), &headers)
 }
 
-/// What the path says; no `Ok` when its percent-encoding is not text.
+/// The decoded path; an error when its percent-encoding is not UTF-8.
 pub(super) type Named = Result<Path<String>, PathRejection>;
 
 pub(super) async fn watch(room: Named, headers: HeaderMap) -> Response {

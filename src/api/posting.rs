@@ -1,4 +1,4 @@
-//! What posting needs of the node, why it may fail, and how that is answered: one table, documented in `docs/api.md`.
+//! The interface of posting to rooms, its failures, and their answers: one table, documented in `docs/api.md`.
 
 use super::key::KeyError;
 use crate::explain;
@@ -16,32 +16,32 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What becomes of a post. Dropping it changes nothing: the events are on their way.
+/// The result of a post. Dropping the future changes nothing: the events are on their way.
 pub type PostFuture = Pin<Box<dyn Future<Output = Result<Posted, PostFailure>> + Send>>;
 
 /// Takes events to rooms; never blocks.
 pub trait Posts: Send + Sync {
-    /// To one room, which is opened for it if need be.
+    /// Posts to one room, which is opened if it is not open.
     fn post(&self, room: &RoomId, request: PostRequest) -> PostFuture;
 
-    /// To a room that is open; `None` when it no longer is.
+    /// Posts to an open room; `None` when it is no longer open.
     fn announce(&self, room: &Arc<RoomHandle>, request: PostRequest) -> Option<PostFuture>;
 }
 
-/// Why events were not taken.
+/// Why events were not posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PostFailure {
-    /// As many rooms are open as may be.
+    /// The limit of open rooms is reached.
     RoomsFull,
-    /// As many posts are under way as may be.
+    /// The limit of concurrent posts is reached.
     Full,
-    /// The room's shard does not keep up.
+    /// The inbox of the room's shard is full.
     Behind,
     /// The process stops.
     Draining,
-    /// The room says so.
+    /// The room refused.
     Room(PostError),
-    /// Nobody knows whether they are in the log.
+    /// It is not known whether the events are in the log.
     Unknown,
 }
 
@@ -149,7 +149,7 @@ impl PostRefused {
         }
     }
 
-    /// What a program needs beside the code.
+    /// Facts for programs, beside the code.
     fn detail(&self) -> Option<(&'static str, Value)> {
         match self {
             Self::Failed(PostFailure::Room(PostError::EpochChanged { epoch })) => Some(("epoch", json!(epoch))),
@@ -182,9 +182,9 @@ impl PostFailure {
         let busy = |code, message: &str| (StatusCode::SERVICE_UNAVAILABLE, code, message.to_owned());
         let because = |status, code, error: &PostError| (status, code, error.to_string());
         match self {
-            Self::RoomsFull => busy("rooms_full", "as many rooms are open as this server holds; try again later"),
-            Self::Full => busy("overloaded", "as many posts are under way as may be; try again"),
-            Self::Behind => busy("overloaded", "the server is behind; try again"),
+            Self::RoomsFull => busy("rooms_full", "the limit of open rooms is reached; try again later"),
+            Self::Full => busy("overloaded", "the limit of concurrent posts is reached; try again"),
+            Self::Behind => busy("overloaded", "the server is overloaded; try again"),
             Self::Draining => busy("draining", "the server restarts; try again in a few seconds"),
             Self::Room(error) => match error {
                 PostError::Overloaded { .. } => because(StatusCode::SERVICE_UNAVAILABLE, "overloaded", error),
@@ -199,13 +199,13 @@ impl PostFailure {
                 PostError::NoPoll { .. } => because(StatusCode::CONFLICT, "poll_closed", error),
             },
             Self::Unknown => {
-                let message = "nobody answered in time; it may have happened: repeat it with the same Idempotency-Key";
+                let message = "no answer came in time, and the events may be in the log; repeat the request with the same Idempotency-Key";
                 (StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", message.to_owned())
             }
         }
     }
 
-    /// Whether the same request may be taken soon: the server was busy, or nobody knows.
+    /// Whether the same request may succeed soon: the server was busy, or the result is not known.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::RoomsFull | Self::Full | Self::Behind | Self::Unknown => true,

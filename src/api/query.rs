@@ -55,7 +55,7 @@ pub(super) fn after(text: Option<&str>) -> Result<Option<Offset>, HistoryRefused
 /// `limit`: more than [`PAGE_EVENTS_MAX`] is that.
 pub(super) fn limit(text: Option<&str>) -> Result<usize, HistoryRefused> {
     let Some(text) = text else { return Ok(PAGE_EVENTS_DEFAULT) };
-    // What is too large for a number is too large anyway.
+    // A value that overflows is above every limit.
     let limit = if is_number(text) { text.parse().unwrap_or(usize::MAX) } else { 0 };
     match limit {
         0 => Err(HistoryRefused::BadQuery(format!(
@@ -71,7 +71,7 @@ pub(super) fn epoch(text: Option<&str>) -> Result<Option<Epoch>, HistoryRefused>
     Epoch::parse(text).map(Some).ok_or_else(|| HistoryRefused::BadQuery(BAD_EPOCH.to_owned()))
 }
 
-/// What is said of an `epoch` that is none.
+/// The error of an invalid `epoch`.
 pub(super) const BAD_EPOCH: &str = "epoch must be 1 to 16 hex digits, as the server said it";
 
 fn is_hex(text: &str) -> bool {

@@ -17,19 +17,19 @@ pub(super) enum HistoryRefused {
     BadRoom,
     /// A parameter is wrong; the message begins with its name.
     BadQuery(String),
-    /// Neither open nor stored.
+    /// The room is neither open nor stored.
     NoSuchRoom,
-    /// The asked position is below what is retained.
+    /// The requested position is older than the retained events.
     TooOld { first: Offset },
-    /// The asked position is above the newest.
+    /// The requested position is above the newest.
     Ahead { last: Offset },
-    /// The asked epoch is not the log's.
+    /// The requested epoch is not that of the log.
     EpochChanged { epoch: Epoch },
-    /// Only HTTP/1.1 shows a reader that a transfer was cut.
+    /// The client speaks HTTP/1.0, which cannot show that a transfer was incomplete.
     OldHttp,
-    /// As many pages as may be are under way.
+    /// The limit of concurrent pages is reached.
     PagesFull,
-    /// As many exports as may run do.
+    /// The limit of concurrent exports is reached.
     ExportsFull,
     /// The store failed, or the log moved faster than it could be read.
     Unavailable,
@@ -73,12 +73,12 @@ impl HistoryRefused {
             Self::PagesFull => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "overloaded",
-                format!("{PAGES_MAX} pages are under way, as many as may be; try again"),
+                format!("the limit of {PAGES_MAX} concurrent pages is reached; try again"),
             ),
             Self::ExportsFull => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "overloaded",
-                format!("{EXPORTS_MAX} exports are running, as many as may; try again later"),
+                format!("the limit of {EXPORTS_MAX} concurrent exports is reached; try again later"),
             ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -89,7 +89,7 @@ impl HistoryRefused {
         (status, code, message)
     }
 
-    /// What a program needs beside the code.
+    /// Facts for programs, beside the code.
     fn detail(&self) -> Option<(&'static str, Value)> {
         match self {
             Self::TooOld { first } => Some(("first", json!(first))),

@@ -26,7 +26,7 @@ struct RoomList<R> {
     total: usize,
 }
 
-/// What everybody may know of a room.
+/// The public facts about a room.
 #[derive(Serialize)]
 struct Summary<'a> {
     room: &'a str,
@@ -68,7 +68,7 @@ pub(super) struct List {
 /// The rooms with most viewers.
 pub(super) fn top(state: &ApiState, list: &List) -> Response {
     let now_us = clock::now_us();
-    // Held while the list is made: everybody who comes meanwhile wants the same one.
+    // Held while the list is made, so that concurrent requests get the same one.
     let mut made = list.made.lock();
     let body = match &*made {
         Some((at_us, body)) if now_us - at_us < LIST_AGE_US_MAX => body.clone(),

@@ -23,7 +23,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// What the configuration says about it.
+    /// The site as configured.
     pub fn of(config: &Config) -> Self {
         Self { base: config.addresses.public_path.clone(), frame_ancestors: config.pages.frame_ancestors.clone() }
     }
@@ -37,7 +37,7 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src '
 /// The origins as the policy names them. Nothing in an [`Origins`] can end a directive or a header.
 fn frame_ancestors(origins: &Origins) -> String {
     let source = |origin: String| match origin.strip_suffix("://") {
-        // Files have no host, which a policy names by the scheme alone.
+        // A `file:` origin has no host; a policy names it by its scheme.
         Some(scheme) => format!("{scheme}:"),
         None => origin,
     };
@@ -81,7 +81,7 @@ fn below(router: Router, base: BasePath) -> Router {
     Router::new().fallback_service(router).layer(from_fn(enter))
 }
 
-/// What stands in every answer.
+/// Headers of every answer.
 struct Headers(Vec<(HeaderName, HeaderValue)>);
 
 impl Headers {

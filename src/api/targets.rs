@@ -1,6 +1,6 @@
-//! What a request deletes, looked up in the log: only comments that are there can be deleted.
+//! Looks up in the log what a request deletes: only existing comments can be deleted.
 //!
-//! Does not know: what else the request does, or what the room remembers by itself.
+//! Does not know: the other effects of the request, or the room's memory.
 
 use super::archive::Archive;
 use super::posting::PostFailure;

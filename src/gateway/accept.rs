@@ -53,7 +53,7 @@ pub(super) fn turn_away(
 
 /// Without waiting for anything: the answer gets through unless the peer says more meanwhile.
 pub(super) fn tell_at_once(stream: &TcpStream, answer: &Answer, base: &BasePath) {
-    // What was said and not read would reset the connection under the answer.
+    // Unread bytes of the client would reset the connection before the answer is read.
     let mut head = [0; 4096];
     let said = stream.try_read(&mut head).unwrap_or(0);
     // An empty send buffer takes these few bytes. A peer that is gone does not need them.
@@ -69,7 +69,7 @@ async fn tell(mut stream: TcpStream, answer: &Answer, base: &BasePath) {
             let Ok(1..) = stream.read_buf(&mut head).await else { return };
         }
     };
-    // One that says nothing hears it too.
+    // A client that sends nothing gets the answer too.
     let _ = timeout(Duration::from_millis(LINGER_MS), whole).await;
     let answering = async {
         if stream.write_all(&answer.bytes(reader(&head, base).as_ref())).await.is_ok() {

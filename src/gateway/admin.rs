@@ -23,8 +23,8 @@ use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
-/// So many are accepted before those who came earlier are served, or leave if they have to: no more than all reserved
-/// seats, or a health check would be told to leave before it was read.
+/// Connections accepted before earlier ones are served or evicted. More than the reserved seats would evict a health check
+/// before its request was read.
 const ACCEPTS_PER_TURN: usize = ADMIN_RESERVE_MAX / 2;
 
 /// Accepts until it is dropped.
@@ -51,7 +51,7 @@ pub(super) async fn serve(listener: TcpListener, pages: Router, names: Option<Na
             }
             Err(error) => {
                 shared.desk.metrics.accept_errors.increment(1);
-                // Viewers may have taken every descriptor, or a leak: those who ask how the node is get one.
+                // Viewers or a leak may have taken every descriptor; a spare one keeps the health check working.
                 if is_out_of_descriptors(&error) && shared.spares.give_one_up() {
                     continue;
                 }
@@ -68,7 +68,7 @@ struct AdminShared {
     pages: Router,
     desk: AdminFront,
     spares: Spares,
-    /// Those who are being told that they have to go.
+    /// Evicted connections that are being answered.
     farewells: Semaphore,
 }
 
@@ -84,8 +84,8 @@ impl AdminShared {
         self.spares.fill();
     }
 
-    /// Ends a connection whose place was wanted. One that waits between two requests is closed as after any idle time: an
-    /// answer might be taken for the next request's.
+    /// Ends a connection whose seat is needed. A connection between two requests is closed without an answer, which the
+    /// client could take for the answer to its next request.
     async fn take_leave(&self, mut stream: TcpStream, has_asked: bool) {
         if has_asked {
             let Ok(_place) = self.farewells.try_acquire() else { return };

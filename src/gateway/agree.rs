@@ -1,4 +1,4 @@
-//! What both ways to an upgrade share: what every request has to be, the agreement, and the 101 that says so.
+//! Shared by both ways to an upgrade: the checks of every request, the agreement, and the 101 response.
 
 use super::Context;
 use super::answer::Answer;
@@ -16,19 +16,19 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use std::net::{IpAddr, TcpStream};
 
-/// An upgrade that was agreed to: what the socket is for, and what the 101 says.
+/// An upgrade that was agreed to: the purpose of the socket, and the content of the 101.
 #[derive(Debug)]
 pub(super) struct Agreed {
     pub(super) purpose: Purpose,
     pub(super) encoding: Encoding,
     protocol_asked: bool,
-    /// What is answered to the offered extensions: `permessage-deflate`, or nothing.
+    /// The accepted extension: `permessage-deflate`, or none.
     extension: Option<&'static str>,
     accept: String,
 }
 
-/// Checks what every request has to be, wherever it goes. Only what is read here is judged: to a server that does not
-/// read it, a header's value is opaque bytes (RFC 9110, 5.5).
+/// Checks every request, whatever its path. Only headers that are read here are judged: to a server that does not read a
+/// header, its value is opaque bytes (RFC 9110, 5.5).
 pub(super) fn proper<B>(request: &Request<B>) -> Result<(), Answer> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

@@ -52,7 +52,8 @@ impl Answer {
             .and_close()
     }
 
-    /// The admin address was asked by a name that may be anybody's. Who reads it may be an attacker's page: it repeats nothing.
+    /// The request names the admin address by a host that may be an attacker's. The answer repeats nothing, because an
+    /// attacker's page may read it.
     pub(super) fn wrong_host() -> Self {
         let message = "without an admin_key this address answers only to names that are surely this machine's: \
                        localhost, a loopback address, or the address that it listens on; add the name that you used \
@@ -78,17 +79,21 @@ impl Answer {
     }
 
     pub(super) fn connections_full() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the server has as many connections as it may")
-            .with(RETRY_AFTER, "10")
-            .counted_as(Refusal::Connections)
-            .and_close()
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "the server has reached its limit of connections; try again later",
+        )
+        .with(RETRY_AFTER, "10")
+        .counted_as(Refusal::Connections)
+        .and_close()
     }
 
     pub(super) fn admin_busy() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "overloaded",
-            "as many requests as the admin address serves at one time are under way; try again when some have ended",
+            "the admin address has reached its limit of concurrent requests; try again when some have ended",
         )
         .with(RETRY_AFTER, "1")
         .counted_as(Refusal::Connections)
@@ -99,7 +104,7 @@ impl Answer {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_connections",
-            "your address has as many connections as it may; close some first",
+            "your address has reached its limit of connections; close some first",
         )
         .with(RETRY_AFTER, "10")
         .counted_as(Refusal::PerAddress)
@@ -129,7 +134,7 @@ impl Answer {
         response
     }
 
-    /// What the JSON says, for a page.
+    /// The content of the JSON, for a page.
     fn refused(&self) -> Refused {
         Refused { code: self.code, message: self.message.clone() }
     }

@@ -1,5 +1,5 @@
-//! One connecting socket. Its first words may be an upgrade: then it is handed over on the spot. Else a task reads requests
-//! until one of them is an upgrade, within bounds of time, and hands the socket over or says why not.
+//! One connecting socket. If its first bytes are an upgrade request, it is handed over at once. Otherwise a task reads
+//! requests, within time limits, until one of them is an upgrade, and hands the socket over or refuses it.
 
 use super::Context;
 use super::direct;
@@ -33,7 +33,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-/// Bytes of the first read: a browser's upgrade request has 0.5–2 KiB. What is longer takes hyper's way.
+/// Bytes of the first read: a browser's upgrade request has 0.5–2 KiB. Longer requests are read by hyper.
 const FIRST_READ_BYTES: usize = 4_096;
 
 /// How many times the patience with a handshake a stream's reader has for [`HTTP_STREAM_BYTES_MIN`].
@@ -49,7 +49,7 @@ pub(super) fn http() -> http1::Builder {
 
 /// How a connection's HTTP ended.
 enum End {
-    /// Hyper is done, by error or in good order. What it read beyond the last request, and the socket.
+    /// Hyper has ended, with or without an error: the socket, and the bytes read beyond the last request.
     Done { stream: TcpStream, leftover: Bytes, clean: bool },
     /// Nothing but silence, or half a request head.
     TimedOut,
@@ -76,10 +76,10 @@ impl Newcomer {
     }
 }
 
-/// Serves what the newcomer says first: on the spot if that is an upgrade, else by a task.
+/// Serves the first bytes of a connection: at once if they are an upgrade request, otherwise by a task.
 ///
 /// # Errors
-/// Gives it back when it has said nothing yet.
+/// Gives the connection back when it has sent nothing yet.
 pub(super) fn greet(mut newcomer: Newcomer, context: &Arc<Context>, pages: &Router) -> Result<(), Newcomer> {
     let mut words = [0; FIRST_READ_BYTES];
     let said = match newcomer.stream.read(&mut words) {
@@ -108,8 +108,8 @@ async fn public(newcomer: Newcomer, said: Bytes, context: Arc<Context>, pages: R
     let Newcomer { stream, accepted, began_us, peer, permit } = newcomer;
     let Ok(stream) = TcpStream::from_std(stream) else { return context.metrics.refused(Refusal::Broken) };
     let patience = context.settings.handshake;
-    // A new socket is writable, but its poller does not know that yet; and hyper, once it has found an error in what was
-    // said, tries to write its answer once.
+    // A new socket is writable, but its poller does not know that yet, and hyper tries to write the answer to a malformed
+    // request only once.
     if timeout_at(accepted + patience, stream.writable()).await.is_err() {
         return context.metrics.refused(Refusal::HandshakeTimeout);
     }
@@ -161,7 +161,7 @@ pub(super) async fn admin(
     let front = Front { side, peer, pages: pages.clone(), progress: progress.clone() };
     let patience = Duration::from_secs(5);
     match drive(stream, Bytes::new(), front, progress, Instant::now(), patience).await {
-        // Even that long only while nobody else wants the seat: else a flood of quick requests would pile up.
+        // Ends early when the seat is needed; otherwise a flood of short requests would pile up.
         End::Done { stream, .. } => tokio::select! {
             () = linger(stream) => {}
             () = progress.until_evicted() => {}
@@ -177,17 +177,17 @@ fn seconds(us: u64) -> f64 {
     us as f64 / 1e6
 }
 
-/// What a look at hyper's connection brought.
+/// The result of polling hyper's connection.
 enum Step {
-    /// It is over, in good order or not.
+    /// It has ended; whether without an error.
     Done(bool),
-    /// Another head is waited for than before, or none.
+    /// The head that is awaited has changed.
     Head(Option<u32>),
 }
 
-/// Runs hyper on the socket until it is done or its time is over: `patience` for each request head, from its first byte
-/// (the first one's from the accept), [`HTTP_CONNECTION_MS_MAX`] for everything, and `patience` again for what was going on
-/// then. A stream may go on as long as its reader takes [`HTTP_STREAM_BYTES_MIN`] in each [`STREAM_PATIENCE`] of it.
+/// Runs hyper on the socket until it ends or runs out of time: `patience` for each request head from its first byte (for the
+/// first head, from the accept), [`HTTP_CONNECTION_MS_MAX`] for the connection, and `patience` more for the request that is
+/// being served then. A stream may go on while its reader takes [`HTTP_STREAM_BYTES_MIN`] per [`STREAM_PATIENCE`].
 async fn drive(
     stream: TcpStream,
     said: Bytes,

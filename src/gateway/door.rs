@@ -1,6 +1,6 @@
-//! The public side's door: accepts, and serves on the spot who brings an upgrade request. That is a thread of its own
-//! on a readiness loop: waking it once is all that a viewer's arrival should cost here. Whoever says anything else
-//! becomes a task of the runtime; whoever says nothing waits here, for the handshake's deadline at most.
+//! The public side's door: a thread with a readiness loop that accepts sockets and agrees to upgrade requests at once. One
+//! wake-up is all that a viewer's arrival costs here. A connection with any other request becomes a task of the runtime; a
+//! connection that sends nothing waits here until the handshake's deadline.
 
 use super::Context;
 use super::accept::{AcceptErrors, turn_away};
@@ -27,10 +27,10 @@ use tracing::warn;
 const LISTENER: Token = Token(usize::MAX);
 const STOP: Token = Token(usize::MAX - 1);
 
-/// Events taken from one poll, and sockets accepted before they are looked at.
+/// Events taken from one poll, and sockets accepted in one turn.
 const TURN: usize = 256;
 
-/// Those who wait are looked through at most this often, so that thousands of deadlines do not cost a look each.
+/// The shortest time between two sweeps of silent connections, so that thousands of deadlines do not cost a sweep each.
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 
 /// The longest sleep: the health check sees a turn at least this often…
@@ -45,12 +45,12 @@ pub(super) struct Door {
     context: Arc<Context>,
     pages: Router,
     over_cap_answers: Arc<Semaphore>,
-    /// Who has said nothing yet; each holds a permit, which bounds them.
+    /// Connections that have sent nothing yet; bounded by their permits.
     silent: Slab<Newcomer>,
-    /// When the first of them may be too late.
+    /// When the first of them may reach its deadline.
     sweep: Option<Instant>,
     stop: Arc<AtomicBool>,
-    /// Lives as long as the poll: one that is closed takes its event with it.
+    /// Kept as long as the poll: closing the waker would drop its event.
     _waker: Arc<Waker>,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Latch {
 impl Drop for Latch {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        // It fails only when the poll is gone, and then nobody waits there.
+        // Fails only when the poll is gone, and then the thread has ended.
         let _ = self.waker.wake();
     }
 }
@@ -94,8 +94,8 @@ impl Door {
         Ok((door, latch))
     }
 
-    /// Opens the door; the receiver hears when it is closed and nobody listens any more. Tasks go to the runtime that
-    /// this is called on.
+    /// Starts the thread; the receiver completes when the listener is closed. Tasks are spawned on the runtime of the
+    /// caller.
     pub(super) fn open(self) -> io::Result<oneshot::Receiver<()>> {
         let (closed, hear_closed) = oneshot::channel();
         let runtime = Handle::current();
@@ -149,14 +149,14 @@ impl Door {
                 self.sweep();
             }
         }
-        // Who is inside may still ask, and is told that the server stops.
+        // Silent connections may still send a request; its answer is that the server is stopping.
         for newcomer in self.silent.drain() {
             connection::serve(newcomer, &[], &self.context, &self.pages);
         }
     }
 
-    /// Accepts who waits; says whether there may be more. Edge-triggered: the listener is not heard of again before
-    /// it had none.
+    /// Accepts waiting sockets; returns whether there may be more. The listener is edge-triggered: it reports no event
+    /// until it has been read empty.
     fn accept(&mut self, errors: &mut AcceptErrors) -> io::Result<bool> {
         for _ in 0..TURN {
             match self.listener.accept() {
@@ -193,7 +193,7 @@ impl Door {
             return self.context.metrics.refused(Refusal::Broken);
         }
         let deadline = newcomer.accepted + self.context.settings.handshake;
-        // Who came before has an earlier one.
+        // Connections that came before have an earlier one.
         self.sweep.get_or_insert(deadline);
         entry.insert(newcomer);
     }
@@ -208,7 +208,7 @@ impl Door {
         }
     }
 
-    /// Closes who has said nothing in time.
+    /// Closes connections whose deadline has passed.
     fn sweep(&mut self) {
         let (now, patience, metrics) = (Instant::now(), self.context.settings.handshake, &self.context.metrics);
         let mut next = None::<Instant>;

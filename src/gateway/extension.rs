@@ -1,10 +1,10 @@
-//! Which extension is agreed to: `permessage-deflate` (RFC 7692), as far as a frame that is compressed once for everybody can
-//! satisfy an offer. Pure.
+//! Negotiates `permessage-deflate` (RFC 7692), as far as a frame that is compressed once for all receivers can satisfy an
+//! offer. Pure.
 //!
-//! Compressed bytes are shared, so each message stands by itself (`server_no_context_takeover`) and its window is the largest
-//! one: an offer that asks for a smaller window is declined, and the client's next offer looked at. Nothing is kept per
-//! connection to read with, so the client must not lean on its earlier messages either (`client_no_context_takeover`); its
-//! window may be any.
+//! Compressed bytes are shared, so each message is compressed independently (`server_no_context_takeover`) with the largest
+//! window; an offer that asks for a smaller window is declined, and the client's next offer is considered. The server keeps
+//! no inflater per connection, so the client's messages must be independent too (`client_no_context_takeover`); its window
+//! may have any size.
 
 use super::answer::Answer;
 use http::header::SEC_WEBSOCKET_EXTENSIONS;
@@ -13,20 +13,20 @@ use std::borrow::Cow;
 
 const NAME: &str = "permessage-deflate";
 
-/// Ours is zlib's largest, and cannot be smaller for one of many readers.
+/// The server's window is zlib's largest, and cannot be smaller for one of many receivers.
 const WINDOW_BITS: u8 = 15;
 
 /// The answer to an offer…
 const AGREED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-/// …and to one that names our window, which then has to be named back (RFC 7692, 7.1.2.1).
+/// …and to one that names the server's window, which the answer has to repeat (RFC 7692, 7.1.2.1).
 const AGREED_WITH_WINDOW: &str =
     "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15";
 
 /// The answer to the first offer that can be satisfied; `None` when there is none, or compression is off.
 ///
 /// # Errors
-/// A header that is no list of extensions: RFC 6455, 9.1, has the connection fail. Parameters that are wrong only cost their offer
-/// (RFC 7692, 7.1).
+/// The header is not a list of extensions: then the connection fails (RFC 6455, 9.1). An offer with wrong parameters is only
+/// declined (RFC 7692, 7.1).
 pub(super) fn agree(headers: &HeaderMap, enabled: bool) -> Result<Option<&'static str>, Answer> {
     let mut agreed = None;
     for line in headers.get_all(SEC_WEBSOCKET_EXTENSIONS) {
@@ -211,7 +211,7 @@ mod tests {
             "permessage-deflate; unknown=1; client_max_window_bits",
         ] {
             assert_eq!(asked(&[offer], true), Ok(None), "{offer}");
-            // What comes behind it has its own chance.
+            // The offers behind it are considered too.
             assert_eq!(asked(&[offer, "permessage-deflate"], true), Ok(Some(AGREED)), "{offer}");
         }
     }

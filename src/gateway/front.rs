@@ -34,7 +34,7 @@ pub(super) struct Front {
     pub(super) progress: Arc<Progress>,
 }
 
-/// What a request is judged by.
+/// The side of the server that a connection came to.
 pub(super) enum Side {
     Public(Arc<Context>),
     /// No upgrades, and no end before the process.
@@ -42,34 +42,34 @@ pub(super) enum Side {
         desk: AdminFront,
         /// Where the connection came in.
         local: IpAddr,
-        /// What it may ask for.
+        /// Which requests its seat serves.
         seat: Seat,
     },
 }
 
-/// What a reserved seat is for.
+/// Paths that a reserved seat serves.
 const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
-/// What the connections of the admin side share.
+/// Shared by the connections of the admin side.
 #[derive(Clone)]
 pub(super) struct AdminFront {
-    /// Any name will do if there are none.
+    /// `None`: every name is accepted.
     pub(super) names: Option<Names>,
     pub(super) metrics: Arc<GatewayMetrics>,
     pub(super) journal: Arc<Journal>,
 }
 
-/// What the admin address may be called.
+/// Names under which the admin address may be requested.
 #[derive(Clone)]
 pub(super) struct Names {
     pub(super) hosts: Arc<Hosts>,
-    /// What it listens on, perhaps all addresses.
+    /// The address that it listens on, which may be the unspecified one.
     pub(super) bound: IpAddr,
 }
 
 type Routed = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-/// Upgrades are answered on the spot; only pages need a boxed future.
+/// Upgrades are answered at once; only pages need a boxed future.
 pub(super) enum Reply {
     Now(Ready<Result<Response<Body>, Infallible>>),
     Routed(Routed),
@@ -134,7 +134,7 @@ impl Service<Request<Incoming>> for Front {
 }
 
 impl Front {
-    /// What is decided here; `None` is for the pages.
+    /// The answer that is decided here; `None` leaves the request to the pages.
     fn answer(&self, request: &Request<Incoming>) -> Result<Option<Response<Body>>, Answer> {
         if self.progress.ambiguous.load(Ordering::Relaxed) {
             let message = "more than one Content-Length or Transfer-Encoding in a request";
@@ -166,7 +166,7 @@ impl Front {
         {
             return Err(Answer::admin_busy());
         }
-        // On the admin side a POST brings one; who takes it bounds it.
+        // On the admin side a POST has a body, which its handler bounds.
         let takes_body = matches!(self.side, Side::Admin { .. }) && request.method() == Method::POST;
         if !request.body().is_end_stream() && !takes_body {
             let message = "no endpoint here takes a body";

@@ -1,4 +1,4 @@
-//! What leaves the gateway: a socket that speaks WebSocket from here on, and why it came.
+//! The result of the gateway: an upgraded socket and its purpose.
 
 use super::permit::Permit;
 use crate::policy::auth::Identity;
@@ -15,64 +15,62 @@ use std::sync::Arc;
 pub struct Upgraded {
     /// Non-blocking, with the configured socket options, on no poller.
     pub stream: TcpStream,
-    /// The 101, if it is not sent yet: goes out before anything else, best in one write with what comes next. At most
+    /// The 101, if it is not sent yet. It is sent before anything else, best in one write with the next message. At most
     /// 384 bytes.
     pub answer: Bytes,
-    /// What the client sent behind its request; the beginning of its first frames. At most 16 KiB.
+    /// Bytes that the client sent behind its request: the beginning of its first frames. At most 16 KiB.
     pub leftover: Bytes,
-    /// Why it came.
     pub purpose: Purpose,
     /// The agreed subprotocol.
     pub encoding: Encoding,
     /// Whether `permessage-deflate` was agreed to.
     pub compressed: bool,
-    /// Whose it is, as the kernel says; no header has a say in it.
+    /// The peer's address as the kernel reports it, whatever a header says.
     pub peer: IpAddr,
     /// Counts the connection until it is dropped.
     pub permit: Permit,
 }
 
-/// Why a socket came.
+/// The purpose of an upgraded socket.
 #[derive(Debug)]
 pub enum Purpose {
     /// To follow a room.
     Watch {
         /// The room, held open.
         room: Claim,
-        /// How much of it is asked for.
+        /// The requested rendition.
         rendition: Rendition,
-        /// Where it left off.
+        /// The position to resume from.
         resume: Option<(Epoch, Offset)>,
-        /// How many of the newest comments it wants to see, if it said so.
+        /// How many of the newest comments the client asked for.
         history: Option<usize>,
-        /// Who the client is, by its credentials.
+        /// The identity that its credentials gave.
         identity: Identity,
     },
-    /// To hear its own words: the WebSocket conformance tests.
+    /// To get its own messages back: the WebSocket conformance tests.
     #[cfg(feature = "echo")]
     Echo,
 }
 
 /// Takes upgraded sockets.
 pub trait HandOver: Send + Sync + 'static {
-    /// Takes one; never blocks.
+    /// Takes a socket; never blocks.
     ///
     /// # Errors
-    /// Gives it back when the shard's inbox is full: the gateway closes it with 1013.
-    // The whole socket comes back, by value: boxing it would cost every viewer an allocation so that
-    // the rare refusal is smaller.
+    /// Gives the socket back when the shard's inbox is full; the gateway closes it with 1013.
+    // The error holds the whole socket: boxing it would cost an allocation per viewer to make a rare error smaller.
     #[allow(clippy::result_large_err)]
     fn hand_over(&self, upgraded: Upgraded) -> Result<(), Upgraded>;
 }
 
-/// As many rooms are open as may be.
+/// The limit of open rooms is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("as many rooms are open as this server holds; try again later")]
+#[error("the limit of open rooms is reached; try again later")]
 pub struct RoomsFull;
 
 /// The node's rooms, as far as the gateway needs them.
 pub trait Rooms: Send + Sync + 'static {
-    /// The room of that name, opened if need be, and kept open until [`Rooms::release`].
+    /// Claims the room of this id, which stays open until [`Rooms::release`].
     ///
     /// # Errors
     /// [`RoomsFull`].

@@ -39,7 +39,7 @@ pub(super) struct Handshake {
     pub(super) encoding: Encoding,
     /// Whether the client asked for a subprotocol, so that the answer names it.
     pub(super) protocol_asked: bool,
-    /// What is answered to the offered extensions.
+    /// The accepted extension.
     pub(super) extension: Option<&'static str>,
     /// The value of `Sec-WebSocket-Accept`.
     pub(super) accept: String,
@@ -108,8 +108,8 @@ pub(super) fn room(target: &Target<'_>) -> Result<Option<RoomId>, Answer> {
     }
 }
 
-/// The headers that an upgrade is read from, `Origin` apart, which is compared as it is. An element that nobody can read
-/// could hide one that counts.
+/// The headers that an upgrade is read from, except for `Origin`, which is compared as it is. An unreadable element could
+/// hide one that counts.
 const READ: [HeaderName; 6] =
     [CONNECTION, UPGRADE, SEC_WEBSOCKET_VERSION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_EXTENSIONS];
 
@@ -192,7 +192,7 @@ pub(super) fn origin(headers: &HeaderMap, allowed: &Origins) -> Result<(), Answe
     }
 }
 
-/// What the client called this server, or what a proxy made of that.
+/// The host that the client requested, unless a proxy changed it.
 pub(super) fn host(headers: &HeaderMap) -> &str {
     single(headers, &HOST).unwrap_or_default()
 }

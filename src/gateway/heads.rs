@@ -1,8 +1,9 @@
-//! Where in a stream of requests a connection is, by the rules of RFC 9112: in a head, in a body, or between two requests.
+//! Follows a stream of requests by the rules of RFC 9112: whether the connection is in a head, in a body, or between two
+//! requests.
 //!
-//! A second reader beside hyper, which tells nobody when a head begins, and resolves by itself what two readers could understand
-//! differently: `Content-Length` beside `Transfer-Encoding`, and equal lengths said twice. Where the two readers disagree the
-//! request is one that hyper refuses, and its connection ends.
+//! This is a second reader beside hyper, which does not report when a head begins, and which silently resolves framing that
+//! two readers could understand differently: `Content-Length` beside `Transfer-Encoding`, and a repeated equal length. Where
+//! the two readers disagree, hyper refuses the request and the connection ends.
 
 const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
 const LONGEST: usize = FRAMING[1].len();
@@ -21,22 +22,22 @@ enum HeadPlace {
     /// In a head, or in front of one.
     #[default]
     Head,
-    /// So many bytes of a body are still to come.
+    /// The remaining bytes of a body.
     Body(u64),
-    /// In the line that says a chunk's size: the size so far, and whether its digits still go on.
+    /// In the line with a chunk's size: the size so far, and whether more digits may follow.
     ChunkSize(u64, bool),
-    /// So many bytes of a chunk are still to come, its end of line included.
+    /// The remaining bytes of a chunk, its line end included.
     Chunk(u64),
-    /// Behind the last chunk: lines up to an empty one.
+    /// In the trailers behind the last chunk, which end with an empty line.
     Trailers { line_bytes: usize },
 }
 
-/// What is known of the current head.
+/// The state of the current head.
 #[derive(Debug, Default)]
 struct HeadState {
-    /// Whether it has begun: empty lines in front of a request are none of it (RFC 9112, 2.2).
+    /// Whether it has begun: empty lines in front of a request do not count (RFC 9112, 2.2).
     is_open: bool,
-    /// Framing headers.
+    /// The number of framing headers.
     framing: u32,
     length: u64,
     is_chunked: bool,

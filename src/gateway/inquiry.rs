@@ -1,8 +1,8 @@
-//! Whether an upgrade would be agreed to, asked without one. A browser hides from a page why its WebSocket was refused,
-//! so the page asks the same address once more, as a plain request that takes the same way through every proxy.
+//! Answers whether an upgrade would be accepted, without one. A browser hides the reason of a refused WebSocket from the
+//! page, so the page asks the same address with a plain request, which takes the same way through every proxy.
 //!
 //! Decides nothing itself: the room, the origin, the parameters, the token and the bound on rooms are judged as for an upgrade. The
-//! subprotocol is not asked about, because a guest's key does not belong into an address.
+//! subprotocol is not judged, because a guest's key does not belong in an address.
 
 use super::Context;
 use super::agree;
@@ -13,12 +13,12 @@ use axum::body::Body;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, UPGRADE};
 use http::{HeaderValue, Method, Request, Response};
 
-/// What makes a plain request an inquiry.
+/// The query parameter that makes a plain request an inquiry.
 const CHECK: &str = "check";
-/// Where the page is from: browsers send no `Origin` with a page's requests to its own server.
+/// The page's origin: browsers send no `Origin` with requests to the page's own server.
 const PAGE: &str = "origin";
 
-/// Whether the request only asks.
+/// Whether the request is an inquiry.
 pub(super) fn is_one<B>(request: &Request<B>) -> bool {
     let names = |query: &str| query.split('&').any(|pair| pair.split('=').next() == Some(CHECK));
     matches!(*request.method(), Method::GET | Method::HEAD)
@@ -26,7 +26,7 @@ pub(super) fn is_one<B>(request: &Request<B>) -> bool {
         && request.uri().query().is_some_and(names)
 }
 
-/// Answers an inquiry: 200, or what the upgrade would be answered.
+/// Answers an inquiry: 200, or the refusal of the upgrade.
 pub(super) fn answer<B>(context: &Context, request: &Request<B>, target: &Target<'_>) -> Response<Body> {
     let mut response = match judge(context, request, target) {
         Ok(()) => {

@@ -1,7 +1,7 @@
-//! Tells the operator's log whom the gateway refused, and what to change: each kind at most once a minute, with how many
-//! there were since. The kinds are the codes of answers, so there are as many as the source names.
+//! Logs the gateway's refusals for the operator, with advice: each kind at most once a minute, with the number since the
+//! last line. The kinds are the answers' codes, so their number is fixed.
 //!
-//! What a client said is cut and escaped: a line of the log is never its own invention.
+//! Text from a client is cut and escaped, so that a client cannot forge a log line.
 
 use super::answer::Answer;
 use http::Request;
@@ -13,13 +13,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
-/// Between two lines of one kind.
+/// The shortest time between two lines of one kind.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Of a header that is repeated. An address is not: it may hold a token.
+/// Longest repeated header value. The request's path is not repeated, because it may contain a token.
 const SHOWN_BYTES_MAX: usize = 128;
 
-/// What was told of late.
+/// The last line of one kind.
 #[derive(Debug, Default)]
 pub(super) struct Journal(Mutex<Vec<Told>>);
 
@@ -67,7 +67,7 @@ impl Journal {
     }
 }
 
-/// What the operator can do about it that the client cannot.
+/// Advice for the operator, beyond the message to the client.
 fn advice(code: &str, lost: bool) -> &'static str {
     match code {
         "upgrade_required" if lost => "; a proxy did not pass Connection and Upgrade on (docs/operations.md)",

@@ -7,17 +7,13 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-/// An address could not be taken.
+/// An address could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: cannot listen on {address}: {source}; {advice}")]
 pub struct BindError {
-    /// The configuration key.
     pub key: &'static str,
-    /// What it says.
     pub address: SocketAddr,
-    /// What to do.
     pub advice: &'static str,
-    /// What the kernel said.
     #[source]
     pub source: io::Error,
 }

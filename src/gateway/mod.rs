@@ -1,10 +1,9 @@
 //! The front door: accepts sockets, answers HTTP, checks upgrades, and hands upgraded sockets over.
 //!
-//! A viewer that brings a proper upgrade request is served by the door's thread on the spot; everybody else is a task,
-//! which ends with the hand-over or the connection. An idle viewer costs nothing here. Whatever is not an upgrade goes to
-//! the router that the caller brings.
+//! The door's thread serves a well-formed upgrade request at once. Every other connection is a task, which ends with the
+//! hand-over or the connection. An idle viewer costs nothing here. Requests that are no upgrades go to the caller's router.
 //!
-//! Does not know: shards, frames, what the pages are, or what happens on a socket after the hand-over.
+//! Does not know: shards, frames, the pages, or the use of a socket after the hand-over.
 
 mod accept;
 mod admin;
@@ -45,7 +44,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the public side works with.
+/// The services that the public side uses.
 pub struct GatewayState {
     /// The node's rooms.
     pub rooms: Arc<dyn Rooms>,
@@ -85,19 +84,19 @@ impl Gateway {
             base: config.addresses.public_path.clone(),
             compression: config.compression.enabled,
         };
-        // A key keeps foreign pages from posting; without one, what they call this machine has to.
+        // Without a key, the check of the requested host keeps foreign pages from posting.
         let hosts =
             config.addresses.admin_key.reveal().is_none().then(|| Arc::new(config.addresses.admin_hosts.clone()));
         Ok(Self { public: Public { listener: public, settings }, admin: Admin { listener: admin, hosts } })
     }
 }
 
-/// What the configuration says about connecting.
+/// The configuration of connecting.
 #[derive(Debug)]
 struct Settings {
     handshake: Duration,
     origins: Origins,
-    /// What may stand before our addresses.
+    /// The base path of all public addresses.
     base: BasePath,
     compression: bool,
 }
@@ -149,8 +148,8 @@ impl Admin {
         self.listener.address
     }
 
-    /// Accepts and serves until this future is dropped: whoever watches a drain needs its answers. On a runtime that
-    /// serves nothing else, so that it can say how the others are.
+    /// Accepts and serves until this future is dropped, so that a drain can be watched. Runs on a runtime of its own, so that
+    /// it can report on the others.
     ///
     /// # Errors
     /// Only if the runtime does not take the socket.

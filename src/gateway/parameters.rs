@@ -20,7 +20,7 @@ impl Query {
         let (mut rendition, mut epoch, mut after, mut history) = (None, None, None, None);
         for pair in query.split('&') {
             let (raw, value) = pair.split_once('=').unwrap_or((pair, ""));
-            // A name that is encoded is the same name; one that cannot be decoded is none of ours.
+            // An encoded name equals the plain one; a name that cannot be decoded is unknown.
             let Some(name) = percent_decode(raw) else { continue };
             let slot = match &*name {
                 "rendition" => &mut rendition,
@@ -58,7 +58,7 @@ fn parse_after(text: &str) -> Result<Offset, Answer> {
     offset.ok_or_else(|| bad_payload("after must be a whole number from 0 to 2^53 - 1"))
 }
 
-/// A whole number; more than anybody gets is as much as anybody gets.
+/// A whole number; larger values mean the maximum.
 fn parse_history(text: &str) -> Result<usize, Answer> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(bad_payload(format!("history must be a whole number from 0 to {HISTORY_MAX}")));

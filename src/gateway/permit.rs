@@ -1,4 +1,4 @@
-//! How many connections there are, in all and per address; each holds a [`Permit`] from accept to close.
+//! Limits connections, in total and per address; each holds a [`Permit`] from accept to close.
 
 use crate::config::Config;
 use parking_lot::Mutex;
@@ -29,15 +29,15 @@ struct Counts {
 /// Why there is no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// That address has as many connections as it may.
+    /// The address has reached its limit.
     Address,
-    /// All together are as many as may be.
+    /// The total limit is reached.
     Total,
 }
 
 impl Permits {
-    /// As configured; `connections_max` is what the descriptors allow, for when the configuration leaves the
-    /// total open. Without rate limits, an address may have as many as all together.
+    /// The configured limits. `connections_max` is the total that the descriptors allow, if the configuration sets none.
+    /// Without rate limits, one address may have the total.
     pub fn configured(config: &Config, connections_max: usize) -> Self {
         let total_max = match config.admission.connections_max {
             0 => connections_max,
@@ -81,8 +81,8 @@ impl Permits {
     }
 }
 
-/// Whom an address stands for. An IPv6 customer has a whole /64 and could use another address of it for
-/// every connection; an IPv4-mapped address is the IPv4 one.
+/// The address that is counted. An IPv6 customer has a whole /64 and could use a different address of it for every
+/// connection; an IPv4-mapped address counts as the IPv4 one.
 fn holder(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => {

@@ -1,4 +1,4 @@
-//! How far a connection's HTTP is, looked at from outside while hyper owns the service.
+//! The progress of a connection's HTTP, visible from outside while hyper owns the service.
 
 use super::agree::Agreed;
 use crate::clock;
@@ -13,49 +13,49 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::sync::Notify;
 
-/// What is known of one connection.
+/// The progress of one connection.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// A whole request head was there.
+    /// A complete request head has been read.
     pub(super) head_seen: AtomicBool,
-    /// A head could be read in two ways.
+    /// The framing of a head was ambiguous.
     pub(super) ambiguous: AtomicBool,
-    /// The number of the head that has begun and is not whole yet; 0: none is.
+    /// The number of the incomplete head that is being read; 0 if there is none.
     pub(super) open_head: AtomicU32,
     /// Requests whose answers are not written yet.
     answering: AtomicU32,
     /// An upgrade was answered with 101.
     pub(super) agreed: Mutex<Option<Agreed>>,
-    /// An answer whose length nobody knows yet was begun.
+    /// An answer of unknown length has begun.
     pub(super) streams: AtomicBool,
-    /// Bytes that the socket took.
+    /// Bytes written to the socket.
     pub(super) written: AtomicU64,
-    /// When it came, or the last answer was given; monotonic microseconds.
+    /// When the connection was accepted or its last answer was written; monotonic microseconds.
     idle_since_us: AtomicU64,
-    /// The connection's seat is wanted for another.
+    /// The connection's seat is needed for a different one.
     evicted: Notify,
     is_evicted: AtomicBool,
     is_reserved: AtomicBool,
 }
 
 impl Progress {
-    /// Of a connection that was accepted just now.
+    /// The progress of a new connection.
     pub(super) fn begun_now() -> Arc<Self> {
         Arc::new(Self { idle_since_us: clock::now_us().into(), ..Self::default() })
     }
 
-    /// Since when nothing was asked or answered; `None` while something is.
+    /// When the last request was answered; `None` while one is being served.
     pub(super) fn idle_since_us(&self) -> Option<u64> {
         (self.answering.load(Ordering::Relaxed) == 0).then(|| self.idle_since_us.load(Ordering::Relaxed))
     }
 
-    /// It has a reserved seat: when that is wanted, it does not get to finish what it does.
+    /// Marks a reserved seat: its eviction does not wait for the request that is being served.
     pub(super) fn is_on_reserve(&self) {
         self.is_reserved.store(true, Ordering::Relaxed);
     }
 
-    /// Whether an eviction waits for nothing. One with an ordinary seat was idle when it was chosen; what it has been
-    /// asked since is answered.
+    /// Whether an eviction is immediate. A connection with an ordinary seat was idle when it was chosen; a request that came
+    /// since is answered first.
     pub(super) fn must_leave_at_once(&self) -> bool {
         self.is_reserved.load(Ordering::Relaxed) || self.idle_since_us().is_some()
     }
@@ -66,7 +66,7 @@ impl Progress {
         self.evicted.notify_one();
     }
 
-    /// Completes when the connection was asked to end, at once if that is past.
+    /// Completes when the connection has been asked to end.
     pub(super) async fn until_evicted(&self) {
         while !self.is_evicted.load(Ordering::Relaxed) {
             self.evicted.notified().await;
@@ -78,7 +78,7 @@ impl Progress {
         self.is_evicted.load(Ordering::Relaxed)
     }
 
-    /// Counts what a write took, and passes it on.
+    /// Counts the bytes of a write, and returns its result.
     pub(super) fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = outcome {
             self.written.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -86,13 +86,13 @@ impl Progress {
         outcome
     }
 
-    /// The number of the head that nothing but the client delays: while an answer is on its way, nobody reads.
+    /// The number of the head that the client delays. While an answer is being written, no head is read.
     pub(super) fn awaited_head(&self) -> Option<u32> {
         let open = self.open_head.load(Ordering::Relaxed);
         (open > 0 && self.answering.load(Ordering::Relaxed) == 0).then_some(open)
     }
 
-    /// From here on a request is being answered, until the guard is dropped.
+    /// Counts a request as being answered until the guard is dropped.
     pub(super) fn answering(self: &Arc<Self>) -> Answering {
         self.answering.fetch_add(1, Ordering::Relaxed);
         Answering(self.clone())

@@ -1,17 +1,17 @@
-//! Who sits at the admin address, and who has to go when somebody else comes.
+//! Seats of connections at the admin address, and evictions when they are taken.
 //!
-//! There are two bounds. The ordinary seats serve everything; when all are taken, the connection that has been idle for
-//! longest goes: a client that keeps connections open opens a new one when it needs it. Only when all of them are
-//! busy does a newcomer get a reserved seat. There health, readiness and metrics are answered and everything else is
-//! refused, each connection for one request, and when all are taken the oldest goes: a probe is answered within
-//! milliseconds, so that even a flood has to bring all reserved seats' number in that time to be in its way.
+//! There are two limits. Ordinary seats serve everything. When all are taken, the connection that has been idle for the
+//! longest time is evicted: a client that keeps connections open opens a new one when it needs it. Only when all of them
+//! are busy, a new connection gets a reserved seat. A reserved seat serves one request for health, readiness or metrics and
+//! refuses everything else. When all reserved seats are taken, the oldest is evicted: a probe is answered within
+//! milliseconds, so that only a flood that fills all reserved seats in that time gets in its way.
 
 use super::progress::Progress;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, ADMIN_RESERVE_MAX};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Where a newcomer sits.
+/// The kind of seat that a new connection gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seat {
     /// Serves every request.
@@ -28,7 +28,7 @@ pub(super) struct Seats {
 }
 
 impl Seats {
-    /// Gives the newcomer a seat, if need be somebody else's, who is told to leave.
+    /// Gives a new connection a seat, and evicts an earlier connection if none is free.
     pub(super) fn take(&mut self, newcomer: &Arc<Progress>) -> Seat {
         for seats in [&mut self.ordinary, &mut self.reserved] {
             seats.retain(|progress| Arc::strong_count(progress) > 1);

@@ -1,8 +1,7 @@
-//! Watches requests go by and remembers framing that two readers could understand differently, and when a head is unfinished.
+//! Watches the bytes of requests, and notes ambiguous framing and unfinished heads.
 //!
-//! Hyper resolves `Content-Length` beside `Transfer-Encoding`, and equal lengths said twice, by itself and
-//! forgets that they were there. A proxy in front of us may resolve them the other way (RFC 9112, 6.3:
-//! request smuggling), so they are refused.
+//! Hyper silently resolves `Content-Length` beside `Transfer-Encoding`, and a repeated equal length. A proxy in front of the
+//! server may resolve them differently (RFC 9112, 6.3: request smuggling), so they are refused.
 
 use super::heads::Heads;
 use super::progress::Progress;
@@ -18,14 +17,14 @@ use tokio::net::TcpStream;
 /// A socket whose incoming heads are watched.
 pub(super) struct Watched {
     stream: TcpStream,
-    /// What was read from it before, and comes first.
+    /// Bytes that were read before; they come first.
     said: Bytes,
     heads: Heads,
     progress: Arc<Progress>,
 }
 
 impl Watched {
-    /// Marks `progress` as ambiguous, for good, when a head has more than one framing header.
+    /// Marks `progress` as ambiguous when a head has more than one framing header.
     pub(super) fn new(stream: TcpStream, said: Bytes, progress: Arc<Progress>) -> Self {
         Self { stream, said, heads: Heads::default(), progress }
     }

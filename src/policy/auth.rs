@@ -1,6 +1,6 @@
 //! Who a client is: the seam where authentication comes in. Until then every client is a guest.
 //!
-//! Does not know: which header or message a token came in, how a refusal travels, or what its bearer wants to do.
+//! Does not know: the header or message that a token came in, how a refusal travels, or what the client will do.
 
 use crate::protocol::codes::Close;
 use crate::protocol::ids::GuestKey;
@@ -8,7 +8,7 @@ use crate::protocol::user::{Role, User};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// What a client presented with its upgrade request.
+/// The credentials in a client's upgrade request.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// The key of a guest that comes back.
@@ -39,7 +39,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// What the server knows about the person behind a connection.
+/// The identified person behind a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// As other clients see the person.
@@ -115,7 +115,7 @@ impl Authenticator for Guests {
 }
 
 impl Guests {
-    /// The guest who holds `key`: the same for the same key, in every process. Without a key, a new one.
+    /// The guest of `key`, the same for the same key in every process; without a key, a new guest.
     pub fn guest(self, key: Option<&GuestKey>) -> Identity {
         guest(key.map_or_else(rand::random, number))
     }

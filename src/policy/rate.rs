@@ -5,7 +5,7 @@
 //! Generic Cell Rate Algorithm of ITU-T I.371, equal to a bucket of `burst` tokens that refills at
 //! `rate`. Each step is rounded up to whole nanoseconds, so rounding never admits more than the rate.
 //!
-//! Does not know: what the tokens stand for, or any clock: the caller says what time it is.
+//! Does not know: the meaning of the tokens, or any clock: the caller passes the time.
 
 pub use crate::config::Rate;
 use dashmap::DashMap;
@@ -42,8 +42,8 @@ impl RetryAfter {
     }
 }
 
-/// What `tokens` cost in nanoseconds, rounded up. A rate of 0 counts as 1 a second: configuration
-/// refuses it, and a division by zero must not be what is left when it does not.
+/// The cost of `tokens` in nanoseconds, rounded up. A rate of 0 counts as 1 per second: the configuration refuses it, and
+/// this function must not divide by zero if it does not.
 fn cost_ns(tokens: u64, per_s: u32) -> u64 {
     // At most 2^32 · 10^9 < 2^62: callers compare with the burst (u32) first.
     (tokens * 1_000_000_000).div_ceil(u64::from(per_s.max(1)))
@@ -90,8 +90,8 @@ pub enum UserRefused {
     /// Too few tokens.
     #[error(transparent)]
     Rate(#[from] RetryAfter),
-    /// The table holds as many users as it may, and this one is not among them; it frees itself as
-    /// buckets fill up ([`Users::sweep`]).
+    /// The table has reached its limit of users, and this user is not in it. Entries are removed as their buckets fill up
+    /// ([`Users::sweep`]).
     #[error("too many users are active")]
     Full,
 }
@@ -171,7 +171,7 @@ impl Users {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Whether nobody is in the table.
+    /// Whether the table is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,10 +1,10 @@
-//! What a client says to its room, once admission has let it through.
+//! An operation of a client on its room, after admission.
 //!
-//! This is the one form in which an operation travels: from admission in a mail to the room's home
-//! shard, there perhaps in the line of a room that is still being opened, and into the actor. A new
-//! operation is a variant here, an arm in admission and an arm in `Actor::take`.
+//! An operation has this one form all the way: in the mail from admission to the room's home shard, in the
+//! line of a room that is being opened, and in the actor. A new operation is a variant here, an arm in
+//! admission and an arm in `Actor::take`.
 //!
-//! Does not know: how it travels, what a room does with it.
+//! Does not know: how it travels, or how a room applies it.
 
 use crate::protocol::event::Comment;
 use crate::protocol::ids::ClientId;

@@ -1,10 +1,10 @@
 //! Bilibili's XML: `<d p="time,mode,size,color,unixtime,pool,userhash,id">text</d>`, which danmaku players and tools
 //! read.
 //!
-//! Users stand there as 8 hex digits of SHA-256 over the log's epoch and their id. Within one show one user is one
-//! hash, in every export of it; in another show the same user has another one, so that files cannot be joined by it.
-//! The epoch is no secret: who has it and a guess at an id can test the guess. 32 bits also meet by chance:
-//! of shows with 10,000 users, one in about ninety has two who share a hash.
+//! A user is written as 8 hex digits of SHA-256 over the log's epoch and the user's id. Every export of one show gives a
+//! user the same hash; a different show gives a different one, so that files cannot be joined by it. The epoch is no
+//! secret: with it, a guess at an id can be tested. Of shows with 10,000 users, about one in ninety has two users that
+//! share a hash by chance.
 
 use super::Writer;
 use super::timeline::Timeline;

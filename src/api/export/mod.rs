@@ -1,6 +1,6 @@
 //! `GET /v1/rooms/{room}/export`: the whole retained show as one file, piece after piece out of the log.
 //!
-//! An export covers what the log holds when it begins, up to the `last` of that moment. A file that could not be
+//! An export covers the log as it is at the beginning, up to the `last` of that moment. A file that could not be
 //! written to its end never looks whole: the transfer ends in an error.
 
 mod ass;
@@ -94,7 +94,7 @@ impl Exports {
     }
 }
 
-/// The place of one export that runs; lives as long as its transfer.
+/// One of the places of concurrent exports; held as long as the transfer runs.
 struct ExportPlace {
     history: Arc<History>,
     _permit: OwnedSemaphorePermit,
@@ -162,7 +162,7 @@ fn tell(outcome: Result<(), Cut>, metrics: &HistoryMetrics) {
     }
 }
 
-/// One export as it stands: where it is in the log, and what it ends with.
+/// The state of one running export: its position in the log, and its end.
 struct Run {
     room: RoomId,
     epoch: Epoch,
@@ -239,7 +239,7 @@ impl Feed {
         let mut is_last = first.is_last;
         pieces.send(first).await.map_err(|_| Cut::Reader)?; // The channel is empty: this does not wait.
         while !is_last {
-            // Dropping the sender on the way out is what the body takes for a cut.
+            // An early return drops the sender, which the body reports as an incomplete transfer.
             let place = timeout(stalled, pieces.reserve()).await.ok().and_then(Result::ok).ok_or(Cut::Reader)?;
             let (now, piece) = archive.run(move |log| run.next(log)).await.map_err(Cut::Log)?;
             run = now;

@@ -17,8 +17,8 @@ pub struct SessionMeter {
 
 const _: () = assert!(size_of::<SessionMeter>() <= 32);
 
-/// A time in units of 10 ms, wrapping after 497 days: half the bytes of a `u64`. A connection that makes
-/// one error exactly that long after another is told off too early, which it will survive.
+/// A time in units of 10 ms in half the bytes of a `u64`. It wraps after 497 days: errors that are exactly that far apart
+/// count as one burst, which is harmless.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stamp(u32);
 

@@ -1,8 +1,8 @@
-//! What happens to a client's message before it reaches a room: parse → ranges → rate → text.
+//! Judges a client's message before it reaches a room: parse → ranges → rate → text.
 //!
-//! The cheap comes before the dear, and everything costs something: a message that is wrong counts as a
-//! soft protocol error (three within 10 s close the connection), every other one takes a token, also if
-//! its text is then refused, so that no answer can be had for free at any rate.
+//! Cheap checks run first, and every message costs its sender something: a malformed one counts as a soft
+//! protocol error (three within 10 s close the connection), and any other spends a rate-limit token even if
+//! its text is rejected.
 //!
 //! Does not know: rooms and their limits, sockets, how an answer travels.
 

@@ -3,7 +3,7 @@
 use crate::protocol::codes::ErrorCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a verdict was about.
+/// The kind of message that a verdict is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MessageKind {
     Comment,

@@ -1,4 +1,4 @@
-//! An object that gives its fields away one by one, each checked; what is left over at the end is unknown.
+//! An object whose fields are taken out and checked one by one; the fields left at the end are unknown.
 
 use super::{Fault, FaultKind};
 use crate::limits::OFFSET_MAX;
@@ -57,7 +57,7 @@ impl PostFields {
         self.map.len()
     }
 
-    /// One that is left.
+    /// A field that was not taken.
     pub(super) fn any(&self) -> Option<&str> {
         self.map.keys().next().map(String::as_str)
     }
@@ -126,7 +126,7 @@ impl PostFields {
         self.number(name, 0..=OFFSET_MAX)
     }
 
-    /// A moment: milliseconds of the wall clock, if it is there. Another unit is told by its size.
+    /// An optional time in milliseconds of the wall clock. A value in a different unit is recognised by its size.
     pub(super) fn moment(&mut self, name: &str) -> Result<Option<u64>, Fault> {
         let guess = match self.peek(name) {
             Some(0) | None => None,
@@ -215,7 +215,7 @@ impl PostFields {
         Ok(Some(user))
     }
 
-    /// Somebody who has to be there.
+    /// A required user.
     pub(super) fn needed_user(&mut self) -> Result<User, Fault> {
         self.user("user")?.ok_or_else(|| self.missing("user"))
     }

@@ -23,7 +23,7 @@ const GIFT_COUNT_MAX: u64 = 1_000_000;
 const GIFT_VALUE_MAX: u64 = 1_000_000_000_000;
 const TYPE_BYTES_MAX: usize = 64;
 const BONUS_MAX: u64 = 10;
-/// Slow mode below this is none that anybody notices: whoever asks for 5 means seconds.
+/// Shortest slow mode. A smaller number was probably meant in seconds.
 const SLOW_MS_MIN: u64 = 100;
 
 /// Reads the fields of one kind.

@@ -1,9 +1,9 @@
-//! What the show's owner posts: from a body's bytes to events that are in range, or what is wrong with it.
+//! Reads the posts of the show's owner: from the bytes of a body to checked events, or to a fault.
 //!
-//! Strict, since a program sends it: an unknown field or kind is refused by its name, a key counts once, nothing is filled in
-//! that was misspelled. A fault says the field and what it may hold.
+//! Reading is strict, because a program sends the body: an unknown field or kind is refused with its name, a key may appear
+//! once, and a misspelled field is never ignored. A fault names the field and its valid values.
 //!
-//! Does not know: rooms, idempotency keys, how a body came or how an answer travels.
+//! Does not know: rooms, idempotency keys, how a body arrived or how an answer travels.
 
 mod fields;
 mod kinds;
@@ -17,7 +17,7 @@ use crate::protocol::event::Event;
 use fields::PostFields;
 pub use fields::quoted;
 
-/// What is wrong with a body.
+/// An error in a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
@@ -32,7 +32,7 @@ pub struct Fault {
 pub enum FaultKind {
     /// Not JSON, not of the type that it should be, unknown, missing or there twice.
     BadPayload,
-    /// A number, a list or an id outside of what is allowed.
+    /// A number, a list or an id outside its range.
     OutOfRange,
     /// Nothing is left of a text after normalisation.
     Empty,

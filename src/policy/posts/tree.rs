@@ -12,7 +12,7 @@ const TOO_DEEP: &str = "nested too deeply; at most 32 levels";
 const _: () = assert!(MESSAGE_DEPTH_MAX == 32, "the text above names it");
 const TWICE: &str = "a key stands twice in one object";
 
-/// The one JSON value of `body`. What is below the depth is never read, so that no depth costs a stack.
+/// The single JSON value of `body`. Values below the depth limit are not read, so that nesting cannot exhaust the stack.
 ///
 /// A byte order mark before it is skipped, as RFC 8259 allows: some programs on Windows write one.
 pub(super) fn parse(body: &[u8]) -> Result<Value, Fault> {
@@ -29,13 +29,13 @@ pub(super) fn parse(body: &[u8]) -> Result<Value, Fault> {
                 Fault::bad(format!("not UTF-8: {encoding}; send UTF-8"))
             }
             Category::Eof => Fault::bad("not JSON: it ends too early"),
-            // serde_json's syntax messages name what the grammar wants and where, never what was there.
+            // serde_json's syntax messages name the expected token and the position, never the input.
             Category::Syntax | Category::Io => Fault::bad(format!("not JSON: {error}")),
         }
     })
 }
 
-/// What a body that is no UTF-8 is, if its beginning tells.
+/// The encoding of a body that is not UTF-8, if its beginning shows it.
 fn foreign_encoding(body: &[u8]) -> Option<&'static str> {
     match body {
         [0x1f, 0x8b, ..] => Some("the body is packed with gzip"),

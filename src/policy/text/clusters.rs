@@ -1,5 +1,5 @@
-//! What a reader sees as one character (an extended grapheme cluster, UAX #29), kept to a bounded size in every script: a page
-//! draws a cluster as one thing and cannot cut it, so that one of a thousand parts would be a wall.
+//! Bounds the size of a grapheme cluster (UAX #29), which readers see as one character, in every script. A page draws a
+//! cluster as a unit and cannot cut it, so a cluster of a thousand parts would cover the screen.
 //!
 //! Does not know: which characters are dropped for other reasons.
 

@@ -1,18 +1,18 @@
 //! People's text, made safe to show and cheap to compare: one pure, idempotent function, [`normalise`].
 //!
-//! What comes out is NFC, has no control, format or other invisible character that could hide, reorder
-//! or fake anything, no white space but single spaces inside, and few combining marks per letter. What
-//! people write is kept: emoji sequences, joiners in Arabic, Persian and Indic script, vowel marks.
+//! The result is NFC. It has no control, format or other invisible character that could hide, reorder or
+//! fake text, no white space except for single spaces inside, and few combining marks per letter. Ordinary
+//! writing is kept: emoji sequences, joiners in Arabic, Persian and Indic scripts, vowel marks.
 //!
 //! Three steps, repeated until nothing changes, which is what makes it idempotent:
-//! 1. each character by itself is kept, dropped or turned into a space ([`classes::fate`]);
+//! 1. each character is kept, dropped or turned into a space, whatever its neighbours ([`classes::fate`]);
 //! 2. NFC;
 //! 3. characters that depend on their neighbours are kept or dropped ([`context::filter`]), and so is what makes a character as
 //!    readers see it too large ([`clusters`]).
 //!
-//! Step 3 may put a letter and an accent together that were kept apart, so 2 and 3 repeat, almost
-//! always once. [`ROUNDS_MAX`] bounds what a hostile text can cost; after it everything that depends on
-//! neighbours is dropped.
+//! Step 3 may bring a letter and an accent together, so steps 2 and 3 repeat, almost always once.
+//! [`ROUNDS_MAX`] bounds the cost of a hostile text; after it, all characters that depend on neighbours
+//! are dropped.
 //!
 //! Does not know: words, users, rates; markup is not its business either (text is data, pages escape it).
 
@@ -95,7 +95,7 @@ pub fn length(text: &str) -> usize {
     text.chars().map(classes::weight).sum()
 }
 
-/// Whether a text is longer than so many characters. Short texts, which most are, are not counted.
+/// Whether a text has more characters than `max`. Most texts are so short in bytes that their characters need no count.
 pub fn is_longer(text: &str, chars_max: usize) -> bool {
     text.len() * classes::WEIGHT_PER_BYTE_MAX > chars_max && length(text) > chars_max
 }

@@ -1,14 +1,13 @@
-//! What is left of a text when width, case, repetition and decoration do not count: two texts with one skeleton say the same.
+//! The skeleton of a text, which ignores width, case, repetition and decoration: texts with equal skeletons count as equal.
 //!
-//! 1. Each character by itself: full and half width become one (`？` is `?`, `ｶ` is `カ`), capitals become small, emoji
-//!    selectors go.
-//! 2. What decorates the end goes: punctuation, spaces, emoji. Unless nothing else is there.
-//! 3. Of a character that repeats, two stay; but digits are numbers: `100` is not `1000`.
-//! 4. A text that is one piece again and again is that piece twice: `来了来了来了` is `来了来了`, `66666` is `66`.
+//! 1. Full and half width become one (`？` is `?`, `ｶ` is `カ`), capitals become small, emoji selectors are removed.
+//! 2. Punctuation, spaces and emoji at the end are removed, unless the text has nothing else.
+//! 3. A repeated character stays twice, except for digits inside numbers: `100` is not `1000`.
+//! 4. A text that repeats one piece becomes that piece twice: `来了来了来了` is `来了来了`, `66666` is `66`.
 //!
 //! The work is linear in the text, and nothing is allocated once the scratch has grown.
 //!
-//! Does not know: who says it, what becomes one.
+//! Does not know: authors, or how equal texts are merged.
 
 use unicode_normalization::char::{compose, decompose_compatible};
 use unicode_properties::{GeneralCategory as Category, UnicodeGeneralCategory};
