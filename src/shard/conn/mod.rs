@@ -16,6 +16,7 @@ use framing::Transport;
 use lag::Lag;
 use pace::ConnPace;
 use rustix::fd::OwnedFd;
+use std::num::NonZeroU32;
 use websocket::WebSocket;
 
 /// A connection as its shard keeps it. No buffer while idle.
@@ -27,8 +28,8 @@ pub(in crate::shard) struct Conn<S> {
     pub framing: WebSocket,
     /// The tenant's state. `None` once the connection is closing.
     pub session: Option<S>,
-    /// Index of its room on this shard.
-    pub room: Option<u32>,
+    /// One more than the index of its room on this shard, so that `None` takes no space.
+    room: Option<NonZeroU32>,
     pub standing: Standing,
     /// Set for a subscriber that lagged, slid or asked for another rendition.
     pub pace: Option<Box<ConnPace>>,
@@ -40,6 +41,9 @@ pub(in crate::shard) struct Conn<S> {
     /// The kinds of hints that the wheel holds for it.
     pub hints: Hints,
 }
+
+/// An idle viewer costs little more than this; the tenant's state comes on top.
+const _: () = assert!(size_of::<Conn<()>>() <= 136);
 
 /// The state of a connection's output.
 #[derive(Debug)]
@@ -54,11 +58,24 @@ pub(in crate::shard) enum Standing {
     Closing(Option<Box<Lag>>),
 }
 
-/// Gaps announced to a connection since `since_us`, in monotonic microseconds.
+/// Gaps announced to a connection in the current window, in 8 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::shard) struct GapCount {
-    pub count: u32,
-    pub since_us: u64,
+    count: u32,
+    /// The beginning of the window. It wraps after 49 days; a window of that age may then last for one more.
+    since_ms: u32,
+}
+
+impl GapCount {
+    /// Adds gaps, and returns how many there are in the window of `window_ms` that `now_us` belongs to.
+    pub(in crate::shard) fn add(&mut self, gaps: u32, now_us: u64, window_ms: u32) -> u32 {
+        let now_ms = (now_us / 1_000) as u32;
+        if now_ms.wrapping_sub(self.since_ms) > window_ms {
+            *self = Self { count: 0, since_ms: now_ms };
+        }
+        self.count += gaps;
+        self.count
+    }
 }
 
 /// One flag per kind of hint in the wheel.
@@ -96,6 +113,15 @@ impl<S> Conn<S> {
         } else if self.open_since_us == 0 {
             self.open_since_us = now_us;
         }
+    }
+
+    /// Index of its room on this shard.
+    pub(in crate::shard) fn room(&self) -> Option<u32> {
+        self.room.map(|one_more| one_more.get() - 1)
+    }
+
+    pub(in crate::shard) fn set_room(&mut self, room: Option<u32>) {
+        self.room = room.and_then(|room| NonZeroU32::new(room + 1));
     }
 
     pub(in crate::shard) const fn is_closing(&self) -> bool {

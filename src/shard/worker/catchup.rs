@@ -27,7 +27,7 @@ impl<T: Tenant> Worker<T> {
     pub(in crate::shard) fn resume(&mut self, to: ConnRef, variant: Variant, after: Offset, last: Offset, likes: u64) {
         let conn = self.conns.live(to.index, to.generation);
         let conn = conn.filter(|conn| !conn.is_closing() && conn.slot().is_none());
-        let Some((conn, room)) = conn.and_then(|conn| conn.room.map(|room| (conn, room))) else {
+        let Some((conn, room)) = conn.and_then(|conn| conn.room().map(|room| (conn, room))) else {
             return self.tenant.forget(to);
         };
         let mut lag = conn.take_lag().unwrap_or_else(|| Lag::with_nothing(self.now_us));
@@ -61,7 +61,7 @@ impl<T: Tenant> Worker<T> {
     ) {
         let conn = self.conns.live(to.index, to.generation);
         let Some(conn) = conn else { return };
-        let Some(room) = conn.room else { return };
+        let Some(room) = conn.room() else { return };
         let Some(lag) = conn.lag_mut() else { return };
         let Some(chase) = lag.position.chase_mut() else { return };
         chase.is_waiting = false;
@@ -107,7 +107,7 @@ impl<T: Tenant> Worker<T> {
     pub(in crate::shard) fn chase(&mut self, index: u32, mut lag: Box<Lag>) {
         let conn = &mut self.conns[index];
         let waits = lag.position.chase().filter(|chase| !chase.is_waiting);
-        let (Some(mut chase), Some(room)) = (waits, conn.room) else {
+        let (Some(mut chase), Some(room)) = (waits, conn.room()) else {
             return conn.put_lag(lag);
         };
         if chase.is_welcomed

@@ -61,8 +61,8 @@ impl<T: Tenant> Worker<T> {
     pub(in crate::shard) fn watch(&mut self, to: ConnRef, key: RoomKey) {
         let Some(index) = self.conns.find(to) else { return };
         let conn = &mut self.conns[index];
-        if conn.room.is_none() && !conn.is_closing() {
-            conn.room = Some(self.rooms.hold(key));
+        if conn.room().is_none() && !conn.is_closing() {
+            conn.set_room(Some(self.rooms.hold(key)));
         }
     }
 
@@ -135,7 +135,8 @@ impl<T: Tenant> Worker<T> {
         self.leave_slot(index);
         let to = self.conns.name(index);
         let conn = &mut self.conns[index];
-        let room = conn.room.take();
+        let room = conn.room();
+        conn.set_room(None);
         let mut lag = conn.take_lag();
         if let Some(lag) = &mut lag {
             if lag.is_behind()

@@ -10,7 +10,7 @@ use crate::protocol::local::ConnRef;
 use crate::protocol::message::ServerMessage;
 use crate::protocol::variant::Variant;
 use crate::shard::conn::lag::{Flushed, Follow, Lag, Position};
-use crate::shard::conn::{Conn, GapCount, Standing};
+use crate::shard::conn::{Conn, Standing};
 use crate::shard::fanout::pass::{SendTally, Slot, Unfinished, Wire};
 use crate::shard::fanout::raw::Sockets;
 use crate::shard::tenant::Tenant;
@@ -33,7 +33,7 @@ const HELD_BYTES_MAX: usize = 16 * 1024;
 const ANSWER_FRAMES_MAX: usize = 8;
 
 /// A connection's gaps are counted over this time.
-const GAP_WINDOW_US: u64 = 60_000_000;
+const GAP_WINDOW_MS: u32 = 60_000;
 
 impl<T: Tenant> Worker<T> {
     /// A frame of a room came.
@@ -137,7 +137,7 @@ impl<T: Tenant> Worker<T> {
     fn write_with_frames(&mut self, index: u32, answer: Bytes) {
         let now_us = self.now_us;
         let Some(conn) = self.conns.get(index) else { return };
-        let (Some(place), Some(room_index)) = (conn.slot(), conn.room) else {
+        let (Some(place), Some(room_index)) = (conn.slot(), conn.room()) else {
             return self.write(index, answer);
         };
         let (fd, place) = (conn.fd.as_raw_fd(), place as usize);
@@ -239,7 +239,7 @@ impl<T: Tenant> Worker<T> {
     /// Takes the connection out of the dense slots; returns its position there.
     pub(in crate::shard) fn leave_slot(&mut self, index: u32) -> Option<Follow> {
         let conn = &mut self.conns[index];
-        let (place, room) = conn.slot().zip(conn.room)?;
+        let (place, room) = conn.slot().zip(conn.room())?;
         conn.standing = Standing::Alone;
         let room = self.rooms.get(room);
         let (slot, moved) = room.slots.remove(place as usize);
@@ -254,7 +254,7 @@ impl<T: Tenant> Worker<T> {
     pub(in crate::shard) fn begin_lag(&mut self, index: u32, lag: Box<Lag>) {
         let conn = &mut self.conns[index];
         if lag.is_behind()
-            && let Some(room) = conn.room
+            && let Some(room) = conn.room()
         {
             self.rooms.lagging(room, true);
         }
@@ -282,7 +282,7 @@ impl<T: Tenant> Worker<T> {
         let now_us = self.now_us;
         let Some(conn) = self.conns.get_mut(index) else { return };
         let Some(mut lag) = conn.take_lag() else { return };
-        let (room, fd) = (conn.room, conn.fd.as_raw_fd());
+        let (room, fd) = (conn.room(), conn.fd.as_raw_fd());
         let ring = room.and_then(|room| self.rooms.ring(room));
         let has_pace = conn.pace.is_some();
         if let (Some(pace), Some(ring)) = (&mut conn.pace, ring) {
@@ -327,11 +327,7 @@ impl<T: Tenant> Worker<T> {
     /// Counts gaps, and closes a connection that gets too many of them: it is too slow for this room.
     fn count_gaps(&mut self, index: u32, gaps: u32) {
         let conn = &mut self.conns[index];
-        if self.now_us.saturating_sub(conn.gaps.since_us) > GAP_WINDOW_US {
-            conn.gaps = GapCount { count: 0, since_us: self.now_us };
-        }
-        conn.gaps.count += gaps;
-        if conn.gaps.count > self.settings.gaps_max {
+        if conn.gaps.add(gaps, self.now_us, GAP_WINDOW_MS) > self.settings.gaps_max {
             self.close(index, Close::Slow);
         }
     }
@@ -366,7 +362,7 @@ impl<T: Tenant> Worker<T> {
     ) {
         let Some(index) = self.conns.find(to) else { return };
         let conn = &self.conns[index];
-        let Some(room_index) = conn.room.filter(|_| !conn.is_closing() && conn.slot().is_none()) else { return };
+        let Some(room_index) = conn.room().filter(|_| !conn.is_closing() && conn.slot().is_none()) else { return };
         let fd = conn.fd.as_raw_fd();
         self.write(index, welcome);
         let Some(conn) = self.conns.get_mut(index).filter(|conn| !conn.is_closing()) else { return };

@@ -88,7 +88,7 @@ impl<T: Tenant> Worker<T> {
     pub(in crate::shard) fn turn_when_ready(&mut self, index: u32) {
         let Some(conn) = self.conns.get_mut(index).filter(|conn| !conn.is_closing()) else { return };
         let turning = conn.pace.as_ref().and_then(|pace| pace.turning).filter(|turning| turning.is_ready);
-        let Some((turning, room)) = turning.zip(conn.room) else { return };
+        let Some((turning, room)) = turning.zip(conn.room()) else { return };
         let encoding = conn.encoding;
         let room = self.rooms.get(room);
         if let Some(place) = conn.slot() {
@@ -141,7 +141,7 @@ impl<T: Tenant> Worker<T> {
     /// Schedules a look at how well the connection keeps up, unless one is scheduled already or would change nothing.
     pub(in crate::shard) fn watch_the_pace(&mut self, index: u32) {
         let conn = &mut self.conns[index];
-        let Some(session) = conn.session.as_ref().filter(|_| !conn.hints.pace && conn.room.is_some()) else { return };
+        let Some(session) = conn.session.as_ref().filter(|_| !conn.hints.pace && conn.room().is_some()) else { return };
         let at_us = match self.tenant.variant(session).rendition {
             Rendition::Viewer if self.settings.lite_lag_frames == 0 => return,
             // A subscriber whose kernel buffer is full becomes a laggard and recovers again and again.
@@ -189,7 +189,7 @@ impl<T: Tenant> Worker<T> {
         let (now_us, limit) = (self.now_us, self.settings.lite_lag_frames);
         let conn = &mut self.conns[index];
         conn.hints.pace = false;
-        let Some(ring) = conn.room.and_then(|room| self.rooms.ring(room)) else { return };
+        let Some(ring) = conn.room().and_then(|room| self.rooms.ring(room)) else { return };
         let lag = conn.lag();
         let mut behind = lag.map_or(0, |lag| lag.frames_behind(ring, now_us, PAGE_PATIENCE_MS * 1_000));
         // Bytes that the kernel holds have not arrived either: on a slow link that is seconds.
